@@ -1,0 +1,84 @@
+"""Wait until an Amazon SageMaker AutoML job is done, and know how it ended.
+
+    from automl_waiter import wait_for
+
+    outcome = wait_for("churn-2026")
+    print(outcome.best_candidate.objective.value)
+"""
+
+from automl_waiter.errors import (
+    AccessDenied,
+    AutoMLWaiterError,
+    ConditionNotMet,
+    CredentialsExpired,
+    InvalidRequest,
+    JobDegraded,
+    JobEnded,
+    JobFailed,
+    JobNotFound,
+    JobReplaced,
+    JobStopped,
+    ServiceError,
+    ServiceUnavailable,
+    WaitCancelled,
+    WaitInterrupted,
+    WaitTimeout,
+)
+
+__version__ = "0.1.0"
+
+from automl_waiter.events import Ended, Event, Notice, Poll, Retry, StopRequested, Warned
+from automl_waiter.outcome import ExitCode, Outcome, Part, Verdict
+from automl_waiter.polling import Exponential, Fixed, PhaseAware, PollContext, PollPolicy
+from automl_waiter.snapshot import Candidate, Snapshot
+from automl_waiter.statuses import SecondaryStatus, State, Status
+from automl_waiter.tracker import Anomaly, Transition
+from automl_waiter.waiter import Waiter, as_completed, describe, wait_for, wait_for_all, watch
+
+__all__ = [
+    "AccessDenied",
+    "Anomaly",
+    "AutoMLWaiterError",
+    "Candidate",
+    "ConditionNotMet",
+    "CredentialsExpired",
+    "Ended",
+    "Event",
+    "ExitCode",
+    "Exponential",
+    "Fixed",
+    "InvalidRequest",
+    "JobDegraded",
+    "JobEnded",
+    "JobFailed",
+    "JobNotFound",
+    "JobReplaced",
+    "JobStopped",
+    "Notice",
+    "Outcome",
+    "Part",
+    "PhaseAware",
+    "Poll",
+    "PollContext",
+    "PollPolicy",
+    "Retry",
+    "SecondaryStatus",
+    "ServiceError",
+    "ServiceUnavailable",
+    "Snapshot",
+    "State",
+    "Status",
+    "StopRequested",
+    "Transition",
+    "Verdict",
+    "WaitCancelled",
+    "WaitInterrupted",
+    "WaitTimeout",
+    "Waiter",
+    "Warned",
+    "as_completed",
+    "describe",
+    "wait_for",
+    "wait_for_all",
+    "watch",
+]

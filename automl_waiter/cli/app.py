@@ -1,0 +1,282 @@
+"""`automl-waiter`: its commands and flags, and how an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import click
+
+from automl_waiter import __version__
+from automl_waiter.cli.local import play_demo, serve_sandbox
+from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS, Reporter, ResultWriter
+from automl_waiter.cli.session import wait_and_report
+from automl_waiter.errors import AutoMLWaiterError
+from automl_waiter.gateway import connect
+from automl_waiter.jobs import JobRef, job_ref
+from automl_waiter.outcome import DEFAULT_REQUIREMENT, ExitCode, Outcome, Part, Verdict, exit_code_of_error, required_parts
+from automl_waiter.plan import WaitOptions, wait_options
+from automl_waiter.sandbox import SandboxUnavailable
+from automl_waiter.sandbox.scenarios import SCENARIOS
+from automl_waiter.text import clean, parse_duration
+from automl_waiter.waiter import ONE_LOOK, Gateways
+
+EXIT_CODES = """\b
+Exit codes:
+  0    Completed with what was required, or --until holds
+  2    bad usage, or a request that AWS calls invalid
+  10   Failed
+  11   Stopped
+  12   Completed, but a required part is missing
+  14   no such job, or another job under this name
+  15   Completed before --until held
+  69   AWS could not be reached within the error budget
+  75   still in progress (status)
+  77   access denied, or credentials missing, invalid or expired
+  124  timed out (the job goes on, unless --stop-on timeout)
+  130, 143  SIGINT, SIGTERM
+"""
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # generic since click 8.2
+    """Seconds, from `90`, `15m`, `1d12h`, or one of a few words that stand for something else."""
+
+    name = "duration"
+
+    def __init__(self, words: dict[str, Any] | None = None, *, positive: bool = False) -> None:
+        self._words = words or {}
+        self._positive = positive
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value in self._words:
+            return self._words[value]
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            self.fail(" or ".join([str(error), *self._words]), param, ctx)
+        if self._positive and not seconds > 0:
+            self.fail("it must be longer than 0", param, ctx)
+        return seconds
+
+
+def aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--profile, --region and --endpoint-url, before or after the command."""
+    for flag, words in (
+        ("--endpoint-url", "The SageMaker endpoint, where it is not AWS's own."),
+        ("--region", "The AWS region; an ARN's own region comes first."),
+        ("--profile", "The AWS profile."),
+    ):
+        command = click.option(flag, metavar="TEXT", help=words)(command)
+    return command
+
+
+def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is printed, and what counts as success."""
+    command = click.option(
+        "--require",
+        multiple=True,
+        type=click.Choice([*Part, "all", "none"]),
+        default=tuple(map(str, DEFAULT_REQUIREMENT)),
+        show_default="best-candidate, endpoint: what was asked of the job",
+        help="A part of the success that must be there; repeatable.",
+    )(command)
+    command = click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")(command)
+    return click.option(
+        "-o", "--output", type=click.Choice(OUTPUTS), default="text", show_default=True, help="What to print on stdout."
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="automl-waiter", message="%(prog)s %(version)s")
+@aws_options
+@click.pass_context
+def cli(ctx: click.Context, /, **aws: str | None) -> None:
+    """Wait until an Amazon SageMaker AutoML job is done, and know how it ended."""
+    ctx.obj = aws
+
+
+def _aws(ctx: click.Context, own: dict[str, str | None]) -> dict[str, str | None]:
+    return {name: own[name] or ctx.obj[name] for name in own}
+
+
+def _gateways(aws: dict[str, str | None]) -> Gateways:
+    return Gateways(
+        connect_to=lambda region: connect(
+            profile=aws["profile"], region=region or aws["region"], endpoint_url=aws["endpoint_url"]
+        )
+    )
+
+
+def _refs(jobs: Sequence[str]) -> list[JobRef]:
+    names = [name for job in jobs for name in (sys.stdin.read().split() if job == "-" else [job])]
+    if not names:
+        raise click.UsageError("no job: standard input holds no names")
+    return list({ref.key: ref for ref in map(job_ref, names)}.values())
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.option(
+    "--timeout",
+    type=Duration({"auto": "auto", "none": None}),
+    default="none",
+    show_default=True,
+    metavar="DURATION|auto|none",
+    help="For the whole wait. auto: the job's own limit and 30 minutes.",
+)
+@click.option(
+    "--poll",
+    type=Duration({"auto": None}, positive=True),
+    default="auto",
+    show_default=True,
+    metavar="DURATION|auto",
+    help="How often to look. auto: by the phase that the job is in.",
+)
+@click.option("--until", metavar="EXPR", help="Return earlier: a status, a phase, or JMESPath over the response.")
+@click.option(
+    "--stop-on",
+    multiple=True,
+    type=click.Choice(["until", "timeout"]),
+    help="Stop the job when --until holds or at the timeout; repeatable.",
+)
+@click.option("--any", "until_any", is_flag=True, help="Wait until the first job has ended.")
+@click.option("--fail-fast", is_flag=True, help="Wait until the first job that does not succeed.")
+@click.option(
+    "--error-budget",
+    type=Duration(),
+    default="15m",
+    show_default=True,
+    metavar="DURATION",
+    help="How long calls may go on failing.",
+)
+@result_options
+@click.option(
+    "--log-format", type=click.Choice(LOG_FORMATS), default="console", show_default=True, help="The form of stderr."
+)
+@aws_options
+@click.pass_context
+def wait(
+    ctx: click.Context,
+    /,
+    jobs: tuple[str, ...],
+    timeout: Any,
+    poll: float | None,
+    until: str | None,
+    stop_on: tuple[Any, ...],
+    until_any: bool,
+    fail_fast: bool,
+    error_budget: float,
+    output: str,
+    quiet: bool,
+    require: tuple[str, ...],
+    log_format: str,
+    **aws: str | None,
+) -> int:
+    """Block until every JOB has ended: its name or its ARN; - reads names from standard input.
+
+    \b
+    Examples:
+      automl-waiter wait churn-2026
+      automl-waiter wait churn-2026 --timeout 6h --stop-on timeout
+      automl-waiter wait a b c --fail-fast -o json
+    """
+    if until_any and fail_fast:
+        raise click.UsageError("--any and --fail-fast exclude each other")
+    options = wait_options(
+        timeout=timeout, poll=poll, until=until, require=require, stop_on=stop_on, error_budget=error_budget
+    )
+    decides = has_ended if until_any else does_not_succeed if fail_fast else None
+    return _run(_refs(jobs), _gateways(_aws(ctx, aws)), options, output, Reporter(log_format, quiet=quiet), decides)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@result_options
+@aws_options
+@click.pass_context
+def status(
+    ctx: click.Context, /, jobs: tuple[str, ...], output: str, quiet: bool, require: tuple[str, ...], **aws: str | None
+) -> int:
+    """Look once at each JOB, print how it is, and say it by the exit code."""
+    options = WaitOptions(error_budget=ONE_LOOK.error_budget, once=True, required=required_parts(require))
+    reporter = Reporter("console", quiet=quiet, progress=False)
+    return _run(_refs(jobs), _gateways(_aws(ctx, aws)), options, output, reporter)
+
+
+scenario_option = partial(click.option, "--scenario", type=click.Choice(list(SCENARIOS)), default="completed")
+
+
+@cli.command()
+@scenario_option(show_default=True, help="How the job ends.")
+@result_options
+def demo(scenario: str, output: str, quiet: bool, require: tuple[str, ...]) -> int:
+    """Play a recorded job at high speed, offline and without an AWS account, and wait for it."""
+    return play_demo(scenario, wait_options(require=require, poll=0.5), output, Reporter("console", quiet=quiet))
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 picks a free one.")
+@scenario_option(show_default=True, help="Of jobs whose tag automl-waiter:scenario names none.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Seconds of a job that are played in a second.",
+)
+def sandbox(port: int, scenario: str, speed: float) -> int:
+    """Serve a local SageMaker endpoint with scripted AutoML jobs, until it is interrupted.
+
+    It prints its URL once it answers. Any AWS client can use it: set AWS_ENDPOINT_URL_SAGEMAKER, or --endpoint-url.
+    """
+    return serve_sandbox(port, scenario, speed)
+
+
+def has_ended(outcome: Outcome) -> bool:
+    """Whether the job itself has come to an end or to what was waited for: an error or a timeout decides nothing."""
+    undecided = {Verdict.TIMED_OUT, Verdict.CANCELLED, Verdict.NOT_FOUND, Verdict.REPLACED, Verdict.ERROR}
+    return outcome.verdict not in undecided
+
+
+def does_not_succeed(outcome: Outcome) -> bool:
+    """Whether it is an outcome that a pipeline should stop at."""
+    return outcome.exit_code != ExitCode.OK
+
+
+def _run(
+    refs: list[JobRef],
+    gateways: Gateways,
+    options: WaitOptions,
+    output: str,
+    reporter: Reporter,
+    decides: Callable[[Outcome], bool] | None = None,
+) -> int:
+    return wait_and_report(
+        refs, [gateways.of(ref) for ref in refs], options, ResultWriter(output), reporter, decides=decides
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    try:
+        code = cli.main(args=list(argv) if argv is not None else None, prog_name="automl-waiter", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except AutoMLWaiterError as error:
+        return _fail(str(error), exit_code_of_error(error))
+    except (SandboxUnavailable, OSError) as error:
+        return _fail(str(error), ExitCode.USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    return int(code or 0)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"automl-waiter: {clean(message)}", file=sys.stderr)
+    return code

@@ -1,0 +1,144 @@
+"""What the command prints: results on stdout, everything for people on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TextIO
+
+from automl_waiter.events import Ended, Event, Notice, Poll, Retry, StopRequested, Warned, event_dict
+from automl_waiter.logs import level_of, summary_of
+from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome
+from automl_waiter.text import clean, format_duration, isoformat
+from automl_waiter.tracker import Anomaly, Transition
+
+OUTPUTS = ("text", "json", "jsonl", "none")
+LOG_FORMATS = ("console", "json")
+
+# CI systems kill a step that is silent for some minutes (CircleCI after ten).
+_HEARTBEAT = 240.0
+
+
+def write_line(stream: TextIO, line: str) -> None:
+    """Writes a line at once. A pipe that nobody reads any more is no reason to end a wait."""
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        # Python flushes once more when it exits, and would then replace the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class Reporter:
+    """Tells people on stderr what happens, a line for each thing."""
+
+    def __init__(self, log_format: str, *, quiet: bool, progress: bool = True) -> None:
+        self._json = log_format == "json"
+        self._quiet = quiet
+        self._progress = progress
+        self._last_line: datetime | None = None
+        self._logger: Any = None
+
+    def tell(self, event: Event) -> None:
+        """Tells of an event, if it is one that people should see."""
+        if self._quiet and not (isinstance(event, Ended) and event.outcome.exit_code):
+            return
+        if self._json:
+            self._log(event)
+            return
+        line = self._line(event)
+        if line is not None:
+            self._last_line = event.at
+            write_line(sys.stderr, f"{event.at:%Y-%m-%d %H:%M:%S}Z  {line}")
+
+    def note(self, line: str) -> None:
+        """Tells of something that is no event of a job."""
+        if not self._quiet:
+            write_line(sys.stderr, line)
+
+    def _line(self, event: Event) -> str | None:
+        match event:
+            case Transition() if self._progress:
+                return _transition_line(event)
+            case Poll() if self._last_line and (event.at - self._last_line).total_seconds() >= _HEARTBEAT:
+                return f"{event.job_name}: still {clean(event.state)}, next look in {format_duration(event.next_in)}"
+            # At first each, then ever more rarely: an outage lasts for hundreds of attempts.
+            case Retry() if event.attempt & (event.attempt - 1) == 0:
+                return summary_of(event)
+            case Anomaly() | Warned():
+                return f"warning: {summary_of(event)}"
+            case Notice():
+                return f"{event.job_name}: {clean(event.message)}"
+            case StopRequested():
+                return f"{event.job_name}: told to stop ({event.cause}); waiting until it has"
+            case Ended(outcome=outcome) if self._progress or outcome.error:
+                return ("error: " if outcome.exit_code else "") + outcome.summary
+            case _:
+                return None
+
+    def _log(self, event: Event) -> None:
+        if self._logger is None:
+            import structlog
+
+            self._logger = structlog.wrap_logger(
+                structlog.PrintLogger(sys.stderr),
+                processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
+                wrapper_class=structlog.make_filtering_bound_logger(0),
+            )
+        members = {name: value for name, value in event_dict(event).items() if name not in ("event", "describe")}
+        self._logger.log(level_of(event), event.event, **({"message": summary_of(event)} | members))
+
+
+def _transition_line(transition: Transition) -> str:
+    after = clean(transition.after)
+    if transition.before is None or transition.not_before is None:
+        return f"{transition.job_name}: {after}"
+    return f"{transition.job_name}: {after} (was {clean(transition.before.secondary_status)})"
+
+
+class ResultWriter:
+    """Writes the results to stdout in the form that was asked for."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+
+    def tell(self, event: Event) -> None:
+        """An event a line, in the form for programs that read along."""
+        if self._output == "jsonl" and not isinstance(event, Poll):
+            write_line(sys.stdout, json.dumps(event_dict(event), allow_nan=False))
+
+    def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
+        """The outcomes, when all are known."""
+        if self._output == "json":
+            document = {"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}
+            write_line(sys.stdout, json.dumps(document, allow_nan=False))
+        elif self._output == "text":
+            for outcome in outcomes:
+                for line in outcome_lines(outcome):
+                    write_line(sys.stdout, line)
+
+
+def outcome_lines(outcome: Outcome) -> list[str]:
+    """An outcome for people: a line that says how it ended, and the facts below."""
+    facts: list[tuple[str, object]] = []
+    if outcome.snapshot is not None:
+        facts.append(("status", outcome.snapshot.state))
+        facts.append(("created", isoformat(outcome.snapshot.created_at)))
+        if outcome.ended_at:
+            took = format_duration((outcome.ended_at - outcome.snapshot.created_at).total_seconds())
+            facts.append(("ended", f"{isoformat(outcome.ended_at)}, after {took}"))
+    candidate = outcome.to_dict()["best_candidate"]
+    if candidate:
+        facts.append(("best candidate", f"{candidate['name']}, {candidate['metric']} {candidate['value']}"))
+    if outcome.endpoint_name:
+        facts.append(("endpoint", outcome.endpoint_name))
+    facts += [("missing", f"{part}: {EXPLANATIONS[part]}") for part in outcome.shortfalls]
+    if outcome.failure_reason:
+        facts.append(("reason", outcome.failure_reason))
+    facts += [("partial failure", reason) for reason in outcome.partial_failure_reasons]
+    if outcome.error:
+        facts.append(("error", outcome.error))
+    head = f"{clean(outcome.job_name)}: {outcome.verdict.replace('_', ' ')}"
+    return [head, *(f"  {name:<16}{clean(value)}" for name, value in facts)]

@@ -1,0 +1,98 @@
+"""`until`: a status, a phase, or a JMESPath expression over the response."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from automl_waiter.errors import InvalidRequest
+from automl_waiter.jsonform import jsonable
+from automl_waiter.snapshot import Snapshot, View
+from automl_waiter.statuses import SecondaryStatus, Status
+from automl_waiter.text import clean
+
+Condition = Callable[[Snapshot], bool]
+
+_STATUSES = frozenset(Status)
+_SECONDARY_STATUSES = frozenset(SecondaryStatus)
+
+
+def condition(until: str | Condition | None) -> Condition | None:
+    """The condition that is meant by `until`.
+
+    Raises:
+        InvalidRequest: An expression that is malformed or that names no member of the response.
+    """
+    if until is None or callable(until):
+        return until
+    expression = until.strip()
+    if expression in _STATUSES:
+        return lambda snapshot: snapshot.status == expression
+    if expression in _SECONDARY_STATUSES:
+        return lambda snapshot: snapshot.secondary_status == expression
+    return _jmespath(expression)
+
+
+def _jmespath(expression: str) -> Condition:
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    try:
+        compiled = jmespath.compile(expression)
+    except JMESPathError as error:
+        # The library draws a caret under the expression on a second line; its first line says what is wrong.
+        problem = clean(str(error).splitlines()[0])
+        raise InvalidRequest(f"until {clean(expression)!r} is neither a status nor JMESPath: {problem}") from None
+    _check_names(compiled.parsed, Snapshot, expression)
+
+    def holds(snapshot: Snapshot) -> bool:
+        try:
+            result = compiled.search(jsonable(snapshot.response))
+        except JMESPathError:
+            # A function was given null because a member is not there yet, so it does not hold yet.
+            return False
+        return _is_true(result)
+
+    return holds
+
+
+def _is_true(result: Any) -> bool:
+    """JMESPath's truth: 0 is true there, the empty string, list and map are not."""
+    return not (result is None or result is False or result in ("", [], {}))
+
+
+def _check_names(node: Any, view: type[View] | None, expression: str) -> type[View] | None:
+    """Checks the names in a parsed expression against the response, and returns what the node leads to, if known."""
+    children = node.get("children", [])
+    match node["type"]:
+        case "field":
+            if view is None:
+                return None
+            if node["value"] not in view.members:
+                raise InvalidRequest(_unknown_name(node["value"], view, expression))
+            member = view.members[node["value"]]
+            return None if member.keyed else member.view
+        case "filter_projection":
+            elements, projected, predicate = children
+            view = _check_names(elements, view, expression)
+            _check_names(predicate, view, expression)
+            return _check_names(projected, view, expression)
+        case "subexpression" | "pipe" | "index_expression" | "projection" | "identity" | "current" | "index" | "slice" | (
+            "flatten"
+        ):
+            # Each child goes on where the one before leads. A list leads where its elements do.
+            for child in children:
+                view = _check_names(child, view, expression)
+            return view
+        case _:
+            for child in children:
+                _check_names(child, view, expression)
+            return None
+
+
+def _unknown_name(name: str, view: type[View], expression: str) -> str:
+    known = [*view.members, *(sorted(_STATUSES | _SECONDARY_STATUSES) if view is Snapshot else ())]
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]}?" if nearest else f": there are {', '.join(map(str, view.members))}"
+    return f"until {clean(expression)!r}: {clean(name)!r} is no status and no member of the response{hint}"

@@ -1,0 +1,109 @@
+"""What the outside is told, as it happens: one stream of events, to which everything that watches subscribes.
+
+Every event has `event` (its name in JSON), `job_name` and `at` (UTC).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from automl_waiter.jsonform import jsonable
+from automl_waiter.outcome import Outcome, transition_dict
+from automl_waiter.statuses import State
+from automl_waiter.tracker import Anomaly, Transition
+
+
+@dataclass(frozen=True)
+class Poll:
+    """A look found the job in `state`; the next one is `next_in` seconds from it."""
+
+    event: ClassVar[str] = "poll"
+
+    job_name: str
+    at: datetime
+    state: State
+    polls: int
+    next_in: float
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A call failed for a passing reason and is made again in `delay` seconds."""
+
+    event: ClassVar[str] = "retry"
+
+    job_name: str
+    at: datetime
+    operation: str
+    attempt: int
+    kind: str
+    code: str | None
+    message: str
+    delay: float
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that the user should know and that does not end the wait."""
+
+    event: ClassVar[str] = "warning"
+
+    job_name: str
+    at: datetime
+    message: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the user may want to know: a decision that was taken for them."""
+
+    event: ClassVar[str] = "notice"
+
+    job_name: str
+    at: datetime
+    message: str
+
+
+@dataclass(frozen=True)
+class StopRequested:
+    """StopAutoMLJob was called; the wait goes on until the job has stopped."""
+
+    event: ClassVar[str] = "stop_requested"
+
+    job_name: str
+    at: datetime
+    cause: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The wait for the job is over. It is the job's last event."""
+
+    event: ClassVar[str] = "outcome"
+
+    job_name: str
+    at: datetime
+    outcome: Outcome
+
+
+Event = Transition | Anomaly | Poll | Retry | Warned | Notice | StopRequested | Ended
+
+
+def event_dict(event: Event) -> dict[str, Any]:
+    """An event in JSON's types: a line of `automl-waiter wait -o jsonl`."""
+    head = {"event": event.event, "at": jsonable(event.at), "job_name": event.job_name}
+    match event:
+        case Transition():
+            return head | transition_dict(event)
+        case Ended():
+            return head | event.outcome.to_dict()
+        case Poll():
+            state = event.state._asdict()
+            return head | {"state": state, "polls": event.polls, "next_in": jsonable(event.next_in)}
+        case _:
+            rest = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+            members: dict[str, Any] = jsonable({name: rest[name] for name in rest if name not in head})
+            return head | members

@@ -1,0 +1,68 @@
+"""Events in the log: structlog over the standard library's logger `automl_waiter`, which the application configures."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+
+from automl_waiter.events import Ended, Event, Poll, Retry, Warned, event_dict
+from automl_waiter.text import clean
+from automl_waiter.tracker import Anomaly
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+LOGGER = logging.getLogger("automl_waiter")
+
+
+@functools.cache
+def _structured() -> FilteringBoundLogger:
+    import structlog
+
+    # Bound to its own processors: a library leaves structlog's global configuration alone.
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        LOGGER, processors=[structlog.stdlib.render_to_log_kwargs], wrapper_class=structlog.stdlib.BoundLogger
+    )
+    return logger
+
+
+def level_of(event: Event) -> int:
+    """The level at which an event is logged."""
+    match event:
+        case Warned() | Anomaly():
+            return logging.WARNING
+        case Poll():
+            return logging.DEBUG
+        case _:
+            return logging.INFO
+
+
+def log_event(event: Event) -> None:
+    """Logs an event, if its level is listened to."""
+    level = level_of(event)
+    if LOGGER.isEnabledFor(level):
+        _structured().log(level, summary_of(event), automl_event=event_dict(event))
+
+
+def log_subscriber_failure(event: Event, error: Exception) -> None:
+    """Logs that a callback raised: it changes nothing but must not be lost."""
+    _structured().error(
+        f"a callback raised {type(error).__name__} on {event.event} of {event.job_name}; the wait goes on", exc_info=error
+    )
+
+
+def summary_of(event: Event) -> str:
+    """An event in one line for people."""
+    match event:
+        case Ended(outcome=outcome):
+            return outcome.summary
+        case Retry():
+            return f"{event.job_name}: {event.operation} failed ({event.message}), again in {event.delay:.1f}s"
+        case Anomaly() | Warned():
+            return f"{event.job_name}: {clean(event.message)}"
+        case _:
+            details: dict[str, Any] = event_dict(event)
+            state = details.get("after") or details.get("state") or {}
+            words = details.get("message") or details.get("cause") or "/".join(state.values())
+            return f"{event.job_name}: {event.event.replace('_', ' ')} {clean(words)}"

@@ -1,0 +1,231 @@
+"""The statuses of an AutoML job, its phases, and the moves between them: data, not code.
+
+A job shows two statuses. The *primary* one (`AutoMLJobStatus`) alone says whether the job has
+ended. The *secondary* one (`AutoMLJobSecondaryStatus`) says what it is doing, or why it ended, and is
+an open string: the service shows values that no document lists. Both are therefore `str` everywhere;
+the enumerations here are what is known today, never what is accepted.
+
+How the table works
+===================
+
+`STEPS` lists the direct steps of a job, each with the evidence for it. Two looks at a job are minutes
+apart, so what they differ by is a *path* of steps, not one: from `Starting` a later look may well find
+`ModelTuning`. `REACHABLE` is the transitive closure of `STEPS`, and a move is expected when it stands
+there. A move that does not is an anomaly: reported, never an error, because the table is our knowledge
+and not the service's promise.
+
+`docs/statuses.md` is made from this file.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import NamedTuple
+
+
+class Status(StrEnum):
+    """The primary statuses (`AutoMLJobStatus` in the API reference)."""
+
+    IN_PROGRESS = "InProgress"
+    STOPPING = "Stopping"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+
+
+class SecondaryStatus(StrEnum):
+    """The secondary statuses (`AutoMLJobSecondaryStatus` in the API reference, and one more)."""
+
+    STARTING = "Starting"
+    ANALYZING_DATA = "AnalyzingData"
+    PRE_TRAINING = "PreTraining"
+    FEATURE_ENGINEERING = "FeatureEngineering"
+    MODEL_TUNING = "ModelTuning"
+    TRAINING_MODELS = "TrainingModels"
+    CANDIDATE_DEFINITIONS_GENERATED = "CandidateDefinitionsGenerated"
+    MAX_CANDIDATES_REACHED = "MaxCandidatesReached"
+    MAX_AUTO_ML_JOB_RUNTIME_REACHED = "MaxAutoMLJobRuntimeReached"
+    GENERATING_EXPLAINABILITY_REPORT = "GeneratingExplainabilityReport"
+    EXPLAINABILITY_ERROR = "ExplainabilityError"
+    GENERATING_MODEL_INSIGHTS_REPORT = "GeneratingModelInsightsReport"
+    MODEL_INSIGHTS_ERROR = "ModelInsightsError"
+    # In no document, yet real: minutes long in 8 recorded jobs of 2022 to 2024.
+    MERGING_AUTO_ML_TASK_REPORTS = "MergingAutoMLTaskReports"
+    DEPLOYING_MODEL = "DeployingModel"
+    MODEL_DEPLOYMENT_ERROR = "ModelDeploymentError"
+    STOPPING = "Stopping"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+
+
+TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.STOPPED})
+"""The primary statuses that end a job. Stopping does not, and no secondary status does."""
+
+
+class State(NamedTuple):
+    """The two statuses of one look, as the service spells them."""
+
+    status: str
+    secondary_status: str
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended: a matter of the primary status alone."""
+        return self.status in TERMINAL
+
+    def __str__(self) -> str:
+        return f"{self.status}/{self.secondary_status}"
+
+
+class Stage(Enum):
+    """How near to its end a job is, which is what a poll policy wants to know of a phase."""
+
+    WORKING = "working"
+    """Preparing or training: minutes to days, and the next phase is not in sight."""
+    REPORTING = "reporting"
+    """A report is made (minutes), and another phase usually follows."""
+    FINISHING = "finishing"
+    """The last phase before the end, minutes long."""
+
+
+STAGES: dict[State, Stage] = {
+    State("InProgress", "Starting"): Stage.WORKING,
+    State("InProgress", "AnalyzingData"): Stage.WORKING,
+    State("InProgress", "PreTraining"): Stage.WORKING,
+    State("InProgress", "FeatureEngineering"): Stage.WORKING,
+    State("InProgress", "ModelTuning"): Stage.WORKING,
+    State("InProgress", "TrainingModels"): Stage.WORKING,
+    # A training limit was hit and the reports are still to come: in the one job recorded, for 8.5 minutes.
+    State("InProgress", "MaxCandidatesReached"): Stage.REPORTING,
+    State("InProgress", "MaxAutoMLJobRuntimeReached"): Stage.REPORTING,
+    State("InProgress", "CandidateDefinitionsGenerated"): Stage.REPORTING,
+    State("InProgress", "GeneratingExplainabilityReport"): Stage.REPORTING,
+    State("InProgress", "ExplainabilityError"): Stage.FINISHING,
+    State("InProgress", "GeneratingModelInsightsReport"): Stage.FINISHING,
+    State("InProgress", "ModelInsightsError"): Stage.FINISHING,
+    State("InProgress", "MergingAutoMLTaskReports"): Stage.FINISHING,
+    State("InProgress", "DeployingModel"): Stage.FINISHING,
+    State("InProgress", "ModelDeploymentError"): Stage.FINISHING,
+    State("Stopping", "Stopping"): Stage.FINISHING,
+}
+"""Every state of a job that has not ended, with its stage."""
+
+
+def stage_of(state: State) -> Stage:
+    """The stage of a state that has not ended; a state that the table does not know counts as working."""
+    if state.status == Status.STOPPING:
+        return Stage.FINISHING
+    return STAGES.get(state, Stage.WORKING)
+
+
+class Evidence(Enum):
+    """How a step is known."""
+
+    RECORDED = "recorded"
+    """Seen in the saved output of a real job."""
+    DOCUMENTED = "documented"
+    """Follows from AWS's description of the statuses, in no recording."""
+    INFERRED = "inferred"
+    """Like a recorded or documented step of another status."""
+
+
+class Step(NamedTuple):
+    """One direct step of a job."""
+
+    before: State
+    after: State
+    evidence: Evidence
+
+
+def _steps(evidence: Evidence, before: str, *afters: str) -> tuple[Step, ...]:
+    return tuple(Step(_state(before), _state(after), evidence) for after in afters)
+
+
+def _state(text: str) -> State:
+    """`ModelTuning` is a phase under InProgress; any other status is written out, `Completed/Completed`."""
+    status, slash, secondary = text.partition("/")
+    return State(status, secondary) if slash else State("InProgress", status)
+
+
+_COMPLETED = "Completed/Completed"
+_CANDIDATES = "Completed/MaxCandidatesReached"
+_RUNTIME = "Completed/MaxAutoMLJobRuntimeReached"
+_DEFINITIONS = "Completed/CandidateDefinitionsGenerated"
+_R, _D, _I = Evidence.RECORDED, Evidence.DOCUMENTED, Evidence.INFERRED
+
+STEPS: tuple[Step, ...] = (
+    *_steps(_R, "Starting", "AnalyzingData"),
+    *_steps(_I, "Starting", "PreTraining", "TrainingModels"),
+    *_steps(_R, "AnalyzingData", "FeatureEngineering"),
+    # Where PreTraining stands among the preparing phases is recorded nowhere, so either order is expected.
+    *_steps(_I, "AnalyzingData", "PreTraining", "ModelTuning", "TrainingModels"),
+    *_steps(_D, "AnalyzingData", "CandidateDefinitionsGenerated", _DEFINITIONS),
+    *_steps(_I, "PreTraining", "AnalyzingData", "FeatureEngineering", "ModelTuning", "TrainingModels"),
+    *_steps(_R, "FeatureEngineering", "ModelTuning"),
+    *_steps(_I, "FeatureEngineering", "PreTraining", "TrainingModels"),
+    *_steps(_D, "FeatureEngineering", "CandidateDefinitionsGenerated", _DEFINITIONS),
+    *_steps(_I, "FeatureEngineering", "MaxAutoMLJobRuntimeReached", _RUNTIME),
+    *_steps(_R, "ModelTuning", "GeneratingExplainabilityReport", "MergingAutoMLTaskReports"),
+    *_steps(_R, "ModelTuning", "MaxCandidatesReached", _CANDIDATES, _RUNTIME),
+    *_steps(_D, "ModelTuning", "TrainingModels", "DeployingModel", _COMPLETED),
+    *_steps(_I, "ModelTuning", "MaxAutoMLJobRuntimeReached", "GeneratingModelInsightsReport"),
+    *_steps(_D, "TrainingModels", "GeneratingExplainabilityReport", "DeployingModel", _COMPLETED),
+    *_steps(_I, "TrainingModels", "GeneratingModelInsightsReport", "MergingAutoMLTaskReports"),
+    *_steps(_I, "TrainingModels", "MaxCandidatesReached", "MaxAutoMLJobRuntimeReached", _CANDIDATES, _RUNTIME),
+    *_steps(_R, "MaxCandidatesReached", _COMPLETED),
+    *_steps(_I, "MaxCandidatesReached", "GeneratingExplainabilityReport", "GeneratingModelInsightsReport"),
+    *_steps(_I, "MaxCandidatesReached", "MergingAutoMLTaskReports", "DeployingModel", _CANDIDATES),
+    *_steps(_I, "MaxAutoMLJobRuntimeReached", "GeneratingExplainabilityReport", "GeneratingModelInsightsReport"),
+    *_steps(_I, "MaxAutoMLJobRuntimeReached", "MergingAutoMLTaskReports", "DeployingModel", _RUNTIME, _COMPLETED),
+    *_steps(_I, "CandidateDefinitionsGenerated", _DEFINITIONS, _COMPLETED),
+    *_steps(_R, "GeneratingExplainabilityReport", "GeneratingModelInsightsReport", "ExplainabilityError", _COMPLETED),
+    *_steps(_I, "GeneratingExplainabilityReport", "MergingAutoMLTaskReports", "DeployingModel", _CANDIDATES, _RUNTIME),
+    *_steps(_R, "ExplainabilityError", "Completed/ExplainabilityError"),
+    *_steps(_I, "ExplainabilityError", "GeneratingModelInsightsReport", "MergingAutoMLTaskReports", "DeployingModel"),
+    *_steps(_R, "GeneratingModelInsightsReport", _COMPLETED),
+    *_steps(_D, "GeneratingModelInsightsReport", "ModelInsightsError", "DeployingModel"),
+    *_steps(_I, "GeneratingModelInsightsReport", "MergingAutoMLTaskReports", _CANDIDATES, _RUNTIME),
+    *_steps(_I, "ModelInsightsError", "MergingAutoMLTaskReports", "DeployingModel"),
+    *_steps(_D, "ModelInsightsError", "Completed/ModelInsightsError"),
+    *_steps(_R, "MergingAutoMLTaskReports", _COMPLETED),
+    *_steps(_I, "MergingAutoMLTaskReports", "DeployingModel", _CANDIDATES, _RUNTIME),
+    # One task's report failed, and the job's reports are merged all the same.
+    *_steps(_I, "MergingAutoMLTaskReports", "Completed/ExplainabilityError", "Completed/ModelInsightsError"),
+    *_steps(_D, "DeployingModel", "ModelDeploymentError", _COMPLETED),
+    *_steps(_I, "DeployingModel", _CANDIDATES, _RUNTIME, "Completed/ExplainabilityError", "Completed/ModelInsightsError"),
+    *_steps(_D, "ModelDeploymentError", "Completed/ModelDeploymentError"),
+    # Whatever it is doing, a job can fail or be stopped.
+    *(
+        Step(state, State(status, status), Evidence.DOCUMENTED)
+        for state in STAGES
+        for status in ("Stopping", "Stopped", "Failed")
+        if state.status == "InProgress"
+    ),
+    *_steps(_D, "Stopping/Stopping", "Stopped/Stopped"),
+    # A job may end by itself before the stop takes hold.
+    *_steps(_I, "Stopping/Stopping", "Failed/Failed", _COMPLETED, _CANDIDATES, _RUNTIME),
+)
+
+
+STATES: frozenset[State] = frozenset(state for step in STEPS for state in (step.before, step.after))
+"""Every state that the table knows."""
+
+
+def _closure(steps: tuple[Step, ...]) -> dict[State, frozenset[State]]:
+    direct: dict[State, set[State]] = {state: set() for state in STATES}
+    for step in steps:
+        direct[step.before].add(step.after)
+    reachable = {}
+    for start in STATES:
+        seen: set[State] = set()
+        frontier = {start}
+        while frontier:
+            frontier = set().union(*(direct[state] for state in frontier)) - seen
+            seen |= frontier
+        reachable[start] = frozenset(seen)
+    return reachable
+
+
+REACHABLE: dict[State, frozenset[State]] = _closure(STEPS)
+"""For each state, the states in which a later look may find the job."""

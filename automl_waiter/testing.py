@@ -1,0 +1,200 @@
+"""For your tests: scripted jobs, and time that passes when you say so.
+
+    from automl_waiter.testing import Timeline, simulate
+
+    timeline = Timeline([(0, "InProgress", "Starting"), (5400, "Completed", "Completed")])
+    result = simulate(timeline)
+    result.calls, result.lag, result.outcome
+
+`simulated_jobs` is a pytest fixture: import it by name into your test or conftest, and `wait_for` and its
+siblings follow scripted jobs in virtual time, with no AWS and no waiting.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from automl_waiter.conditions import Condition
+from automl_waiter.errors import Cancelled, JobNotFound
+from automl_waiter.events import Ended
+from automl_waiter.jobs import job_ref
+from automl_waiter.machine import Completion
+from automl_waiter.outcome import Outcome
+from automl_waiter.plan import wait_options
+from automl_waiter.polling import PollPolicy
+from automl_waiter.timeline import Timeline
+from automl_waiter.waiter import EventLoop
+
+try:
+    from pytest import fixture
+except ImportError:  # pragma: no cover - simulate needs no pytest
+    fixture = None  # type: ignore[assignment]
+
+__all__ = ["ManualClock", "ScriptedJobs", "Simulation", "Timeline", "simulate", "simulated_jobs"]
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
+
+
+class ManualClock:
+    """A machine whose time passes only while something waits on it. Calls are made at once and take no time.
+
+    It serves both shells. `cancel_at` seconds after its start, whatever waits on it is cancelled.
+    """
+
+    def __init__(self, *, seed: int = 0, epoch: datetime = EPOCH, cancel_at: float | None = None) -> None:
+        self._now = 0.0
+        self._epoch = epoch
+        self._random = random.Random(seed)  # noqa: S311 - a simulation must repeat
+        self._done: deque[Completion] = deque()
+        self._cancel_at = cancel_at
+
+    def monotonic(self) -> float:
+        """Seconds since the clock was made."""
+        return self._now
+
+    def now(self) -> datetime:
+        """The time of day (UTC)."""
+        return self._epoch + timedelta(seconds=self._now)
+
+    def random(self) -> float:
+        """The next number in [0, 1) of the seed's sequence."""
+        return self._random.random()
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass."""
+        self._now += seconds
+
+    def start(self, ticket: int, call: Callable[[], Any]) -> None:
+        """Makes a call, now."""
+        try:
+            self._done.append(Completion(ticket, call(), None))
+        except Exception as error:
+            self._done.append(Completion(ticket, None, error))
+
+    def wait(self, until: float) -> Completion | None:
+        """The next completion, or None once the clock shows `until`, which it then does."""
+        if self._done:
+            return self._done.popleft()
+        if self._cancel_at is not None and until >= self._cancel_at:
+            self._now = max(self._now, self._cancel_at)
+            raise Cancelled(self.monotonic(), self.now())
+        self._now = max(self._now, until)
+        return None
+
+    async def sleep_async(self, until: float) -> None:
+        """Passes the time at once, for one job alone under asyncio."""
+        self._now = max(self._now, until)
+
+    async def call_async(self, call: Callable[[], Any], until: float) -> Any:
+        """Makes a call, now."""
+        return call()
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class ScriptedJobs:
+    """A gateway to scripted jobs: each began `start` seconds before the clock was at 0."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._jobs: dict[str, tuple[str, Timeline, datetime]] = {}
+        self.calls = 0
+        """How many describes there were."""
+
+    def add(self, name: str, timeline: Timeline, *, start: float = 0.0) -> None:
+        """Adds a job that is `start` seconds old now."""
+        created = self._clock.now() - timedelta(seconds=start)
+        self._jobs[name.lower()] = (name, timeline, created)
+
+    def describe(self, job_name: str) -> Mapping[str, Any]:
+        """The response of DescribeAutoMLJobV2."""
+        self.calls += 1
+        name, timeline, created = self._find(job_name)
+        return timeline.response(self._elapsed(created), name=name, created=created, arn=_ARN + name.lower())
+
+    def stop(self, job_name: str) -> None:
+        """Stops the job: it is Stopping for a minute, then Stopped."""
+        name, timeline, created = self._find(job_name)
+        self._jobs[name.lower()] = (name, timeline.stopped_at(self._elapsed(created)), created)
+
+    def find_names(self, job_name: str) -> list[str]:
+        """The names of all jobs."""
+        return [name for name, _, _ in self._jobs.values()]
+
+    def _find(self, job_name: str) -> tuple[str, Timeline, datetime]:
+        if job_name.lower() not in self._jobs:
+            raise JobNotFound(f"no AutoML job {job_name!r}", code="ResourceNotFound")
+        return self._jobs[job_name.lower()]
+
+    def _elapsed(self, created: datetime) -> float:
+        return (self._clock.now() - created).total_seconds()
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What came of a simulated wait.
+
+    Attributes:
+        calls: How many describes it took.
+        lag: Seconds from the job's end until the wait returned; None if the job did not end.
+        outcome: How the wait ended.
+    """
+
+    calls: int
+    lag: float | None
+    outcome: Outcome
+
+
+def simulate(
+    timeline: Timeline,
+    *,
+    poll: PollPolicy | float | timedelta | None = None,
+    seed: int = 0,
+    start: float = 0.0,
+    timeout: float | timedelta | Literal["auto"] | None = None,
+    until: str | Condition | None = None,
+) -> Simulation:
+    """Runs the real wait loop over a scripted job in virtual time. It never raises for how the job ended.
+
+    Args:
+        timeline: The job.
+        poll: As in `wait_for`.
+        seed: Of the jitter.
+        start: The job's age in seconds when the wait begins.
+        timeout: As in `wait_for`.
+        until: As in `wait_for`.
+
+    Raises:
+        ValueError: The job never ends, and there is no timeout: neither would the wait.
+    """
+    if timeline.end is None and timeout is None:
+        raise ValueError("the timeline has no end: give a timeout, or the simulated wait would never end")
+    clock = ManualClock(seed=seed)
+    jobs = ScriptedJobs(clock)
+    jobs.add("simulated", timeline, start=start)
+    options = wait_options(timeout=timeout, poll=poll, until=until)
+    loop = EventLoop([job_ref("simulated")], [jobs], options, clock)
+    [outcome] = [event.outcome for event in loop.run() if isinstance(event, Ended)]
+    ended = outcome.snapshot is not None and outcome.snapshot.state.is_terminal
+    lag = start + clock.monotonic() - timeline.end if ended and timeline.end is not None else None
+    return Simulation(jobs.calls, lag, outcome)
+
+
+def _simulated_jobs(monkeypatch: Any) -> Iterator[ScriptedJobs]:
+    """A pytest fixture: `jobs.add(name, timeline)`, and then `wait_for(name)` returns at once, as it would have."""
+    clock = ManualClock()
+    jobs = ScriptedJobs(clock)
+    monkeypatch.setattr("automl_waiter.waiter.Machine", lambda cancel_event=None: clock)
+    monkeypatch.setattr("automl_waiter.aio.Machine", lambda: clock)
+    monkeypatch.setattr("automl_waiter.waiter.Gateways.of", lambda self, job: jobs)
+    yield jobs
+
+
+simulated_jobs = fixture(name="simulated_jobs")(_simulated_jobs) if fixture is not None else _simulated_jobs

@@ -1,0 +1,60 @@
+"""Text for people: durations, instants, and what AWS sent, made safe to print."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile("".join(f"(?:{_NUMBER}{unit})?" for unit in _UNITS), re.ASCII)
+
+# C0 (with ESC, CR and LF), DEL and C1, and the separators and bidirectional controls that move or reorder a line.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+# A line that holds one of these may be taken for a command by a CI runner (GitHub Actions, Azure Pipelines, TeamCity).
+_RUNNER_COMMAND = re.compile(r"^\s*(?=::)|(?<=#)(?=#\[|#vso\[|#teamcity\[)")
+
+
+def clean(text: object) -> str:
+    """`text` as one line without control characters and without anything that a CI runner would obey."""
+    line = _CONTROL.sub(" ", str(text)).strip()
+    return _RUNNER_COMMAND.sub(" ", line) if "::" in line or "##" in line else line
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from `90`, `0.5s`, `90s`, `15m`, `6h` or `1d12h`.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    text = text.strip()
+    # A bare number is seconds, but only alone: in `1h30` it would be a trap.
+    match = _DURATION.fullmatch(f"{text}s" if re.fullmatch(_NUMBER, text, re.ASCII) else text)
+    if match is None or not text:
+        raise ValueError(f"{clean(text)!r} is not a duration: write 90, 0.5s, 90s, 15m, 6h or 1d12h")
+    return sum(float(amount) * unit for amount, unit in zip(match.groups(), _UNITS.values(), strict=True) if amount)
+
+
+def format_duration(seconds: float) -> str:
+    """`1d 3h`, `2h 5m`, `1m 30s`, `12s` or `0.4s`: two units are enough to plan by."""
+    if seconds < 10 and round(seconds, 1) % 1:
+        return f"{seconds:.1f}s"
+    rest = round(seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        amount, rest = divmod(rest, size)
+        if amount:
+            parts.append(f"{amount}{unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or "0s"
+
+
+def seconds_of(duration: float | timedelta) -> float:
+    """A duration in seconds, from either form in which the library takes it."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+def isoformat(instant: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds: `2026-11-24T09:30:00.000Z`."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
