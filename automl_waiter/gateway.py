@@ -6,6 +6,7 @@ Which error is which is decided by the SDK's exception types and AWS's error cod
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -211,7 +212,7 @@ def connect(*, profile: str | None = None, region: str | None = None, endpoint_u
     """
     import boto3
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, NoRegionError
 
     from automl_waiter import __version__
 
@@ -223,7 +224,11 @@ def connect(*, profile: str | None = None, region: str | None = None, endpoint_u
     )
     try:
         session = boto3.Session(profile_name=profile, region_name=region)
-        return session.client("sagemaker", endpoint_url=endpoint_url, config=config)
+        # boto3 reads AWS_DEFAULT_REGION alone; Lambda, ECS and the other SDKs set and read AWS_REGION.
+        region = session.region_name or os.environ.get("AWS_REGION")
+        if not region:
+            raise NoRegionError
+        return session.client("sagemaker", region_name=region, endpoint_url=endpoint_url, config=config)
     except (BotoCoreError, ValueError) as error:
         problem = from_sdk(error)
         raise problem if isinstance(problem, AutoMLWaiterError) else InvalidRequest(str(problem)) from error

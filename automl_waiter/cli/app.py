@@ -79,7 +79,7 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option(
         "--require",
         multiple=True,
-        type=click.Choice([*Part, "all", "none"]),
+        type=click.Choice([*(part.value for part in Part), "all", "none"]),
         default=tuple(map(str, DEFAULT_REQUIREMENT)),
         show_default="best-candidate, endpoint: what was asked of the job",
         help="A part of the success that must be there; repeatable.",

@@ -1,0 +1,81 @@
+"""The scripted jobs that the sandbox plays, by name.
+
+Their statuses, order and durations are those of recorded jobs, printed in public notebooks, where one is
+named; the others are made after them.
+"""
+
+from automl_waiter.timeline import Timeline
+
+SCENARIOS: dict[str, Timeline] = {
+    # aws/amazon-sagemaker-examples, autopilot: a job with both reports
+    "completed": Timeline(
+        [
+            (0, "InProgress", "Starting"),
+            (60, "InProgress", "AnalyzingData"),
+            (570, "InProgress", "FeatureEngineering"),
+            (1110, "InProgress", "ModelTuning"),
+            (1890, "InProgress", "GeneratingExplainabilityReport"),
+            (2310, "InProgress", "GeneratingModelInsightsReport"),
+            (2790, "Completed", "Completed"),
+        ]
+    ),
+    # A job of 3.3 minutes whose target column was missing; its reason is quoted with its identifiers replaced
+    "failed": Timeline(
+        [(0, "InProgress", "Starting"), (30, "InProgress", "AnalyzingData"), (198, "Failed", "Failed")],
+        failure_reason="Could not complete the data builder processing job. The AutoML Job cannot continue. "
+        "Failed Job Arn: arn:aws:sagemaker:us-east-1:123456789012:processing-job/db-1-example, "
+        "Error message: ClientError: Target attribute name is_positive_sentiment does not exist in header.",
+    ),
+    "stopped": Timeline(
+        [
+            (0, "InProgress", "Starting"),
+            (60, "InProgress", "AnalyzingData"),
+            (570, "InProgress", "FeatureEngineering"),
+            (1110, "InProgress", "ModelTuning"),
+            (1500, "Stopping", "Stopping"),
+            (1590, "Stopped", "Stopped"),
+        ]
+    ),
+    # A job that reached its limit while tuning
+    "runtime-reached": Timeline(
+        [
+            (0, "InProgress", "AnalyzingData"),
+            (570, "InProgress", "FeatureEngineering"),
+            (1110, "InProgress", "ModelTuning"),
+            (3600, "Completed", "MaxAutoMLJobRuntimeReached"),
+        ],
+        max_runtime=3600,
+    ),
+    # 2 of 2 recorded jobs showed the error in progress before they ended with it
+    "explainability-error": Timeline(
+        [
+            (0, "InProgress", "Starting"),
+            (60, "InProgress", "AnalyzingData"),
+            (570, "InProgress", "FeatureEngineering"),
+            (1110, "InProgress", "ModelTuning"),
+            (1590, "InProgress", "GeneratingExplainabilityReport"),
+            (1800, "InProgress", "ExplainabilityError"),
+            (1830, "Completed", "ExplainabilityError"),
+        ]
+    ),
+    "deploy-error": Timeline(
+        [
+            (0, "InProgress", "Starting"),
+            (60, "InProgress", "PreTraining"),
+            (570, "InProgress", "TrainingModels"),
+            (1590, "InProgress", "DeployingModel"),
+            (2010, "Completed", "ModelDeploymentError"),
+        ],
+        deploy=True,
+    ),
+    # aws/amazon-sagemaker-examples, autopilot/ap-batch-transform.ipynb, 2023
+    "merging-reports": Timeline(
+        [
+            (0, "InProgress", "AnalyzingData"),
+            (120, "InProgress", "FeatureEngineering"),
+            (660, "InProgress", "ModelTuning"),
+            (1440, "InProgress", "MergingAutoMLTaskReports"),
+            (1980, "Completed", "Completed"),
+        ]
+    ),
+}

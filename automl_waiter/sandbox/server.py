@@ -1,0 +1,123 @@
+"""The sandbox as an HTTP endpoint on 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from automl_waiter.sandbox import SandboxUnavailable
+from automl_waiter.sandbox.scenarios import SCENARIOS
+from automl_waiter.timeline import Timeline
+
+try:
+    import flask
+    import flask_cors  # noqa: F401 - moto's server imports it
+    from moto.core.utils import convert_to_flask_response
+    from moto.moto_server import werkzeug_app
+    from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+    from automl_waiter.sandbox.backend import SCENARIO_TAG, response_class
+except ImportError as error:
+    raise SandboxUnavailable(
+        f"the sandbox needs more libraries ({error.name} is missing): pip install 'automl-waiter[sandbox]'"
+    ) from error
+
+
+class _QuietHandler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, *_: Any, **__: Any) -> None:
+        """Says nothing: a client's requests are not what its user wants to read."""
+
+
+class Sandbox:
+    """A local SageMaker endpoint with scripted AutoML jobs. It keeps nothing, and takes any credentials.
+
+    Args:
+        port: 0 picks a free one.
+        scenario: That of jobs whose tag `automl-waiter:scenario` names none; a key of `scenarios`.
+        speed: Seconds of a job that are played in a second.
+        scenarios: The scripts by name, to play your own.
+
+    Raises:
+        OSError: The port is taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        scenario: str = "completed",
+        speed: float = 1.0,
+        scenarios: Mapping[str, Timeline] = SCENARIOS,
+    ) -> None:
+        app = flask.Flask("automl-waiter-sandbox", static_folder=None)
+        # moto's newer versions want requests of their own class.
+        app.request_class = getattr(werkzeug_app, "BackendRequest", app.request_class)
+        answer: Callable[..., Any] = convert_to_flask_response(response_class(scenarios, scenario, speed).dispatch)
+        app.add_url_rule("/", endpoint="sagemaker", view_func=lambda: answer(), methods=["POST"])
+        try:
+            self._server: BaseWSGIServer = make_server(
+                "127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler
+            )
+        except (OSError, SystemExit) as error:
+            # werkzeug prints its own message for a port that is taken, and exits.
+            raise OSError(f"port {port} on 127.0.0.1 is taken: choose another, or 0 for a free one") from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="automl-waiter-sandbox", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def start(self) -> None:
+        """Begins to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answers no more, and forgets the jobs."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def client(self, region: str = "us-east-1") -> Any:
+        """A boto3 SageMaker client to it, with dummy credentials: profiles, proxies and endpoints of the machine do not matter."""
+        import boto3
+        import botocore.session
+        from botocore.config import Config
+
+        # (config key, variable, default, conversion): no file and no variable of the machine is read, so that no real
+        # credentials, profile or endpoint can come in.
+        nowhere = (None, None, os.devnull, None)
+        session = botocore.session.Session(
+            session_vars={"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
+        )
+        config = Config(proxies={}, retries={"total_max_attempts": 1})
+        return boto3.Session("testing", "testing", region_name=region, botocore_session=session).client(
+            "sagemaker", endpoint_url=self.url, config=config
+        )
+
+    def create_job(self, name: str, *, scenario: str | None = None) -> dict[str, Any]:
+        """Creates a tabular job, and returns the response of CreateAutoMLJobV2."""
+        source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://amzn-s3-demo-bucket/train/"}}
+        request: dict[str, Any] = {
+            "AutoMLJobName": name,
+            "AutoMLJobInputDataConfig": [{"ChannelType": "training", "DataSource": source}],
+            "OutputDataConfig": {"S3OutputPath": "s3://amzn-s3-demo-bucket/output"},
+            "AutoMLProblemTypeConfig": {"TabularJobConfig": {"TargetAttributeName": "churned"}},
+            "RoleArn": "arn:aws:iam::123456789012:role/example",
+        }
+        if scenario is not None:
+            request["Tags"] = [{"Key": SCENARIO_TAG, "Value": scenario}]
+        if scenario == "deploy-error":
+            request["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
+        response: dict[str, Any] = self.client().create_auto_ml_job_v2(**request)
+        return response

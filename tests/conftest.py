@@ -1,0 +1,75 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import Timeline
+
+ROOT = Path(__file__).parents[1]
+TRACES = ROOT.parent / "shared" / "traces"
+
+RECORDED = json.loads((ROOT / "tests" / "recorded_jobs.json").read_text())
+
+# A job for each exit code, all over within some seconds at the speed of the `endpoint`.
+SCRIPTS = {
+    "completed": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
+    "failed": Timeline([(0, "InProgress", "AnalyzingData"), (50, "Failed", "Failed")], failure_reason="no\x1b[31m data"),
+    "stopped": Timeline([(0, "Stopping", "Stopping"), (50, "Stopped", "Stopped")]),
+    "explainability-error": Timeline([(0, "InProgress", "ExplainabilityError"), (50, "Completed", "ExplainabilityError")]),
+    "deploy-error": Timeline([(0, "InProgress", "DeployingModel"), (50, "Completed", "ModelDeploymentError")]),
+    "endless": Timeline([(0, "InProgress", "ModelTuning")]),
+}
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[Sandbox]:
+    """A sandbox over HTTP, 100 times as fast as the clock."""
+    with Sandbox(scenarios=SCRIPTS, speed=100) as sandbox:
+        yield sandbox
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """The environment without the machine's AWS configuration, and with dummy credentials."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    return {**kept, **nowhere, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", **more}
+
+
+@pytest.fixture
+def command(endpoint: Sandbox) -> Command:
+    """Runs `automl-waiter` in a process of its own against the endpoint."""
+
+    def run(*arguments: str, environment: dict[str, str] | None = None, **options: Any) -> Any:
+        env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, AWS_REGION="us-east-1")
+        return subprocess.run(
+            [sys.executable, "-m", "automl_waiter", *arguments],
+            env=env | (environment or {}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture
+def new_job(endpoint: Sandbox, request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Creates a job of a script and returns its name, which is new."""
+
+    def create(script: str) -> str:
+        name = f"{script[:12].strip('-')}-{os.urandom(6).hex()}"
+        endpoint.create_job(name, scenario=script)
+        return name
+
+    return create

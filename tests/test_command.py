@@ -1,0 +1,258 @@
+"""The command in a process of its own, against the sandbox's HTTP endpoint."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from conftest import Command, clean_environment
+
+from automl_waiter.sandbox.server import Sandbox
+
+NewJob = Callable[[str], str]
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "arguments"),
+    [
+        ("completed", 0, ["--poll", "0.2s"]),
+        ("failed", 10, ["--poll", "0.2s"]),
+        ("stopped", 11, ["--poll", "0.2s"]),
+        ("deploy-error", 12, ["--poll", "0.2s"]),
+        ("explainability-error", 0, ["--poll", "0.2s"]),
+        ("explainability-error", 12, ["--poll", "0.2s", "--require", "all"]),
+        ("deploy-error", 0, ["--poll", "0.2s", "--require", "none"]),
+        ("completed", 15, ["--poll", "0.2s", "--until", "DeployingModel"]),
+        ("failed", 10, ["--poll", "0.2s", "--until", "DeployingModel"]),
+        ("endless", 0, ["--until", "ModelTuning"]),
+        ("endless", 0, ["--until", "InProgress"]),
+        ("endless", 0, ["--until", "length(AutoMLJobInputDataConfig) == `1`"]),
+        ("endless", 124, ["--timeout", "0"]),
+        ("endless", 124, ["--timeout", "1s", "--poll", "0.3s"]),
+    ],
+)
+def test_wait_says_by_its_exit_code_how_the_job_ended(
+    command: Command, new_job: NewJob, script: str, code: int, arguments: list[str]
+) -> None:
+    """Each way in which a wait can end has its own exit code, in the JSON too."""
+    result = command("wait", new_job(script), *arguments, "-o", "json")
+    assert result.returncode == code, result.stderr
+    document = json.loads(result.stdout)
+    assert document["exit_code"] == document["jobs"][0]["exit_code"] == code
+    assert "Traceback" not in result.stderr
+
+
+def test_status_of_a_running_job_is_75(command: Command, new_job: NewJob) -> None:
+    """`status` looks once and exits with 75 while the job is in progress."""
+    result = command("status", new_job("endless"), "-o", "json")
+    assert result.returncode == 75
+    [job] = json.loads(result.stdout)["jobs"]
+    assert (job["verdict"], job["polls"]) == ("in_progress", 1)
+
+
+def test_an_unknown_job_is_14_and_names_those_that_look_alike(command: Command, new_job: NewJob) -> None:
+    """A name that is not found exits with 14, and the line names the region and the nearest names."""
+    name = new_job("endless")
+    result = command("status", name[:-1] + "z")
+    assert result.returncode == 14
+    assert "us-east-1" in result.stderr
+    assert name in result.stderr
+
+
+def test_a_missing_job_is_looked_for_again_for_ten_seconds(command: Command) -> None:
+    """`wait` gives a name that is not found 10 s of grace, with a word about it."""
+    begun = time.monotonic()
+    result = command("wait", "no-such-job", "-o", "json")
+    assert result.returncode == 14
+    assert 10 <= time.monotonic() - begun < 20
+    assert "looking again" in result.stderr
+    [job] = json.loads(result.stdout)["jobs"]
+    assert job["status"] is None
+    assert job["job_arn"] is None
+    assert job["describe"] == {}
+    assert job["error"]["type"] == "JobNotFound"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["wait"],
+        ["wait", "a", "--unknown-flag"],
+        ["wait", "a_b"],
+        ["wait", "a" * 33],
+        ["wait", "arn:aws:sagemaker:us-east-1:1234:automl-job/x"],
+        ["wait", "a", "--timeout", "soon"],
+        ["wait", "a", "--poll", "0"],
+        ["wait", "a", "--poll", "1h30"],
+        ["wait", "a", "--until", "Complet"],
+        ["wait", "a", "--until", "BestCandidate.["],
+        ["wait", "a", "--until", "BestCandidate.FinalAutoMLJobObjectiveMetric.Valu > `1`"],
+        ["wait", "a", "--stop-on", "until"],
+        ["wait", "a", "b", "--any", "--fail-fast"],
+        ["wait", "a", "--require", "everything"],
+        ["wait", "a", "--profile", "no-such-profile"],
+        ["wait", "a", "--exec", "true"],
+        ["watch"],
+    ],
+)
+def test_bad_usage_is_one_line_and_2(command: Command, arguments: list[str]) -> None:
+    """Bad usage exits with 2, one line on stderr and nothing on stdout."""
+    result = command(*arguments, "-o", "json") if arguments[0] == "wait" else command(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def test_no_region_is_2(command: Command) -> None:
+    """Without a region nothing is called: exit 2, and a line that says what to set."""
+    result = command("wait", "a", environment={"AWS_REGION": "", "AWS_DEFAULT_REGION": ""})
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--region" in result.stderr
+
+
+def test_no_credentials_are_77(command: Command) -> None:
+    """Without credentials the wait ends at once with 77 and a line."""
+    result = command("wait", "a", environment={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
+    assert result.returncode == 77
+    assert "no AWS credentials" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_json_is_the_documented_document(command: Command, new_job: NewJob) -> None:
+    """`-o json` has exactly the documented members, in one object."""
+    result = command("wait", new_job("completed"), "--poll", "0.2s", "-o", "json")
+    document = json.loads(result.stdout)
+    assert list(document) == ["exit_code", "jobs"]
+    [job] = document["jobs"]
+    assert set(job) == set(
+        "job_name job_arn status secondary_status verdict exit_code shortfalls failure_reason partial_failure_reasons error "
+        "created_at ended_at waited_seconds polls retries transitions best_candidate endpoint_name describe".split()
+    )
+    assert job["best_candidate"] == {"name": f"{job['job_name']}-001", "metric": "F1", "value": 0.91}
+    assert job["transitions"][0]["before"] is None
+    assert job["transitions"][-1]["after"] == {"status": "Completed", "secondary_status": "Completed"}
+    assert "ResponseMetadata" not in job["describe"]
+    for instant in (job["created_at"], job["ended_at"], job["transitions"][0]["observed_at"]):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", instant)
+
+
+def test_jsonl_prints_an_event_a_line(command: Command, new_job: NewJob) -> None:
+    """`-o jsonl` has a line for each transition and one for the outcome, each with event, at and job_name."""
+    name = new_job("completed")
+    result = command("wait", name, "--poll", "0.2s", "-o", "jsonl")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert all({"event", "at", "job_name"} <= set(event) for event in events)
+    assert {event["job_name"] for event in events} == {name}
+    assert [event["event"] for event in events] == ["transition", "transition", "outcome"]
+    assert events[-1]["verdict"] == "completed"
+
+
+def test_off_a_terminal_there_are_no_control_characters(command: Command, new_job: NewJob) -> None:
+    """What AWS sent is cleaned for people, and kept in the JSON."""
+    name = new_job("failed")
+    text = command("wait", name, "--poll", "0.2s")
+    assert "no [31m data" in text.stdout
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text.stdout + text.stderr)
+    document = json.loads(command("status", name, "-o", "json").stdout)
+    assert document["jobs"][0]["failure_reason"] == "no\x1b[31m data"
+
+
+def test_quiet_says_errors_only(command: Command, new_job: NewJob) -> None:
+    """`-q` keeps stderr empty for a success, and tells a failure."""
+    assert command("wait", new_job("completed"), "--poll", "0.2s", "-q").stderr == ""
+    assert "error" in command("wait", new_job("failed"), "--poll", "0.2s", "-q", "-o", "none").stderr
+
+
+def test_log_format_json_is_a_json_object_a_line(command: Command, new_job: NewJob) -> None:
+    """`--log-format json` makes every line of stderr a JSON object with an event and a level."""
+    result = command("wait", new_job("completed"), "--poll", "0.2s", "--log-format", "json", "-o", "none")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert {"transition", "outcome"} <= {line["event"] for line in lines}
+    assert all("level" in line for line in lines)
+
+
+def test_several_jobs_exit_with_the_gravest(command: Command, new_job: NewJob) -> None:
+    """With several jobs every outcome is printed, in the order given, and the gravest decides."""
+    good, bad = new_job("completed"), new_job("failed")
+    result = command("wait", "-", "--poll", "0.2s", "-o", "json", input=f"{good}\n{bad}\n")
+    assert result.returncode == 10
+    assert [job["job_name"] for job in json.loads(result.stdout)["jobs"]] == [good, bad]
+
+
+@pytest.mark.parametrize(
+    ("flag", "scripts", "code", "verdicts"),
+    [
+        ("--any", ["endless", "completed"], 0, ["in_progress", "completed"]),
+        ("--any", ["endless", "failed"], 10, ["in_progress", "failed"]),
+        ("--fail-fast", ["endless", "failed"], 10, ["in_progress", "failed"]),
+        ("--fail-fast", ["completed", "explainability-error"], 0, ["completed", "degraded"]),
+    ],
+)
+def test_the_deciding_job_ends_the_wait(
+    command: Command, new_job: NewJob, flag: str, scripts: list[str], code: int, verdicts: list[str]
+) -> None:
+    """With --any the first that ended decides, with --fail-fast the first without success; the rest are in progress."""
+    jobs = [new_job(script) for script in scripts]
+    result = command("wait", *jobs, flag, "--poll", "0.2s", "-o", "json", "--timeout", "30s")
+    assert result.returncode == code
+    assert [job["verdict"] for job in json.loads(result.stdout)["jobs"]] == verdicts
+
+
+@pytest.mark.parametrize(("cause", "code"), [("timeout", 124), ("until", 0)])
+def test_stop_on_stops_the_job(command: Command, new_job: NewJob, cause: str, code: int) -> None:
+    """--stop-on stops the job, waits until it has stopped, and keeps the exit code of its cause."""
+    arguments = ["--timeout", "0.5s"] if cause == "timeout" else ["--until", "ModelTuning"]
+    result = command("wait", new_job("endless"), *arguments, "--stop-on", cause, "--poll", "0.2s", "-o", "json")
+    assert result.returncode == code
+    assert json.loads(result.stdout)["jobs"][0]["status"] == "Stopped"
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_wait_with_what_is_known(
+    endpoint: Sandbox, new_job: NewJob, signum: signal.Signals, code: int
+) -> None:
+    """SIGINT and SIGTERM end the wait, and the outcome so far is on stdout."""
+    env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, AWS_REGION="us-east-1", PYTHONUNBUFFERED="1")
+    arguments = [sys.executable, "-m", "automl_waiter", "wait", new_job("endless"), "-o", "json"]
+    with subprocess.Popen(arguments, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "ModelTuning" in process.stderr.readline()
+        process.send_signal(signum)
+        stdout, _ = process.communicate(timeout=10)
+    assert process.returncode == code
+    document = json.loads(stdout)
+    assert document["exit_code"] == code
+    assert document["jobs"][0]["verdict"] == "cancelled"
+    assert document["jobs"][0]["status"] == "InProgress"
+
+
+def test_aws_flags_stand_before_or_after_the_command(endpoint: Sandbox, new_job: NewJob) -> None:
+    """--region and --endpoint-url work on either side of the command."""
+    name = new_job("endless")
+    flags = ["--region", "us-east-1", "--endpoint-url", endpoint.url]
+    for arguments in ([*flags, "status", name], ["status", *flags, name]):
+        process = subprocess.run(
+            [sys.executable, "-m", "automl_waiter", *arguments], env=clean_environment(), capture_output=True, check=False
+        )
+        assert process.returncode == 75
+
+
+def test_an_arn_names_the_job_and_its_region(command: Command, endpoint: Sandbox, new_job: NewJob) -> None:
+    """With an ARN the client follows its region, whatever region is configured."""
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:automl-job/{new_job('endless')}"
+    result = command("status", arn, environment={"AWS_REGION": "eu-west-1"})
+    assert result.returncode == 75, result.stderr
+
+
+@pytest.mark.parametrize(("scenario", "code"), [("completed", 0), ("deploy-error", 12)])
+def test_the_demo_ends_by_itself_without_aws(scenario: str, code: int) -> None:
+    """`demo` plays a scenario offline within 40 s, ignoring profiles, proxies and endpoints of the machine."""
+    env = clean_environment(AWS_PROFILE="none-such", AWS_ENDPOINT_URL="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1")
+    arguments = [sys.executable, "-m", "automl_waiter", "demo", "--scenario", scenario, "-o", "json"]
+    result = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=40, check=False)
+    assert result.returncode == code, result.stderr
+    assert json.loads(result.stdout)["exit_code"] == code

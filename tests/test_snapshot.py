@@ -1,0 +1,147 @@
+"""The typed snapshot, held against botocore's model of the response."""
+
+import json
+import pickle
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import botocore.session
+import pytest
+from conftest import TRACES
+
+from automl_waiter.snapshot import Member, Snapshot, View
+
+WHEN = datetime(2026, 5, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
+
+
+def response_shape() -> Any:
+    model: Any = botocore.session.get_session().get_service_model("sagemaker")
+    return model.operation_model("DescribeAutoMLJobV2").output_shape
+
+
+def structure_of(shape: Any) -> Any:
+    while shape.type_name in ("list", "map"):
+        shape = shape.member if shape.type_name == "list" else shape.value
+    return shape if shape.type_name == "structure" else None
+
+
+def pairs(shape: Any, view: type[View], path: str) -> list[Any]:
+    found = [pytest.param(shape, view, id=path)]
+    for name, member in shape.members.items():
+        inner = structure_of(member)
+        if inner is not None and name in view.members and view.members[name].view is not None:
+            found += pairs(inner, view.members[name].view, f"{path}.{name}")  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize(("shape", "view"), pairs(response_shape(), Snapshot, "response"))
+def test_every_member_of_botocores_model_has_an_accessor(shape: Any, view: type[View]) -> None:
+    """A member that botocore knows and the view does not fails here, at every depth, and the other way round."""
+    assert set(view.members) == set(shape.members)
+    for name, member in shape.members.items():
+        assert (structure_of(member) is not None) == (view.members[name].view is not None), name
+
+
+def example(shape: Any) -> Any:
+    match shape.type_name:
+        case "structure":
+            return {name: example(member) for name, member in shape.members.items()}
+        case "list":
+            return [example(shape.member)]
+        case "map":
+            return {"key": example(shape.value)}
+        case "timestamp":
+            return WHEN
+        case "boolean":
+            return True
+        case "integer":
+            return 7
+        case "float":
+            return 0.5
+        case _:
+            return f"a {shape.name}"
+
+
+def check(view: View, raw: Mapping[str, Any]) -> None:
+    for attribute, member in vars(type(view)).items():
+        if isinstance(member, Member):
+            compare(getattr(view, attribute), raw[member.name])
+
+
+def compare(value: Any, expected: Any) -> None:
+    if isinstance(value, View):
+        check(value, expected)
+    elif isinstance(value, tuple):
+        assert len(value) == len(expected) == 1
+        compare(value[0], expected[0])
+    elif isinstance(value, Mapping) and value != expected:
+        compare(value["key"], expected["key"])
+    else:
+        assert value == expected
+        assert type(value) is type(expected)
+        assert value.tzinfo is UTC if isinstance(value, datetime) else True
+
+
+def test_a_full_response_reads_back_through_the_accessors() -> None:
+    """Each accessor gives its member's value, in its type, and instants in UTC."""
+    raw = example(response_shape())
+    check(Snapshot(raw), raw)
+
+
+def test_what_is_optional_may_be_absent() -> None:
+    """With the required members alone the optional ones are None or empty, and nothing raises."""
+    shape = response_shape()
+    raw = {name: example(shape.members[name]) for name in shape.required_members}
+    snapshot = Snapshot(raw)
+    absent = [attribute for attribute, member in vars(Snapshot).items() if isinstance(member, Member)]
+    values = {name: getattr(snapshot, name) for name in absent if vars(Snapshot)[name].name not in raw}
+    assert set(values.values()) <= {None, ()}
+    assert (snapshot.partial_failure_reasons, snapshot.endpoint_name) == ((), None)
+    assert snapshot.completion_criteria.max_runtime_seconds is None
+
+
+def test_what_is_required_and_absent_is_named() -> None:
+    """A required member that the response lacks raises AttributeError with its name."""
+    with pytest.raises(AttributeError, match="AutoMLJobName"):
+        _ = Snapshot({}).name
+
+
+@pytest.mark.parametrize("value", ["2026-05-01T10:00:00.000Z", datetime(2026, 5, 1, 10), WHEN])
+def test_an_instant_is_aware_and_in_utc(value: Any) -> None:
+    """Instants read alike from boto3's datetimes, naive ones and our own JSON."""
+    assert Snapshot({"CreationTime": value}).created_at == datetime(2026, 5, 1, 10, tzinfo=UTC)
+
+
+def test_the_limits_in_force_are_the_resolved_ones() -> None:
+    """Completion criteria are those that AWS resolved, and otherwise those of the problem type's config."""
+    config = {"TabularJobConfig": {"CompletionCriteria": {"MaxCandidates": 5, "MaxAutoMLJobRuntimeInSeconds": 100}}}
+    resolved = {"CompletionCriteria": {"MaxAutoMLJobRuntimeInSeconds": 50}}
+    criteria = Snapshot({"AutoMLProblemTypeConfig": config, "ResolvedAttributes": resolved}).completion_criteria
+    assert (criteria.max_candidates, criteria.max_runtime_seconds) == (5, 50)
+
+
+def test_a_snapshot_is_a_value() -> None:
+    """Snapshots of equal responses are equal, pickle, and cannot be changed; newer members are in raw."""
+    snapshot = Snapshot({"AutoMLJobName": "a", "Newer": 1})
+    assert pickle.loads(pickle.dumps(snapshot)) == snapshot
+    assert hash(snapshot) == hash(Snapshot({"AutoMLJobName": "a", "Newer": 1}))
+    assert snapshot != Snapshot({"AutoMLJobName": "b"})
+    assert snapshot.raw["Newer"] == 1
+    assert "Newer" in repr(snapshot)
+    with pytest.raises(AttributeError):
+        snapshot.raw = {}
+
+
+def test_recorded_responses_read() -> None:
+    """Each recorded response gives its statuses, times and best candidate."""
+    files = sorted(TRACES.glob("responses/*.json"))
+    if not files:
+        pytest.skip("the recordings are not at hand")
+    for file in files:
+        raw = json.loads(file.read_text())
+        snapshot = Snapshot(raw)
+        assert snapshot.state == (raw["AutoMLJobStatus"], raw["AutoMLJobSecondaryStatus"])
+        assert snapshot.last_modified_at >= snapshot.created_at
+        if snapshot.best_candidate is not None:
+            assert snapshot.best_candidate.name == raw["BestCandidate"]["CandidateName"]

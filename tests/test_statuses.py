@@ -1,0 +1,73 @@
+"""The table of statuses, held against botocore's model and the recordings."""
+
+from typing import Any
+
+import botocore.session
+import pytest
+from conftest import RECORDED, ROOT
+
+from automl_waiter.statuses import REACHABLE, STAGES, STATES, STEPS, TERMINAL, SecondaryStatus, State, Status
+
+
+def enum(name: str) -> set[str]:
+    model: Any = botocore.session.get_session().get_service_model("sagemaker")
+    return set(model.shape_for(name).enum)
+
+
+def test_every_status_of_botocore_is_known() -> None:
+    """A primary status that botocore knows and we do not fails here, and the other way round."""
+    assert enum("AutoMLJobStatus") == set(Status)
+
+
+def test_every_secondary_status_of_botocore_is_known() -> None:
+    """A secondary status that botocore knows and we do not fails here; one is known beyond it."""
+    assert enum("AutoMLJobSecondaryStatus") | {"MergingAutoMLTaskReports"} == set(SecondaryStatus)
+
+
+def test_every_secondary_status_stands_in_the_table() -> None:
+    """Each known value occurs in a state that the table knows."""
+    assert {state.secondary_status for state in STATES} == set(SecondaryStatus)
+    assert {state.status for state in STATES} == set(Status)
+
+
+@pytest.mark.parametrize("state", sorted(STATES), ids=str)
+def test_a_state_has_a_stage_or_is_an_end(state: State) -> None:
+    """A state in progress has a stage and leads to every kind of end; an end leads nowhere."""
+    if state.is_terminal:
+        assert state not in STAGES
+        assert not REACHABLE[state]
+    else:
+        assert state in STAGES
+        assert {"Failed", "Stopped", "Completed"} <= {after.status for after in REACHABLE[state]}
+
+
+def test_only_the_primary_status_ends_a_job() -> None:
+    """A secondary status that sounds final under InProgress is no end."""
+    assert not State("InProgress", "Completed").is_terminal
+    assert not State("Stopping", "Stopped").is_terminal
+    assert State("Completed", "ModelTuning").is_terminal
+    assert set(TERMINAL) == {"Completed", "Failed", "Stopped"}
+
+
+def test_a_later_look_may_skip_phases() -> None:
+    """What is reachable from what is reachable is reachable, and each step is."""
+    for step in STEPS:
+        assert step.after in REACHABLE[step.before]
+        assert REACHABLE[step.after] <= REACHABLE[step.before]
+    assert State("InProgress", "ModelTuning") in REACHABLE[State("InProgress", "Starting")]
+    assert State("InProgress", "Starting") not in REACHABLE[State("InProgress", "ModelTuning")]
+
+
+@pytest.mark.parametrize("job", RECORDED, ids=lambda job: job["id"])
+def test_every_recorded_move_is_expected(job: dict[str, Any]) -> None:
+    """No recorded job makes a move that the table calls unexpected."""
+    states = [State(status, secondary) for _, status, secondary in job["timeline"]]
+    for before, after in zip(states, states[1:], strict=False):
+        assert after in REACHABLE[before]
+
+
+def test_the_page_is_made_from_the_table() -> None:
+    """docs/statuses.md is what docs/make_statuses.py makes."""
+    namespace: dict[str, Any] = {"__name__": "make_statuses"}
+    exec((ROOT / "docs" / "make_statuses.py").read_text(), namespace)
+    assert (ROOT / "docs" / "statuses.md").read_text() == namespace["page"]()

@@ -1,0 +1,162 @@
+"""Text, jobs, JSON and errors: what comes in and goes out as words."""
+
+import json
+import pickle
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+import automl_waiter
+from automl_waiter import errors
+from automl_waiter.errors import AutoMLWaiterError, InvalidRequest, WaitTimeout
+from automl_waiter.jobs import job_ref
+from automl_waiter.jsonform import jsonable
+from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code
+from automl_waiter.text import clean, format_duration, parse_duration
+
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn"
+
+
+@given(st.text())
+def test_cleaned_text_is_one_harmless_line(text: str) -> None:
+    """Whatever AWS sends, no control character is printed, and nothing that a CI runner obeys."""
+    line = clean(text)
+    assert not any(unicodedata.category(char) == "Cc" for char in line)
+    assert not line.startswith("::")
+    assert not re.search(r"##(\[|vso\[|teamcity\[)", line)
+
+
+@pytest.mark.parametrize("text", ["::error::x", " ::warning::x", "a\n::set-output::x", "##[error]x", "x ##vso[task]", "##teamcity[x]"])
+def test_runner_commands_are_broken(text: str) -> None:
+    """The commands of GitHub Actions, Azure Pipelines and TeamCity lose their form and keep their words."""
+    line = clean(text)
+    assert not re.search(r"^::|##\[|##vso\[|##teamcity\[", line)
+    assert line.replace(" ", "") == text.replace(" ", "").replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("0", 0), ("0.5s", 0.5), ("90s", 90), ("15m", 900), ("6h", 21600), ("1d12h", 129600), ("1h30m", 5400)],
+)
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    """Durations have the documented forms."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1h30", "-1", "abc", "1 h", "m", "1m1h", "٣s", "1e3", "nan"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """Anything else is refused with the forms that there are."""
+    with pytest.raises(ValueError, match="1d12h"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (0.44, "0.4s"), (12, "12s"), (90, "1m 30s"), (7500, "2h 5m"), (97200, "1d 3h"), (3600, "1h"), (86460, "1d")],
+)
+def test_a_duration_is_told_in_two_units(seconds: float, text: str) -> None:
+    """People read durations in two units at most."""
+    assert format_duration(seconds) == text
+
+
+class Core:
+    auto_ml_job_name = "churn"
+    auto_ml_job_arn = ARN
+
+
+class Sdk:
+    current_job_name = "churn"
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "key", "region"),
+    [
+        ("churn", "churn", "churn", None),
+        (" a-1 ", "a-1", "a-1", None),
+        (ARN, "churn", ARN, "eu-west-1"),
+        (ARN.replace("aws:", "aws-us-gov:", 1), "churn", ARN.replace("aws:", "aws-us-gov:", 1), "eu-west-1"),
+        ({"AutoMLJobArn": ARN}, "churn", ARN, "eu-west-1"),
+        ({"AutoMLJobName": "Churn"}, "Churn", "Churn", None),
+        (Core(), "churn", ARN, "eu-west-1"),
+        (Sdk(), "churn", "churn", None),
+    ],
+)
+def test_a_job_is_known_by_what_the_user_holds(job: object, name: str, key: str, region: str | None) -> None:
+    """A name, an ARN, a response or an SDK's object name the job."""
+    ref = job_ref(job)
+    assert (ref.name, ref.key, ref.region) == (name, key, region)
+
+
+@pytest.mark.parametrize("job", ["", "a_b", "-a", "a-", "a" * 33, "a\n", "arn:x", ARN + "/x", ARN.replace("automl", "tuning"), {}, object(), 3])
+def test_what_names_no_job_is_refused_in_one_line(job: object) -> None:
+    """Anything else is refused with one line that says what would do."""
+    if job == "a\n":  # surrounding space is no part of a name
+        assert job_ref(job).name == "a"
+        return
+    with pytest.raises(InvalidRequest) as refused:
+        job_ref(job)
+    assert "\n" not in str(refused.value)
+
+
+JSONABLE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes(timezones=st.just(UTC)) | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+)
+
+
+@given(JSONABLE)
+def test_everything_has_a_json_form_without_nan(value: Any) -> None:
+    """Any response can be printed as strict JSON."""
+    json.dumps(jsonable(value), allow_nan=False)
+
+
+def test_instants_are_iso_8601_in_utc() -> None:
+    """Times end with Z."""
+    assert jsonable({"at": datetime(2026, 1, 2, 3, 4, 5, 678900, UTC)}) == {"at": "2026-01-02T03:04:05.678Z"}
+
+
+def test_the_tree_in_the_docs_is_the_tree_of_the_classes() -> None:
+    """The drawing in errors.py has every public error, under its base."""
+    bases: list[str] = []
+    drawn = {}
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.match(r"    ([│├└─ ]*)(\w+)", line)
+        if match:
+            depth = len(match[1]) // 4
+            bases[depth:] = [match[2]]
+            drawn[match[2]] = bases[depth - 1] if depth else "Exception"
+    classes = {name: getattr(errors, name) for name in drawn}
+    assert {name: cls.__mro__[1].__name__ for name, cls in classes.items()} == drawn
+    public = {name for name in automl_waiter.__all__ if isinstance(getattr(automl_waiter, name), type)}
+    assert {name for name in public if issubclass(getattr(automl_waiter, name), Exception)} == set(drawn)
+    assert issubclass(WaitTimeout, TimeoutError)
+
+
+@pytest.mark.parametrize("name", [name for name in automl_waiter.__all__ if name in vars(errors)])
+def test_every_public_error_pickles(name: str) -> None:
+    """An error survives a process boundary with its message, code and outcome."""
+    error: AutoMLWaiterError = getattr(errors, name)("what to do", code="Code")
+    error.outcome = Outcome(job="a", job_name="a", verdict=Verdict.ERROR, exit_code=ExitCode.DENIED, error=error)
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert (str(copy), copy.code, copy.outcome.job) == ("what to do", "Code", "a")
+    assert copy.outcome.error is copy
+
+
+@given(st.lists(st.sampled_from(ExitCode), min_size=1))
+def test_the_gravest_exit_code_wins(codes: list[ExitCode]) -> None:
+    """The exit code of several jobs is one of theirs, by the documented order, whatever theirs is."""
+    order = [130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0]
+    assert combined_exit_code(codes) == next(code for code in order if code in codes)
+
+
+def test_the_readme_lists_every_exit_code() -> None:
+    """The README's table has every exit code that the command uses."""
+    table = "".join(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| "))
+    assert {int(number) for number in re.findall(r"\b\d{1,3}\b", table)} >= set(ExitCode)
