@@ -1,9 +1,9 @@
 """Wait until an Amazon SageMaker AutoML job is done, and know how it ended.
 
-    from automl_waiter import wait_for
+from automl_waiter import wait_for
 
-    outcome = wait_for("churn-2026")
-    print(outcome.best_candidate.objective.value)
+outcome = wait_for("churn-2026")
+print(outcome.best_candidate.objective.value)
 """
 
 from automl_waiter.errors import (

@@ -152,7 +152,7 @@ class Waiter:
                 result = call()
                 if inspect.isawaitable(result):
                     await result
-            except Exception as error:  # noqa: PERF203 - each is isolated from the next
+            except Exception as error:
                 log_subscriber_failure(event, error)
 
 

@@ -78,8 +78,16 @@ def _check_names(node: Any, view: type[View] | None, expression: str) -> type[Vi
             view = _check_names(elements, view, expression)
             _check_names(predicate, view, expression)
             return _check_names(projected, view, expression)
-        case "subexpression" | "pipe" | "index_expression" | "projection" | "identity" | "current" | "index" | "slice" | (
-            "flatten"
+        case (
+            "subexpression"
+            | "pipe"
+            | "index_expression"
+            | "projection"
+            | "identity"
+            | "current"
+            | "index"
+            | "slice"
+            | ("flatten")
         ):
             # Each child goes on where the one before leads. A list leads where its elements do.
             for child in children:

@@ -68,7 +68,9 @@ _SERVER = frozenset(
     }
 )
 _NOT_FOUND = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation", "OptInRequired"})
+_DENIED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation", "OptInRequired"}
+)
 _BAD_CREDENTIALS = frozenset(
     {
         "IncompleteSignature",
@@ -83,6 +85,12 @@ _BAD_CREDENTIALS = frozenset(
     }
 )
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+
+_METHODS = {
+    "DescribeAutoMLJobV2": "describe_auto_ml_job_v2",
+    "StopAutoMLJob": "stop_auto_ml_job",
+    "ListAutoMLJobs": "list_auto_ml_jobs",
+}
 
 
 class Gateway(Protocol):
@@ -133,20 +141,15 @@ class Boto3Gateway:
 
     def _call(self, operation: str, job_name: str, **arguments: Any) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
-        method = getattr(self._client, self._method_names[operation])
+        method = getattr(self._client, _METHODS[operation])
         try:
             return method(**arguments)
         except ClientError as error:
             raise self._from_code(error, operation, job_name) from error
-        except (BotoCoreError, ValueError, OSError) as error:
+        except (BotoCoreError, ResponseParserError, ValueError, OSError) as error:
             raise from_sdk(error) from error
-
-    _method_names = {
-        "DescribeAutoMLJobV2": "describe_auto_ml_job_v2",
-        "StopAutoMLJob": "stop_auto_ml_job",
-        "ListAutoMLJobs": "list_auto_ml_jobs",
-    }
 
     def _from_code(self, error: ClientError, operation: str, job_name: str) -> Exception:
         details = error.response.get("Error", {})
@@ -167,7 +170,8 @@ class Boto3Gateway:
             return AccessDenied(f"AWS does not accept the credentials ({said}): check the profile and keys", code=code)
         if code in _DENIED or status in (401, 403):
             return AccessDenied(
-                f"{operation} was denied in {self.region}: allow the IAM action sagemaker:{operation} ({said})", code=code
+                f"{operation} was denied in {self.region}: allow the IAM action sagemaker:{operation} ({said})",
+                code=code,
             )
         return InvalidRequest(f"AWS calls {operation} invalid ({said})", code=code)
 
@@ -175,6 +179,7 @@ class Boto3Gateway:
 def from_sdk(error: Exception) -> Exception:
     """What an exception of the SDK that is no answer of AWS means."""
     from botocore import exceptions as sdk
+    from botocore.parsers import ResponseParserError
 
     code = type(error).__name__
     said = f"{code}: {clean(error)}"
@@ -194,11 +199,9 @@ def from_sdk(error: Exception) -> Exception:
             return CredentialsExpired(f"no credentials can be had ({said}): log in and wait again", code=code)
         case sdk.ConnectTimeoutError() | sdk.ReadTimeoutError():
             return PassingFailure(Passing.TIMEOUT, said, code=code)
-        case sdk.HTTPClientError() | OSError():
+        case sdk.ConnectionError() | sdk.HTTPClientError() | OSError():
             return PassingFailure(Passing.CONNECTION, said, code=code)
-        case sdk.IncompleteReadError():
-            return PassingFailure(Passing.RESPONSE, said, code=code)
-        case _ if "ResponseParserError" in {base.__name__ for base in type(error).__mro__}:
+        case sdk.IncompleteReadError() | ResponseParserError():
             return PassingFailure(Passing.RESPONSE, said, code=code)
         case _:
             return InvalidRequest(said, code=code)

@@ -64,7 +64,7 @@ def _first(job: object, attributes: tuple[str, ...]) -> str | None:
 def _from_members(arn: Any, name: Any, created_at: Any, kind: str = "a response") -> JobRef:
     if not arn and not name:
         raise InvalidRequest(
-            f"{kind} names no AutoML job: pass a job's name or ARN, the response of create_auto_ml_job_v2, or an SDK's job"
+            f"{kind} names no AutoML job: pass its name or ARN, the response of create_auto_ml_job_v2, or an SDK's job"
         )
     ref = _from_string(str(arn or name))
     created = created_at if isinstance(created_at, datetime) else None

@@ -48,7 +48,8 @@ def log_event(event: Event) -> None:
 def log_subscriber_failure(event: Event, error: Exception) -> None:
     """Logs that a callback raised: it changes nothing but must not be lost."""
     _structured().error(
-        f"a callback raised {type(error).__name__} on {event.event} of {event.job_name}; the wait goes on", exc_info=error
+        f"a callback raised {type(error).__name__} on {event.event} of {event.job_name}; the wait goes on",
+        exc_info=error,
     )
 
 

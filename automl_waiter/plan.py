@@ -186,7 +186,7 @@ def _not_negative(what: str, duration: float | timedelta) -> float:
 def wait_plan(
     job: JobRef, options: WaitOptions, *, started: float, random: Callable[[], float], first_look: float | None = None
 ) -> Plan:
-    """The plan of one wait, which began when the shell's clock showed `started`; it looks at once, or at `first_look`."""
+    """The plan of one wait, which began when the clock showed `started`; it looks at once, or at `first_look`."""
     return _Wait(job, options, started, random).run(first_look)
 
 
@@ -256,7 +256,9 @@ class _Wait:
 
     def _not_found(self, error: JobNotFound) -> Plan:
         if self.tracker.snapshot is not None:
-            return self._conclude(Verdict.NOT_FOUND, error=JobNotFound(f"{error}; it was there before", code=error.code))
+            return self._conclude(
+                Verdict.NOT_FOUND, error=JobNotFound(f"{error}; it was there before", code=error.code)
+            )
         names = yield FindNames(self.job.name)
         self._take_times(names)
         alike = f"; there is {', '.join(map(clean, names.response))}" if names.response else ""
@@ -284,9 +286,7 @@ class _Wait:
             yield Sleep(self._clamp(next_look))
         return outcome
 
-    def _decide(
-        self, snapshot: Snapshot, is_terminal: bool, started: float
-    ) -> Generator[Action, Any, Outcome | None]:
+    def _decide(self, snapshot: Snapshot, is_terminal: bool, started: float) -> Generator[Action, Any, Outcome | None]:
         until = self.options.until
         if until is not None and self.stop_cause != "until" and until(snapshot):
             if is_terminal or "until" not in self.options.stop_on:

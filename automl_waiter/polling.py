@@ -134,7 +134,7 @@ class PhaseAware:
                 return self._unknown_end(max(context.phase_age, 60.0))
             case Stage.REPORTING:
                 return 2 * self._unknown_end(max(context.phase_age, 60.0))
-            case Stage.WORKING:
+            case _:
                 factor = 2 if snapshot.problem_type in (None, "Tabular") else 1
                 return min(factor * self._unknown_end(context.elapsed + 120.0), self.longest)
 

@@ -193,7 +193,9 @@ STEPS: tuple[Step, ...] = (
     # One task's report failed, and the job's reports are merged all the same.
     *_steps(_I, "MergingAutoMLTaskReports", "Completed/ExplainabilityError", "Completed/ModelInsightsError"),
     *_steps(_D, "DeployingModel", "ModelDeploymentError", _COMPLETED),
-    *_steps(_I, "DeployingModel", _CANDIDATES, _RUNTIME, "Completed/ExplainabilityError", "Completed/ModelInsightsError"),
+    *_steps(
+        _I, "DeployingModel", _CANDIDATES, _RUNTIME, "Completed/ExplainabilityError", "Completed/ModelInsightsError"
+    ),
     *_steps(_D, "ModelDeploymentError", "Completed/ModelDeploymentError"),
     # Whatever it is doing, a job can fail or be stopped.
     *(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -31,9 +31,9 @@ from automl_waiter.timeline import Timeline
 from automl_waiter.waiter import EventLoop
 
 try:
-    from pytest import fixture
+    import pytest
 except ImportError:  # pragma: no cover - simulate needs no pytest
-    fixture = None  # type: ignore[assignment]
+    pytest = None  # type: ignore[assignment]
 
 __all__ = ["ManualClock", "ScriptedJobs", "Simulation", "Timeline", "simulate", "simulated_jobs"]
 
@@ -187,14 +187,14 @@ def simulate(
     return Simulation(jobs.calls, lag, outcome)
 
 
-def _simulated_jobs(monkeypatch: Any) -> Iterator[ScriptedJobs]:
-    """A pytest fixture: `jobs.add(name, timeline)`, and then `wait_for(name)` returns at once, as it would have."""
+def _simulated_jobs(monkeypatch: Any) -> ScriptedJobs:
+    """A pytest fixture: after `simulated_jobs.add(name, timeline)`, `wait_for(name)` follows it in virtual time."""
     clock = ManualClock()
     jobs = ScriptedJobs(clock)
-    monkeypatch.setattr("automl_waiter.waiter.Machine", lambda cancel_event=None: clock)
+    monkeypatch.setattr("automl_waiter.waiter.Machine", lambda *_: clock)
     monkeypatch.setattr("automl_waiter.aio.Machine", lambda: clock)
-    monkeypatch.setattr("automl_waiter.waiter.Gateways.of", lambda self, job: jobs)
-    yield jobs
+    monkeypatch.setattr("automl_waiter.waiter.Gateways.of", lambda *_: jobs)
+    return jobs
 
 
-simulated_jobs = fixture(name="simulated_jobs")(_simulated_jobs) if fixture is not None else _simulated_jobs
+simulated_jobs = pytest.fixture(name="simulated_jobs")(_simulated_jobs) if pytest is not None else _simulated_jobs

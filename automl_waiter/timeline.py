@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -67,7 +68,7 @@ class Timeline:
         if not entries:
             raise ValueError("a timeline has at least one entry: (second, status, secondary status)")
         seconds = [second for second, _, _ in entries]
-        if seconds[0] < 0 or any(later <= earlier for earlier, later in zip(seconds, seconds[1:], strict=False)):
+        if seconds[0] < 0 or any(later <= earlier for earlier, later in itertools.pairwise(seconds)):
             raise ValueError(f"a timeline's seconds ascend from 0 or later, unlike {seconds}")
         if any(State(status, secondary).is_terminal for _, status, secondary in entries[:-1]):
             raise ValueError("a timeline ends with its first terminal status: Completed, Failed or Stopped")

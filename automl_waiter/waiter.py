@@ -87,7 +87,7 @@ class Subscribers:
         for call in self.calls(event):
             try:
                 call()
-            except Exception as error:  # noqa: PERF203 - each is isolated from the next
+            except Exception as error:
                 log_subscriber_failure(event, error)
 
 
@@ -168,10 +168,7 @@ class EventLoop:
     ) -> None:
         self._machine = machine
         self._tickets = itertools.count()
-        self._tasks = [
-            _Task(task_steps)
-            for task_steps in all_steps(jobs, gateways, options, machine)
-        ]
+        self._tasks = [_Task(task_steps) for task_steps in all_steps(jobs, gateways, options, machine)]
 
     def run(self, decides: Callable[[Outcome], bool] = lambda _: False) -> Iterator[Event]:
         """The events of all the jobs, until the last has ended, or one with an outcome that `decides` for all."""
@@ -191,7 +188,9 @@ class EventLoop:
         """The jobs that can go on, each with what it waited for."""
         if completion is not None:
             # None, if the call was abandoned meanwhile.
-            return [(task, completion.result, completion.error) for task in self._tasks if task.ticket == completion.ticket]
+            return [
+                (task, completion.result, completion.error) for task in self._tasks if task.ticket == completion.ticket
+            ]
         now = self._machine.monotonic()
         late = PassingFailure(Passing.TIMEOUT, "no answer in time")
         return [(task, None, late if task.ticket is not None else None) for task in self._tasks if task.wake_at <= now]
@@ -248,7 +247,7 @@ def wait_for(
     """Blocks until an AutoML job has ended, and returns how.
 
     Args:
-        job: Its name or ARN; what `create_auto_ml_job_v2` or `describe_auto_ml_job_v2` returned; or an SDK's job object.
+        job: Its name or ARN, the response of `create_auto_ml_job_v2` or `describe_auto_ml_job_v2`, or an SDK's job.
         client: A boto3 SageMaker client; by default one is made, for the ARN's region where an ARN was given.
         timeout: Seconds or timedelta for the whole wait; 0: one look; None: no limit; "auto": until the job's own
             limit and 30 minutes, or 72 hours where it names none.

@@ -26,9 +26,7 @@ def page() -> str:
     lines += ["", "## Steps", "", "From every state InProgress a job can also go to Stopping, Stopped or Failed.", ""]
     lines += ["```mermaid", "stateDiagram-v2"]
     shown = [step for step in STEPS if step.after.status not in ("Stopping", "Stopped", "Failed")]
-    lines += [
-        f"  {_id(step.before)} --> {_id(step.after)}" for step in shown if step.evidence is not Evidence.INFERRED
-    ]
+    lines += [f"  {_id(step.before)} --> {_id(step.after)}" for step in shown if step.evidence is not Evidence.INFERRED]
     lines += ["```", "", "The diagram leaves out what is inferred; the table has it.", ""]
     lines += ["| from | to | evidence |", "|---|---|---|"]
     lines += [f"| {step.before} | {step.after} | {step.evidence.value} |" for step in shown]

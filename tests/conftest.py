@@ -19,9 +19,13 @@ RECORDED = json.loads((ROOT / "tests" / "recorded_jobs.json").read_text())
 # A job for each exit code, all over within some seconds at the speed of the `endpoint`.
 SCRIPTS = {
     "completed": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
-    "failed": Timeline([(0, "InProgress", "AnalyzingData"), (50, "Failed", "Failed")], failure_reason="no\x1b[31m data"),
+    "failed": Timeline(
+        [(0, "InProgress", "AnalyzingData"), (50, "Failed", "Failed")], failure_reason="no\x1b[31m data"
+    ),
     "stopped": Timeline([(0, "Stopping", "Stopping"), (50, "Stopped", "Stopped")]),
-    "explainability-error": Timeline([(0, "InProgress", "ExplainabilityError"), (50, "Completed", "ExplainabilityError")]),
+    "explainability-error": Timeline(
+        [(0, "InProgress", "ExplainabilityError"), (50, "Completed", "ExplainabilityError")]
+    ),
     "deploy-error": Timeline([(0, "InProgress", "DeployingModel"), (50, "Completed", "ModelDeploymentError")]),
     "endless": Timeline([(0, "InProgress", "ModelTuning")]),
 }
@@ -40,7 +44,11 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without the machine's AWS configuration, and with dummy credentials."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    nowhere = {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     return {**kept, **nowhere, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", **more}
 
 

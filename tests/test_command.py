@@ -236,7 +236,10 @@ def test_aws_flags_stand_before_or_after_the_command(endpoint: Sandbox, new_job:
     flags = ["--region", "us-east-1", "--endpoint-url", endpoint.url]
     for arguments in ([*flags, "status", name], ["status", *flags, name]):
         process = subprocess.run(
-            [sys.executable, "-m", "automl_waiter", *arguments], env=clean_environment(), capture_output=True, check=False
+            [sys.executable, "-m", "automl_waiter", *arguments],
+            env=clean_environment(),
+            capture_output=True,
+            check=False,
         )
         assert process.returncode == 75
 
@@ -251,7 +254,9 @@ def test_an_arn_names_the_job_and_its_region(command: Command, endpoint: Sandbox
 @pytest.mark.parametrize(("scenario", "code"), [("completed", 0), ("deploy-error", 12)])
 def test_the_demo_ends_by_itself_without_aws(scenario: str, code: int) -> None:
     """`demo` plays a scenario offline within 40 s, ignoring profiles, proxies and endpoints of the machine."""
-    env = clean_environment(AWS_PROFILE="none-such", AWS_ENDPOINT_URL="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1")
+    env = clean_environment(
+        AWS_PROFILE="none-such", AWS_ENDPOINT_URL="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1"
+    )
     arguments = [sys.executable, "-m", "automl_waiter", "demo", "--scenario", scenario, "-o", "json"]
     result = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=40, check=False)
     assert result.returncode == code, result.stderr

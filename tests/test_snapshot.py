@@ -129,6 +129,7 @@ def test_a_snapshot_is_a_value() -> None:
     assert snapshot != Snapshot({"AutoMLJobName": "b"})
     assert snapshot.raw["Newer"] == 1
     assert "Newer" in repr(snapshot)
+    assert Snapshot.name.name == "AutoMLJobName"
     with pytest.raises(AttributeError):
         snapshot.raw = {}
 

@@ -1,5 +1,6 @@
 """The table of statuses, held against botocore's model and the recordings."""
 
+import itertools
 from typing import Any
 
 import botocore.session
@@ -62,7 +63,7 @@ def test_a_later_look_may_skip_phases() -> None:
 def test_every_recorded_move_is_expected(job: dict[str, Any]) -> None:
     """No recorded job makes a move that the table calls unexpected."""
     states = [State(status, secondary) for _, status, secondary in job["timeline"]]
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in itertools.pairwise(states):
         assert after in REACHABLE[before]
 
 

@@ -32,7 +32,9 @@ def test_cleaned_text_is_one_harmless_line(text: str) -> None:
     assert not re.search(r"##(\[|vso\[|teamcity\[)", line)
 
 
-@pytest.mark.parametrize("text", ["::error::x", " ::warning::x", "a\n::set-output::x", "##[error]x", "x ##vso[task]", "##teamcity[x]"])
+@pytest.mark.parametrize(
+    "text", ["::error::x", " ::warning::x", "a\n::set-output::x", "##[error]x", "x ##vso[task]", "##teamcity[x]"]
+)
 def test_runner_commands_are_broken(text: str) -> None:
     """The commands of GitHub Actions, Azure Pipelines and TeamCity lose their form and keep their words."""
     line = clean(text)
@@ -58,7 +60,16 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (0.44, "0.4s"), (12, "12s"), (90, "1m 30s"), (7500, "2h 5m"), (97200, "1d 3h"), (3600, "1h"), (86460, "1d")],
+    [
+        (0, "0s"),
+        (0.44, "0.4s"),
+        (12, "12s"),
+        (90, "1m 30s"),
+        (7500, "2h 5m"),
+        (97200, "1d 3h"),
+        (3600, "1h"),
+        (86460, "1d"),
+    ],
 )
 def test_a_duration_is_told_in_two_units(seconds: float, text: str) -> None:
     """People read durations in two units at most."""
@@ -93,7 +104,10 @@ def test_a_job_is_known_by_what_the_user_holds(job: object, name: str, key: str,
     assert (ref.name, ref.key, ref.region) == (name, key, region)
 
 
-@pytest.mark.parametrize("job", ["", "a_b", "-a", "a-", "a" * 33, "a\n", "arn:x", ARN + "/x", ARN.replace("automl", "tuning"), {}, object(), 3])
+@pytest.mark.parametrize(
+    "job",
+    ["", "a_b", "-a", "a-", "a" * 33, "a\n", "arn:x", ARN + "/x", ARN.replace("automl", "tuning"), {}, object(), 3],
+)
 def test_what_names_no_job_is_refused_in_one_line(job: object) -> None:
     """Anything else is refused with one line that says what would do."""
     if job == "a\n":  # surrounding space is no part of a name
@@ -105,7 +119,13 @@ def test_what_names_no_job_is_refused_in_one_line(job: object) -> None:
 
 
 JSONABLE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes(timezones=st.just(UTC)) | st.binary(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.datetimes(timezones=st.just(UTC))
+    | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
 )
 

@@ -16,7 +16,15 @@ from automl_waiter.cli.session import wait_and_report
 from automl_waiter.errors import AutoMLWaiterError
 from automl_waiter.gateway import connect
 from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.outcome import DEFAULT_REQUIREMENT, ExitCode, Outcome, Part, Verdict, exit_code_of_error, required_parts
+from automl_waiter.outcome import (
+    DEFAULT_REQUIREMENT,
+    ExitCode,
+    Outcome,
+    Part,
+    Verdict,
+    exit_code_of_error,
+    required_parts,
+)
 from automl_waiter.plan import WaitOptions, wait_options
 from automl_waiter.sandbox import SandboxUnavailable
 from automl_waiter.sandbox.scenarios import SCENARIOS

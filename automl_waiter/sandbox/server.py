@@ -57,7 +57,7 @@ class Sandbox:
         # moto's newer versions want requests of their own class.
         app.request_class = getattr(werkzeug_app, "BackendRequest", app.request_class)
         answer: Callable[..., Any] = convert_to_flask_response(response_class(scenarios, scenario, speed).dispatch)
-        app.add_url_rule("/", endpoint="sagemaker", view_func=lambda: answer(), methods=["POST"])
+        app.add_url_rule("/", endpoint="sagemaker", view_func=answer, methods=["POST"])
         try:
             self._server: BaseWSGIServer = make_server(
                 "127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler
@@ -89,7 +89,7 @@ class Sandbox:
         self.stop()
 
     def client(self, region: str = "us-east-1") -> Any:
-        """A boto3 SageMaker client to it, with dummy credentials: profiles, proxies and endpoints of the machine do not matter."""
+        """A boto3 SageMaker client to it, with dummy credentials; profiles and proxies of the machine do not matter."""
         import boto3
         import botocore.session
         from botocore.config import Config

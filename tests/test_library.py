@@ -1,0 +1,296 @@
+"""The library as its users call it, on the real machine against the sandbox."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from conftest import ROOT, clean_environment
+
+import automl_waiter
+from automl_waiter import (
+    AccessDenied,
+    Event,
+    InvalidRequest,
+    JobFailed,
+    JobNotFound,
+    Transition,
+    Verdict,
+    WaitCancelled,
+    WaitTimeout,
+    aio,
+    as_completed,
+    describe,
+    wait_for,
+    wait_for_all,
+    watch,
+)
+from automl_waiter.errors import Passing, PassingFailure
+from automl_waiter.gateway import Boto3Gateway, connect
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import ScriptedJobs, Timeline, simulated_jobs
+
+__all__ = ["simulated_jobs"]
+
+NewJob = Callable[[str], str]
+
+
+def test_wait_for_returns_the_outcome_and_tells_in_order(endpoint: Sandbox, new_job: NewJob) -> None:
+    """`wait_for` returns when the job has ended; callbacks are called in order, the first sighting included."""
+    changes: list[Transition] = []
+    events: list[Event] = []
+    name = new_job("completed")
+    outcome = wait_for(name, client=endpoint.client(), poll=0.2, on_transition=changes.append, on_event=events.append)
+    assert outcome.verdict == Verdict.COMPLETED
+    assert outcome.best_candidate is not None
+    assert outcome.job_name == name
+    assert outcome.arn == f"arn:aws:sagemaker:us-east-1:123456789012:automl-job/{name}"
+    assert outcome.ended_at is not None
+    assert [change.after.secondary_status for change in changes] == ["ModelTuning", "Completed"]
+    assert changes[1].not_before is not None
+    assert changes[0].observed_at <= changes[1].not_before < changes[1].observed_at
+    assert [event for event in events if isinstance(event, Transition)] == changes
+
+
+def test_a_callback_that_raises_changes_nothing(
+    endpoint: Sandbox, new_job: NewJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception of a callback is logged, and the wait goes on to its end."""
+
+    def broken(_: Transition) -> None:
+        raise RuntimeError("mine")
+
+    with caplog.at_level(logging.DEBUG, "automl_waiter"):
+        outcome = wait_for(new_job("completed"), client=endpoint.client(), poll=0.2, on_transition=broken)
+    assert outcome.verdict == Verdict.COMPLETED
+    assert any("RuntimeError" in record.message for record in caplog.records if record.levelno == logging.ERROR)
+    assert any("completed" in record.message for record in caplog.records if record.levelno == logging.INFO)
+
+
+def test_a_failed_job_raises_unless_unchecked(endpoint: Sandbox, new_job: NewJob) -> None:
+    """A failed job raises JobFailed with its reason; with check=False its outcome is returned."""
+    name = new_job("failed")
+    with pytest.raises(JobFailed, match="data") as raised:
+        wait_for(name, client=endpoint.client(), poll=0.2)
+    assert raised.value.outcome is not None
+    assert raised.value.outcome.failure_reason == "no\x1b[31m data"
+    assert wait_for(name, client=endpoint.client(), check=False).verdict == Verdict.FAILED
+
+
+def test_the_cancel_event_ends_the_wait_at_once(endpoint: Sandbox, new_job: NewJob) -> None:
+    """Setting the event ends a long sleep within a moment."""
+    cancel = threading.Event()
+    threading.Timer(0.5, cancel.set).start()
+    begun = time.monotonic()
+    with pytest.raises(WaitCancelled):
+        wait_for(new_job("endless"), client=endpoint.client(), poll=600, cancel_event=cancel)
+    assert time.monotonic() - begun < 5
+
+
+class Hanging:
+    """A client whose calls never return."""
+
+    class meta:
+        region_name = "us-east-1"
+
+    def describe_auto_ml_job_v2(self, **_: str) -> Any:
+        time.sleep(60)
+
+
+def test_a_call_that_hangs_does_not_outlive_the_deadline() -> None:
+    """A call that is on its way is abandoned within a second of the deadline, or at once when cancelled."""
+    begun = time.monotonic()
+    with pytest.raises(WaitTimeout):
+        wait_for("churn", client=Hanging(), timeout=0.3)
+    assert time.monotonic() - begun < 3
+    cancel = threading.Event()
+    threading.Timer(0.3, cancel.set).start()
+    with pytest.raises(WaitCancelled):
+        wait_for("churn", client=Hanging(), cancel_event=cancel)
+    assert time.monotonic() - begun < 5
+
+
+def test_what_create_returned_is_waited_for(endpoint: Sandbox) -> None:
+    """The response of create_auto_ml_job_v2 names the job."""
+    response = endpoint.create_job("from-create", scenario="completed")
+    assert wait_for(response, client=endpoint.client(), poll=0.2).job == response["AutoMLJobArn"]
+
+
+def test_several_jobs_hide_none(endpoint: Sandbox, new_job: NewJob) -> None:
+    """`wait_for_all` gives an outcome for each string; `as_completed` as each is known; neither raises."""
+    good, bad = new_job("completed"), new_job("failed")
+    outcomes = wait_for_all([good, bad, "no-such", good], client=endpoint.client(), poll=0.2)
+    assert {job: str(outcome.verdict) for job, outcome in outcomes.items()} == {
+        good: "completed",
+        bad: "failed",
+        "no-such": "not_found",
+    }
+    assert {outcome.job for outcome in as_completed([good, bad], client=endpoint.client())} == {good, bad}
+
+
+def test_watch_ends_with_the_job_and_describe_looks_once(endpoint: Sandbox, new_job: NewJob) -> None:
+    """`watch` yields each transition and ends however the job does; `describe` returns a snapshot or raises."""
+    name = new_job("failed")
+    assert describe(name, client=endpoint.client()).secondary_status == "AnalyzingData"
+    assert [change.after.status for change in watch(name, client=endpoint.client(), poll=0.2)][-1] == "Failed"
+    with pytest.raises(JobNotFound):
+        describe("no-such", client=endpoint.client())
+
+
+def test_asyncio_has_the_same_names(endpoint: Sandbox, new_job: NewJob) -> None:
+    """Each name works under asyncio, callbacks may be coroutines, and cancelling the task ends the wait."""
+    told: list[str] = []
+
+    async def tell(change: Transition) -> None:
+        await asyncio.sleep(0)
+        told.append(change.after.secondary_status)
+
+    async def main() -> None:
+        client = endpoint.client()
+        good, bad, endless = new_job("completed"), new_job("failed"), new_job("endless")
+        assert (await aio.wait_for(good, client=client, poll=0.2, on_transition=tell)).verdict == "completed"
+        assert told == ["ModelTuning", "Completed"]
+        outcomes = await aio.wait_for_all([good, bad], client=client, poll=0.2)
+        assert [str(outcome.verdict) for outcome in outcomes.values()] == ["completed", "failed"]
+        assert [outcome.job async for outcome in aio.as_completed([bad], client=client)] == [bad]
+        assert [change.after.status async for change in aio.watch(bad, client=client)] == ["Failed"]
+        assert (await aio.describe(endless, client=client)).status == "InProgress"
+        with pytest.raises(JobNotFound):
+            await aio.describe("no-such", client=client)
+        with pytest.raises(WaitTimeout):
+            await aio.wait_for("churn", client=Hanging(), timeout=0.2)
+        task = asyncio.ensure_future(aio.wait_for(endless, client=client, poll=600))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def test_users_tests_need_neither_aws_nor_time(simulated_jobs: ScriptedJobs) -> None:
+    """With the fixture, wait_for follows a scripted job in virtual time, in both shells."""
+    simulated_jobs.add("churn", Timeline([(0, "InProgress", "Starting"), (36000, "Completed", "Completed")]))
+    begun = time.monotonic()
+    assert wait_for("churn").verdict == "completed"
+    assert asyncio.run(aio.wait_for("churn")).verdict == "completed"
+    assert time.monotonic() - begun < 5
+
+
+def test_an_arn_of_another_region_than_the_clients_is_refused(endpoint: Sandbox) -> None:
+    """A client of one region is not asked for a job of another."""
+    with pytest.raises(InvalidRequest, match="eu-west-1"):
+        wait_for("arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn", client=endpoint.client())
+
+
+class Answering:
+    """A client that answers with an error of AWS, or a response."""
+
+    class meta:
+        region_name = "us-east-1"
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def describe_auto_ml_job_v2(self, **_: str) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def client_error(code: str, status: int = 400) -> Exception:
+    from botocore.exceptions import ClientError
+
+    response: Any = {"Error": {"Code": code, "Message": "said\x1b"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "DescribeAutoMLJobV2")
+
+
+def sdk_errors() -> list[Any]:
+    from botocore import exceptions as sdk
+    from botocore.parsers import ResponseParserError
+
+    return [
+        (client_error("ThrottlingException"), Passing.THROTTLED),
+        (client_error("Whatever", 429), Passing.THROTTLED),
+        (client_error("InternalFailure", 500), Passing.SERVER),
+        (client_error("503", 503), Passing.SERVER),
+        (sdk.EndpointConnectionError(endpoint_url="x"), Passing.CONNECTION),
+        (sdk.ReadTimeoutError(endpoint_url="x"), Passing.TIMEOUT),
+        (ConnectionResetError("reset"), Passing.CONNECTION),
+        (ResponseParserError("html"), Passing.RESPONSE),
+        ({}, Passing.RESPONSE),
+        (client_error("ResourceNotFound"), automl_waiter.JobNotFound),
+        (client_error("AccessDeniedException"), automl_waiter.AccessDenied),
+        (client_error("Unheard", 403), automl_waiter.AccessDenied),
+        (client_error("UnrecognizedClientException"), automl_waiter.AccessDenied),
+        (client_error("ExpiredTokenException"), automl_waiter.CredentialsExpired),
+        (client_error("ValidationException"), automl_waiter.InvalidRequest),
+        (sdk.NoCredentialsError(), automl_waiter.AccessDenied),
+        (sdk.UnauthorizedSSOTokenError(), automl_waiter.CredentialsExpired),
+        (sdk.ParamValidationError(report="x"), automl_waiter.InvalidRequest),
+    ]
+
+
+@pytest.mark.parametrize(("answer", "meaning"), sdk_errors())
+def test_errors_go_by_class_and_code(answer: Any, meaning: Any) -> None:
+    """Each error of AWS and of the SDK is passing or permanent by its class and code, in one clean line."""
+    with pytest.raises((PassingFailure, automl_waiter.AutoMLWaiterError)) as raised:
+        Boto3Gateway(Answering(answer)).describe("churn")
+    assert "\x1b" not in str(raised.value)
+    if isinstance(meaning, Passing):
+        assert isinstance(raised.value, PassingFailure)
+        assert raised.value.kind is meaning
+    else:
+        assert type(raised.value) is meaning
+    if type(raised.value) is AccessDenied and "Denied" in (raised.value.code or ""):
+        assert "sagemaker:DescribeAutoMLJobV2" in str(raised.value)
+
+
+def test_our_own_client_makes_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own retries are off for a client that we make, and its region is that which was asked."""
+    for name, value in clean_environment().items():
+        monkeypatch.setenv(name, value)
+    client = connect(region="eu-west-1")
+    assert client.meta.config.retries["total_max_attempts"] == 1
+    assert client.meta.region_name == "eu-west-1"
+
+
+def test_the_users_own_mock_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under moto's mock_aws a user's client works as it is."""
+    from moto import mock_aws
+
+    for name, value in clean_environment().items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        client = boto3.client("sagemaker", region_name="us-east-1")
+        client.create_auto_ml_job_v2(
+            AutoMLJobName="churn",
+            AutoMLJobInputDataConfig=[{"ChannelType": "training"}],
+            OutputDataConfig={"S3OutputPath": "s3://amzn-s3-demo-bucket/output"},
+            AutoMLProblemTypeConfig={"ImageClassificationJobConfig": {"CompletionCriteria": {"MaxCandidates": 1}}},
+            RoleArn="arn:aws:iam::123456789012:role/example",
+        )
+        outcome = wait_for("churn", client=client, timeout=0, check=False)
+    assert outcome.verdict == Verdict.TIMED_OUT
+    assert outcome.status == "InProgress"
+
+
+def test_the_readmes_python_runs(simulated_jobs: ScriptedJobs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every block of Python in the README runs as it stands."""
+    script = Timeline([(0, "InProgress", "Starting"), (600, "Completed", "Completed")])
+    for name in ("churn-2026", "fraud-2026"):
+        simulated_jobs.add(name, script)
+
+    class Client:
+        def create_auto_ml_job_v2(self, **_: Any) -> dict[str, str]:
+            return {"AutoMLJobArn": "arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn-2026"}
+
+    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(block.split("```")[0], {"client": Client(), "request": {}})
+    assert "0.91" in capsys.readouterr().out

@@ -1,0 +1,234 @@
+"""The sandbox as a plain AWS client sees it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+from conftest import ROOT, clean_environment
+
+from automl_waiter.sandbox.scenarios import SCENARIOS
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import EPOCH, Timeline, simulate
+from automl_waiter.timeline import PROBLEM_TYPES
+
+REQUEST: dict[str, Any] = {
+    "AutoMLJobInputDataConfig": [
+        {"ChannelType": "training", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in"}}}
+    ],
+    "OutputDataConfig": {"S3OutputPath": "s3://b/out"},
+    "AutoMLProblemTypeConfig": {"TextClassificationJobConfig": {"ContentColumn": "text", "TargetLabelColumn": "label"}},
+    "RoleArn": "arn:aws:iam::123456789012:role/mine",
+}
+
+
+@pytest.fixture
+def sandbox() -> Any:
+    with Sandbox(speed=2000) as running:
+        yield running
+
+
+def code_of(call: Any, **arguments: Any) -> str:
+    with pytest.raises(ClientError) as raised:
+        call(**arguments)
+    return str(raised.value.response["Error"]["Code"])
+
+
+def test_a_created_job_runs_through_its_phases(sandbox: Sandbox) -> None:
+    """A job moves by itself to its end, and describes as it was created."""
+    client = sandbox.client()
+    arn = client.create_auto_ml_job_v2(AutoMLJobName="Churn", ModelDeployConfig={"EndpointName": "mine"}, **REQUEST)
+    assert arn["AutoMLJobArn"] == "arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn"
+    first = client.describe_auto_ml_job_v2(AutoMLJobName="CHURN")
+    assert first["AutoMLJobStatus"] == "InProgress"
+    assert "EndTime" not in first
+    assert first["AutoMLJobName"] == "Churn"
+    assert {name: first[name] for name in REQUEST} == REQUEST
+    assert first["AutoMLProblemTypeConfigName"] == "TextClassification"
+    time.sleep(1.6)
+    last = client.describe_auto_ml_job_v2(AutoMLJobName="churn")
+    assert (last["AutoMLJobStatus"], last["ModelDeployResult"]) == ("Completed", {"EndpointName": "mine"})
+    assert last["CreationTime"] < last["EndTime"] < last["LastModifiedTime"] < datetime.now(UTC) + timedelta(seconds=1)
+
+
+def test_names_and_scenarios_are_checked(sandbox: Sandbox) -> None:
+    """A taken name in any case, a malformed one, an unknown one and an unknown scenario get AWS's errors."""
+    client = sandbox.client()
+    sandbox.create_job("churn")
+    assert code_of(client.create_auto_ml_job_v2, AutoMLJobName="CHURN", **REQUEST) == "ResourceInUse"
+    assert code_of(client.create_auto_ml_job_v2, AutoMLJobName="a_b", **REQUEST) == "ValidationException"
+    for call in (client.describe_auto_ml_job_v2, client.stop_auto_ml_job, client.list_candidates_for_auto_ml_job):
+        assert code_of(call, AutoMLJobName="other") == "ResourceNotFound"
+    tags = [{"Key": "automl-waiter:scenario", "Value": "nonsense"}]
+    assert code_of(client.create_auto_ml_job_v2, AutoMLJobName="b", Tags=tags, **REQUEST) == "ValidationException"
+
+
+def test_a_stopped_job_is_stopping_and_then_stopped() -> None:
+    """StopAutoMLJob takes a while, and does nothing to a job that has ended."""
+    with Sandbox(speed=100) as sandbox:
+        client = sandbox.client()
+        sandbox.create_job("churn")
+        client.stop_auto_ml_job(AutoMLJobName="Churn")
+        assert client.describe_auto_ml_job_v2(AutoMLJobName="churn")["AutoMLJobStatus"] == "Stopping"
+        time.sleep(0.8)
+        assert client.describe_auto_ml_job_v2(AutoMLJobName="churn")["AutoMLJobStatus"] == "Stopped"
+        client.stop_auto_ml_job(AutoMLJobName="churn")
+        assert client.describe_auto_ml_job_v2(AutoMLJobName="churn")["AutoMLJobStatus"] == "Stopped"
+
+
+def test_jobs_are_listed_filtered_and_paged(sandbox: Sandbox) -> None:
+    """Listing sorts by name from Z to A, filters, and pages by ten."""
+    client = sandbox.client()
+    for index in range(12):
+        sandbox.create_job(f"job-{index:02}", scenario="failed" if index == 3 else None)
+    page = client.list_auto_ml_jobs()
+    names = [job["AutoMLJobName"] for job in page["AutoMLJobSummaries"]]
+    assert names == [f"job-{index:02}" for index in range(11, 1, -1)]
+    rest = client.list_auto_ml_jobs(NextToken=page["NextToken"])
+    assert [job["AutoMLJobName"] for job in rest["AutoMLJobSummaries"]] == ["job-01", "job-00"]
+    assert "NextToken" not in rest
+    time.sleep(0.3)
+
+    def listed(**filters: Any) -> list[str]:
+        return [
+            job["AutoMLJobName"] for job in client.list_auto_ml_jobs(MaxResults=100, **filters)["AutoMLJobSummaries"]
+        ]
+
+    assert listed(NameContains="B-0", SortOrder="Ascending") == [f"job-{index:02}" for index in range(10)]
+    assert listed(StatusEquals="Failed") == ["job-03"]
+    assert listed(CreationTimeAfter=datetime.now(UTC) + timedelta(hours=1)) == []
+    assert len(listed(CreationTimeBefore=datetime.now(UTC) + timedelta(hours=1), SortBy="CreationTime")) == 12
+    failed = client.list_auto_ml_jobs(StatusEquals="Failed")["AutoMLJobSummaries"][0]
+    assert failed["FailureReason"].startswith("Could not complete the data builder")
+
+
+def test_candidates_come_with_the_training(sandbox: Sandbox) -> None:
+    """A job that has just begun has no candidates; a completed one has all, the best among them."""
+    client = sandbox.client()
+    sandbox.create_job("churn")
+    assert len(client.list_candidates_for_auto_ml_job(AutoMLJobName="churn")["Candidates"]) < 8
+    time.sleep(1.6)
+    candidates = client.list_candidates_for_auto_ml_job(
+        AutoMLJobName="churn", SortBy="FinalObjectiveMetricValue", SortOrder="Descending"
+    )["Candidates"]
+    assert len(candidates) == 8
+    best = client.describe_auto_ml_job_v2(AutoMLJobName="churn")["BestCandidate"]
+    assert candidates[0]["CandidateName"] == best["CandidateName"]
+    one = client.list_candidates_for_auto_ml_job(AutoMLJobName="churn", CandidateNameEquals=best["CandidateName"])
+    assert len(one["Candidates"]) == 1
+
+
+def test_the_aws_cli_can_use_it(sandbox: Sandbox) -> None:
+    """The AWS CLI creates, describes, lists and stops jobs, and lists candidates."""
+    env = clean_environment(AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL_SAGEMAKER=sandbox.url)
+
+    def aws(*arguments: str) -> Any:
+        command = [sys.executable, "-m", "awscli", "sagemaker", *arguments]
+        output = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+        return json.loads(output) if output else None
+
+    request = {**REQUEST, "AutoMLJobName": "churn", "Tags": [{"Key": "automl-waiter:scenario", "Value": "stopped"}]}
+    assert aws("create-auto-ml-job-v2", "--cli-input-json", json.dumps(request))["AutoMLJobArn"].endswith("/churn")
+    aws("stop-auto-ml-job", "--auto-ml-job-name", "churn")
+    assert aws("describe-auto-ml-job-v2", "--auto-ml-job-name", "churn")["AutoMLJobStatus"] in ("Stopping", "Stopped")
+    assert aws("list-auto-ml-jobs")["AutoMLJobSummaries"][0]["AutoMLJobName"] == "churn"
+    assert "Candidates" in aws("list-candidates-for-auto-ml-job", "--auto-ml-job-name", "churn")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [
+        ("completed", 0),
+        ("failed", 10),
+        ("stopped", 11),
+        ("runtime-reached", 0),
+        ("explainability-error", 0),
+        ("deploy-error", 12),
+        ("merging-reports", 0),
+    ],
+)
+def test_each_scenario_has_its_exit_code(scenario: str, code: int) -> None:
+    """The scenarios end as their names say."""
+    assert simulate(SCENARIOS[scenario]).outcome.exit_code == code
+    assert set(SCENARIOS) >= {scenario}
+    assert len(SCENARIOS) == 7
+
+
+def conforms(shape: Any, value: Any, path: str) -> None:
+    if shape.type_name == "structure":
+        assert set(shape.required_members) <= set(value) <= set(shape.members), path
+        for name, member in value.items():
+            conforms(shape.members[name], member, f"{path}.{name}")
+    elif shape.type_name == "list":
+        for item in value:
+            conforms(shape.member, item, path)
+    elif shape.type_name == "map":
+        for item in value.values():
+            conforms(shape.value, item, path)
+    else:
+        kinds = {"string": str, "integer": int, "float": (int, float), "boolean": bool, "timestamp": datetime}
+        assert isinstance(value, kinds[shape.type_name]), path  # type: ignore[arg-type]
+        enum = getattr(shape, "enum", None)
+        assert not enum or value in enum or value == "MergingAutoMLTaskReports", path
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+@pytest.mark.parametrize("timeline", SCENARIOS.values(), ids=SCENARIOS)
+def test_every_scripted_response_is_one_of_botocores_model(timeline: Timeline, problem_type: str) -> None:
+    """At every instant a scripted response has the required members and the types of botocore's model."""
+    model: Any = botocore.session.get_session().get_service_model("sagemaker")
+    shape = model.operation_model("DescribeAutoMLJobV2").output_shape
+    script = Timeline(timeline.entries, problem_type=problem_type, max_runtime=9000, deploy=timeline.deploy)
+    for second, _, _ in script.entries:
+        conforms(shape, script.response(second, name="a", created=EPOCH, arn="arn"), "response")
+
+
+def test_the_command_serves_it_until_a_signal(tmp_path: Any) -> None:
+    """`automl-waiter sandbox` prints its URL once it answers, refuses a taken port in one line, and stops on SIGTERM."""
+    command = [sys.executable, "-m", "automl_waiter", "sandbox", "--port"]
+    with subprocess.Popen([*command, "0"], env=clean_environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=url, AWS_REGION="us-east-1")
+        status = subprocess.run(
+            [sys.executable, "-m", "automl_waiter", "status", "a"], env=env, check=False, capture_output=True
+        )
+        assert status.returncode == 14
+        taken = subprocess.run([*command, url.rsplit(":")[-1]], env=env, check=False, capture_output=True, text=True)
+        assert taken.returncode == 2
+        assert "taken" in taken.stderr.splitlines()[-1]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+
+
+def test_the_examples_run(endpoint: Sandbox, tmp_path: Any) -> None:
+    """Each example does what it says, against the sandbox."""
+    bin_directory = os.path.dirname(sys.executable)
+    env = clean_environment(
+        AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, AWS_REGION="us-east-1", PATH=f"{bin_directory}:{os.environ['PATH']}"
+    )
+    endpoint.create_job("example-good", scenario="completed")
+    endpoint.create_job("example-bad", scenario="failed")
+    time.sleep(1.2)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(arguments, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stdout
+
+    examples = ROOT / "examples"
+    assert run(str(examples / "pipeline_step.sh"), "example-good") == (0, "deploy the best candidate of example-good\n")
+    assert run(str(examples / "pipeline_step.sh"), "example-bad") == (10, "example-bad gave no model\n")
+    code, told = run(sys.executable, str(examples / "with_callbacks.py"), "example-good")
+    assert code == 0
+    assert "best: example-good-001, F1 0.91" in told
+    assert run(sys.executable, str(examples / "with_callbacks.py"), "example-bad")[0] == 1
+    code, told = run(sys.executable, str(examples / "many_with_asyncio.py"), "example-good", "example-bad")
+    assert code == 1
+    assert "example-good: completed" in told

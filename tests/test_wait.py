@@ -1,0 +1,692 @@
+"""The wait itself, in virtual time: one script of a job drives both shells."""
+
+import asyncio
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl_waiter import (
+    AccessDenied,
+    AutoMLWaiterError,
+    ConditionNotMet,
+    Ended,
+    Event,
+    Exponential,
+    Fixed,
+    InvalidRequest,
+    JobDegraded,
+    JobFailed,
+    JobNotFound,
+    JobReplaced,
+    JobStopped,
+    Outcome,
+    PhaseAware,
+    PollContext,
+    Retry,
+    Snapshot,
+    Transition,
+    Verdict,
+    WaitCancelled,
+    WaitTimeout,
+)
+from automl_waiter.aio import events_of
+from automl_waiter.errors import Cancelled, Passing, PassingFailure
+from automl_waiter.events import event_dict
+from automl_waiter.jobs import job_ref
+from automl_waiter.outcome import Part
+from automl_waiter.plan import WaitOptions, wait_options
+from automl_waiter.statuses import STATES, SecondaryStatus, State, Status
+from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, simulate
+from automl_waiter.tracker import AnomalyKind, Tracker
+from automl_waiter.waiter import EventLoop, all_steps
+
+TRAINING = [(0, "InProgress", "Starting"), (60, "InProgress", "ModelTuning")]
+COMPLETED = Timeline([*TRAINING, (600, "Completed", "Completed")])
+FAILED = Timeline([*TRAINING, (600, "Failed", "Failed")], failure_reason="no data")
+ENDLESS = Timeline(TRAINING)
+
+
+class Faulty(ScriptedJobs):
+    """Scripted jobs whose calls fail as `faults` says, one by one; None is a good answer."""
+
+    def __init__(self, clock: ManualClock, faults: list[Exception | None] | None = None) -> None:
+        super().__init__(clock)
+        self.faults = faults or []
+        self.looks: list[float] = []
+        self.clock = clock
+        self.stops = 0
+        self.change: Callable[[dict[str, Any]], dict[str, Any]] = lambda response: response
+
+    def describe(self, job_name: str) -> Mapping[str, Any]:
+        self.looks.append(self.clock.monotonic())
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None:
+            raise fault
+        return self.change(dict(super().describe(job_name)))
+
+    def stop(self, job_name: str) -> None:
+        self.stops += 1
+        super().stop(job_name)
+
+
+class Wait:
+    """A wait that is over: its events, its outcome and when it looked."""
+
+    def __init__(
+        self,
+        timeline: Timeline | None,
+        *,
+        shell: str = "sync",
+        faults: list[Exception | None] | None = None,
+        change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        job: str = "churn",
+        cancel_at: float | None = None,
+        once: bool = False,
+        start: float = 0.0,
+        **options: Any,
+    ) -> None:
+        clock = ManualClock(cancel_at=cancel_at)
+        self.gateway = Faulty(clock, faults)
+        self.gateway.change = change or self.gateway.change
+        if timeline is not None:
+            self.gateway.add("churn", timeline, start=start)
+        chosen = WaitOptions(once=True) if once else wait_options(**options)
+        if shell == "sync":
+            self.events = list(EventLoop([job_ref(job)], [self.gateway], chosen, clock).run())
+        else:
+            self.events = asyncio.run(self._events(job, chosen, clock))
+        ends = [event for event in self.events if isinstance(event, Ended)]
+        assert ends == self.events[-1:], "the outcome is the last event, and there is one"
+        self.outcome: Outcome = ends[0].outcome
+        self.seconds = clock.monotonic()
+
+    async def _events(self, job: str, options: WaitOptions, clock: ManualClock) -> list[Event]:
+        steps = list(all_steps([job_ref(job)], [self.gateway], options, clock))
+        return [event async for event in events_of(steps, clock)]
+
+    def told(self, kind: str) -> list[dict[str, Any]]:
+        return [event_dict(event) for event in self.events if event.event == kind]
+
+
+def throttle() -> PassingFailure:
+    return PassingFailure(Passing.THROTTLED, "Rate exceeded", code="ThrottlingException")
+
+
+both_shells = pytest.mark.parametrize("shell", ["sync", "aio"])
+
+
+@both_shells
+@pytest.mark.parametrize(
+    ("timeline", "options", "verdict", "code"),
+    [
+        (COMPLETED, {}, Verdict.COMPLETED, 0),
+        (FAILED, {}, Verdict.FAILED, 10),
+        (Timeline([*TRAINING, (90, "Stopping", "Stopping"), (99, "Stopped", "Stopped")]), {}, Verdict.STOPPED, 11),
+        (COMPLETED, {"until": "DeployingModel"}, Verdict.CONDITION_NOT_MET, 15),
+        (FAILED, {"until": "DeployingModel"}, Verdict.FAILED, 10),
+        (COMPLETED, {"until": "ModelTuning"}, Verdict.CONDITION_MET, 0),
+        (FAILED, {"until": "Failed"}, Verdict.CONDITION_MET, 0),
+        (COMPLETED, {"until": lambda snapshot: snapshot.best_candidate is not None}, Verdict.CONDITION_MET, 0),
+        (ENDLESS, {"timeout": 100}, Verdict.TIMED_OUT, 124),
+        (ENDLESS, {"timeout": timedelta(seconds=100)}, Verdict.TIMED_OUT, 124),
+        (ENDLESS, {"timeout": 100, "stop_on": "timeout"}, Verdict.TIMED_OUT, 124),
+        (ENDLESS, {"until": "ModelTuning", "stop_on": ["until"]}, Verdict.CONDITION_MET, 0),
+        (None, {}, Verdict.NOT_FOUND, 14),
+    ],
+)
+def test_both_shells_reach_the_same_verdict(
+    shell: str, timeline: Timeline | None, options: dict[str, Any], verdict: Verdict, code: int
+) -> None:
+    """One script gives one verdict, one exit code and one list of transitions, whichever shell drives it."""
+    wait = Wait(timeline, shell=shell, **options)
+    assert (wait.outcome.verdict, wait.outcome.exit_code) == (verdict, code)
+    assert [event for event in wait.events if isinstance(event, Transition)] == list(wait.outcome.transitions)
+    assert wait.outcome.polls == len(wait.gateway.looks)
+
+
+@both_shells
+def test_passing_errors_are_retried_counted_and_told(shell: str) -> None:
+    """Failed attempts are made again, told one by one, and counted apart from polls."""
+    wait = Wait(COMPLETED, shell=shell, faults=[throttle(), throttle(), None, throttle()], poll=30)
+    assert wait.outcome.verdict == Verdict.COMPLETED
+    assert wait.outcome.retries == len(wait.told("retry")) == 3
+    assert [told["attempt"] for told in wait.told("retry")] == [1, 2, 1]
+    assert wait.outcome.polls == len(wait.gateway.looks) - 3
+
+
+@both_shells
+def test_a_permanent_error_ends_the_wait_at_once(shell: str) -> None:
+    """A denied call is not repeated."""
+    wait = Wait(COMPLETED, shell=shell, faults=[AccessDenied("no", code="AccessDeniedException")])
+    assert (wait.outcome.verdict, wait.outcome.exit_code) == (Verdict.ERROR, 77)
+    assert wait.gateway.looks == [0.0]
+    with pytest.raises(AccessDenied) as raised:
+        wait.outcome.check()
+    assert raised.value.outcome is wait.outcome
+
+
+def test_the_error_budget_ends_a_wait_without_one_good_answer() -> None:
+    """Calls may go on failing for as long as the error budget, which one good answer renews."""
+    wait = Wait(ENDLESS, faults=[None, *(throttle() for _ in range(999))], error_budget=120, poll=10)
+    assert (wait.outcome.verdict, wait.outcome.exit_code) == (Verdict.ERROR, 69)
+    assert wait.seconds == pytest.approx(10 + 120)
+    assert "times" in str(wait.outcome.error)
+    renewed = [fault for _ in range(40) for fault in (throttle(), throttle(), None)]
+    assert Wait(ENDLESS, faults=renewed, error_budget=20, poll=10, timeout=400).outcome.verdict == Verdict.TIMED_OUT
+
+
+def test_no_retry_goes_past_the_deadline() -> None:
+    """While calls fail the deadline still ends the wait, with the last error told."""
+    wait = Wait(ENDLESS, faults=[throttle() for _ in range(999)], timeout=50)
+    assert (wait.outcome.verdict, wait.seconds) == (Verdict.TIMED_OUT, 50)
+    assert wait.gateway.looks[-1] == 50
+    assert "Rate exceeded" in wait.outcome.summary
+
+
+@pytest.mark.parametrize(
+    ("timeout", "looks"), [(0, [0]), (100, [0, 30, 60, 100]), (91, [0, 30, 60, 91]), (61, [0, 30, 61])]
+)
+def test_there_is_one_last_look_at_the_deadline(timeout: float, looks: list[float]) -> None:
+    """No sleep goes past the deadline, and a look just before it is made at it."""
+    expected = [0, 30, 60, 90, 100] if timeout == 100 else looks
+    assert Wait(ENDLESS, poll=30, timeout=timeout).gateway.looks == expected
+
+
+def test_a_success_at_the_deadline_counts() -> None:
+    """A job that is found completed by the last look has completed."""
+    assert Wait(COMPLETED, poll=250, timeout=600).outcome.verdict == Verdict.COMPLETED
+
+
+def test_the_auto_timeout_follows_the_jobs_own_limit() -> None:
+    """`auto` is the job's limit and 30 minutes from its creation, or 72 hours, and it says so."""
+    limited = Wait(Timeline(TRAINING, max_runtime=3600), timeout="auto", start=600)
+    assert limited.seconds == 3600 + 1800 - 600
+    assert "limit" in limited.told("notice")[0]["message"]
+    assert Wait(ENDLESS, timeout="auto").seconds == 72 * 3600
+
+
+def test_a_name_has_ten_seconds_to_appear() -> None:
+    """A name that is not found is looked for again for 10 s; one that appears is waited for."""
+    missing = JobNotFound("no job", code="ResourceNotFound")
+    assert Wait(COMPLETED, faults=[missing, missing]).outcome.verdict == Verdict.COMPLETED
+    never = Wait(None)
+    assert (never.seconds, never.outcome.snapshot) == (10, None)
+    assert len(never.told("notice")) == 1
+    seen = Wait(COMPLETED, faults=[None, missing])
+    assert (seen.outcome.verdict, seen.outcome.polls) == (Verdict.NOT_FOUND, 2)
+
+
+def test_one_look_tells_the_state_without_grace() -> None:
+    """Looking once neither waits for a name nor looks again."""
+    assert Wait(ENDLESS, once=True).outcome.verdict == Verdict.IN_PROGRESS
+    assert Wait(None, once=True).seconds == 0
+
+
+def test_another_job_under_the_name_is_an_error() -> None:
+    """A change of CreationTime or ARN means another job; the ARN that was given counts from the first look."""
+    moved = iter([EPOCH, EPOCH + timedelta(days=1)])
+    replaced = Wait(ENDLESS, change=lambda response: response | {"CreationTime": next(moved)}, poll=5)
+    assert (replaced.outcome.verdict, replaced.outcome.exit_code) == (Verdict.REPLACED, 14)
+    elsewhere = Wait(ENDLESS, job="arn:aws:sagemaker:us-east-1:999999999999:automl-job/churn")
+    assert elsewhere.outcome.verdict == Verdict.REPLACED
+    assert Wait(COMPLETED, job="arn:aws:sagemaker:us-east-1:123456789012:automl-job/CHURN").outcome.exit_code == 0
+
+
+def test_stop_on_timeout_sends_one_stop_and_waits_for_it() -> None:
+    """The stop is sent once, and the wait goes on until the job has stopped, at most 10 minutes."""
+    wait = Wait(ENDLESS, timeout=100, stop_on="timeout")
+    assert (wait.gateway.stops, wait.outcome.status) == (1, "Stopped")
+    assert wait.seconds <= 100 + 60 + 10
+    assert wait.told("stop_requested")[0]["cause"] == "timeout"
+    stuck = Wait(ENDLESS, timeout=100, stop_on="timeout", change=lambda r: r | {"AutoMLJobStatus": "InProgress"})
+    assert (stuck.seconds, stuck.outcome.verdict) == (700, Verdict.TIMED_OUT)
+
+
+def test_a_job_that_completes_while_stopping_gets_its_own_code() -> None:
+    """Completed after a stop that was asked for is completed."""
+    late = Timeline([(0, "InProgress", "ModelTuning"), (61, "Completed", "Completed")])
+    wait = Wait(late, until="ModelTuning", stop_on="until", change=None)
+    assert wait.outcome.verdict == Verdict.CONDITION_MET  # it stopped
+    unstoppable = Faulty.stop
+    try:
+        Faulty.stop = lambda self, job_name: None  # type: ignore[method-assign]
+        assert Wait(late, until="ModelTuning", stop_on="until").outcome.verdict == Verdict.COMPLETED
+    finally:
+        Faulty.stop = unstoppable  # type: ignore[method-assign]
+
+
+def test_a_refused_stop_is_told() -> None:
+    """A stop that AWS refuses keeps the verdict, is warned of, and stands in the outcome."""
+    refused = AccessDenied("StopAutoMLJob was denied")
+    stop = Faulty.stop
+
+    def refuse(self: Faulty, job_name: str) -> None:
+        raise refused
+
+    try:
+        Faulty.stop = refuse  # type: ignore[method-assign]
+        for options in ({"timeout": 50, "stop_on": "timeout"}, {"until": "Starting", "stop_on": "until"}):
+            wait = Wait(ENDLESS, **options)
+            assert wait.outcome.error is refused
+            assert "denied" in wait.told("warning")[0]["message"]
+    finally:
+        Faulty.stop = stop  # type: ignore[method-assign]
+
+
+def test_unknown_statuses_are_told_once_and_waited_on() -> None:
+    """Unknown values are carried as they are, reported once each, and end nothing."""
+    strange = [
+        (0, "InProgress", "Dreaming"),
+        (50, "Pondering", "ModelTuning"),
+        (90, "InProgress", "Dreaming"),
+        (120, "InProgress", "Stopped"),
+        (150, "InProgress", "ModelTuning"),
+        (180, "InProgress", "Starting"),
+        (600, "Completed", "Completed"),
+    ]
+    wait = Wait(Timeline(strange), poll=10)
+    assert [event.after for event in wait.outcome.transitions] == [State(*entry[1:]) for entry in strange]
+    assert [told["kind"] for told in wait.told("anomaly")] == [
+        "unknown_secondary_status",
+        "unknown_status",
+        "unexpected_state",
+        "unexpected_move",
+    ]
+    assert wait.outcome.verdict == Verdict.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("change", "required", "shortfalls", "code"),
+    [
+        ({"BestCandidate": None}, None, ["best-candidate"], 12),
+        ({"BestCandidate": None}, "none", ["best-candidate"], 0),
+        ({"ModelDeployConfig": {"EndpointName": "e"}}, None, ["endpoint"], 12),
+        ({"ModelDeployConfig": {"AutoGenerateEndpointName": False}}, "all", [], 0),
+        ({"AutoMLJobSecondaryStatus": "ExplainabilityError"}, None, ["explainability"], 0),
+        ({"AutoMLJobSecondaryStatus": "ModelInsightsError"}, ["insights"], ["insights"], 12),
+        ({"PartialFailureReasons": [{"PartialFailureMessage": "x"}]}, "all", ["no-partial-failures"], 12),
+        ({"PartialFailureReasons": [{"PartialFailureMessage": ""}]}, "all", [], 0),
+        (
+            {
+                "BestCandidate": None,
+                "AutoMLProblemTypeConfig": {"TabularJobConfig": {"GenerateCandidateDefinitionsOnly": True}},
+            },
+            "all",
+            [],
+            0,
+        ),
+    ],
+)
+def test_a_completed_job_can_be_degraded(
+    change: dict[str, Any], required: Any, shortfalls: list[str], code: int
+) -> None:
+    """Each missing part is named; it decides the exit code if it was required, and is a warning if not."""
+    options = {} if required is None else {"require": required}
+    done = Timeline([(0, "Completed", "Completed")])
+    wait = Wait(done, change=lambda response: response | change, **options)
+    assert list(wait.outcome.shortfalls) == shortfalls
+    assert wait.outcome.exit_code == code
+    assert wait.outcome.verdict == (Verdict.DEGRADED if shortfalls else Verdict.COMPLETED)
+    assert len(wait.told("warning")) == (1 if shortfalls and code == 0 else 0)
+    assert wait.outcome.summary.startswith("churn: completed")
+
+
+@pytest.mark.parametrize(
+    ("wait", "error"),
+    [
+        (lambda: Wait(FAILED), JobFailed),
+        (lambda: Wait(Timeline([(0, "Stopped", "Stopped")])), JobStopped),
+        (lambda: Wait(COMPLETED, until="DeployingModel"), ConditionNotMet),
+        (lambda: Wait(ENDLESS, timeout=9), WaitTimeout),
+        (lambda: Wait(ENDLESS, cancel_at=9), WaitCancelled),
+        (lambda: Wait(None), JobNotFound),
+        (lambda: Wait(COMPLETED, change=lambda response: response | {"BestCandidate": None}), JobDegraded),
+        (lambda: Wait(ENDLESS, job="arn:aws:sagemaker:us-east-1:999999999999:automl-job/churn"), JobReplaced),
+    ],
+)
+def test_check_raises_what_the_verdict_means(wait: Callable[[], Wait], error: type[AutoMLWaiterError]) -> None:
+    """`check` raises the class of the verdict, with the outcome; both survive pickling."""
+    outcome = wait().outcome
+    with pytest.raises(error) as raised:
+        outcome.check()
+    copy = pickle.loads(pickle.dumps(raised.value))
+    assert copy.outcome.to_dict() == outcome.to_dict()
+
+
+def test_check_returns_a_success() -> None:
+    """`check` returns the outcome of a job that gave what was asked."""
+    outcome = Wait(COMPLETED).outcome
+    assert outcome.check() is outcome
+    assert outcome.best_candidate is not None
+    assert outcome.best_candidate.objective.value == 0.91
+
+
+def test_a_cancelled_wait_says_how_far_it_came() -> None:
+    """A cancel ends the wait at once, in a sleep too, with what is known."""
+    wait = Wait(ENDLESS, cancel_at=333)
+    assert (wait.outcome.verdict, wait.outcome.exit_code, wait.seconds) == (Verdict.CANCELLED, 130, 333)
+    assert wait.outcome.waited == 333
+    assert wait.outcome.status == "InProgress"
+
+
+class Signalled(ManualClock):
+    """A clock on which a SIGTERM comes in the first sleep."""
+
+    def wait(self, until: float) -> Any:
+        if until > self.monotonic() and not self._done:
+            raise Cancelled(self.monotonic(), self.now(), signal=15)
+        return super().wait(until)
+
+
+def test_a_signal_gives_its_own_exit_code() -> None:
+    """A wait that a signal ended is cancelled, with 128 and the signal's number."""
+    clock = Signalled()
+    jobs = ScriptedJobs(clock)
+    jobs.add("churn", ENDLESS)
+    [outcome] = [
+        e.outcome for e in EventLoop([job_ref("churn")], [jobs], WaitOptions(), clock).run() if isinstance(e, Ended)
+    ]
+    assert (outcome.verdict, outcome.exit_code) == (Verdict.CANCELLED, 143)
+
+
+def test_a_deciding_job_leaves_the_others_in_progress() -> None:
+    """When one job decides for all, the wait for the others ends with how they are."""
+    clock = ManualClock()
+    jobs = ScriptedJobs(clock)
+    jobs.add("done", COMPLETED)
+    jobs.add("running", ENDLESS)
+    loop = EventLoop([job_ref("running"), job_ref("done")], [jobs, jobs], WaitOptions(), clock)
+    ends = [event.outcome for event in loop.run(lambda outcome: True) if isinstance(event, Ended)]
+    assert [(outcome.job, outcome.exit_code) for outcome in ends] == [("done", 0), ("running", 75)]
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        (lambda: Wait(COMPLETED), "churn: completed"),
+        (lambda: Wait(FAILED), "churn: failed: no data"),
+        (lambda: Wait(Timeline([(0, "Stopped", "Stopped")])), "churn: was stopped"),
+        (lambda: Wait(COMPLETED, until="ModelTuning"), "churn: the condition holds (InProgress/ModelTuning)"),
+        (lambda: Wait(COMPLETED, until="DeployingModel"), "churn: completed before the condition held"),
+        (lambda: Wait(ENDLESS, timeout=90), "churn: timed out after 1m 30s, the job is InProgress/ModelTuning"),
+        (
+            lambda: Wait(ENDLESS, cancel_at=90),
+            "churn: the wait was cancelled after 1m 30s, the job is InProgress/ModelTuning",
+        ),
+        (lambda: Wait(ENDLESS, once=True), "churn: still in progress (InProgress/Starting)"),
+        (lambda: Wait(ENDLESS, faults=[InvalidRequest("no")]), "churn: no"),
+    ],
+)
+def test_an_outcome_says_in_one_line_how_it_ended(wait: Callable[[], Wait], words: str) -> None:
+    """The summary is one line for people."""
+    assert wait().outcome.summary == words
+
+
+def test_every_event_has_a_json_form() -> None:
+    """Each kind of event is strict JSON, with its name, its time and the job's name."""
+    strange = Timeline([(0, "InProgress", "Dreaming"), (60, "InProgress", "ModelTuning")])
+    wait = Wait(strange, timeout="auto", until="ModelTuning", stop_on="until", faults=[None, throttle()])
+    told = [event_dict(event) for event in wait.events]
+    assert {event["event"] for event in told} == {
+        *("transition", "anomaly", "poll", "retry", "notice", "stop_requested", "outcome")
+    }
+    for event in told:
+        assert event["job_name"] == "churn"
+        assert event["at"].endswith("Z")
+        json.dumps(event, allow_nan=False)
+    assert wait.told("poll")[0]["state"] == {"status": "InProgress", "secondary_status": "Dreaming"}
+
+
+def test_a_request_that_aws_calls_invalid_is_2() -> None:
+    """An invalid request ends the wait at once with the code of bad usage."""
+    assert Wait(ENDLESS, faults=[InvalidRequest("no")]).outcome.exit_code == 2
+
+
+def test_throttling_slows_polling_down_and_recovers() -> None:
+    """After throttled looks the default policy waits longer, and gradually returns to its pace."""
+    calm = Wait(ENDLESS, timeout=2000).outcome.polls
+    faults: list[Exception | None] = [fault for _ in range(200) for fault in (throttle(), None)]
+    assert Wait(ENDLESS, timeout=2000, faults=faults).outcome.polls < calm / 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": -1},
+        {"timeout": "soon"},
+        {"poll": 0},
+        {"poll": -5},
+        {"poll": object()},
+        {"poll": "30"},
+        {"until": "Complet"},
+        {"until": "a["},
+        {"until": "BestCandidate.Nam"},
+        {"until": "PartialFailureReasons[?Message=='x']"},
+        {"require": ["model"]},
+        {"stop_on": "end"},
+        {"stop_on": "until"},
+        {"stop_on": "timeout"},
+        {"error_budget": float("nan")},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    """Bad options are refused before the first call, in one line."""
+    with pytest.raises(InvalidRequest) as refused:
+        wait_options(**options)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "holds"),
+    [
+        ("AutoMLJobStatus == 'Completed'", True),
+        ("BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.9`", True),
+        ("BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.95`", False),
+        ("length(PartialFailureReasons) > `0`", False),
+        ("PartialFailureReasons", False),
+        ("`0`", True),
+        ("''", False),
+        ("AutoMLJobInputDataConfig[?ChannelType=='training'] | [0]", True),
+        ("BestCandidate.InferenceContainers[0].Environment.SAGEMAKER_PROGRAM == 'sagemaker_serve'", True),
+        ("BestCandidate.InferenceContainerDefinitions.CPU[0].Image", False),
+        ("EndTime > '2026'", True),
+    ],
+)
+def test_until_is_jmespath_over_the_response(expression: str, holds: bool) -> None:
+    """An expression holds when JMESPath calls its result true; a function that is given null does not hold."""
+    done = Timeline([(0, "Completed", "Completed")])
+    wait = Wait(done, until=expression)
+    assert wait.outcome.verdict == (Verdict.CONDITION_MET if holds else Verdict.CONDITION_NOT_MET)
+
+
+def context(snapshot: Snapshot, **changes: Any) -> PollContext:
+    given_ = {"polls": 1, "elapsed": 0.0, "phase_age": 0.0, "time_left": None, "slowdown": 1.0, "random": lambda: 0.5}
+    return PollContext(snapshot=snapshot, **(given_ | changes))
+
+
+def snapshot_in(phase: str, status: str = "InProgress", **timeline: Any) -> Snapshot:
+    script = Timeline([(0, status, phase)], **timeline)
+    return Snapshot(script.response(0, name="a", created=EPOCH, arn="arn"))
+
+
+@pytest.mark.parametrize(("random", "delays"), [(0.0, [2, 2, 2, 2]), (1.0, [2, 4, 8, 16])])
+def test_exponential_is_smithys_backoff(random: float, delays: list[float]) -> None:
+    """Exponential draws uniformly from min to min(max, min times 2^(n-1)), jittered at its ceiling too."""
+    policy, snapshot = Exponential(2, 120), snapshot_in("ModelTuning")
+    assert [policy.next_delay(context(snapshot, polls=n, random=lambda: random)) for n in range(1, 5)] == delays
+    late = policy.next_delay(context(snapshot, polls=5000, random=lambda: 0.5))
+    assert late == 61
+
+
+@pytest.mark.parametrize(
+    ("phase", "changes", "timeline", "delay"),
+    [
+        ("ModelTuning", {"elapsed": 0}, {}, 4 * (0.2 * 120) ** 0.5),
+        ("ModelTuning", {"elapsed": 0}, {"problem_type": "TextGeneration"}, 2 * (0.2 * 120) ** 0.5),
+        ("ModelTuning", {"elapsed": 90000}, {}, 120),
+        ("ModelTuning", {"elapsed": 90000, "slowdown": 4}, {}, 480),
+        ("GeneratingExplainabilityReport", {"phase_age": 0}, {}, 4 * 12**0.5),
+        ("GeneratingModelInsightsReport", {"phase_age": 0}, {}, 2 * 12**0.5),
+        ("MergingAutoMLTaskReports", {"phase_age": 500}, {}, 20),
+        ("ModelTuning", {"elapsed": 3500}, {"max_runtime": 3600}, 102),
+        ("ModelTuning", {"elapsed": 3610}, {"max_runtime": 3600}, 5),
+        ("ModelTuning", {"elapsed": 3601}, {"max_runtime": 3600}, 2),
+    ],
+)
+def test_the_default_policy_follows_the_phase(
+    phase: str, changes: dict[str, Any], timeline: dict[str, Any], delay: float
+) -> None:
+    """The default looks seldom in training, often near the end, and just after the job's own limit."""
+    assert PhaseAware().next_delay(context(snapshot_in(phase, **timeline), **changes)) == pytest.approx(delay)
+
+
+@given(
+    st.floats(0, 1e7),
+    st.floats(0, 1e7),
+    st.floats(0, 1, exclude_max=True),
+    st.none() | st.integers(600, 10**7),
+    st.sampled_from(sorted(STATES)),
+)
+def test_every_delay_of_the_default_is_within_its_bounds(
+    elapsed: float, age: float, random: float, limit: int | None, state: State
+) -> None:
+    """Whatever the job is, a delay is at least 2 s, and at most 132 s while it works."""
+    snapshot = snapshot_in(state.secondary_status, state.status, max_runtime=limit)
+    delay = PhaseAware().next_delay(context(snapshot, elapsed=elapsed, phase_age=age, random=lambda: random))
+    assert delay >= 2
+    if state.secondary_status == "ModelTuning":
+        assert delay <= 152
+
+
+def test_fixed_is_exact_unless_it_has_jitter() -> None:
+    """Fixed(30) looks every 30 s from look to look; with jitter it varies by that share."""
+    assert Wait(ENDLESS, poll=Fixed(timedelta(seconds=30)), timeout=130).gateway.looks == [0, 30, 60, 90, 120, 130]
+    assert Fixed(30, jitter=0.1).next_delay(context(snapshot_in("ModelTuning"), random=lambda: 0.0)) == 27
+    for make in (lambda: Fixed(0), lambda: Fixed(30, jitter=1), lambda: Exponential(0), lambda: Exponential(9, 3)):
+        with pytest.raises(InvalidRequest):
+            make()
+
+
+def test_a_policy_of_the_users_own_is_obeyed_or_named() -> None:
+    """A user's policy decides; one that answers nonsense is named."""
+
+    class Mine:
+        def __init__(self, delay: float) -> None:
+            self.delay = delay
+
+        def next_delay(self, context: PollContext, /) -> float:
+            assert context.time_left is not None
+            return self.delay
+
+    assert Wait(ENDLESS, poll=Mine(40), timeout=100).gateway.looks == [0, 40, 80, 100]
+    with pytest.raises(ValueError, match="Mine"):
+        Wait(ENDLESS, poll=Mine(0), timeout=100)
+
+
+STATUS = st.sampled_from([*Status, "Pondering"])
+SECONDARY = st.sampled_from([*SecondaryStatus, "Dreaming"])
+
+
+@given(st.lists(st.tuples(STATUS, SECONDARY), min_size=1, max_size=20))
+def test_the_tracker_loses_and_repeats_no_transition(states: list[tuple[str, str]]) -> None:
+    """Whatever a job shows, each change is told once, in order, and a terminal status is final."""
+    tracker = Tracker(job_ref("a"))
+    told: list[State] = []
+    anomalies = []
+    expected: list[tuple[str, str]] = []
+    for minute, (status, secondary) in enumerate(states):
+        raw = {"AutoMLJobName": "a", "AutoMLJobArn": "arn", "CreationTime": EPOCH}
+        snapshot = Snapshot(raw | {"AutoMLJobStatus": str(status), "AutoMLJobSecondaryStatus": str(secondary)})
+        sighting = tracker.observe(snapshot, EPOCH + timedelta(minutes=minute))
+        if sighting.transition:
+            assert sighting.transition.before == (told[-1] if told else None)
+            told.append(sighting.transition.after)
+        anomalies += [(anomaly.kind, anomaly.message) for anomaly in sighting.anomalies]
+        ended = bool(expected) and expected[-1][0] in ("Completed", "Failed", "Stopped")
+        if not ended and (not expected or expected[-1] != (status, secondary)):
+            expected.append((status, secondary))
+        assert sighting.is_terminal == (expected[-1][0] in ("Completed", "Failed", "Stopped"))
+    assert told == expected
+    assert tracker.transitions[-1].after == expected[-1]
+    assert len(anomalies) == len(set(anomalies))
+    unknown = {kind for kind, _ in anomalies}
+    assert (AnomalyKind.UNKNOWN_STATUS in unknown) == any(status == "Pondering" for status, _ in expected)
+
+
+@given(
+    st.lists(st.floats(1, 5000), min_size=1, max_size=5),
+    st.sampled_from(["Completed", "Failed", "Stopped"]),
+    st.none() | st.floats(0, 20000),
+    st.lists(st.booleans(), max_size=30),
+)
+def test_a_wait_ends_as_the_job_did_or_at_its_deadline(
+    durations: list[float], end: str, timeout: float | None, faults: list[bool]
+) -> None:
+    """With any durations, end, timeout and faults, the wait ends as the job did, or at its deadline."""
+    phases = ["Starting", "AnalyzingData", "ModelTuning", "GeneratingExplainabilityReport", "MergingAutoMLTaskReports"]
+    starts = [sum(durations[:index]) for index in range(len(durations) + 1)]
+    entries = [(second, "InProgress", phase) for second, phase in zip(starts, phases, strict=False)][: len(durations)]
+    timeline = Timeline([*entries, (starts[-1], end, end)])
+    wait = Wait(timeline, timeout=timeout, faults=[throttle() if fault else None for fault in faults])
+    if wait.outcome.verdict == Verdict.TIMED_OUT:
+        assert timeout is not None
+        assert wait.seconds == pytest.approx(timeout)
+        assert wait.seconds <= starts[-1] + 1e-6
+    else:
+        assert wait.outcome.status == end
+    assert wait.outcome.retries == len([event for event in wait.events if isinstance(event, Retry)])
+
+
+def test_a_simulated_job_that_never_ends_needs_a_timeout() -> None:
+    """Without an end and a timeout a simulation is refused."""
+    with pytest.raises(ValueError, match="timeout"):
+        simulate(ENDLESS)
+    assert simulate(ENDLESS, timeout=60).lag is None
+
+
+def test_three_days_are_simulated_at_once() -> None:
+    """A job of 72 h takes few looks and its lag is that of the last delay."""
+    result = simulate(Timeline([(0, "InProgress", "ModelTuning"), (259200, "Completed", "Completed")]), start=100)
+    assert result.outcome.waited == pytest.approx(259100 + (result.lag or 0))
+    assert result.calls < 2500
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [[], [(-1, "InProgress", "Starting")], [(5, "a", "b"), (5, "c", "d")], [(0, "Failed", "Failed"), (1, "a", "b")]],
+)
+def test_a_timeline_that_makes_no_sense_is_refused(entries: list[tuple[float, str, str]]) -> None:
+    """A timeline has entries, in order, and one end."""
+    with pytest.raises(ValueError, match="timeline"):
+        Timeline(entries)
+    with pytest.raises(ValueError, match="problem type"):
+        Timeline([(0, "a", "b")], problem_type="Chess")
+
+
+def test_several_jobs_are_waited_for_in_one_thread() -> None:
+    """Each of several jobs ends as it did, in the order of their ends, in the caller's thread alone."""
+    clock = ManualClock()
+    jobs = ScriptedJobs(clock)
+    names = [f"job-{index}" for index in range(20)]
+    for index, name in enumerate(names):
+        jobs.add(name, Timeline([(0, "InProgress", "ModelTuning"), (1000 - 40 * index, "Completed", "Completed")]))
+    loop = EventLoop([job_ref(name) for name in names], [jobs] * 20, wait_options(poll=1), clock)
+    ended = [event.outcome.job for event in loop.run() if isinstance(event, Ended)]
+    assert ended == names[::-1]
+
+
+def test_the_shortfalls_have_names() -> None:
+    """The parts are plain strings, as they are in JSON and in flags."""
+    assert [str(part) for part in Part] == [
+        "best-candidate",
+        "endpoint",
+        "explainability",
+        "insights",
+        "no-partial-failures",
+    ]

@@ -1,0 +1,52 @@
+"""Typed uses of the public names: checked by mypy, never run."""
+
+from datetime import timedelta
+
+from automl_waiter import (
+    Fixed,
+    Outcome,
+    PollContext,
+    Snapshot,
+    Transition,
+    WaitTimeout,
+    aio,
+    as_completed,
+    wait_for,
+    watch,
+)
+from automl_waiter.testing import Timeline, simulate
+
+
+class MyPolicy:
+    def next_delay(self, context: PollContext, /) -> float:
+        return 10.0 if context.snapshot.secondary_status == "DeployingModel" else 60.0
+
+
+def use() -> None:
+    def good_enough(snapshot: Snapshot) -> bool:
+        return snapshot.best_candidate is not None and snapshot.best_candidate.objective.value > 0.9
+
+    def tell(change: Transition) -> None:
+        name: str = change.after.secondary_status
+        print(name)
+
+    outcome: Outcome = wait_for("a", timeout=timedelta(hours=1), poll=MyPolicy(), until=good_enough, on_transition=tell)
+    wait_for({"AutoMLJobArn": "arn"}, timeout="auto", poll=Fixed(30), stop_on=["until", "timeout"], require="all")
+    code: int = outcome.exit_code
+    value: float = outcome.best_candidate.objective.value if outcome.best_candidate else 0.0
+    for ended in as_completed(["a", "b"], timeout=code):
+        print(ended.shortfalls, value)
+    for change in watch("a"):
+        tell(change)
+    try:
+        outcome.check()
+    except WaitTimeout as error:
+        print(error.outcome and error.outcome.waited)
+    lag: float | None = simulate(Timeline([(0, "Completed", "Completed")])).lag
+    print(lag)
+
+
+async def use_asyncio() -> None:
+    outcome: Outcome = await aio.wait_for("a")
+    async for change in aio.watch("a"):
+        print(change.after, outcome.verdict)
