@@ -90,7 +90,8 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice([*(part.value for part in Part), "all", "none"]),
         default=tuple(map(str, DEFAULT_REQUIREMENT)),
         show_default="best-candidate, endpoint: what was asked of the job",
-        help="A part of the success that must be there; repeatable.",
+        metavar="PART|all|none",
+        help=f"A part of the success that must be there; repeatable. Parts: {', '.join(Part)}.",
     )(command)
     command = click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")(command)
     return click.option(
@@ -126,7 +127,7 @@ def _refs(jobs: Sequence[str]) -> list[JobRef]:
     return list({ref.key: ref for ref in map(job_ref, names)}.values())
 
 
-@cli.command(epilog=EXIT_CODES)
+@cli.command(short_help="Block until every job has ended.", epilog=EXIT_CODES)
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
 @click.option(
     "--timeout",
@@ -201,7 +202,7 @@ def wait(
     return _run(_refs(jobs), _gateways(_aws(ctx, aws)), options, output, Reporter(log_format, quiet=quiet), decides)
 
 
-@cli.command(epilog=EXIT_CODES)
+@cli.command(short_help="Look once; the exit code says how the job is.", epilog=EXIT_CODES)
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
 @result_options
 @aws_options
@@ -218,7 +219,7 @@ def status(
 scenario_option = partial(click.option, "--scenario", type=click.Choice(list(SCENARIOS)), default="completed")
 
 
-@cli.command()
+@cli.command(short_help="See a recorded job play, offline.")
 @scenario_option(show_default=True, help="How the job ends.")
 @result_options
 def demo(scenario: str, output: str, quiet: bool, require: tuple[str, ...]) -> int:
@@ -226,7 +227,7 @@ def demo(scenario: str, output: str, quiet: bool, require: tuple[str, ...]) -> i
     return play_demo(scenario, wait_options(require=require, poll=0.5), output, Reporter("console", quiet=quiet))
 
 
-@cli.command()
+@cli.command(short_help="Serve a local endpoint with scripted jobs.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 picks a free one.")
 @scenario_option(show_default=True, help="Of jobs whose tag automl-waiter:scenario names none.")
 @click.option(

@@ -51,7 +51,7 @@ class Reporter:
         line = self._line(event)
         if line is not None:
             self._last_line = event.at
-            write_line(sys.stderr, f"{event.at:%Y-%m-%d %H:%M:%S}Z  {line}")
+            write_line(sys.stderr, f"{event.at:%Y-%m-%d %H:%M:%S}Z  {clean(line)}")
 
     def note(self, line: str) -> None:
         """Tells of something that is no event of a job."""
