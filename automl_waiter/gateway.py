@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from automl_waiter.errors import (
@@ -242,6 +242,8 @@ def served_at(response: Any) -> datetime | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+        instant = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
     except (KeyError, TypeError, ValueError):
         return None
+    # A header without a zone reads as naive; HTTP's dates are all in UTC.
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
