@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import freezegun
 import pytest
 from conftest import ROOT, clean_environment
 
@@ -33,7 +34,7 @@ from automl_waiter import (
 from automl_waiter.errors import Passing, PassingFailure
 from automl_waiter.gateway import Boto3Gateway, connect, served_at
 from automl_waiter.sandbox.server import Sandbox
-from automl_waiter.testing import ScriptedJobs, Timeline, simulated_jobs
+from automl_waiter.testing import EPOCH, ScriptedJobs, Timeline, simulated_jobs
 
 __all__ = ["simulated_jobs"]
 
@@ -263,6 +264,33 @@ def test_errors_go_by_class_and_code(answer: Any, meaning: Any) -> None:
 def test_the_services_clock_is_read_from_the_date_header(header: str | None, instant: datetime | None) -> None:
     """The Date header gives an aware instant; where it is absent or foreign there is none."""
     assert served_at({"ResponseMetadata": {"HTTPHeaders": {"date": header} if header else {}}}) == instant
+
+
+class Moving(Answering):
+    """A client of a job that completes at its fourth look."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.script = Timeline([(0, "InProgress", "ModelTuning"), (3, "Completed", "Completed")])
+        self.looks = 0
+
+    def describe_auto_ml_job_v2(self, **_: str) -> Any:
+        self.looks += 1
+        return self.script.response(self.looks - 1, name="churn", created=EPOCH, arn="arn")
+
+
+def test_the_time_of_day_decides_nothing() -> None:
+    """While the wall clock stands still, or jumps by a year, the wait and its timeout go on as ever."""
+    with freezegun.freeze_time("2026-06-01") as frozen:
+        jump = threading.Timer(0.15, lambda: frozen.move_to("2027-06-01"))
+        jump.start()
+        outcome = wait_for("churn", client=Moving(), poll=0.1, timeout=60)
+        jump.join()
+    assert outcome.verdict == Verdict.COMPLETED
+    assert [change.observed_at.year for change in outcome.transitions] == [2026, 2027]
+    assert outcome.waited < 30
+    with freezegun.freeze_time("2026-06-01"), pytest.raises(WaitTimeout):
+        wait_for("churn", client=Answering(Moving().describe_auto_ml_job_v2()), poll=0.1, timeout=0.3)
 
 
 def test_our_own_client_makes_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
