@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -35,6 +36,8 @@ _CONFIGS: dict[str, dict[str, Any]] = {
     "Tabular": {"ProblemType": "BinaryClassification", "TargetAttributeName": "churned"},
     "TextGeneration": {"BaseModelName": "Dolly3B"},
 }
+# The objectives that are better when they are smaller.
+_ERRORS = frozenset({"MSE", "RMSE", "MAE", "MAPE", "MASE", "WAPE", "AverageWeightedQuantileLoss"})
 _BUCKET = "s3://amzn-s3-demo-bucket/automl"
 # The service's LastModifiedTime is 28 to 40 ms later than EndTime once a job has ended (29 of 29 recorded responses).
 _MODIFIED_AFTER_END = timedelta(milliseconds=35)
@@ -68,7 +71,8 @@ class Timeline:
         if not entries:
             raise ValueError("a timeline has at least one entry: (second, status, secondary status)")
         seconds = [second for second, _, _ in entries]
-        if seconds[0] < 0 or any(later <= earlier for earlier, later in itertools.pairwise(seconds)):
+        ascending = all(earlier < later for earlier, later in itertools.pairwise(seconds))
+        if seconds[0] < 0 or not ascending or not all(map(math.isfinite, seconds)):
             raise ValueError(f"a timeline's seconds ascend from 0 or later, unlike {seconds}")
         if any(State(status, secondary).is_terminal for _, status, secondary in entries[:-1]):
             raise ValueError("a timeline ends with its first terminal status: Completed, Failed or Stopped")
@@ -106,11 +110,15 @@ class Timeline:
             created: Its CreationTime (UTC).
             arn: Its ARN.
             speed: How many seconds of the script pass in a second: the times in the response are real ones.
+
+        The dictionary is the caller's own, what is nested in it is shared: a script is looked at many times.
         """
         return dict(_response(self, self._entry_at(elapsed), name, created, arn, speed))
 
     def _entry_at(self, elapsed: float) -> tuple[float, str, str]:
-        return next((entry for entry in reversed(self.entries) if entry[0] <= elapsed), self.entries[0])
+        _, status, secondary = self.entries[0]
+        # The first state holds from the creation on, so that no time in a response lies ahead.
+        return next((entry for entry in reversed(self.entries) if entry[0] <= elapsed), (0.0, status, secondary))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -148,7 +156,7 @@ def _response(
     if status == Status.FAILED:
         response["FailureReason"] = timeline.failure_reason or "A scripted failure."
     if has_best_candidate(state):
-        response["BestCandidate"] = candidate(name, 1, objective["MetricName"], created, changed)
+        response["BestCandidate"] = candidate(name, 1, objective["MetricName"], created, changed, arn)
     if timeline.deploy:
         response["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
         response["ModelDeployResult"] = deploy_result(state, f"{name}-endpoint")
@@ -168,15 +176,19 @@ def deploy_result(state: State, endpoint_name: str) -> dict[str, str]:
     return {"EndpointName": endpoint_name} if deployed else {}
 
 
-def candidate(job_name: str, number: int, metric: str, created: datetime, at: datetime) -> dict[str, Any]:
+def candidate(
+    job_name: str, number: int, metric: str, created: datetime, ended: datetime, job_arn: str
+) -> dict[str, Any]:
     """A candidate of a scripted job; number 1 is the best."""
+    minimize = metric in _ERRORS
+    spread = 1 + 0.05 * (number - 1)
     training = f"{job_name}-{number:03}"
-    value = round(0.91 / (1 + 0.05 * (number - 1)), 4)
+    value = round(0.09 * spread if minimize else 0.91 / spread, 4)
     location = f"{_BUCKET}/output/{training}"
     return {
         "CandidateName": training,
         "FinalAutoMLJobObjectiveMetric": {
-            "Type": "Minimize" if metric.endswith("Loss") else "Maximize",
+            "Type": "Minimize" if minimize else "Maximize",
             "MetricName": metric,
             "Value": value,
             "StandardMetricName": metric,
@@ -185,7 +197,7 @@ def candidate(job_name: str, number: int, metric: str, created: datetime, at: da
         "CandidateSteps": [
             {
                 "CandidateStepType": "AWS::SageMaker::TrainingJob",
-                "CandidateStepArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{training}",
+                "CandidateStepArn": f"{job_arn.rpartition(':')[0]}:training-job/{training.lower()}",
                 "CandidateStepName": training,
             }
         ],
@@ -198,8 +210,8 @@ def candidate(job_name: str, number: int, metric: str, created: datetime, at: da
             }
         ],
         "CreationTime": created,
-        "EndTime": at,
-        "LastModifiedTime": at,
+        "EndTime": ended,
+        "LastModifiedTime": ended,
         "CandidateProperties": {
             "CandidateArtifactLocations": {
                 "Explainability": f"{location}/explainability",

@@ -5,13 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import botocore.session
+import moto
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from conftest import ROOT, clean_environment
 
 from automl_waiter.sandbox.scenarios import SCENARIOS
@@ -232,3 +236,176 @@ def test_the_examples_run(endpoint: Sandbox, tmp_path: Any) -> None:
     code, told = run(sys.executable, str(examples / "many_with_asyncio.py"), "example-good", "example-bad")
     assert code == 1
     assert "example-good: completed" in told
+
+
+def test_a_broken_aws_configuration_of_the_machine_does_not_matter(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing profile, endpoints, proxies and nonsense in AWS's variables change neither answers nor errors."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SAGEMAKER", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("AWS_PROFILE", "AWS_RETRY_MODE", "AWS_DEFAULTS_MODE"):
+        monkeypatch.setenv(name, "nonsense")
+    sandbox.create_job("churn")
+    assert code_of(sandbox.create_job, name="churn") == "ResourceInUse"
+    assert code_of(sandbox.client().describe_auto_ml_job_v2, AutoMLJobName="other") == "ResourceNotFound"
+
+
+def test_what_it_does_not_serve_is_refused_in_the_protocol(sandbox: Sandbox) -> None:
+    """An operation that is not served, and a failure inside, are AWS errors in plain words, not pages of HTML."""
+    client = sandbox.client()
+    with pytest.raises(ClientError) as raised:
+        client.describe_auto_ml_job(AutoMLJobName="churn")
+    assert raised.value.response["Error"]["Code"] == "UnknownOperationException"
+    with pytest.raises(ClientError) as raised:
+        client.list_tags(ResourceArn="arn:aws:sagemaker:us-east-1:123456789012:automl-job/other")
+    assert raised.value.response["Error"]["Code"] == "InternalFailure"
+    assert "<" not in raised.value.response["Error"]["Message"].replace("<class", "")
+
+
+def test_mock_aws_in_the_same_process_is_undisturbed(sandbox: Sandbox) -> None:
+    """A test's own moto has none of the sandbox's jobs, and the sandbox still answers while it is on."""
+    sandbox.create_job("churn")
+    with moto.mock_aws():
+        mocked = boto3.client("sagemaker", "us-east-1")
+        assert mocked.list_auto_ml_jobs()["AutoMLJobSummaries"] == []
+        mocked.create_auto_ml_job_v2(
+            AutoMLJobName="mocked",
+            **REQUEST | {"AutoMLProblemTypeConfig": {"ImageClassificationJobConfig": {"CompletionCriteria": {}}}},
+        )
+        assert [job["AutoMLJobName"] for job in sandbox.client().list_auto_ml_jobs()["AutoMLJobSummaries"]] == ["churn"]
+
+
+def test_regions_and_sandboxes_share_no_jobs(sandbox: Sandbox) -> None:
+    """A job is of its region, whose partition its ARN has, and another sandbox does not know it."""
+    arn = sandbox.client("cn-north-1").create_auto_ml_job_v2(AutoMLJobName="churn", **REQUEST)["AutoMLJobArn"]
+    assert arn == "arn:aws-cn:sagemaker:cn-north-1:123456789012:automl-job/churn"
+    assert sandbox.client().list_auto_ml_jobs()["AutoMLJobSummaries"] == []
+    with Sandbox() as other:
+        assert other.client("cn-north-1").list_auto_ml_jobs()["AutoMLJobSummaries"] == []
+
+
+def test_a_taken_port_is_one_clear_error(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+    """A taken port is an OSError that names it, and nothing is printed."""
+    port = int(sandbox.url.rpartition(":")[2])
+    with pytest.raises(OSError, match=rf"port {port} on 127\.0\.0\.1 is taken"):
+        Sandbox(port=port)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_sandbox_that_never_started_can_be_stopped() -> None:
+    """Stopping returns at once and frees the port, started or not."""
+    unused = Sandbox()
+    stopping = threading.Thread(target=unused.stop, daemon=True)
+    stopping.start()
+    stopping.join(5)
+    assert not stopping.is_alive()
+    Sandbox(port=int(unused.url.rpartition(":")[2])).stop()
+
+
+def test_a_stopped_sandbox_answers_no_more() -> None:
+    """After its end a client that it has served gets no answer."""
+    with Sandbox() as sandbox:
+        client = sandbox.client()
+        client.list_auto_ml_jobs()
+    with pytest.raises(BotoCoreError):
+        client.list_auto_ml_jobs()
+
+
+@pytest.mark.parametrize("options", [{"scenario": "nonsense"}, {"speed": 0}, {"speed": float("nan")}])
+def test_a_sandbox_that_cannot_play_is_refused(options: dict[str, Any]) -> None:
+    """A scenario that does not exist and a speed that is not above 0 are ValueErrors, before any job."""
+    with pytest.raises(ValueError, match=r"scenario|speed"):
+        Sandbox(**options)
+
+
+def test_a_job_has_the_objective_that_it_was_given() -> None:
+    """The given objective stands in the job, its resolved attributes and all its candidates; no deployment is invented."""
+    with Sandbox(speed=1e6) as sandbox:
+        client = sandbox.client()
+        client.create_auto_ml_job_v2(
+            AutoMLJobName="churn",
+            **REQUEST
+            | {
+                "AutoMLProblemTypeConfig": {"TabularJobConfig": {"TargetAttributeName": "price"}},
+                "AutoMLJobObjective": {"MetricName": "RMSE"},
+            },
+        )
+        time.sleep(0.05)
+        job = client.describe_auto_ml_job_v2(AutoMLJobName="churn")
+        candidates = client.list_candidates_for_auto_ml_job(AutoMLJobName="churn", MaxResults=100)["Candidates"]
+    assert job["ResolvedAttributes"]["AutoMLJobObjective"] == job["AutoMLJobObjective"] == {"MetricName": "RMSE"}
+    metrics = [one["FinalAutoMLJobObjectiveMetric"] for one in candidates]
+    assert {(metric["MetricName"], metric["Type"]) for metric in metrics} == {("RMSE", "Minimize")}
+    assert job["BestCandidate"]["FinalAutoMLJobObjectiveMetric"]["Value"] == min(metric["Value"] for metric in metrics)
+    assert not {"ModelDeployConfig", "ModelDeployResult"} & set(job)
+
+
+def test_a_job_that_was_stopped_early_has_no_candidates() -> None:
+    """A job that never trained has no candidates, and one stopped while it trained has some, but no best one."""
+    scripts = {
+        "early": Timeline([(0, "InProgress", "Starting"), (9, "Stopped", "Stopped")]),
+        "training": Timeline(
+            [(0, "InProgress", "ModelTuning"), (350, "Stopping", "Stopping"), (360, "Stopped", "Stopped")]
+        ),
+    }
+    with Sandbox(scenarios=scripts, scenario="early", speed=1e6) as sandbox:
+        for script in scripts:
+            sandbox.create_job(script, scenario=script)
+        time.sleep(0.05)
+        found = {
+            script: [
+                one["CandidateName"]
+                for one in sandbox.client().list_candidates_for_auto_ml_job(AutoMLJobName=script)["Candidates"]
+            ]
+            for script in scripts
+        }
+    assert found["early"] == []
+    assert len(found["training"]) == 3
+    assert "training-001" not in found["training"]
+
+
+def test_a_failed_deployment_has_no_endpoint() -> None:
+    """A job of the scenario deploy-error asks for a deployment, and ends without an endpoint's name."""
+    with Sandbox(speed=1e6) as sandbox:
+        sandbox.create_job("churn", scenario="deploy-error")
+        time.sleep(0.05)
+        job = sandbox.client().describe_auto_ml_job_v2(AutoMLJobName="churn")
+    assert job["AutoMLJobSecondaryStatus"] == "ModelDeploymentError"
+    assert job["ModelDeployConfig"] == {"AutoGenerateEndpointName": True}
+    assert "EndpointName" not in job["ModelDeployResult"]
+
+
+def test_tags_can_be_read(sandbox: Sandbox) -> None:
+    """ListTags shows the tags that a job was created with."""
+    arn = sandbox.create_job("Churn", scenario="failed")["AutoMLJobArn"]
+    assert sandbox.client().list_tags(ResourceArn=arn)["Tags"] == [{"Key": "automl-waiter:scenario", "Value": "failed"}]
+
+
+def test_of_many_that_create_a_name_at_once_one_succeeds(sandbox: Sandbox) -> None:
+    """A name is given once, however many ask for it at the same time."""
+
+    def create(name: str) -> str:
+        try:
+            return str(sandbox.create_job(name)["AutoMLJobArn"])
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = sorted(threads.map(create, ("churn", "Churn", "CHURN", "chUrn")))
+    assert answers.count("ResourceInUse") == 3
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    """Without moto the package imports, and `Sandbox` raises SandboxUnavailable with the command that installs it."""
+    program = """
+import sys
+sys.modules["moto"] = None
+import automl_waiter.sandbox, automl_waiter.sandbox.scenarios
+try:
+    automl_waiter.sandbox.Sandbox
+except automl_waiter.sandbox.SandboxUnavailable as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "pip install 'automl-waiter[sandbox]'" in done.stdout

@@ -158,6 +158,9 @@ def test_passing_errors_are_retried_counted_and_told(shell: str) -> None:
     assert wait.outcome.retries == len(wait.told("retry")) == 3
     assert [told["attempt"] for told in wait.told("retry")] == [1, 2, 1]
     assert wait.outcome.polls == len(wait.gateway.looks) - 3
+    first, second, third, *_ = wait.gateway.looks
+    assert 0.5 <= second - first <= 1
+    assert 0.5 <= third - second <= 2
 
 
 @both_shells
@@ -240,7 +243,7 @@ def test_another_job_under_the_name_is_an_error() -> None:
 
 def test_stop_on_timeout_sends_one_stop_and_waits_for_it() -> None:
     """The stop is sent once, and the wait goes on until the job has stopped, at most 10 minutes."""
-    wait = Wait(ENDLESS, timeout=100, stop_on="timeout")
+    wait = Wait(ENDLESS, timeout=100, stop_on="timeout", poll=300)
     assert (wait.gateway.stops, wait.outcome.status) == (1, "Stopped")
     assert wait.seconds <= 100 + 60 + 10
     assert wait.told("stop_requested")[0]["cause"] == "timeout"

@@ -1,8 +1,25 @@
 """A local SageMaker endpoint with scripted AutoML jobs, for pipelines that want a test without an AWS account.
 
-`server.Sandbox` is it. It needs the extra `automl-waiter[sandbox]`.
+`Sandbox` is it. It needs the extra `automl-waiter[sandbox]`, whose libraries are loaded at its first use.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from automl_waiter.sandbox.server import Sandbox
+
+__all__ = ["Sandbox", "SandboxUnavailable"]
 
 
 class SandboxUnavailable(ImportError):
     """The libraries of the extra are not installed."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Sandbox":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from automl_waiter.sandbox.server import Sandbox
+
+    return Sandbox

@@ -5,24 +5,27 @@ Nothing in moto is patched, so a test's own `mock_aws` in the same process is un
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
-from moto.sagemaker.exceptions import ResourceInUseException, ResourceNotFound, ValidationError
 from moto.sagemaker.models import SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
 
-from automl_waiter.statuses import Stage, State, stage_of
 from automl_waiter.timeline import Timeline, candidate, deploy_result
 
 SCENARIO_TAG = "automl-waiter:scenario"
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", re.ASCII)
-_CANDIDATES = 8
+# A job that trains has another candidate now and then, up to seven beside its best one.
+_TRAINING = frozenset({"ModelTuning", "TrainingModels"})
+_SECONDS_PER_CANDIDATE = 100
+_OTHER_CANDIDATES = 7
+_REQUIRED = ("AutoMLJobName", "AutoMLJobInputDataConfig", "OutputDataConfig", "AutoMLProblemTypeConfig", "RoleArn")
 # What a caller gives to CreateAutoMLJobV2 and finds again in DescribeAutoMLJobV2.
 _GIVEN = (
     "AutoMLJobInputDataConfig",
@@ -34,6 +37,14 @@ _GIVEN = (
     "DataSplitConfig",
     "AutoMLComputeConfig",
 )
+
+
+class ServiceError(Exception):
+    """An error as the service answers it: its code, and a message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass
@@ -55,20 +66,24 @@ class ScriptedJob:
 
     def describe(self) -> dict[str, Any]:
         """The response of DescribeAutoMLJobV2: what was asked for, and how the script goes."""
-        elapsed = self.elapsed
-        response = self.timeline.response(
-            elapsed, name=self.name, created=self.created, arn=self.arn, speed=self.speed
-        ) | {member: self.given[member] for member in _GIVEN if self.given.get(member)}
-        [(problem_type, config)] = self.given["AutoMLProblemTypeConfig"].items()
-        response["AutoMLProblemTypeConfigName"] = problem_type.removesuffix("JobConfig")
+        elapsed, timeline = self.elapsed, self.timeline
+        state = timeline.state_at(elapsed)
+        response = timeline.response(elapsed, name=self.name, created=self.created, arn=self.arn, speed=self.speed)
+        response |= {member: self.given[member] for member in _GIVEN if self.given.get(member)}
+        # Unless the caller gave one, the objective is the script's.
+        objective = response["AutoMLJobObjective"]
+        resolved = response["ResolvedAttributes"] | {"AutoMLJobObjective": objective}
+        [config] = self.given["AutoMLProblemTypeConfig"].values()
         if config.get("CompletionCriteria"):
-            criteria = config["CompletionCriteria"]
-            response["ResolvedAttributes"] = response["ResolvedAttributes"] | {"CompletionCriteria": criteria}
+            resolved["CompletionCriteria"] = config["CompletionCriteria"]
+        response["ResolvedAttributes"] = resolved
+        if best := response.get("BestCandidate"):
+            metric = objective["MetricName"]
+            response["BestCandidate"] = candidate(self.name, 1, metric, self.created, best["EndTime"], self.arn)
         deploy = self.given.get("ModelDeployConfig")
         response.pop("ModelDeployConfig", None)
         response.pop("ModelDeployResult", None)
         if deploy:
-            state = self.timeline.state_at(elapsed)
             response["ModelDeployConfig"] = deploy
             response["ModelDeployResult"] = deploy_result(state, deploy.get("EndpointName") or f"{self.name}-endpoint")
         return response
@@ -83,19 +98,19 @@ class ScriptedJob:
         return {member: described[member] for member in members if member in described}
 
     def candidates(self) -> list[dict[str, Any]]:
-        """The candidates so far: they come one by one while the job trains, the best last."""
-        trained = [
-            second
-            for second, status, secondary in self.timeline.entries
-            if stage_of(State(status, secondary)) is not Stage.WORKING or State(status, secondary).is_terminal
-        ]
-        share = min(1.0, self.elapsed / trained[0]) if trained and trained[0] else 1.0
-        if self.timeline.state_at(self.elapsed).status == "Failed":
-            share = 0.0
-        metric = self.timeline.response(0, name=self.name, created=self.created, arn=self.arn)["AutoMLJobObjective"]
-        now = datetime.now(UTC)
-        numbers = range(_CANDIDATES, _CANDIDATES - int(share * _CANDIDATES), -1)
-        return [candidate(self.name, number, metric["MetricName"], self.created, now) for number in numbers]
+        """The candidates so far: they come one by one while the job trains, and the best one last."""
+        described, elapsed = self.describe(), self.elapsed
+        metric = described["AutoMLJobObjective"]["MetricName"]
+        found = []
+        for begin, _, secondary in self.timeline.entries:
+            for number in range(1, _OTHER_CANDIDATES + 1):
+                second = begin + number * _SECONDS_PER_CANDIDATE
+                trained = secondary in _TRAINING and self.timeline.state_at(second).secondary_status == secondary
+                if trained and second <= elapsed:
+                    ended = self.created + timedelta(seconds=second / self.speed)
+                    rank = _OTHER_CANDIDATES + 2 - number
+                    found.append(candidate(self.name, rank, metric, self.created, ended, self.arn))
+        return [*found, described["BestCandidate"]] if "BestCandidate" in described else found
 
 
 class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
@@ -110,28 +125,47 @@ class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
         self._speed = speed
 
     def create_job(self, given: dict[str, Any]) -> ScriptedJob:
-        """CreateAutoMLJobV2."""
-        name = given["AutoMLJobName"]
+        """CreateAutoMLJobV2.
+
+        Raises:
+            ServiceError: The request is not valid, the tag names no scenario, or the name is taken in any case.
+        """
+        if missing := [member for member in _REQUIRED if not given.get(member)]:
+            raise ServiceError("ValidationException", f"Missing in the request: {', '.join(missing)}")
+        name, tags = given["AutoMLJobName"], given.get("Tags") or []
         if len(name) > 32 or not _NAME.fullmatch(name):
-            raise ValidationError(
-                f"1 validation error detected: Value '{name}' at 'autoMLJobName' failed to satisfy constraint"
+            raise ServiceError(
+                "ValidationException",
+                f"1 validation error detected: Value '{name}' at 'autoMLJobName' failed to satisfy constraint: "
+                f"at most 32 characters that match {_NAME.pattern}",
             )
-        if name.lower() in self.auto_ml_jobs:
-            raise ResourceInUseException(f"AutoML job {name} already exists.")
-        tags = given.get("Tags") or []
         scenario = next((tag["Value"] for tag in tags if tag["Key"] == SCENARIO_TAG), self._scenario)
         if scenario not in self._scenarios:
-            raise ValidationError(f"The tag {SCENARIO_TAG} names no scenario; there are {', '.join(self._scenarios)}.")
-        arn = f"arn:aws:sagemaker:{self.region_name}:{self.account_id}:automl-job/{name.lower()}"
-        job = ScriptedJob(name, arn, self._scenarios[scenario], self._speed, given, tags)
-        self.auto_ml_jobs[name.lower()] = job
+            raise ServiceError(
+                "ValidationException",
+                f"The tag {SCENARIO_TAG} names no scenario with {scenario!r}; there are {', '.join(self._scenarios)}.",
+            )
+        problem_types = [key.removesuffix("JobConfig") for key in given["AutoMLProblemTypeConfig"]]
+        if len(problem_types) != 1:
+            raise ServiceError("ValidationException", "AutoMLProblemTypeConfig holds the config of one problem type.")
+        timeline = replace(self._scenarios[scenario], problem_type=problem_types[0])
+        arn = f"arn:{self.partition}:sagemaker:{self.region_name}:{self.account_id}:automl-job/{name.lower()}"
+        job = ScriptedJob(name, arn, timeline, self._speed, given, tags)
+        # In one step: of two requests at once for a name, one is refused.
+        first: ScriptedJob = self.auto_ml_jobs.setdefault(name.lower(), job)
+        if first is not job:
+            raise ServiceError("ResourceInUse", f"AutoML job {name} already exists.")
         return job
 
     def job(self, name: str) -> ScriptedJob:
-        """The job of that name, compared without case as the service does."""
+        """The job of that name, compared without case as the service does.
+
+        Raises:
+            ServiceError: There is none.
+        """
         job = self.auto_ml_jobs.get(name.lower())
         if job is None:
-            raise ResourceNotFound(f"Amazon SageMaker can't find an AutoML job called {name}.")
+            raise ServiceError("ResourceNotFound", f"Amazon SageMaker can't find an AutoML job called {name}.")
         found: ScriptedJob = job
         return found
 
@@ -146,6 +180,20 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
     def sagemaker_backend(self) -> ScriptedBackend:
         """The backend of this request."""
         return type(self).backend_of(self.current_account, self.region)
+
+    def call_action(self) -> Any:
+        """Answers the request, an error as the service's protocol has it.
+
+        moto is not left to tell the errors: it reads the machine's AWS configuration for that, which may be broken.
+        """
+        try:
+            return super().call_action()
+        except ServiceError as error:
+            return _failure(400, error.code, str(error))
+        except NotImplementedError as error:
+            return _failure(400, "UnknownOperationException", str(error))
+        except Exception as error:
+            return _failure(500, "InternalFailure", f"{type(error).__name__}: {error}")
 
     def create_auto_ml_job_v2(self) -> Any:
         """CreateAutoMLJobV2."""
@@ -165,7 +213,7 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
 
     def list_auto_ml_jobs(self) -> Any:
         """ListAutoMLJobs: by name from Z to A, ten a page, unless asked otherwise."""
-        jobs = [job.summary() for job in self.sagemaker_backend.auto_ml_jobs.values()]
+        jobs = [job.summary() for job in list(self.sagemaker_backend.auto_ml_jobs.values())]
         if contained := self._get_param("NameContains"):
             jobs = [job for job in jobs if contained.lower() in job["AutoMLJobName"].lower()]
         if status := self._get_param("StatusEquals"):
@@ -200,12 +248,17 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
         items = sorted(items, key=key, reverse=self._get_param("SortOrder") != "Ascending")
         token = self._get_param("NextToken") or "0"
         if not token.isdigit():
-            raise ValidationError("The token is invalid.")
+            raise ServiceError("ValidationException", "The token is invalid.")
         first, size = int(token), min(int(self._get_param("MaxResults") or 10), 100)
         page: dict[str, Any] = {member: items[first : first + size]}
         if first + size < len(items):
             page["NextToken"] = str(first + size)
         return ActionResult(page)
+
+
+def _failure(status: int, code: str, message: str) -> tuple[int, dict[str, str], str]:
+    headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}
+    return status, headers, json.dumps({"__type": code, "message": message})
 
 
 def _instant(value: Any) -> datetime:
@@ -219,7 +272,7 @@ def response_class(scenarios: Mapping[str, Timeline], scenario: str, speed: floa
 
     def backend_of(account: str, region: str) -> ScriptedBackend:
         if (account, region) not in backends:
-            backends[account, region] = ScriptedBackend(region, account, scenarios, scenario, speed)
+            backends.setdefault((account, region), ScriptedBackend(region, account, scenarios, scenario, speed))
         return backends[account, region]
 
     return type("SandboxResponse", (ScriptedResponse,), {"backend_of": staticmethod(backend_of)})

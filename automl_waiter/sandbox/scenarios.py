@@ -1,13 +1,13 @@
 """The scripted jobs that the sandbox plays, by name.
 
-Their statuses, order and durations are those of recorded jobs, printed in public notebooks, where one is
-named; the others are made after them.
+Where a comment says recorded, statuses, order and durations are those of a job printed in that public notebook.
+The others are made after recorded jobs or, where none is named, by analogy.
 """
 
 from automl_waiter.timeline import Timeline
 
 SCENARIOS: dict[str, Timeline] = {
-    # aws/amazon-sagemaker-examples, autopilot: a job with both reports
+    # After aws/amazon-sagemaker-examples, autopilot/sagemaker_autopilot_neo4j_portfolio_churn.ipynb, somewhat shorter
     "completed": Timeline(
         [
             (0, "InProgress", "Starting"),
@@ -36,7 +36,7 @@ SCENARIOS: dict[str, Timeline] = {
             (1590, "Stopped", "Stopped"),
         ]
     ),
-    # A job that reached its limit while tuning
+    # After PacktPublishing/Learn-Amazon-SageMaker, sdkv2/ch3/example1.ipynb: tuning until its limit, an hour
     "runtime-reached": Timeline(
         [
             (0, "InProgress", "AnalyzingData"),
@@ -46,7 +46,7 @@ SCENARIOS: dict[str, Timeline] = {
         ],
         max_runtime=3600,
     ),
-    # 2 of 2 recorded jobs showed the error in progress before they ended with it
+    # After xshi19/dlai-practical-data-science, labs/c1w3-115027: the error first shows in progress
     "explainability-error": Timeline(
         [
             (0, "InProgress", "Starting"),
@@ -68,7 +68,7 @@ SCENARIOS: dict[str, Timeline] = {
         ],
         deploy=True,
     ),
-    # aws/amazon-sagemaker-examples, autopilot/ap-batch-transform.ipynb, 2023
+    # Recorded: aws/amazon-sagemaker-examples, autopilot/ap-batch-transform.ipynb, 2023
     "merging-reports": Timeline(
         [
             (0, "InProgress", "AnalyzingData"),

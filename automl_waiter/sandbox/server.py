@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -42,7 +45,8 @@ class Sandbox:
         scenarios: The scripts by name, to play your own.
 
     Raises:
-        OSError: The port is taken.
+        OSError: The port cannot be had, mostly because it is taken.
+        ValueError: There is no such scenario, or the speed is not above 0.
     """
 
     def __init__(
@@ -53,24 +57,31 @@ class Sandbox:
         speed: float = 1.0,
         scenarios: Mapping[str, Timeline] = SCENARIOS,
     ) -> None:
+        if scenario not in scenarios:
+            raise ValueError(f"{scenario!r} is no scenario: {', '.join(scenarios)}")
+        if not 0 < speed < math.inf:
+            raise ValueError(f"a speed is a number above 0, unlike {speed}")
         app = flask.Flask("automl-waiter-sandbox", static_folder=None)
         # moto's newer versions want requests of their own class.
         app.request_class = getattr(werkzeug_app, "BackendRequest", app.request_class)
         answer: Callable[..., Any] = convert_to_flask_response(response_class(scenarios, scenario, speed).dispatch)
         app.add_url_rule("/", endpoint="sagemaker", view_func=answer, methods=["POST"])
         try:
+            # Bound here, because werkzeug prints a message of its own for a port that is taken, and exits.
+            listener = socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+            raise OSError(f"port {port} on 127.0.0.1 {reason}: choose another, or 0 for a free one") from error
+        with listener:
             self._server: BaseWSGIServer = make_server(
-                "127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler
+                "127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
             )
-        except (OSError, SystemExit) as error:
-            # werkzeug prints its own message for a port that is taken, and exits.
-            raise OSError(f"port {port} on 127.0.0.1 is taken: choose another, or 0 for a free one") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="automl-waiter-sandbox", daemon=True)
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._server.port}"
 
     def start(self) -> None:
         """Begins to answer."""
@@ -78,7 +89,10 @@ class Sandbox:
 
     def stop(self) -> None:
         """Answers no more, and forgets the jobs."""
-        self._server.shutdown()
+        # The server would wait for ever for the end of what never began.
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
 
     def __enter__(self) -> Self:
@@ -98,9 +112,14 @@ class Sandbox:
         # credentials, profile or endpoint can come in.
         nowhere = (None, None, os.devnull, None)
         session = botocore.session.Session(
-            session_vars={"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
+            session_vars={
+                "profile": (None, None, None, None),
+                "config_file": nowhere,
+                "credentials_file": nowhere,
+                "defaults_mode": (None, None, "legacy", None),
+            }
         )
-        config = Config(proxies={}, retries={"total_max_attempts": 1})
+        config = Config(proxies={}, retries={"total_max_attempts": 1, "mode": "standard"})
         return boto3.Session("testing", "testing", region_name=region, botocore_session=session).client(
             "sagemaker", endpoint_url=self.url, config=config
         )
