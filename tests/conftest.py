@@ -19,6 +19,9 @@ RECORDED = json.loads((ROOT / "tests" / "recorded_jobs.json").read_text())
 # A job for each exit code, all over within some seconds at the speed of the `endpoint`.
 SCRIPTS = {
     "completed": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
+    # Slow enough that a process on a busy machine sees their first phase.
+    "slow": Timeline([(0, "InProgress", "ModelTuning"), (600, "Completed", "Completed")]),
+    "slow-failure": Timeline([(0, "InProgress", "AnalyzingData"), (600, "Failed", "Failed")]),
     "failed": Timeline(
         [(0, "InProgress", "AnalyzingData"), (50, "Failed", "Failed")], failure_reason="no\x1b[31m data"
     ),

@@ -45,7 +45,7 @@ def test_wait_for_returns_the_outcome_and_tells_in_order(endpoint: Sandbox, new_
     """`wait_for` returns when the job has ended; callbacks are called in order, the first sighting included."""
     changes: list[Transition] = []
     events: list[Event] = []
-    name = new_job("completed")
+    name = new_job("slow")
     outcome = wait_for(name, client=endpoint.client(), poll=0.2, on_transition=changes.append, on_event=events.append)
     assert outcome.verdict == Verdict.COMPLETED
     assert outcome.best_candidate is not None
@@ -136,7 +136,7 @@ def test_several_jobs_hide_none(endpoint: Sandbox, new_job: NewJob) -> None:
 
 def test_watch_ends_with_the_job_and_describe_looks_once(endpoint: Sandbox, new_job: NewJob) -> None:
     """`watch` yields each transition and ends however the job does; `describe` returns a snapshot or raises."""
-    name = new_job("failed")
+    name = new_job("slow-failure")
     assert describe(name, client=endpoint.client()).secondary_status == "AnalyzingData"
     assert [change.after.status for change in watch(name, client=endpoint.client(), poll=0.2)][-1] == "Failed"
     with pytest.raises(JobNotFound):
@@ -153,7 +153,7 @@ def test_asyncio_has_the_same_names(endpoint: Sandbox, new_job: NewJob) -> None:
 
     async def main() -> None:
         client = endpoint.client()
-        good, bad, endless = new_job("completed"), new_job("failed"), new_job("endless")
+        good, bad, endless = new_job("slow"), new_job("failed"), new_job("endless")
         assert (await aio.wait_for(good, client=client, poll=0.2, on_transition=tell)).verdict == "completed"
         assert told == ["ModelTuning", "Completed"]
         outcomes = await aio.wait_for_all([good, bad], client=client, poll=0.2)

@@ -221,7 +221,7 @@ def test_a_name_has_ten_seconds_to_appear() -> None:
     never = Wait(None)
     assert (never.seconds, never.outcome.snapshot) == (10, None)
     assert len(never.told("notice")) == 1
-    seen = Wait(COMPLETED, faults=[None, missing])
+    seen = Wait(COMPLETED, faults=[None, missing], poll=3)
     assert (seen.outcome.verdict, seen.outcome.polls) == (Verdict.NOT_FOUND, 2)
 
 
