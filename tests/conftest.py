@@ -20,8 +20,8 @@ RECORDED = json.loads((ROOT / "tests" / "recorded_jobs.json").read_text())
 SCRIPTS = {
     "completed": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
     # Slow enough that a process on a busy machine sees their first phase.
-    "slow": Timeline([(0, "InProgress", "ModelTuning"), (600, "Completed", "Completed")]),
-    "slow-failure": Timeline([(0, "InProgress", "AnalyzingData"), (600, "Failed", "Failed")]),
+    "slow": Timeline([(0, "InProgress", "ModelTuning"), (400, "Completed", "Completed")]),
+    "slow-failure": Timeline([(0, "InProgress", "AnalyzingData"), (400, "Failed", "Failed")]),
     "failed": Timeline(
         [(0, "InProgress", "AnalyzingData"), (50, "Failed", "Failed")], failure_reason="no\x1b[31m data"
     ),

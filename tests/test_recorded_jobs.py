@@ -59,7 +59,7 @@ def test_replayed_over_http_each_job_ends_as_it_did() -> None:
     entries = {f"job-{index}": job.values[0] for index, job in enumerate(recorded())}
     longest = max(script[-1][0] for script in entries.values())
     scripts = {name: Timeline(script) for name, script in entries.items()}
-    with Sandbox(scenarios=scripts, speed=longest / 6) as sandbox:
+    with Sandbox(scenarios=scripts, scenario="job-0", speed=longest / 6) as sandbox:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda name: sandbox.create_job(name, scenario=name), entries))
         outcomes = wait_for_all(entries, client=sandbox.client(), poll=0.2, timeout=60)
