@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import Timeline
+
+# The same examples in each run, and no deadline for one: machines are busy, and CI must not depend on luck.
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("project")
 
 ROOT = Path(__file__).parents[1]
 TRACES = ROOT.parent / "shared" / "traces"
