@@ -10,9 +10,9 @@ _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile("".join(f"(?:{_NUMBER}{unit})?" for unit in _UNITS), re.ASCII)
 
 # C0 (with ESC, CR and LF), DEL and C1, and the separators and bidirectional controls that move or reorder a line.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 # A line that holds one of these may be taken for a command by a CI runner (GitHub Actions, Azure Pipelines, TeamCity).
-_RUNNER_COMMAND = re.compile(r"^\s*(?=::)|(?<=#)(?=#\[|#vso\[|#teamcity\[)")
+_RUNNER_COMMAND = re.compile(r"(?<=^:)(?=:)|(?<=#)(?=#\[|#vso\[|#teamcity\[)")
 
 
 def clean(text: object) -> str:

@@ -28,7 +28,7 @@ def test_cleaned_text_is_one_harmless_line(text: str) -> None:
     """Whatever AWS sends, no control character is printed, and nothing that a CI runner obeys."""
     line = clean(text)
     assert not any(unicodedata.category(char) == "Cc" for char in line)
-    assert not line.startswith("::")
+    assert not line.lstrip().startswith("::")  # a runner trims first
     assert not re.search(r"##(\[|vso\[|teamcity\[)", line)
 
 
@@ -38,7 +38,7 @@ def test_cleaned_text_is_one_harmless_line(text: str) -> None:
 def test_runner_commands_are_broken(text: str) -> None:
     """The commands of GitHub Actions, Azure Pipelines and TeamCity lose their form and keep their words."""
     line = clean(text)
-    assert not re.search(r"^::|##\[|##vso\[|##teamcity\[", line)
+    assert not re.search(r"^\s*::|##\[|##vso\[|##teamcity\[", line)
     assert line.replace(" ", "") == text.replace(" ", "").replace("\n", "")
 
 
