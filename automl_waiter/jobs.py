@@ -15,7 +15,8 @@ from automl_waiter.text import clean
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", re.ASCII)
 _LONGEST_NAME = 32
 _ARN = re.compile(
-    r"arn:(?P<partition>aws[a-z\-]*):sagemaker:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):automl-job/(?P<name>.+)"
+    r"arn:(?P<partition>aws[a-z\-]*):sagemaker:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):automl-job/(?P<name>.+)",
+    re.ASCII,
 )
 # Where the objects of other SDKs keep it: sagemaker-core's AutoMLJobV2, then the SageMaker SDK's AutoMLV2 and its job.
 _ARN_ATTRIBUTES = ("auto_ml_job_arn",)

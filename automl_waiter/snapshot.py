@@ -304,7 +304,7 @@ class Candidate(View):
     """A candidate model. `objective` is its FinalAutoMLJobObjectiveMetric."""
 
     name = text("CandidateName")
-    objective = structure("FinalAutoMLJobObjectiveMetric", ObjectiveMetric)
+    objective = optional("FinalAutoMLJobObjectiveMetric", ObjectiveMetric)
     objective_status = text("ObjectiveStatus")
     steps = structures("CandidateSteps", CandidateStep)
     status = text("CandidateStatus")

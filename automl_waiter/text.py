@@ -56,5 +56,6 @@ def seconds_of(duration: float | timedelta) -> float:
 
 
 def isoformat(instant: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds: `2026-11-24T09:30:00.000Z`."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """ISO 8601 in UTC with milliseconds: `2026-11-24T09:30:00.000Z`. An instant without a zone is in UTC."""
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,7 +19,7 @@ def main(job: str) -> int:
         print(f"done, but {error}")
         return 1
     best = outcome.best_candidate
-    if best is not None:
+    if best is not None and best.objective is not None:
         print(f"best: {best.name}, {best.objective.metric_name} {best.objective.value}")
     return 0
 

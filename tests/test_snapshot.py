@@ -89,14 +89,18 @@ def test_a_full_response_reads_back_through_the_accessors() -> None:
     check(Snapshot(raw), raw)
 
 
-def test_what_is_optional_may_be_absent() -> None:
-    """With the required members alone the optional ones are None or empty, and nothing raises."""
-    shape = response_shape()
+@pytest.mark.parametrize(("shape", "view"), pairs(response_shape(), Snapshot, "response"))
+def test_what_is_optional_may_be_absent(shape: Any, view: type[View]) -> None:
+    """With a structure's required members alone, at every depth, the optional ones are None or empty."""
     raw = {name: example(shape.members[name]) for name in shape.required_members}
-    snapshot = Snapshot(raw)
-    absent = [attribute for attribute, member in vars(Snapshot).items() if isinstance(member, Member)]
-    values = {name: getattr(snapshot, name) for name in absent if vars(Snapshot)[name].name not in raw}
-    assert set(values.values()) <= {None, ()}
+    members = {attribute: member for attribute, member in vars(view).items() if isinstance(member, Member)}
+    absent = [getattr(view(raw), attribute) for attribute, member in members.items() if member.name not in raw]
+    assert all(value in (None, (), {}) for value in absent)
+
+
+def test_what_is_derived_of_absent_members_is_empty() -> None:
+    """The snapshot's own properties do without every optional member."""
+    snapshot = Snapshot({})
     assert (snapshot.partial_failure_reasons, snapshot.endpoint_name) == ((), None)
     assert snapshot.completion_criteria.max_runtime_seconds is None
 

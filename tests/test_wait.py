@@ -367,6 +367,7 @@ def test_check_returns_a_success() -> None:
     outcome = Wait(COMPLETED).outcome
     assert outcome.check() is outcome
     assert outcome.best_candidate is not None
+    assert outcome.best_candidate.objective is not None
     assert outcome.best_candidate.objective.value == 0.91
 
 

@@ -106,7 +106,21 @@ def test_a_job_is_known_by_what_the_user_holds(job: object, name: str, key: str,
 
 @pytest.mark.parametrize(
     "job",
-    ["", "a_b", "-a", "a-", "a" * 33, "a\n", "arn:x", ARN + "/x", ARN.replace("automl", "tuning"), {}, object(), 3],
+    [
+        "",
+        "a_b",
+        "-a",
+        "a-",
+        "a" * 33,
+        "a\n",
+        "arn:x",
+        ARN + "/x",
+        ARN.replace("automl", "tuning"),
+        ARN.replace("1", "١"),
+        {},
+        object(),
+        3,
+    ],
 )
 def test_what_names_no_job_is_refused_in_one_line(job: object) -> None:
     """Anything else is refused with one line that says what would do."""
@@ -138,7 +152,9 @@ def test_everything_has_a_json_form_without_nan(value: Any) -> None:
 
 def test_instants_are_iso_8601_in_utc() -> None:
     """Times end with Z."""
-    assert jsonable({"at": datetime(2026, 1, 2, 3, 4, 5, 678900, UTC)}) == {"at": "2026-01-02T03:04:05.678Z"}
+    instant = datetime(2026, 1, 2, 3, 4, 5, 678900)
+    assert jsonable({"at": instant.replace(tzinfo=UTC)}) == {"at": "2026-01-02T03:04:05.678Z"}
+    assert jsonable(instant) == "2026-01-02T03:04:05.678Z"
 
 
 def test_the_tree_in_the_docs_is_the_tree_of_the_classes() -> None:

@@ -24,7 +24,8 @@ class MyPolicy:
 
 def use() -> None:
     def good_enough(snapshot: Snapshot) -> bool:
-        return snapshot.best_candidate is not None and snapshot.best_candidate.objective.value > 0.9
+        best = snapshot.best_candidate
+        return best is not None and best.objective is not None and best.objective.value > 0.9
 
     def tell(change: Transition) -> None:
         name: str = change.after.secondary_status
@@ -33,7 +34,8 @@ def use() -> None:
     outcome: Outcome = wait_for("a", timeout=timedelta(hours=1), poll=MyPolicy(), until=good_enough, on_transition=tell)
     wait_for({"AutoMLJobArn": "arn"}, timeout="auto", poll=Fixed(30), stop_on=["until", "timeout"], require="all")
     code: int = outcome.exit_code
-    value: float = outcome.best_candidate.objective.value if outcome.best_candidate else 0.0
+    best = outcome.best_candidate
+    value: float = best.objective.value if best and best.objective else 0.0
     for ended in as_completed(["a", "b"], timeout=code):
         print(ended.shortfalls, value)
     for change in watch("a"):
