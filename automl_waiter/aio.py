@@ -1,13 +1,12 @@
 """The asyncio shell: the names of `automl_waiter`, to be awaited. Cancel the task to cancel a wait.
 
 Only the describe itself runs in a thread (boto3 knows no asyncio), in few threads over one shared client;
-waiting costs none. Callbacks may be coroutine functions, and are awaited in order.
+waiting costs none. Callbacks may be coroutine functions, and are awaited in order, for at most 30 s each.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Literal, Protocol
@@ -16,15 +15,16 @@ from automl_waiter.conditions import Condition
 from automl_waiter.errors import AutoMLWaiterError, Passing, PassingFailure
 from automl_waiter.events import Ended, Event
 from automl_waiter.jobs import job_ref
-from automl_waiter.logs import log_subscriber_failure
 from automl_waiter.machine import CallThreads, SystemClock
+from automl_waiter.options import StopOn, WaitOptions, wait_options
 from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome
-from automl_waiter.plan import Sleep, StopOn, WaitOptions, wait_options
+from automl_waiter.plan import Sleep
 from automl_waiter.polling import PollPolicy
 from automl_waiter.retrying import Attempt, Clock, Steps
 from automl_waiter.snapshot import Snapshot
+from automl_waiter.subscribers import Subscribers
 from automl_waiter.tracker import Transition
-from automl_waiter.waiter import ONE_LOOK, Gateways, Subscribers, all_steps
+from automl_waiter.waiter import ONE_LOOK, Gateways, all_steps
 
 __all__ = ["Waiter", "as_completed", "describe", "wait_for", "wait_for_all", "watch"]
 
@@ -141,19 +141,10 @@ class Waiter:
         machine = Machine()
         try:
             async for event in events_of(list(all_steps(refs, gateways, options, machine)), machine):
-                await self._tell(event)
+                await self._subscribers.tell_async(event)
                 yield event
         finally:
             machine.close()
-
-    async def _tell(self, event: Event) -> None:
-        for call in self._subscribers.calls(event):
-            try:
-                result = call()
-                if inspect.isawaitable(result):
-                    await result
-            except Exception as error:
-                log_subscriber_failure(event, error)
 
 
 async def events_of(generators: Sequence[Steps], machine: AsyncMachine) -> AsyncIterator[Event]:

@@ -99,7 +99,7 @@ class AccessDenied(ServiceError):
 
 
 class CredentialsExpired(ServiceError):
-    """The credentials were good once and have expired."""
+    """The credentials have expired, and no new ones came, or none can: they were given once and for all."""
 
 
 class InvalidRequest(ServiceError):
@@ -118,6 +118,8 @@ class Passing(StrEnum):
     CONNECTION = "connection"
     TIMEOUT = "timeout"
     RESPONSE = "unreadable response"
+    CREDENTIALS = "expired credentials"
+    CLOCK = "wrong clock"
 
 
 class PassingFailure(Exception):

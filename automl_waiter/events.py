@@ -30,6 +30,21 @@ class Poll:
 
 
 @dataclass(frozen=True)
+class Heartbeat:
+    """The wait is alive in the middle of a long sleep: the next look is in `next_in` seconds.
+
+    `state` is what the look before found; None, if the job was not seen yet.
+    """
+
+    event: ClassVar[str] = "heartbeat"
+
+    job_name: str
+    at: datetime
+    state: State | None
+    next_in: float
+
+
+@dataclass(frozen=True)
 class Retry:
     """A call failed for a passing reason and is made again in `delay` seconds."""
 
@@ -69,7 +84,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class StopRequested:
-    """StopAutoMLJob was called; the wait goes on until the job has stopped."""
+    """StopAutoMLJob was called; unless the cause is an interrupt, the wait goes on until the job has stopped."""
 
     event: ClassVar[str] = "stop_requested"
 
@@ -89,7 +104,7 @@ class Ended:
     outcome: Outcome
 
 
-Event = Transition | Anomaly | Poll | Retry | Warned | Notice | StopRequested | Ended
+Event = Transition | Anomaly | Poll | Heartbeat | Retry | Warned | Notice | StopRequested | Ended
 
 
 def event_dict(event: Event) -> dict[str, Any]:
@@ -103,6 +118,8 @@ def event_dict(event: Event) -> dict[str, Any]:
         case Poll():
             state = event.state._asdict()
             return head | {"state": state, "polls": event.polls, "next_in": jsonable(event.next_in)}
+        case Heartbeat():
+            return head | {"state": event.state and event.state._asdict(), "next_in": jsonable(event.next_in)}
         case _:
             rest = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
             members: dict[str, Any] = jsonable({name: rest[name] for name in rest if name not in head})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ class JobRef:
         name: The job's name. AWS compares it without case.
         arn: The ARN, where one was given.
         region: The ARN's region.
+        account: The ARN's account.
         created_at: The CreationTime, where a describe response was given.
     """
 
@@ -39,6 +40,7 @@ class JobRef:
     name: str
     arn: str | None = None
     region: str | None = None
+    account: str | None = None
     created_at: datetime | None = None
 
 
@@ -69,7 +71,7 @@ def _from_members(arn: Any, name: Any, created_at: Any, kind: str = "a response"
         )
     ref = _from_string(str(arn or name))
     created = created_at if isinstance(created_at, datetime) else None
-    return JobRef(ref.key, ref.name, ref.arn, ref.region, created)
+    return replace(ref, created_at=created)
 
 
 def _from_string(text: str) -> JobRef:
@@ -79,7 +81,7 @@ def _from_string(text: str) -> JobRef:
             raise InvalidRequest(
                 f"{clean(text)!r} is not the ARN of an AutoML job: arn:aws:sagemaker:REGION:ACCOUNT:automl-job/NAME"
             )
-        return JobRef(text, match["name"], text, match["region"])
+        return JobRef(text, match["name"], text, match["region"], match["account"])
     if not _is_name(text):
         raise InvalidRequest(
             f"{clean(text)!r} is not the name of an AutoML job: 1 to 32 letters, digits and inner hyphens, or its ARN"

@@ -6,7 +6,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-from automl_waiter.events import Ended, Event, Poll, Retry, Warned, event_dict
+from automl_waiter.events import Ended, Event, Heartbeat, Poll, Retry, Warned, event_dict
 from automl_waiter.text import clean
 from automl_waiter.tracker import Anomaly
 
@@ -32,7 +32,7 @@ def level_of(event: Event) -> int:
     match event:
         case Warned() | Anomaly():
             return logging.WARNING
-        case Poll():
+        case Poll() | Heartbeat():
             return logging.DEBUG
         case _:
             return logging.INFO
@@ -45,11 +45,12 @@ def log_event(event: Event) -> None:
         _structured().log(level, summary_of(event), automl_event=event_dict(event))
 
 
-def log_subscriber_failure(event: Event, error: Exception) -> None:
-    """Logs that a callback raised: it changes nothing but must not be lost."""
+def log_subscriber_problem(event: Event, problem: Exception | str) -> None:
+    """Logs what a callback raised, or what else is wrong with it: it changes nothing but must not be lost."""
+    words = f"raised {type(problem).__name__}" if isinstance(problem, Exception) else problem
     _structured().error(
-        f"a callback raised {type(error).__name__} on {event.event} of {event.job_name}; the wait goes on",
-        exc_info=error,
+        f"a callback {words} on {event.event} of {event.job_name}; the wait goes on",
+        exc_info=problem if isinstance(problem, Exception) else None,
     )
 
 

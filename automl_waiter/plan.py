@@ -1,48 +1,28 @@
 """The wait of one job as a generator: it says what to do next, and somebody else does it.
 
 `wait_plan` yields `Describe`, `FindNames`, `Stop`, `Sleep` and events, and returns the `Outcome`. Whoever
-drives it answers each call (`Describe`, `FindNames`, `Stop`) with an `Answer`, and anything else with None;
-throwing `Cancelled` into it ends the wait with what is known so far. Nothing here sleeps, reads a clock or
-calls AWS: the times come with the answers.
+drives it answers each call (`Describe`, `FindNames`, `Stop`) with an `Answer`, a `Sleep` with a `Woken`, and
+anything else with None; throwing `Cancelled` into it ends the wait with what is known so far. Nothing here
+sleeps, reads a clock or calls AWS: the times come with the answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from automl_waiter.conditions import Condition, condition
-from automl_waiter.errors import (
-    AutoMLWaiterError,
-    Cancelled,
-    InvalidRequest,
-    JobNotFound,
-    JobReplaced,
-    ServiceUnavailable,
-)
-from automl_waiter.events import Ended, Event, Notice, Poll, StopRequested, Warned
+from automl_waiter.errors import AutoMLWaiterError, Cancelled, JobNotFound, JobReplaced
+from automl_waiter.events import Ended, Event, Heartbeat, Notice, Poll, StopRequested, Warned
 from automl_waiter.jobs import JobRef
-from automl_waiter.outcome import (
-    DEFAULT_REQUIREMENT,
-    EXPLANATIONS,
-    ExitCode,
-    Outcome,
-    Part,
-    Verdict,
-    exit_code_of,
-    required_parts,
-    shortfalls_of,
-)
-from automl_waiter.polling import PollContext, PollPolicy, poll_policy
+from automl_waiter.options import StopCause, WaitOptions
+from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome, Verdict, exit_code_of, shortfalls_of
+from automl_waiter.polling import PollContext
 from automl_waiter.snapshot import Snapshot
-from automl_waiter.statuses import Status
-from automl_waiter.text import clean, format_duration, seconds_of
+from automl_waiter.statuses import Stage, State, Status, stage_of
+from automl_waiter.text import clean, format_duration, isoformat
 from automl_waiter.tracker import Tracker
-
-NOT_FOUND_GRACE = 10.0
-"""Seconds for which a name that is not found is looked for again: AWS does not promise read-after-create."""
 
 _GRACE_POLL = 2.0
 _STOP_TIMEOUT = 600.0
@@ -52,6 +32,16 @@ _AUTO_WITHOUT_LIMIT = 72 * 3600.0
 # A look this near to the deadline is made at the deadline instead of twice.
 _MERGE_WITH_DEADLINE = 2.0
 _MOST_SLOWDOWN = 8.0
+# CI systems end a step that is silent for some minutes (CircleCI after ten), and people wonder sooner.
+_HEARTBEAT = 240.0
+# From a signal until the job is told to stop, its retries included: a CI system soon kills what does not leave.
+_INTERRUPT_STOP = 4.0
+
+STALLED_AFTER = {Stage.WORKING: 6 * 3600.0, Stage.REPORTING: 3600.0, Stage.FINISHING: 3600.0}
+"""Seconds without any change (statuses, LastModifiedTime) after which a phase is called stalled.
+
+Over 3 times the longest training phase that is recorded (102 min), and over 6 times the longest report phase (9 min).
+"""
 
 
 @dataclass(frozen=True)
@@ -88,6 +78,14 @@ class Sleep:
 
 
 @dataclass(frozen=True)
+class Woken:
+    """A sleep is over: what the shell's clock shows now, in seconds and as an instant (UTC)."""
+
+    now: float
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Answer:
     """What came of a call, its retries included: a response, or the error that ended it.
 
@@ -100,6 +98,7 @@ class Answer:
         served_at: The service's own clock, where the response told it (UTC).
         retries: How many failed attempts came before.
         throttled: Whether one of them was throttled.
+        exhausted: Whether the error is only the last of many, so that a later call might well succeed.
     """
 
     started: float
@@ -110,94 +109,52 @@ class Answer:
     served_at: datetime | None = None
     retries: int = 0
     throttled: bool = False
+    exhausted: bool = False
 
 
 Call = Describe | FindNames | Stop
 Action = Call | Sleep | Event
 Plan = Generator[Action, Any, Outcome]
-StopOn = Literal["until", "timeout"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WaitOptions:
-    """What is asked of a wait, checked. `timeout` is in seconds, "auto" or None; `wait_options` makes one."""
-
-    timeout: float | Literal["auto"] | None = None
-    poll: PollPolicy = field(default_factory=lambda: poll_policy(None))
-    until: Condition | None = None
-    required: frozenset[Part] = frozenset(DEFAULT_REQUIREMENT)
-    stop_on: frozenset[StopOn] = frozenset()
-    error_budget: float = 900.0
-    grace: float = NOT_FOUND_GRACE
-    once: bool = False
-    """Look once, and say how the job is: neither grace nor a second look."""
-
-
-def wait_options(
-    *,
-    timeout: float | timedelta | Literal["auto"] | None = None,
-    poll: PollPolicy | float | timedelta | None = None,
-    until: str | Condition | None = None,
-    require: str | Iterable[str] = DEFAULT_REQUIREMENT,
-    stop_on: str | Iterable[str] = (),
-    error_budget: float | timedelta = 900.0,
-) -> WaitOptions:
-    """The options of `wait_for`, checked.
-
-    Raises:
-        InvalidRequest: One of them makes no sense.
-    """
-    stops: list[StopOn] = []
-    for stop in [stop_on] if isinstance(stop_on, str) else stop_on:
-        match stop:
-            case "until" | "timeout":
-                stops.append(stop)
-            case _:
-                raise InvalidRequest(f"stop_on is until or timeout, not {clean(stop)!r}")
-    if "until" in stops and until is None:
-        raise InvalidRequest("stop_on until needs an until condition")
-    if "timeout" in stops and timeout is None:
-        raise InvalidRequest("stop_on timeout needs a timeout")
-    return WaitOptions(
-        timeout=_timeout(timeout),
-        poll=poll_policy(poll),
-        until=condition(until),
-        required=required_parts(require),
-        stop_on=frozenset(stops),
-        error_budget=_not_negative("error_budget", error_budget),
-    )
-
-
-def _timeout(timeout: float | timedelta | str | None) -> float | Literal["auto"] | None:
-    if timeout is None or timeout == "auto":
-        return "auto" if timeout else None
-    if isinstance(timeout, str):
-        raise InvalidRequest(f"a timeout is seconds, a timedelta, auto or None, not {clean(timeout)!r}")
-    return _not_negative("timeout", timeout)
-
-
-def _not_negative(what: str, duration: float | timedelta) -> float:
-    seconds = seconds_of(duration)
-    if not seconds >= 0:
-        raise InvalidRequest(f"{what} is not a negative number of seconds, as {seconds} is")
-    return seconds
 
 
 def wait_plan(
-    job: JobRef, options: WaitOptions, *, started: float, random: Callable[[], float], first_look: float | None = None
+    job: JobRef,
+    options: WaitOptions,
+    *,
+    started: float,
+    random: Callable[[], float],
+    first_look: float | None = None,
+    credentials_expire_at: datetime | None = None,
 ) -> Plan:
-    """The plan of one wait, which began when the clock showed `started`; it looks at once, or at `first_look`."""
-    return _Wait(job, options, started, random).run(first_look)
+    """The plan of one wait.
+
+    Args:
+        job: Which job.
+        options: What is asked of the wait.
+        started: What the shell's clock showed when it began (seconds).
+        random: Gives the next random number, uniform in [0, 1).
+        first_look: When to look first, on the same clock; None: at once.
+        credentials_expire_at: When they are known to (UTC); the wait warns, if that is before its deadline.
+    """
+    return _Wait(job, options, started, random, credentials_expire_at).run(first_look)
 
 
 class _Wait:
     """The state of one wait. Its generators are the plan; each that returns an Outcome has ended it."""
 
-    def __init__(self, job: JobRef, options: WaitOptions, started: float, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        job: JobRef,
+        options: WaitOptions,
+        started: float,
+        random: Callable[[], float],
+        credentials_expire_at: datetime | None,
+    ) -> None:
         self.job = job
         self.options = options
         self.started = started
         self.random = random
+        self.credentials_expire_at = credentials_expire_at
         self.tracker = Tracker(job)
         self.deadline: float | None = None
         if isinstance(options.timeout, float | int):
@@ -207,20 +164,26 @@ class _Wait:
         self.polls = 0
         self.retries = 0
         self.slowdown = 1.0
-        self.stop_cause: StopOn | None = None
+        self.stop_cause: StopCause | None = None
         self.stop_error: AutoMLWaiterError | None = None
+        self.grace_ends = started
         self.told_of_grace = False
+        self.seen: float | None = None
+        """When the job was last seen, on the shell's clock."""
         self.age = 0.0
         """The job's age at `self.now`, in seconds."""
         self.phase_since = started
+        self.unchanged_since = started
+        self.stalled: set[State] = set()
 
     def run(self, first_look: float | None) -> Plan:
         try:
             if first_look is not None:
-                yield Sleep(self._clamp(first_look))
+                yield from self._sleep(first_look)
+            self.grace_ends = self.now + self.options.grace
             outcome = yield from self._look_until_decided()
         except Cancelled as cancelled:
-            outcome = self._cancelled(cancelled)
+            outcome = yield from self._cancelled(cancelled)
         missing = [part for part in outcome.shortfalls if part not in self.options.required]
         for part in missing:
             yield self._warned(f"{EXPLANATIONS[part]} (not required)")
@@ -242,49 +205,88 @@ class _Wait:
         error = answer.error
         is_late = self.deadline is not None and answer.finished >= self.deadline
         if isinstance(error, JobNotFound):
-            grace_ends = self.started + self.options.grace
-            if self.tracker.snapshot is None and answer.finished < grace_ends and not is_late and not self.options.once:
+            has_grace = answer.finished < self.grace_ends and not is_late and not self.options.once
+            if self.seen is None and has_grace:
                 if not self.told_of_grace:
                     self.told_of_grace = True
                     yield self._notice(f"not found yet; looking again for {format_duration(self.options.grace)}")
-                yield Sleep(self._clamp(min(answer.finished + _GRACE_POLL, grace_ends)))
+                yield from self._sleep(min(self.now + _GRACE_POLL, self.grace_ends))
                 return None
             return (yield from self._not_found(error))
-        if isinstance(error, ServiceUnavailable) and is_late:
+        if answer.exhausted and is_late:
             return (yield from self._late(error))
         return self._conclude(Verdict.ERROR, error=error)
 
     def _not_found(self, error: JobNotFound) -> Plan:
-        if self.tracker.snapshot is not None:
+        if self.seen is not None:
             return self._conclude(
                 Verdict.NOT_FOUND, error=JobNotFound(f"{error}; it was there before", code=error.code)
             )
         names = yield FindNames(self.job.name)
         self._take_times(names)
-        alike = f"; there is {', '.join(map(clean, names.response))}" if names.response else ""
-        return self._conclude(Verdict.NOT_FOUND, error=JobNotFound(f"{error}{alike}", code=error.code))
+        hint = f"; there is {', '.join(map(clean, names.response))}" if names.response else ""
+        if self.job.account is not None:
+            hint += f"; the ARN is of account {self.job.account}: are these its credentials?"
+        return self._conclude(Verdict.NOT_FOUND, error=JobNotFound(f"{error}{hint}", code=error.code))
 
     # A look that told something
 
     def _seen(self, answer: Answer) -> Generator[Action, Any, Outcome | None]:
         snapshot = Snapshot(answer.response)
-        first = self.tracker.snapshot is None
+        before = self.seen
         try:
             sighting = self.tracker.observe(snapshot, answer.at)
         except JobReplaced as error:
             return self._conclude(Verdict.REPLACED, error=error)
-        self._take_ages(snapshot, answer, first=first, changed=sighting.transition is not None)
+        self._take_ages(snapshot, answer, changed=sighting.transition is not None, before=before)
+        self.seen = self.now
         if sighting.transition:
             yield sighting.transition
         yield from sighting.anomalies
-        if first and self.options.timeout == "auto":
+        if before is None and self.options.timeout == "auto":
             yield from self._set_auto_deadline(snapshot)
         outcome = yield from self._decide(snapshot, sighting.is_terminal, answer.started)
         if outcome is None:
-            next_look = answer.started + self._delay(snapshot)
-            yield Poll(snapshot.name, answer.at, snapshot.state, self.polls, max(0.0, next_look - answer.finished))
-            yield Sleep(self._clamp(next_look))
+            if before is None:
+                yield from self._warn_of_expiry()
+            yield from self._warn_of_stall(snapshot.state)
+            next_look = self._clamp(answer.started + self._delay(snapshot))
+            yield Poll(snapshot.name, answer.at, snapshot.state, self.polls, max(0.0, next_look - self.now))
+            yield from self._sleep(next_look)
         return outcome
+
+    def _sleep(self, until: float) -> Generator[Action, Any, None]:
+        """Sleeps, never past the deadline, and shows signs of life on the way."""
+        until = self._clamp(until)
+        while (beat := self.now + _HEARTBEAT) < until:
+            woken = yield Sleep(beat)
+            self._pass_time(woken.now, woken.at)
+            state = self.tracker.snapshot.state if self.tracker.snapshot else None
+            yield Heartbeat(self._name(), self.at, state, max(0.0, until - self.now))
+        woken = yield Sleep(until)
+        self._pass_time(woken.now, woken.at)
+
+    # Warnings
+
+    def _warn_of_expiry(self) -> Generator[Action, Any, None]:
+        expires = self.credentials_expire_at
+        if expires is None:
+            return
+        left = (expires - self.at).total_seconds()
+        if self.deadline is None or self.now + left < self.deadline:
+            yield self._warned(
+                f"the credentials expire at {isoformat(expires)}, in {format_duration(max(0.0, left))}, and this wait "
+                "may last longer: renew them by then, and it goes on with the new ones"
+            )
+
+    def _warn_of_stall(self, state: State) -> Generator[Action, Any, None]:
+        quiet = self.now - self.unchanged_since
+        if quiet >= STALLED_AFTER[stage_of(state)] and state not in self.stalled:
+            self.stalled.add(state)
+            yield self._warned(
+                f"nothing has changed for {format_duration(quiet)}, neither a status nor LastModifiedTime: "
+                f"the job may be stuck in {clean(state)}; the wait goes on"
+            )
 
     def _decide(self, snapshot: Snapshot, is_terminal: bool, started: float) -> Generator[Action, Any, Outcome | None]:
         until = self.options.until
@@ -328,9 +330,9 @@ class _Wait:
             error = self.stop_error
         return self._conclude(Verdict.TIMED_OUT, error=error)
 
-    def _stop(self, cause: StopOn) -> Generator[Action, Any, None]:
+    def _stop(self, cause: StopCause, *, within: float = _STOP_TIMEOUT) -> Generator[Action, Any, None]:
         self.stop_cause = cause
-        self.deadline = self.now + _STOP_TIMEOUT
+        self.deadline = self.now + within
         answer = yield Stop(self.job.name, self.deadline)
         self._take_times(answer)
         self.stop_error = answer.error
@@ -360,20 +362,28 @@ class _Wait:
     # Times
 
     def _take_times(self, answer: Answer) -> None:
-        self.age += answer.finished - self.now
-        self.now, self.at = answer.finished, answer.at
+        self._pass_time(answer.finished, answer.at)
         self.retries += answer.retries
         # Multiplicative slowdown on throttling, gradual recovery.
         self.slowdown = min(_MOST_SLOWDOWN, self.slowdown * 2) if answer.throttled else max(1.0, self.slowdown * 0.9)
 
-    def _take_ages(self, snapshot: Snapshot, answer: Answer, *, first: bool, changed: bool) -> None:
+    def _pass_time(self, now: float, at: datetime) -> None:
+        self.age += now - self.now
+        self.now, self.at = now, at
+
+    def _take_ages(self, snapshot: Snapshot, answer: Answer, *, changed: bool, before: float | None) -> None:
+        """Takes in how long the job has been as it is; `before` is when the look before was made."""
         # The service's own clock is preferred: the machine's may be wrong, and then the job's age would be.
         clock = answer.served_at or answer.at
-        if first:
+        # LastModifiedTime moves within a phase too, so the phase is at least this old.
+        modified = self.now - max(0.0, (clock - snapshot.last_modified_at).total_seconds())
+        if before is None:
             self.age = max(0.0, (clock - snapshot.created_at).total_seconds())
-        if changed:
-            # LastModifiedTime moves within a phase too, so the phase is at least this old.
-            self.phase_since = self.now - max(0.0, (clock - snapshot.last_modified_at).total_seconds())
+            self.phase_since = self.unchanged_since = modified
+        elif changed:
+            self.phase_since = self.unchanged_since = max(modified, before)
+        else:
+            self.unchanged_since = max(self.unchanged_since, modified)
 
     def _delay(self, snapshot: Snapshot) -> float:
         context = PollContext(
@@ -394,11 +404,15 @@ class _Wait:
 
     # The end
 
-    def _cancelled(self, cancelled: Cancelled) -> Outcome:
-        self.now, self.at = cancelled.now, cancelled.at
+    def _cancelled(self, cancelled: Cancelled) -> Plan:
+        self._pass_time(cancelled.now, cancelled.at)
         if cancelled.decided:
             return self._conclude(Verdict.IN_PROGRESS)
-        return self._conclude(Verdict.CANCELLED, code=ExitCode(128 + cancelled.signal) if cancelled.signal else None)
+        if cancelled.signal is None:
+            return self._conclude(Verdict.CANCELLED)
+        if "interrupt" in self.options.stop_on and self.stop_cause is None:
+            yield from self._stop("interrupt", within=_INTERRUPT_STOP)
+        return self._conclude(Verdict.CANCELLED, error=self.stop_error, code=ExitCode(128 + cancelled.signal))
 
     def _conclude(
         self, verdict: Verdict, *, error: AutoMLWaiterError | None = None, code: ExitCode | None = None

@@ -70,7 +70,7 @@ class Fixed:
 class Exponential:
     """Smithy's backoff of waiters: uniform(min, min(max, min·2^(n−1))) after the n-th look, seconds.
 
-    Jittered at its ceiling too, so that waiters that started together drift apart.
+    Jittered at its ceiling too, so that waiters that started together drift apart. Slower while AWS throttles.
     Source: https://smithy.io/2.0/additional-specs/waiters.html#waiter-retries
     """
 
@@ -86,7 +86,7 @@ class Exponential:
         """Seconds to the next look."""
         # The exponent is bounded because 2.0 ** 1024 overflows, and a wait may well look that often.
         ceiling = min(self.max_delay, self.min_delay * 2.0 ** min(context.polls - 1, 64))
-        return self.min_delay + (ceiling - self.min_delay) * context.random()
+        return (self.min_delay + (ceiling - self.min_delay) * context.random()) * context.slowdown
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ class PhaseAware:
     - reporting (an earlier report): twice that
     - working: s(the job's age + 2 min), doubled for tabular jobs, whose reports come before the end; at most `longest`
     - the job's own MaxAutoMLJobRuntimeInSeconds ends it: look 2 s after it, then after half the time since it
+    - the first delay is anything up to twice that: waits that begin in the same second must not go on in step
     - a tenth of jitter, never below `shortest`; slower while AWS throttles
 
     Attributes:
@@ -126,6 +127,9 @@ class PhaseAware:
             elif -overdue < 1.25 * delay:
                 # Not jittered: the point is to be there just after it.
                 return max(self.shortest, (2.0 - overdue) * context.slowdown)
+        if context.polls == 1:
+            spread = min(2 * delay, self.longest) * context.random()
+            return max(self.shortest, spread * context.slowdown)
         return max(self.shortest, _jittered(delay * context.slowdown, self.jitter, context))
 
     def _by_stage(self, snapshot: Snapshot, context: PollContext) -> float:

@@ -7,6 +7,7 @@ same generator serves threads and asyncio.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -14,26 +15,39 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from automl_waiter.errors import AutoMLWaiterError, Cancelled, Passing, PassingFailure, ServiceUnavailable
+from automl_waiter.aws_errors import served_at
+from automl_waiter.errors import (
+    AutoMLWaiterError,
+    Cancelled,
+    CredentialsExpired,
+    Passing,
+    PassingFailure,
+    ServiceUnavailable,
+)
 from automl_waiter.events import Event, Retry
-from automl_waiter.gateway import Gateway, served_at
+from automl_waiter.gateway import Gateway
 from automl_waiter.outcome import Outcome
-from automl_waiter.plan import Answer, Call, Describe, FindNames, Plan, Sleep, Stop
-from automl_waiter.text import format_duration
+from automl_waiter.plan import Answer, Call, Describe, FindNames, Plan, Sleep, Stop, Woken
+from automl_waiter.text import format_duration, isoformat
 
 if TYPE_CHECKING:
-    from tenacity import RetryCallState
+    from tenacity import RetryCallState, Retrying
 
 # An attempt may outlive the deadline by less than the second that is promised.
 _OVERTIME = 0.9
-# After the machine slept through the deadline, the last look needs the time of a cold connection.
-_OVERSLEPT_OVERTIME = 10.0
+# A sleep that is late by more than this was not the shell's: the machine slept, or the process was stopped.
+_OVERSLEPT = 5.0
+# What is past its deadline on waking is tried for this long: the network needs some seconds to come back.
+_WAKING = 15.0
 # No attempt takes longer, whatever the client's own timeouts are.
 _LONGEST_ATTEMPT = 60.0
 _FIND_NAMES_TIMEOUT = 5.0
+
 _FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = {Passing.THROTTLED: 30.0}
-_LONGEST_OTHER_PAUSE = 10.0
+_LONGEST_PAUSE = 10.0
+# Where calling more often helps nobody, the pause grows on, to a quarter of the time for which it has gone on.
+_PATIENT = frozenset({Passing.THROTTLED, Passing.CREDENTIALS})
+_LONGEST_PATIENT_PAUSE = 60.0
 
 
 class Clock(Protocol):
@@ -68,27 +82,61 @@ def steps(plan: Plan, gateway: Gateway, clock: Clock, *, error_budget: float) ->
             return outcome
         advance = plan.send
         try:
-            if isinstance(action, Describe | FindNames | Stop):
-                value = yield from _answer(action, gateway, clock, error_budget)
-            else:
-                value = yield action
+            match action:
+                case Describe() | FindNames() | Stop():
+                    value = yield from _answer(action, gateway, clock, error_budget)
+                case Sleep():
+                    yield action
+                    value = Woken(clock.monotonic(), clock.now())
+                case _:
+                    value = yield action
         except Cancelled as cancelled:
             advance, value = plan.throw, cancelled
 
 
+class _Limits:
+    """Until when attempts of a call may begin: its deadline, and the error budget.
+
+    The budget is spent awake: a machine that slept has not been trying. A deadline that passed in its sleep, or
+    had passed when the call began, is put off, so that the job is looked at before the wait gives up.
+    """
+
+    def __init__(self, call: Call, begun: float, error_budget: float) -> None:
+        self.budget_ends = begun + error_budget
+        self.deadline = math.inf
+        match call:
+            case FindNames():
+                self.budget_ends, self.deadline = begun, begun + _FIND_NAMES_TIMEOUT
+            case Describe(deadline=float(deadline)) | Stop(deadline=deadline):
+                self.deadline = max(deadline, begun)
+                if begun > deadline + _OVERSLEPT:
+                    self.deadline = begun + _WAKING
+
+    @property
+    def last_attempt_at(self) -> float:
+        """No attempt begins later."""
+        return min(self.budget_ends, self.deadline)
+
+    def attempt_until(self, started: float) -> float:
+        """When to abandon an attempt."""
+        return min(started + _LONGEST_ATTEMPT, max(self.deadline, started) + _OVERTIME)
+
+    def passed(self, until: float, now: float) -> None:
+        """Takes in that something which was to last until `until` was over when the clock showed `now`."""
+        overslept = now - until
+        if overslept > _OVERSLEPT:
+            self.budget_ends += overslept
+            if now > self.deadline:
+                self.deadline = now + _WAKING
+
+
 def _answer(call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> Generator[Step, Any, Answer]:
     """Makes attempts until one succeeds, or fails for good, or the deadline or the error budget is reached."""
-    from tenacity import Retrying, retry_if_exception_type
+    from tenacity import retry_if_exception_type
 
     begun = started = clock.monotonic()
-    match call:
-        case Describe(deadline=None):
-            budget_ends, deadline = begun + error_budget, math.inf
-        case Describe(deadline=float(deadline)) | Stop(deadline=deadline):
-            budget_ends = begun + error_budget
-        case _:
-            budget_ends, deadline = begun, begun + _FIND_NAMES_TIMEOUT
-    last_attempt_at = min(budget_ends, max(deadline, begun))
+    begun_at = clock.now()
+    limits = _Limits(call, begun, error_budget)
     failures: list[PassingFailure] = []
     pauses: list[float] = []
 
@@ -96,12 +144,15 @@ def _answer(call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> 
         failure = state.outcome.exception() if state.outcome else None
         assert isinstance(failure, PassingFailure)
         failures.append(failure)
-        longest = _LONGEST_PAUSE.get(failure.kind, _LONGEST_OTHER_PAUSE)
+        now = clock.monotonic()
+        longest = _LONGEST_PAUSE
+        if failure.kind in _PATIENT:
+            longest = min(_LONGEST_PATIENT_PAUSE, max(longest, (now - begun) / 4))
         ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(len(failures), 16))
         delay = _FIRST_PAUSE + (ceiling - _FIRST_PAUSE) * clock.random()
-        return max(0.0, min(delay, last_attempt_at - clock.monotonic()))
+        return max(0.0, min(delay, limits.last_attempt_at - now))
 
-    def answer(response: Any = None, error: AutoMLWaiterError | None = None) -> Answer:
+    def answer(response: Any = None, error: AutoMLWaiterError | None = None, *, exhausted: bool = False) -> Answer:
         return Answer(
             started=started,
             finished=clock.monotonic(),
@@ -109,50 +160,54 @@ def _answer(call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> 
             response=response,
             error=error,
             served_at=served_at(response),
-            retries=max(0, len(failures) - bool(error)) if isinstance(error, ServiceUnavailable) else len(failures),
+            # The last failure of a call that was given up was not repeated.
+            retries=len(failures) - exhausted,
             throttled=any(failure.kind is Passing.THROTTLED for failure in failures),
+            exhausted=exhausted,
         )
 
     try:
-        for attempt in Retrying(
+        for attempt in _retrying()(
             sleep=lambda seconds: pauses.append(float(seconds)),
             wait=pause,
-            stop=lambda _: clock.monotonic() >= last_attempt_at,
+            stop=lambda _: clock.monotonic() >= limits.last_attempt_at,
             retry=retry_if_exception_type(PassingFailure),
             reraise=True,
         ):
             while pauses:
-                delay, failure = pauses.pop(), failures[-1]
-                yield Retry(
-                    call.job_name,
-                    clock.now(),
-                    call.operation,
-                    len(failures),
-                    failure.kind,
-                    failure.code,
-                    str(failure),
-                    delay,
-                )
-                yield Sleep(clock.monotonic() + delay)
+                delay = pauses.pop()
+                yield _retry(call, clock.now(), failures, delay)
+                until = clock.monotonic() + delay
+                yield Sleep(until)
+                limits.passed(until, clock.monotonic())
             started = clock.monotonic()
-            overtime = _OVERTIME if started <= deadline + _OVERTIME else _OVERSLEPT_OVERTIME
+            until = limits.attempt_until(started)
             with attempt:
-                response = yield Attempt(
-                    _bound(call, gateway), min(started + _LONGEST_ATTEMPT, max(deadline, started) + overtime)
-                )
+                try:
+                    response = yield Attempt(_bound(call, gateway), until)
+                finally:
+                    limits.passed(until, clock.monotonic())
     except PassingFailure as last:
-        words = (
-            f"{call.operation} failed {_times(len(failures))} in {format_duration(clock.monotonic() - begun)}"
-            f" without one good answer; the last error, {last.kind}: {last}"
-        )
-        return answer(error=ServiceUnavailable(words, code=last.code))
+        lasted = format_duration(clock.monotonic() - begun)
+        return answer(error=_given_up(call, last, len(failures), begun_at, lasted), exhausted=True)
     except AutoMLWaiterError as error:
         return answer(error=error)
     return answer(response)
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+def _retry(call: Call, at: datetime, failures: list[PassingFailure], delay: float) -> Retry:
+    last = failures[-1]
+    return Retry(call.job_name, at, call.operation, len(failures), last.kind, last.code, str(last), delay)
+
+
+def _given_up(call: Call, last: PassingFailure, count: int, since: datetime, lasted: str) -> AutoMLWaiterError:
+    often = "once" if count == 1 else f"{count} times"
+    words = (
+        f"{call.operation} failed {often} since {isoformat(since)} ({lasted}) without one good answer; "
+        f"the last error, {last.kind}: {last}"
+    )
+    kind = CredentialsExpired if last.kind is Passing.CREDENTIALS else ServiceUnavailable
+    return kind(words, code=last.code)
 
 
 def _bound(call: Call, gateway: Gateway) -> Callable[[], Any]:
@@ -163,3 +218,17 @@ def _bound(call: Call, gateway: Gateway) -> Callable[[], Any]:
             return partial(gateway.find_names, call.job_name)
         case Stop():
             return partial(gateway.stop, call.job_name)
+
+
+@functools.cache
+def _retrying() -> type[Retrying]:
+    from tenacity import Retrying
+
+    class AnyThreadRetrying(Retrying):
+        """Tenacity keeps its figures for each thread, but a generator may be advanced from one and then another."""
+
+        @functools.cached_property
+        def statistics(self) -> dict[str, Any]:
+            return {}
+
+    return AnyThreadRetrying

@@ -24,8 +24,8 @@ from automl_waiter.errors import Cancelled, JobNotFound
 from automl_waiter.events import Ended
 from automl_waiter.jobs import job_ref
 from automl_waiter.machine import Completion
+from automl_waiter.options import wait_options
 from automl_waiter.outcome import Outcome
-from automl_waiter.plan import wait_options
 from automl_waiter.polling import PollPolicy
 from automl_waiter.timeline import Timeline
 from automl_waiter.waiter import EventLoop
@@ -107,6 +107,8 @@ class ScriptedJobs:
         self._jobs: dict[str, tuple[str, Timeline, datetime]] = {}
         self.calls = 0
         """How many describes there were."""
+        self.credentials_expire_at: datetime | None = None
+        """When the credentials for these jobs expire, where a test wants them to (UTC)."""
 
     def add(self, name: str, timeline: Timeline, *, start: float = 0.0) -> None:
         """Adds a job that is `start` seconds old now."""

@@ -15,6 +15,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-
 _RUNNER_COMMAND = re.compile(r"(?<=^:)(?=:)|(?<=#)(?=#\[|#vso\[|#teamcity\[)")
 
 
+# What stands before the host in a URL: user:password@.
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]+(?=@)")
+
+
+def redact(text: str) -> str:
+    """`text` without the credentials that stand in its URLs."""
+    return _USERINFO.sub("***", text)
+
+
 def clean(text: object) -> str:
     """`text` as one line without control characters and without anything that a CI runner would obey."""
     line = _CONTROL.sub(" ", str(text)).strip()
@@ -48,6 +57,16 @@ def format_duration(seconds: float) -> str:
         elif parts:
             break
     return " ".join(parts[:2]) or "0s"
+
+
+def parseable_duration(seconds: float) -> str:
+    """A duration as `parse_duration` reads it: `1h30m`, `12s` or `0.5s`; what is longer than a minute, in seconds."""
+    rest = round(seconds, 3) if seconds < 60 else float(round(seconds))
+    text = ""
+    for unit, size in _UNITS.items():
+        amount, rest = (rest, 0.0) if size == 1 else divmod(rest, size)
+        text += f"{amount:g}{unit}" if amount else ""
+    return text or "0s"
 
 
 def seconds_of(duration: float | timedelta) -> float:

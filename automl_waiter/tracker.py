@@ -27,6 +27,7 @@ class Transition:
 
     Attributes:
         job_name: The job's name.
+        job_arn: The job's ARN.
         before: The statuses at the look before; None at the first sighting.
         after: The statuses now.
         observed_at: When they were seen (UTC).
@@ -36,6 +37,7 @@ class Transition:
     event: ClassVar[str] = "transition"
 
     job_name: str
+    job_arn: str
     before: State | None
     after: State
     observed_at: datetime
@@ -105,7 +107,9 @@ class Tracker:
         after = snapshot.state
         transition = None
         if before != after:
-            transition = Transition(snapshot.name, before, after, observed_at=at, not_before=self._seen_at)
+            transition = Transition(
+                snapshot.name, snapshot.arn, before, after, observed_at=at, not_before=self._seen_at
+            )
             self.transitions.append(transition)
         anomalies = self._anomalies(snapshot.name, before, after, at) if transition else ()
         self.snapshot, self._seen_at = snapshot, at

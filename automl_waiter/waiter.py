@@ -9,17 +9,19 @@ from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from automl_waiter.conditions import Condition
+from automl_waiter.connection import Connection, connect
 from automl_waiter.errors import AutoMLWaiterError, Cancelled, InvalidRequest, Passing, PassingFailure
 from automl_waiter.events import Ended, Event
-from automl_waiter.gateway import Boto3Gateway, Gateway, connect
+from automl_waiter.gateway import Boto3Gateway, Gateway
 from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.logs import log_event, log_subscriber_failure
 from automl_waiter.machine import Completion, Machine
+from automl_waiter.options import StopOn, WaitOptions, wait_options
 from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome
-from automl_waiter.plan import Sleep, StopOn, WaitOptions, wait_options, wait_plan
+from automl_waiter.plan import Sleep, wait_plan
 from automl_waiter.polling import PollPolicy
 from automl_waiter.retrying import Attempt, Clock, Steps, steps
 from automl_waiter.snapshot import Snapshot
+from automl_waiter.subscribers import Subscribers
 from automl_waiter.tracker import Transition
 
 ONE_LOOK = WaitOptions(error_budget=10.0, once=True)
@@ -40,7 +42,7 @@ class WaitMachine(Clock, Protocol):
 class Gateways:
     """The gateways of a wait: the caller's client, or one made for each region that an ARN names."""
 
-    def __init__(self, client: Any = None, connect_to: Callable[[str | None], Any] | None = None) -> None:
+    def __init__(self, client: Any = None, connect_to: Callable[[str | None], Connection] | None = None) -> None:
         self._client = client
         self._connect = connect_to or (lambda region: connect(region=region))
         self._made: dict[str | None, Gateway] = {}
@@ -56,39 +58,10 @@ class Gateways:
                 f"{job.arn} is in {job.region}, but the client that was given is for {self._client.meta.region_name}"
             )
         if job.region not in self._made:
-            client = self._client if self._client is not None else self._connect(job.region)
-            self._made[job.region] = Boto3Gateway(client)
+            given = self._client is not None
+            connection = Connection(self._client) if given else self._connect(job.region)
+            self._made[job.region] = Boto3Gateway(connection)
         return self._made[job.region]
-
-
-class Subscribers:
-    """Those who are told of events. One that raises is logged and changes nothing."""
-
-    def __init__(
-        self,
-        on_transition: Callable[[Transition], object] | None,
-        on_event: Callable[[Event], object] | None,
-    ) -> None:
-        self.on_transition = on_transition
-        self.on_event = on_event
-
-    def calls(self, event: Event) -> list[Callable[[], object]]:
-        """What is to be called for an event, in order."""
-        calls: list[Callable[[], object]] = [lambda: log_event(event)]
-        on_transition, on_event = self.on_transition, self.on_event
-        if on_transition is not None and isinstance(event, Transition):
-            calls.append(lambda: on_transition(event))
-        if on_event is not None:
-            calls.append(lambda: on_event(event))
-        return calls
-
-    def tell(self, event: Event) -> None:
-        """Tells every subscriber of an event."""
-        for call in self.calls(event):
-            try:
-                call()
-            except Exception as error:
-                log_subscriber_failure(event, error)
 
 
 class Waiter:
@@ -144,9 +117,10 @@ class Waiter:
         machine = Machine(self._cancel_event)
         try:
             for event in EventLoop(refs, gateways, self._options, machine).run():
-                self._subscribers.tell(event)
+                self._subscribers.tell(event, self._cancel_event)
                 yield event
         finally:
+            self._subscribers.close()
             machine.close()
 
 
@@ -225,7 +199,16 @@ def all_steps(
     started = clock.monotonic()
     for index, (job, gateway) in enumerate(zip(jobs, gateways, strict=True)):
         first_look = started + index / _FIRST_LOOKS_PER_SECOND if index else None
-        plan = wait_plan(job, options, started=started, random=clock.random, first_look=first_look)
+        # Said once for the jobs that share a client, by the first.
+        expiry = gateway.credentials_expire_at if gateways.index(gateway) == index else None
+        plan = wait_plan(
+            job,
+            options,
+            started=started,
+            random=clock.random,
+            first_look=first_look,
+            credentials_expire_at=expiry,
+        )
         yield steps(plan, gateway, clock, error_budget=options.error_budget)
 
 
@@ -257,7 +240,9 @@ def wait_for(
         check: False: return an ended job however it ended, and an ended wait too, instead of raising.
         stop_on: Call StopAutoMLJob when "until" holds or at the "timeout", and wait up to 10 minutes for the stop.
         on_transition: Called with each Transition, in order, the first sighting included.
-        on_event: Called with each event, in order. A callback that raises is logged and changes nothing.
+        on_event: Called with each event, in order. Callbacks run in a thread of their own, with the caller's context
+            variables, while the wait stands still for them, for at most 30 s each. One that raises, or takes longer,
+            is logged and changes nothing.
         cancel_event: Setting it ends the wait at once.
         error_budget: Seconds without one good response that are tolerated while calls fail for passing reasons.
 

@@ -95,7 +95,9 @@ def test_a_missing_job_is_looked_for_again_for_ten_seconds(command: Command) -> 
         ["wait", "a", "b", "--any", "--fail-fast"],
         ["wait", "a", "--require", "everything"],
         ["wait", "a", "--profile", "no-such-profile"],
-        ["wait", "a", "--exec", "true"],
+        ["wait", "a", "--exec", ""],
+        ["wait", "a", "--exec", "no-such-program"],
+        ["wait", "a", "--exec", "echo 'open"],
         ["watch"],
     ],
 )

@@ -14,9 +14,9 @@ PACKAGE = ROOT / "automl_waiter"
 FLOORS = {
     0: "statuses errors text jsonform jobs",
     1: "snapshot tracker events outcome polling conditions",
-    2: "plan timeline",
-    3: "gateway machine retrying",
-    4: "waiter aio logs",
+    2: "plan options timeline",
+    3: "gateway connection aws_errors machine retrying",
+    4: "waiter aio logs subscribers",
     5: "testing sandbox cli __main__",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}

@@ -31,8 +31,10 @@ from automl_waiter import (
     wait_for_all,
     watch,
 )
+from automl_waiter.aws_errors import served_at
+from automl_waiter.connection import Connection, connect
 from automl_waiter.errors import Passing, PassingFailure
-from automl_waiter.gateway import Boto3Gateway, connect, served_at
+from automl_waiter.gateway import Boto3Gateway
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import EPOCH, ScriptedJobs, Timeline, simulated_jobs
 
@@ -241,7 +243,7 @@ def sdk_errors() -> list[Any]:
 def test_errors_go_by_class_and_code(answer: Any, meaning: Any) -> None:
     """Each error of AWS and of the SDK is passing or permanent by its class and code, in one clean line."""
     with pytest.raises((PassingFailure, automl_waiter.AutoMLWaiterError)) as raised:
-        Boto3Gateway(Answering(answer)).describe("churn")
+        Boto3Gateway(Connection(Answering(answer))).describe("churn")
     assert "\x1b" not in str(raised.value)
     if isinstance(meaning, Passing):
         assert isinstance(raised.value, PassingFailure)
@@ -297,7 +299,7 @@ def test_our_own_client_makes_one_attempt(monkeypatch: pytest.MonkeyPatch) -> No
     """The SDK's own retries are off for a client that we make, and its region is that which was asked."""
     for name, value in clean_environment().items():
         monkeypatch.setenv(name, value)
-    client = connect(region="eu-west-1")
+    client = connect(region="eu-west-1").client
     assert client.meta.config.retries["total_max_attempts"] == 1
     assert client.meta.region_name == "eu-west-1"
 

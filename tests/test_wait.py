@@ -1,22 +1,21 @@
 """The wait itself, in virtual time: one script of a job drives both shells."""
 
-import asyncio
 import json
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual import COMPLETED, ENDLESS, FAILED, TRAINING, Sleepy, Wait, both_shells, throttle
 
 from automl_waiter import (
     AccessDenied,
     AutoMLWaiterError,
     ConditionNotMet,
     Ended,
-    Event,
     Exponential,
     Fixed,
     InvalidRequest,
@@ -25,7 +24,6 @@ from automl_waiter import (
     JobNotFound,
     JobReplaced,
     JobStopped,
-    Outcome,
     PhaseAware,
     PollContext,
     Retry,
@@ -35,90 +33,14 @@ from automl_waiter import (
     WaitCancelled,
     WaitTimeout,
 )
-from automl_waiter.aio import events_of
-from automl_waiter.errors import Cancelled, Passing, PassingFailure
 from automl_waiter.events import event_dict
 from automl_waiter.jobs import job_ref
+from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.outcome import Part
-from automl_waiter.plan import WaitOptions, wait_options
 from automl_waiter.statuses import STATES, SecondaryStatus, State, Status
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, simulate
 from automl_waiter.tracker import AnomalyKind, Tracker
-from automl_waiter.waiter import EventLoop, all_steps
-
-TRAINING = [(0, "InProgress", "Starting"), (60, "InProgress", "ModelTuning")]
-COMPLETED = Timeline([*TRAINING, (600, "Completed", "Completed")])
-FAILED = Timeline([*TRAINING, (600, "Failed", "Failed")], failure_reason="no data")
-ENDLESS = Timeline(TRAINING)
-
-
-class Faulty(ScriptedJobs):
-    """Scripted jobs whose calls fail as `faults` says, one by one; None is a good answer."""
-
-    def __init__(self, clock: ManualClock, faults: list[Exception | None] | None = None) -> None:
-        super().__init__(clock)
-        self.faults = faults or []
-        self.looks: list[float] = []
-        self.clock = clock
-        self.stops = 0
-        self.change: Callable[[dict[str, Any]], dict[str, Any]] = lambda response: response
-
-    def describe(self, job_name: str) -> Mapping[str, Any]:
-        self.looks.append(self.clock.monotonic())
-        fault = self.faults.pop(0) if self.faults else None
-        if fault is not None:
-            raise fault
-        return self.change(dict(super().describe(job_name)))
-
-    def stop(self, job_name: str) -> None:
-        self.stops += 1
-        super().stop(job_name)
-
-
-class Wait:
-    """A wait that is over: its events, its outcome and when it looked."""
-
-    def __init__(
-        self,
-        timeline: Timeline | None,
-        *,
-        shell: str = "sync",
-        faults: list[Exception | None] | None = None,
-        change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-        job: str = "churn",
-        cancel_at: float | None = None,
-        once: bool = False,
-        start: float = 0.0,
-        **options: Any,
-    ) -> None:
-        clock = ManualClock(cancel_at=cancel_at)
-        self.gateway = Faulty(clock, faults)
-        self.gateway.change = change or self.gateway.change
-        if timeline is not None:
-            self.gateway.add("churn", timeline, start=start)
-        chosen = WaitOptions(once=True) if once else wait_options(**options)
-        if shell == "sync":
-            self.events = list(EventLoop([job_ref(job)], [self.gateway], chosen, clock).run())
-        else:
-            self.events = asyncio.run(self._events(job, chosen, clock))
-        ends = [event for event in self.events if isinstance(event, Ended)]
-        assert ends == self.events[-1:], "the outcome is the last event, and there is one"
-        self.outcome: Outcome = ends[0].outcome
-        self.seconds = clock.monotonic()
-
-    async def _events(self, job: str, options: WaitOptions, clock: ManualClock) -> list[Event]:
-        steps = list(all_steps([job_ref(job)], [self.gateway], options, clock))
-        return [event async for event in events_of(steps, clock)]
-
-    def told(self, kind: str) -> list[dict[str, Any]]:
-        return [event_dict(event) for event in self.events if event.event == kind]
-
-
-def throttle() -> PassingFailure:
-    return PassingFailure(Passing.THROTTLED, "Rate exceeded", code="ThrottlingException")
-
-
-both_shells = pytest.mark.parametrize("shell", ["sync", "aio"])
+from automl_waiter.waiter import EventLoop
 
 
 @both_shells
@@ -256,30 +178,17 @@ def test_a_job_that_completes_while_stopping_gets_its_own_code() -> None:
     late = Timeline([(0, "InProgress", "ModelTuning"), (61, "Completed", "Completed")])
     wait = Wait(late, until="ModelTuning", stop_on="until", change=None)
     assert wait.outcome.verdict == Verdict.CONDITION_MET  # it stopped
-    unstoppable = Faulty.stop
-    try:
-        Faulty.stop = lambda self, job_name: None  # type: ignore[method-assign]
-        assert Wait(late, until="ModelTuning", stop_on="until").outcome.verdict == Verdict.COMPLETED
-    finally:
-        Faulty.stop = unstoppable  # type: ignore[method-assign]
+    deaf = Wait(late, until="ModelTuning", stop_on="until", is_deaf=True)
+    assert deaf.outcome.verdict == Verdict.COMPLETED
 
 
 def test_a_refused_stop_is_told() -> None:
     """A stop that AWS refuses keeps the verdict, is warned of, and stands in the outcome."""
     refused = AccessDenied("StopAutoMLJob was denied")
-    stop = Faulty.stop
-
-    def refuse(self: Faulty, job_name: str) -> None:
-        raise refused
-
-    try:
-        Faulty.stop = refuse  # type: ignore[method-assign]
-        for options in ({"timeout": 50, "stop_on": "timeout"}, {"until": "Starting", "stop_on": "until"}):
-            wait = Wait(ENDLESS, **options)
-            assert wait.outcome.error is refused
-            assert "denied" in wait.told("warning")[0]["message"]
-    finally:
-        Faulty.stop = stop  # type: ignore[method-assign]
+    for options in ({"timeout": 50, "stop_on": "timeout"}, {"until": "Starting", "stop_on": "until"}):
+        wait = Wait(ENDLESS, stop_fault=refused, **options)
+        assert wait.outcome.error is refused
+        assert "denied" in wait.told("warning")[0]["message"]
 
 
 def test_unknown_statuses_are_told_once_and_waited_on() -> None:
@@ -379,23 +288,9 @@ def test_a_cancelled_wait_says_how_far_it_came() -> None:
     assert wait.outcome.status == "InProgress"
 
 
-class Signalled(ManualClock):
-    """A clock on which a SIGTERM comes in the first sleep."""
-
-    def wait(self, until: float) -> Any:
-        if until > self.monotonic() and not self._done:
-            raise Cancelled(self.monotonic(), self.now(), signal=15)
-        return super().wait(until)
-
-
 def test_a_signal_gives_its_own_exit_code() -> None:
     """A wait that a signal ended is cancelled, with 128 and the signal's number."""
-    clock = Signalled()
-    jobs = ScriptedJobs(clock)
-    jobs.add("churn", ENDLESS)
-    [outcome] = [
-        e.outcome for e in EventLoop([job_ref("churn")], [jobs], WaitOptions(), clock).run() if isinstance(e, Ended)
-    ]
+    outcome = Wait(ENDLESS, clock=Sleepy(signal_at=5, signum=15)).outcome
     assert (outcome.verdict, outcome.exit_code) == (Verdict.CANCELLED, 143)
 
 
@@ -510,7 +405,7 @@ def test_until_is_jmespath_over_the_response(expression: str, holds: bool) -> No
 
 
 def context(snapshot: Snapshot, **changes: Any) -> PollContext:
-    given_ = {"polls": 1, "elapsed": 0.0, "phase_age": 0.0, "time_left": None, "slowdown": 1.0, "random": lambda: 0.5}
+    given_ = {"polls": 2, "elapsed": 0.0, "phase_age": 0.0, "time_left": None, "slowdown": 1.0, "random": lambda: 0.5}
     return PollContext(snapshot=snapshot, **(given_ | changes))
 
 

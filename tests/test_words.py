@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 import automl_waiter
 from automl_waiter import errors
+from automl_waiter.cli.output import json_line
 from automl_waiter.errors import AutoMLWaiterError, InvalidRequest, WaitTimeout
 from automl_waiter.jobs import job_ref
 from automl_waiter.jsonform import jsonable
 from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code
-from automl_waiter.text import clean, format_duration, parse_duration
+from automl_waiter.text import clean, format_duration, parse_duration, parseable_duration, redact
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn"
 
@@ -74,6 +75,36 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_a_duration_is_told_in_two_units(seconds: float, text: str) -> None:
     """People read durations in two units at most."""
     assert format_duration(seconds) == text
+
+
+@given(st.floats(min_value=0, max_value=1e8))
+def test_a_duration_is_written_as_it_is_read(seconds: float) -> None:
+    """A duration in a command that we print is the same when it is read, to the second, or the millisecond if short."""
+    assert parse_duration(parseable_duration(seconds)) == pytest.approx(seconds, abs=0.0006 if seconds < 59 else 0.51)
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("http://user:pa@ss@proxy:80/x", "http://***@proxy:80/x"),
+        ("see https://token@host and http://b:c@d", "see https://***@host and http://***@d"),
+        ("https://host/path?mail=a@b", "https://host/path?mail=a@b"),
+        ("a@b", "a@b"),
+    ],
+)
+def test_a_url_loses_its_credentials(text: str, redacted: str) -> None:
+    """What stands before the host of a URL is never printed."""
+    assert redact(text) == redacted
+
+
+@given(st.text())
+def test_json_for_programs_is_harmless_in_a_terminal_and_a_runner(text: str) -> None:
+    """JSON keeps what AWS sent, in ASCII without a control character, and without what a runner obeys."""
+    line = json_line({"reason": f"##{text}##vso[x]\x7f"})
+    assert json.loads(line)["reason"] == f"##{text}##vso[x]\x7f"
+    assert line.isascii()
+    assert line.isprintable()
+    assert "##" not in line
 
 
 class Core:

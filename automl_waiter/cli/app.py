@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import click
 
 from automl_waiter import __version__
+from automl_waiter.cli.execute import CommandRunner, command_words
 from automl_waiter.cli.local import play_demo, serve_sandbox
-from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS, Reporter, ResultWriter
-from automl_waiter.cli.session import wait_and_report
+from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS, Reporter, ResultWriter, write_line
+from automl_waiter.cli.resume import resume_command
+from automl_waiter.cli.session import Session
+from automl_waiter.cli.signals import Interrupts
+from automl_waiter.connection import connect
 from automl_waiter.errors import AutoMLWaiterError
-from automl_waiter.gateway import connect
+from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef, job_ref
+from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.outcome import (
     DEFAULT_REQUIREMENT,
     ExitCode,
@@ -25,7 +32,6 @@ from automl_waiter.outcome import (
     exit_code_of_error,
     required_parts,
 )
-from automl_waiter.plan import WaitOptions, wait_options
 from automl_waiter.sandbox import SandboxUnavailable
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.text import clean, parse_duration
@@ -46,6 +52,14 @@ Exit codes:
   124  timed out (the job goes on, unless --stop-on timeout)
   130, 143  SIGINT, SIGTERM
 """
+
+
+@dataclass
+class Invocation:
+    """What the commands are handed: the signals, and the AWS options that stood before the command."""
+
+    interrupts: Interrupts
+    aws: dict[str, str | None] = field(default_factory=dict)
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # generic since click 8.2
@@ -105,14 +119,11 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def cli(ctx: click.Context, /, **aws: str | None) -> None:
     """Wait until an Amazon SageMaker AutoML job is done, and know how it ended."""
-    ctx.obj = aws
+    ctx.obj.aws = aws
 
 
-def _aws(ctx: click.Context, own: dict[str, str | None]) -> dict[str, str | None]:
-    return {name: own[name] or ctx.obj[name] for name in own}
-
-
-def _gateways(aws: dict[str, str | None]) -> Gateways:
+def _gateways(ctx: click.Context, own: dict[str, str | None]) -> Gateways:
+    aws = {name: own[name] or ctx.obj.aws[name] for name in own}
     return Gateways(
         connect_to=lambda region: connect(
             profile=aws["profile"], region=region or aws["region"], endpoint_url=aws["endpoint_url"]
@@ -149,8 +160,8 @@ def _refs(jobs: Sequence[str]) -> list[JobRef]:
 @click.option(
     "--stop-on",
     multiple=True,
-    type=click.Choice(["until", "timeout"]),
-    help="Stop the job when --until holds or at the timeout; repeatable.",
+    type=click.Choice(["until", "timeout", "interrupt"]),
+    help="Stop the job when --until holds, at the timeout, or on SIGINT or SIGTERM; repeatable.",
 )
 @click.option("--any", "until_any", is_flag=True, help="Wait until the first job has ended.")
 @click.option("--fail-fast", is_flag=True, help="Wait until the first job that does not succeed.")
@@ -161,6 +172,12 @@ def _refs(jobs: Sequence[str]) -> list[JobRef]:
     show_default=True,
     metavar="DURATION",
     help="How long calls may go on failing.",
+)
+@click.option(
+    "--exec",
+    "command",
+    metavar="COMMAND",
+    help="Run this on each transition, without a shell; AUTOML_STATUS and others in its environment say which.",
 )
 @result_options
 @click.option(
@@ -179,6 +196,7 @@ def wait(
     until_any: bool,
     fail_fast: bool,
     error_budget: float,
+    command: str | None,
     output: str,
     quiet: bool,
     require: tuple[str, ...],
@@ -196,10 +214,26 @@ def wait(
     if until_any and fail_fast:
         raise click.UsageError("--any and --fail-fast exclude each other")
     options = wait_options(
-        timeout=timeout, poll=poll, until=until, require=require, stop_on=stop_on, error_budget=error_budget
+        timeout=timeout,
+        poll=poll,
+        until=until,
+        require=require,
+        stop_on=[cause for cause in stop_on if cause != "interrupt"],
+        error_budget=error_budget,
     )
-    decides = has_ended if until_any else does_not_succeed if fail_fast else None
-    return _run(_refs(jobs), _gateways(_aws(ctx, aws)), options, output, Reporter(log_format, quiet=quiet), decides)
+    if "interrupt" in stop_on:
+        options = replace(options, stop_on=options.stop_on | {"interrupt"})
+    reporter = Reporter(log_format, quiet=quiet)
+    refs, words = _refs(jobs), command_words(command) if command is not None else None
+    session = Session(
+        reporter,
+        ResultWriter(output),
+        ctx.obj.interrupts,
+        command=CommandRunner(words, partial(_report, reporter)) if words else None,
+        decides=has_ended if until_any else does_not_succeed if fail_fast else lambda _: False,
+        resume=partial(resume_command, ctx),
+    )
+    return session.run(refs, _connecting(refs, _gateways(ctx, aws)), options)
 
 
 @cli.command(short_help="Look once; the exit code says how the job is.", epilog=EXIT_CODES)
@@ -213,7 +247,9 @@ def status(
     """Look once at each JOB, print how it is, and say it by the exit code."""
     options = WaitOptions(error_budget=ONE_LOOK.error_budget, once=True, required=required_parts(require))
     reporter = Reporter("console", quiet=quiet, progress=False)
-    return _run(_refs(jobs), _gateways(_aws(ctx, aws)), options, output, reporter)
+    refs = _refs(jobs)
+    session = Session(reporter, ResultWriter(output), ctx.obj.interrupts)
+    return session.run(refs, _connecting(refs, _gateways(ctx, aws)), options)
 
 
 scenario_option = partial(click.option, "--scenario", type=click.Choice(list(SCENARIOS)), default="completed")
@@ -222,9 +258,12 @@ scenario_option = partial(click.option, "--scenario", type=click.Choice(list(SCE
 @cli.command(short_help="See a recorded job play, offline.")
 @scenario_option(show_default=True, help="How the job ends.")
 @result_options
-def demo(scenario: str, output: str, quiet: bool, require: tuple[str, ...]) -> int:
+@click.pass_context
+def demo(ctx: click.Context, /, scenario: str, output: str, quiet: bool, require: tuple[str, ...]) -> int:
     """Play a recorded job at high speed, offline and without an AWS account, and wait for it."""
-    return play_demo(scenario, wait_options(require=require, poll=0.5), output, Reporter("console", quiet=quiet))
+    reporter = Reporter("console", quiet=quiet)
+    session = Session(reporter, ResultWriter(output), ctx.obj.interrupts)
+    return play_demo(scenario, wait_options(require=require, poll=0.5), session, reporter)
 
 
 @cli.command(short_help="Serve a local endpoint with scripted jobs.")
@@ -256,23 +295,25 @@ def does_not_succeed(outcome: Outcome) -> bool:
     return outcome.exit_code != ExitCode.OK
 
 
-def _run(
-    refs: list[JobRef],
-    gateways: Gateways,
-    options: WaitOptions,
-    output: str,
-    reporter: Reporter,
-    decides: Callable[[Outcome], bool] | None = None,
-) -> int:
-    return wait_and_report(
-        refs, [gateways.of(ref) for ref in refs], options, ResultWriter(output), reporter, decides=decides
-    )
+def _connecting(refs: Sequence[JobRef], gateways: Gateways) -> Callable[[], list[Gateway]]:
+    return lambda: [gateways.of(ref) for ref in refs]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def _report(reporter: Reporter, job_name: str, problem: str) -> None:
+    reporter.note("exec", f"{job_name}: {problem}", level=logging.ERROR)
+
+
+def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     """Runs the command and returns its exit code."""
+    # The SDK warns of what the wait itself tells, with tracebacks that may hold anything.
+    logging.getLogger().addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that cannot show a character of AWS's is no reason to lose the outcome.
+            stream.reconfigure(errors="backslashreplace")
+    arguments = list(argv) if argv is not None else None
     try:
-        code = cli.main(args=list(argv) if argv is not None else None, prog_name="automl-waiter", standalone_mode=False)
+        code = cli.main(arguments, prog_name="automl-waiter", standalone_mode=False, obj=Invocation(interrupts))
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
@@ -287,5 +328,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"automl-waiter: {clean(message)}", file=sys.stderr)
+    write_line(sys.stderr, f"automl-waiter: {clean(message)}")
     return code

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 
-from automl_waiter.cli.output import Reporter, ResultWriter, write_line
-from automl_waiter.cli.session import wait_and_report
+from automl_waiter.cli.output import Reporter, write_line
+from automl_waiter.cli.session import Session
+from automl_waiter.connection import Connection
 from automl_waiter.gateway import Boto3Gateway
 from automl_waiter.jobs import job_ref
+from automl_waiter.options import WaitOptions
 from automl_waiter.outcome import ExitCode
-from automl_waiter.plan import WaitOptions
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.text import format_duration
 
@@ -20,7 +20,7 @@ _DEMO_JOB = "demo"
 _DEMO_SECONDS = 15.0
 
 
-def play_demo(scenario: str, options: WaitOptions, output: str, reporter: Reporter) -> ExitCode:
+def play_demo(scenario: str, options: WaitOptions, session: Session, reporter: Reporter) -> ExitCode:
     """Plays a scenario in a sandbox in this process, and waits for it as a user would."""
     from automl_waiter.sandbox.server import Sandbox
 
@@ -29,20 +29,19 @@ def play_demo(scenario: str, options: WaitOptions, output: str, reporter: Report
     with Sandbox(scenario=scenario, speed=speed) as sandbox:
         sandbox.create_job(_DEMO_JOB, scenario=scenario)
         reporter.note(
+            "demo",
             f"A job of {format_duration(runtime)} ({scenario}) plays in {format_duration(runtime / speed)}, offline, "
-            f"on {sandbox.url}. In earnest: automl-waiter wait {_DEMO_JOB}"
+            f"on {sandbox.url}. In earnest: automl-waiter wait {_DEMO_JOB}",
         )
-        gateway = Boto3Gateway(sandbox.client())
-        return wait_and_report([job_ref(_DEMO_JOB)], [gateway], options, ResultWriter(output), reporter)
+        gateway = Boto3Gateway(Connection(sandbox.client()))
+        return session.run([job_ref(_DEMO_JOB)], lambda: [gateway], options)
 
 
 def serve_sandbox(port: int, scenario: str, speed: float) -> ExitCode:
-    """Serves the sandbox until SIGINT or SIGTERM."""
+    """Serves the sandbox until a signal comes."""
     from automl_waiter.sandbox.server import Sandbox
 
-    stopped = threading.Event()
     with Sandbox(port=port, scenario=scenario, speed=speed) as sandbox:
         write_line(sys.stdout, sandbox.url)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
-        stopped.wait()
+        threading.Event().wait()
     return ExitCode.OK

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
-from automl_waiter.events import Ended, Event, Notice, Poll, Retry, StopRequested, Warned, event_dict
+from automl_waiter.events import Ended, Event, Heartbeat, Notice, Poll, Retry, StopRequested, Warned, event_dict
 from automl_waiter.logs import level_of, summary_of
 from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome
 from automl_waiter.text import clean, format_duration, isoformat
@@ -19,16 +21,30 @@ OUTPUTS = ("text", "json", "jsonl", "none")
 LOG_FORMATS = ("console", "json")
 
 # CI systems kill a step that is silent for some minutes (CircleCI after ten).
-_HEARTBEAT = 240.0
+_SILENCE = 240.0
 
 
-def write_line(stream: TextIO, line: str) -> None:
-    """Writes a line at once. A pipe that nobody reads any more is no reason to end a wait."""
+def write_line(stream: TextIO | None, line: str) -> OSError | None:
+    """Writes a line at once, and returns what went wrong. It is no reason to end a wait."""
+    if stream is None:  # closed by whoever started this process; print would take stdout instead
+        return None
     try:
-        print(line, file=stream, flush=True)
-    except BrokenPipeError:
-        # Python flushes once more when it exits, and would then replace the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        stream.write(f"{line}\n")
+        stream.flush()
+    except OSError as error:
+        # Nobody reads any more, or the disk is full. Python flushes once more when it exits, and would then
+        # replace the exit code, so what is left in the buffer goes nowhere.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
+
+
+def json_line(document: Mapping[str, Any]) -> str:
+    """A document as one line of strict JSON that no terminal and no CI runner takes for more than text."""
+    # `##` begins a command of Azure Pipelines and TeamCity, wherever in a line it stands; DEL is a control character.
+    text = json.dumps(document, allow_nan=False)
+    return text.replace("##", "#\\u0023").replace("\x7f", "\\u007f")
 
 
 class Reporter:
@@ -39,38 +55,46 @@ class Reporter:
         self._quiet = quiet
         self._progress = progress
         self._last_line: datetime | None = None
-        self._logger: Any = None
 
     def tell(self, event: Event) -> None:
         """Tells of an event, if it is one that people should see."""
         if self._quiet and not (isinstance(event, Ended) and event.outcome.exit_code):
             return
         if self._json:
-            self._log(event)
+            members = {name: value for name, value in event_dict(event).items() if name not in ("event", "describe")}
+            self._log(level_of(event), event.event, {"message": summary_of(event)} | members)
             return
         line = self._line(event)
         if line is not None:
             self._last_line = event.at
             write_line(sys.stderr, f"{event.at:%Y-%m-%d %H:%M:%S}Z  {clean(line)}")
 
-    def note(self, line: str) -> None:
-        """Tells of something that is no event of a job."""
-        if not self._quiet:
-            write_line(sys.stderr, line)
+    def note(self, name: str, line: str, *, level: int = logging.INFO) -> None:
+        """Tells of something that is no event of a job; what is worse than information, when quiet too."""
+        if self._quiet and level <= logging.INFO:
+            return
+        if self._json:
+            self._log(level, name, {"message": line})
+        else:
+            write_line(sys.stderr, f"error: {line}" if level >= logging.ERROR else line)
 
     def _line(self, event: Event) -> str | None:
+        was_silent = self._last_line is not None and (event.at - self._last_line).total_seconds() >= _SILENCE
         match event:
             case Transition() if self._progress:
                 return _transition_line(event)
-            case Poll() if self._last_line and (event.at - self._last_line).total_seconds() >= _HEARTBEAT:
-                return f"{event.job_name}: still {clean(event.state)}, next look in {format_duration(event.next_in)}"
+            case Poll() | Heartbeat() if was_silent:
+                state = clean(event.state) if event.state else "not seen yet"
+                return f"{event.job_name}: still {state}, next look in {format_duration(event.next_in)}"
             # At first each, then ever more rarely: an outage lasts for hundreds of attempts.
-            case Retry() if event.attempt & (event.attempt - 1) == 0:
+            case Retry() if event.attempt & (event.attempt - 1) == 0 or was_silent:
                 return summary_of(event)
             case Anomaly() | Warned():
                 return f"warning: {summary_of(event)}"
             case Notice():
                 return f"{event.job_name}: {clean(event.message)}"
+            case StopRequested(cause="interrupt"):
+                return f"{event.job_name}: told to stop"
             case StopRequested():
                 return f"{event.job_name}: told to stop ({event.cause}); waiting until it has"
             case Ended(outcome=outcome) if self._progress or outcome.error:
@@ -78,17 +102,8 @@ class Reporter:
             case _:
                 return None
 
-    def _log(self, event: Event) -> None:
-        if self._logger is None:
-            import structlog
-
-            self._logger = structlog.wrap_logger(
-                structlog.PrintLogger(sys.stderr),
-                processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
-                wrapper_class=structlog.make_filtering_bound_logger(0),
-            )
-        members = {name: value for name, value in event_dict(event).items() if name not in ("event", "describe")}
-        self._logger.log(level_of(event), event.event, **({"message": summary_of(event)} | members))
+    def _log(self, level: int, name: str, members: Mapping[str, Any]) -> None:
+        write_line(sys.stderr, json_line({"event": name, "level": logging.getLevelName(level).lower(), **members}))
 
 
 def _transition_line(transition: Transition) -> str:
@@ -106,18 +121,23 @@ class ResultWriter:
 
     def tell(self, event: Event) -> None:
         """An event a line, in the form for programs that read along."""
-        if self._output == "jsonl" and not isinstance(event, Poll):
-            write_line(sys.stdout, json.dumps(event_dict(event), allow_nan=False))
+        if self._output == "jsonl" and not isinstance(event, Poll | Heartbeat):
+            self._write(json_line(event_dict(event)))
 
     def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
         """The outcomes, when all are known."""
         if self._output == "json":
-            document = {"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}
-            write_line(sys.stdout, json.dumps(document, allow_nan=False))
+            self._write(json_line({"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}))
         elif self._output == "text":
             for outcome in outcomes:
                 for line in outcome_lines(outcome):
-                    write_line(sys.stdout, line)
+                    self._write(line)
+
+    def _write(self, line: str) -> None:
+        problem = write_line(sys.stdout, line)
+        # A reader that has gone knows it; a full disk would lose the result without a word.
+        if problem is not None and not isinstance(problem, BrokenPipeError):
+            write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")
 
 
 def outcome_lines(outcome: Outcome) -> list[str]:

@@ -1,67 +1,104 @@
-"""A wait as the command makes it: signals end it, everything is reported, and the exit code says how it ended."""
+"""A wait as the command makes it: everything is reported, signals end it, and the exit code says how it ended."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
+from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.cli.output import Reporter, ResultWriter
-from automl_waiter.events import Ended
+from automl_waiter.cli.signals import Interrupted, Interrupts
+from automl_waiter.events import Ended, Event
 from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef
 from automl_waiter.machine import Machine
-from automl_waiter.outcome import ExitCode, Outcome, combined_exit_code
-from automl_waiter.plan import WaitOptions
+from automl_waiter.options import WaitOptions
+from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code
 from automl_waiter.waiter import EventLoop
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_INTERRUPTED = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
 
 
-def wait_and_report(
-    refs: Sequence[JobRef],
-    gateways: Sequence[Gateway],
-    options: WaitOptions,
-    writer: ResultWriter,
-    reporter: Reporter,
-    *,
-    decides: Callable[[Outcome], bool] | None = None,
-) -> ExitCode:
-    """Waits for the jobs and returns the exit code: the deciding job's, else all jobs' together."""
-    outcomes: dict[str, Outcome] = {}
-    deciding: list[Outcome] = []
+class Session:
+    """What the command brings to a wait: where it reports, what ends it early, and what comes after it.
 
-    def decide(outcome: Outcome) -> bool:
-        if decides is not None and decides(outcome):
-            deciding.append(outcome)
-        return bool(deciding)
+    Args:
+        reporter: Tells people.
+        writer: Writes the results.
+        interrupts: The signals.
+        command: `--exec`.
+        decides: Whether an outcome decides for all jobs.
+        resume: The command that waits on for the jobs that may still run.
+    """
 
-    machine = Machine()
-    with _interrupts(machine):
-        for event in EventLoop(refs, gateways, options, machine).run(decide):
-            reporter.tell(event)
-            writer.tell(event)
-            if isinstance(event, Ended):
-                outcomes[event.outcome.job] = event.outcome
-    machine.close()
-    code = deciding[0].exit_code if deciding else combined_exit_code(o.exit_code for o in outcomes.values())
-    writer.finish([outcomes[ref.key] for ref in refs], code)
-    return code
+    def __init__(
+        self,
+        reporter: Reporter,
+        writer: ResultWriter,
+        interrupts: Interrupts,
+        *,
+        command: CommandRunner | None = None,
+        decides: Callable[[Outcome], bool] = lambda _: False,
+        resume: Callable[[Sequence[Outcome]], str | None] = lambda _: None,
+    ) -> None:
+        self._reporter = reporter
+        self._writer = writer
+        self._interrupts = interrupts
+        self._command = command
+        self._decides = decides
+        self._resume = resume
+        self._outcomes: dict[str, Outcome] = {}
+
+    def run(self, refs: Sequence[JobRef], connect: Callable[[], Sequence[Gateway]], options: WaitOptions) -> ExitCode:
+        """Waits for the jobs and returns the exit code: the deciding job's, else all jobs' together."""
+        deciding: list[Outcome] = []
+
+        def decide(outcome: Outcome) -> bool:
+            if self._decides(outcome):
+                deciding.append(outcome)
+            return bool(deciding)
+
+        machine = Machine()
+        try:
+            gateways = connect()
+            with self._interrupts.ending(machine.interrupt):
+                for event in EventLoop(refs, gateways, options, machine).run(decide):
+                    self._tell(event)
+        except Interrupted as interrupted:
+            for ref in refs:
+                if ref.key not in self._outcomes:
+                    self._tell(_not_begun(ref, interrupted.signal))
+        finally:
+            machine.close()
+        outcomes = [self._outcomes[ref.key] for ref in refs]
+        code = deciding[0].exit_code if deciding else combined_exit_code(outcome.exit_code for outcome in outcomes)
+        self._finish(outcomes, code)
+        return code
+
+    def _tell(self, event: Event) -> None:
+        self._reporter.tell(event)
+        self._writer.tell(event)
+        if self._command is not None:
+            self._command.tell(event)
+        if isinstance(event, Ended):
+            self._outcomes[event.outcome.job] = event.outcome
+
+    def _finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
+        self._writer.finish(outcomes, code)
+        resume = self._resume(outcomes)
+        if resume is not None:
+            self._reporter.note("resume", f"to wait on: {resume}", level=logging.WARNING)
+        if self._command is not None:
+            # All is said by now, so that a signal has nothing to end any more but the user's command.
+            with self._interrupts.ending(self._command.abandon):
+                if code in _INTERRUPTED:
+                    self._command.abandon()
+                self._command.finish()
 
 
-@contextmanager
-def _interrupts(machine: Machine) -> Iterator[None]:
-    """SIGINT and SIGTERM end the wait; a second one leaves at once."""
-
-    def interrupt(signum: int, _: FrameType | None) -> None:
-        for known in _SIGNALS:
-            signal.signal(known, signal.SIG_DFL)
-        machine.interrupt(signum)
-
-    before = {signum: signal.signal(signum, interrupt) for signum in _SIGNALS}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+def _not_begun(ref: JobRef, signal: int) -> Ended:
+    """The end of a wait that a signal found before its first look."""
+    code = ExitCode(128 + signal)
+    outcome = Outcome(job=ref.key, job_name=ref.name, verdict=Verdict.CANCELLED, exit_code=code)
+    return Ended(ref.name, datetime.now(UTC), outcome)

@@ -1,0 +1,135 @@
+"""`--exec`: the user's command, run on each transition, one at a time and in order, without a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import click
+
+from automl_waiter.events import Event
+from automl_waiter.text import clean, isoformat
+from automl_waiter.tracker import Transition
+
+COMMAND_LIMIT = 60.0
+"""Seconds after which a command is ended."""
+
+_KILL_AFTER = 2.0
+
+
+def command_words(text: str) -> list[str]:
+    """The words of a command, split as a shell splits them.
+
+    Raises:
+        click.BadParameter: There are none, a quote is not closed, or there is no such program.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{clean(text)!r}: {str(error).lower()}") from None
+    if not words:
+        raise click.BadParameter("the command is empty")
+    if shutil.which(words[0]) is None:
+        raise click.BadParameter(f"{clean(words[0])!r} is no program that can be run; for a pipeline write sh -c '...'")
+    return words
+
+
+class CommandRunner:
+    """Runs a command for each transition, in a thread of its own: a command that hangs does not hold up the wait.
+
+    Args:
+        words: The command.
+        report: Told of what goes wrong: the job's name, and what.
+        limit: Seconds after which a command is ended.
+    """
+
+    def __init__(self, words: list[str], report: Callable[[str, str], None], *, limit: float = COMMAND_LIMIT) -> None:
+        self._words = words
+        self._report = report
+        self._limit = limit
+        self._transitions: queue.SimpleQueue[Transition | None] = queue.SimpleQueue()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_over = False
+        self._thread = threading.Thread(target=self._run, name="automl-waiter-exec", daemon=True)
+        self._thread.start()
+
+    def tell(self, event: Event) -> None:
+        """Runs the command for a transition, after those before it."""
+        if isinstance(event, Transition):
+            self._transitions.put(event)
+
+    def finish(self) -> None:
+        """Returns when the command has run for every transition; each run is bounded in time."""
+        self._transitions.put(None)
+        self._thread.join()
+
+    def abandon(self, _signal: int = 0) -> None:
+        """Ends the command that runs, and runs no more: `finish` then returns at once. Safe in a signal handler."""
+        self._is_over = True
+        if (process := self._process) is not None:
+            _kill(process, signal.SIGKILL)
+
+    def _run(self) -> None:
+        while (transition := self._transitions.get()) is not None:
+            problem = "was not run: the wait was interrupted" if self._is_over else self._run_for(transition)
+            if problem:
+                name = clean(os.path.basename(self._words[0]))
+                self._report(transition.job_name, f"--exec {name} {problem} (on {clean(transition.after)})")
+
+    def _run_for(self, transition: Transition) -> str | None:
+        """Runs the command, and returns what went wrong."""
+        try:
+            self._process = process = subprocess.Popen(
+                self._words,
+                env=os.environ | environment_of(transition),
+                stdin=subprocess.DEVNULL,
+                # stdout is for results alone.
+                stdout=sys.stderr.fileno() if sys.stderr else subprocess.DEVNULL,
+                # A group of its own: the terminal's Ctrl-C is for the wait, and what it starts can be ended with it.
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return f"could not be run: {clean(error)}"
+        try:
+            code = process.wait(self._limit)
+        except subprocess.TimeoutExpired:
+            _kill(process, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_KILL_AFTER)
+            _kill(process, signal.SIGKILL)
+            process.wait()
+            return f"was ended after {self._limit:g}s"
+        finally:
+            self._process = None
+        if self._is_over:
+            return "was ended: the wait was interrupted"
+        return f"exited with {code}" if code else None
+
+
+def environment_of(transition: Transition) -> dict[str, str]:
+    """What a command is told of a transition, in environment variables; what was before is empty at the first."""
+    before, after = transition.before, transition.after
+    values = {
+        "AUTOML_JOB_NAME": transition.job_name,
+        "AUTOML_JOB_ARN": transition.job_arn,
+        "AUTOML_STATUS": after.status,
+        "AUTOML_SECONDARY_STATUS": after.secondary_status,
+        "AUTOML_PREVIOUS_STATUS": before.status if before else "",
+        "AUTOML_PREVIOUS_SECONDARY_STATUS": before.secondary_status if before else "",
+        "AUTOML_OBSERVED_AT": isoformat(transition.observed_at),
+    }
+    return {name: clean(value) for name, value in values.items()}
+
+
+def _kill(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
+    """Signals a command and what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signum)

@@ -1,0 +1,54 @@
+"""The command that takes up a wait again which ended before its jobs did."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+import click
+from click.core import ParameterSource
+
+from automl_waiter.outcome import ExitCode, Outcome, Verdict
+from automl_waiter.text import parseable_duration, redact
+
+
+def is_resumable(outcome: Outcome) -> bool:
+    """Whether the wait ended, but maybe not the job."""
+    match outcome.verdict:
+        case Verdict.CANCELLED | Verdict.TIMED_OUT:
+            return True
+        case Verdict.ERROR:
+            return outcome.exit_code in (ExitCode.DENIED, ExitCode.UNAVAILABLE)
+        case _:
+            return False
+
+
+def resume_command(context: click.Context, outcomes: Sequence[Outcome]) -> str | None:
+    """The command line that waits on for the jobs that may still run, quoted for a shell; None, if there are none."""
+    left = [outcome for outcome in outcomes if is_resumable(outcome)]
+    if not left:
+        return None
+    words = ["automl-waiter", "wait", *(outcome.job for outcome in left)]
+    # Who timed out wants as much time again; who was interrupted, what is left.
+    waited = max((outcome.waited for outcome in left if outcome.verdict is not Verdict.TIMED_OUT), default=0.0)
+    for level in filter(None, (context.parent, context)):
+        words += _options(level, waited)
+    return shlex.join(words)
+
+
+def _options(context: click.Context, waited: float) -> Iterator[str]:
+    """The options that were given, as they would be written again; of a timeout, what is left."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not given or not isinstance(parameter, click.Option):
+            continue
+        flag, value = parameter.opts[-1], context.params[name]
+        if parameter.is_flag:
+            yield flag
+            continue
+        for one in value if parameter.multiple else [value]:
+            if one is None:
+                continue  # auto and none, which are the defaults
+            left = max(0.0, one - waited) if name == "timeout" and one != "auto" else one
+            yield from (flag, redact(left if isinstance(left, str) else parseable_duration(left)))

@@ -1,0 +1,58 @@
+"""SIGINT and SIGTERM: the first ends what is going on, a second one leaves at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """The first signal came where nothing had said how to end; `signal` is its number."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+class Interrupts:
+    """The signals of this process. Outside of `ending` the first one raises Interrupted."""
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._end: Callable[[int], object] | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Self:
+        # Only the main thread may set handlers; elsewhere the caller's own stay.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {known: signal.signal(known, self._handle) for known in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for known, handler in self._before.items():
+            signal.signal(known, handler)  # type: ignore[arg-type]
+
+    @contextmanager
+    def ending(self, end: Callable[[int], object]) -> Iterator[None]:
+        """Within, the first signal calls `end` with its number. It runs in a signal handler: it must take no lock."""
+        before, self._end = self._end, end
+        try:
+            yield
+        finally:
+            self._end = before
+
+    def _handle(self, signum: int, _: FrameType | None) -> None:
+        # The default action would do for a second one, but as the first process of a container there is none.
+        if self._first is not None:
+            os._exit(128 + signum)
+        self._first = signum
+        if self._end is None:
+            raise Interrupted(signum)
+        self._end(signum)

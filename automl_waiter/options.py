@@ -1,0 +1,86 @@
+"""What is asked of a wait, checked before the first call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from automl_waiter.conditions import Condition, condition
+from automl_waiter.errors import InvalidRequest
+from automl_waiter.outcome import DEFAULT_REQUIREMENT, Part, required_parts
+from automl_waiter.polling import PollPolicy, poll_policy
+from automl_waiter.text import clean, seconds_of
+
+NOT_FOUND_GRACE = 10.0
+"""Seconds for which a name that is not found is looked for again: AWS does not promise read-after-create."""
+
+StopOn = Literal["until", "timeout"]
+StopCause = Literal["until", "timeout", "interrupt"]
+"""What makes a wait stop its job. An interrupt is a signal: the command alone handles them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitOptions:
+    """What is asked of a wait, checked. `timeout` is in seconds, "auto" or None; `wait_options` makes one."""
+
+    timeout: float | Literal["auto"] | None = None
+    poll: PollPolicy = field(default_factory=lambda: poll_policy(None))
+    until: Condition | None = None
+    required: frozenset[Part] = frozenset(DEFAULT_REQUIREMENT)
+    stop_on: frozenset[StopCause] = frozenset()
+    error_budget: float = 900.0
+    grace: float = NOT_FOUND_GRACE
+    once: bool = False
+    """Look once, and say how the job is: neither grace nor a second look."""
+
+
+def wait_options(
+    *,
+    timeout: float | timedelta | Literal["auto"] | None = None,
+    poll: PollPolicy | float | timedelta | None = None,
+    until: str | Condition | None = None,
+    require: str | Iterable[str] = DEFAULT_REQUIREMENT,
+    stop_on: str | Iterable[str] = (),
+    error_budget: float | timedelta = 900.0,
+) -> WaitOptions:
+    """The options of `wait_for`, checked.
+
+    Raises:
+        InvalidRequest: One of them makes no sense.
+    """
+    stops: list[StopCause] = []
+    for stop in [stop_on] if isinstance(stop_on, str) else stop_on:
+        match stop:
+            case "until" | "timeout":
+                stops.append(stop)
+            case _:
+                raise InvalidRequest(f"stop_on is until or timeout, not {clean(stop)!r}")
+    if "until" in stops and until is None:
+        raise InvalidRequest("stop_on until needs an until condition")
+    if "timeout" in stops and timeout is None:
+        raise InvalidRequest("stop_on timeout needs a timeout")
+    return WaitOptions(
+        timeout=_timeout(timeout),
+        poll=poll_policy(poll),
+        until=condition(until),
+        required=required_parts(require),
+        stop_on=frozenset(stops),
+        error_budget=_not_negative("error_budget", error_budget),
+    )
+
+
+def _timeout(timeout: float | timedelta | str | None) -> float | Literal["auto"] | None:
+    if timeout is None or timeout == "auto":
+        return "auto" if timeout else None
+    if isinstance(timeout, str):
+        raise InvalidRequest(f"a timeout is seconds, a timedelta, auto or None, not {clean(timeout)!r}")
+    return _not_negative("timeout", timeout)
+
+
+def _not_negative(what: str, duration: float | timedelta) -> float:
+    seconds = seconds_of(duration)
+    if not seconds >= 0:
+        raise InvalidRequest(f"{what} is not a negative number of seconds, as {seconds} is")
+    return seconds

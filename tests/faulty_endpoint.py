@@ -1,0 +1,322 @@
+"""A SageMaker endpoint on real sockets: it answers as scripts of jobs say, and fails as scripts of faults say.
+
+As a program it serves endless and short jobs with random faults: python tests/faulty_endpoint.py RATE
+"""
+
+import json
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from automl_waiter.errors import Passing
+from automl_waiter.testing import Timeline
+
+ACCOUNT = "123456789012"
+PAGE = "<html><head><title>Welcome to our guests' network</title></head><body>Please log in</body></html>"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request after another on one connection."""
+
+    protocol_version = "HTTP/1.1"
+    server: "Server"
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+    def do_POST(self) -> None:
+        """Fails as the job's script of faults says, else answers."""
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
+        operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+        name = request.get("AutoMLJobName", "")
+        with self.server.lock:
+            self.server.calls.append((operation, name, time.monotonic()))
+        fault = self.server.next_fault(operation, name)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            if fault is not None:
+                fault(self)
+            else:
+                self.answer(operation, name)
+
+    def answer(self, operation: str, name: str) -> None:
+        """Answers rightly."""
+        response = self.server.response(operation, name)
+        if response is None:
+            self.fail(400, "ResourceNotFound", f"Amazon SageMaker can't find an AutoML job called {name}.")
+        else:
+            self.reply(200, json.dumps(response, default=datetime.timestamp))
+
+    def fail(self, status: int, code: str, message: str = "said the service", date: datetime | None = None) -> None:
+        """Answers with an error of AWS."""
+        self.reply(status, json.dumps({"__type": code, "message": message}), date=date)
+
+    def reply(
+        self,
+        status: int,
+        body: str,
+        content: str = "application/x-amz-json-1.1",
+        *,
+        sent: float = 1.0,
+        date: datetime | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Sends that share of a response."""
+        encoded = body.encode()
+        self.send_response_only(status)
+        self.send_header("Date", format_datetime(date or datetime.now(UTC), usegmt=True))
+        self.send_header("Content-Type", content)
+        self.send_header("Content-Length", str(len(encoded)))
+        if "amz-json" in content:
+            self.send_header("x-amzn-RequestId", "5f0c1d7e-0000-4000-8000-000000000000")
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(encoded[: int(len(encoded) * sent)])
+        if sent < 1:
+            self.hang_up()
+
+    def hang_up(self, *, reset: bool = False) -> None:
+        """Closes the connection, with a TCP reset if asked for."""
+        if reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR) if not reset else self.connection.close()
+
+    def is_silent(self, seconds: float = 60.0) -> None:
+        """Says nothing for a while."""
+        self.server.closing.wait(seconds)
+        self.close_connection = True
+
+
+Fault = Callable[[Handler], None]
+
+
+def service_error(status: int, code: str) -> Fault:
+    """An error of AWS."""
+    return lambda handler: handler.fail(status, code)
+
+
+def page(status: int) -> Fault:
+    """A page of somebody who is not AWS."""
+    return lambda handler: handler.reply(status, PAGE, "text/html", headers={"Location": "http://portal.invalid/"})
+
+
+def body(text: str) -> Fault:
+    """A 200 with this body."""
+    return lambda handler: handler.reply(200, text)
+
+
+def cut(handler: Handler) -> None:
+    """A whole HTTP response whose JSON ends in the middle."""
+    handler.reply(200, '{"AutoMLJobName": "churn", "AutoMLJobStatus": "Comple')
+
+
+def half(handler: Handler) -> None:
+    """Half of the body, and the end of the connection."""
+    handler.reply(200, json.dumps({"AutoMLJobName": "churn", "AutoMLJobStatus": "Completed"}), sent=0.5)
+
+
+def reset_in_body(handler: Handler) -> None:
+    """Half of the body, and a reset."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"AutoMLJobName": ')
+    handler.hang_up(reset=True)
+
+
+def garbage(handler: Handler) -> None:
+    """Not HTTP."""
+    handler.wfile.write(b"\x00\x15\xff220 welcome\r\n\r\n")
+    handler.hang_up()
+
+
+def skewed(handler: Handler) -> None:
+    """A signature that is too old, because this machine's clock is behind."""
+    handler.fail(400, "InvalidSignatureException", date=datetime.now(UTC) + timedelta(hours=3))
+
+
+def mismatch(handler: Handler) -> None:
+    """A wrong signature: the message repeats the request that was expected, its session token included."""
+    token = handler.headers.get("X-Amz-Security-Token", "")
+    handler.fail(
+        403, "SignatureDoesNotMatch", f"The Canonical String should have been 'POST\nx-amz-security-token:{token}'"
+    )
+
+
+THROTTLING = (
+    *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottledException", "RequestThrottled"),
+    *("TooManyRequestsException", "ProvisionedThroughputExceededException", "TransactionInProgressException"),
+    *("RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "SlowDown"),
+    *("PriorRequestNotComplete", "EC2ThrottledException"),
+)
+
+PASSING_FAULTS: dict[str, tuple[Passing, Fault]] = {
+    **{f"HTTP 400 {code}": (Passing.THROTTLED, service_error(400, code)) for code in THROTTLING},
+    "HTTP 429 without a code": (Passing.THROTTLED, page(429)),
+    "HTTP 500 InternalFailure": (Passing.SERVER, service_error(500, "InternalFailure")),
+    "HTTP 503 ServiceUnavailable": (Passing.SERVER, service_error(503, "ServiceUnavailable")),
+    "HTTP 408 RequestTimeout": (Passing.SERVER, service_error(408, "RequestTimeout")),
+    "HTTP 502 of a load balancer": (Passing.SERVER, page(502)),
+    "HTTP 504 of a load balancer": (Passing.SERVER, page(504)),
+    "a reset before the answer": (Passing.CONNECTION, lambda handler: handler.hang_up(reset=True)),
+    "a reset in the body": (Passing.CONNECTION, reset_in_body),
+    "a connection closed without an answer": (Passing.CONNECTION, Handler.hang_up),
+    "half a body": (Passing.RESPONSE, half),
+    "no HTTP": (Passing.CONNECTION, garbage),
+    "silence": (Passing.TIMEOUT, Handler.is_silent),
+    "a JSON that is cut": (Passing.RESPONSE, cut),
+    "an empty body": (Passing.RESPONSE, body("")),
+    "a captive portal's page with 200": (Passing.RESPONSE, page(200)),
+    "a captive portal's redirect": (Passing.RESPONSE, page(302)),
+    "a captive portal's HTTP 511": (Passing.SERVER, page(511)),
+    "a proxy's HTTP 403": (Passing.RESPONSE, page(403)),
+    "a proxy's HTTP 404": (Passing.RESPONSE, page(404)),
+    "a JSON list": (Passing.RESPONSE, body("[]")),
+    "a JSON string": (Passing.RESPONSE, body('"ok"')),
+    "a JSON of somebody else": (Passing.RESPONSE, body('{"status": "up"}')),
+    "a date that is none": (Passing.RESPONSE, body('{"AutoMLJobName": "churn", "CreationTime": "soon"}')),
+    "a signature that is too old": (Passing.CLOCK, skewed),
+}
+"""Each fault that may pass, with the kind of failure that it is."""
+
+PERMANENT_FAULTS: dict[str, tuple[str, int, Fault]] = {
+    "AccessDeniedException": ("AccessDenied", 77, service_error(400, "AccessDeniedException")),
+    "UnrecognizedClientException": ("AccessDenied", 77, service_error(400, "UnrecognizedClientException")),
+    "InvalidClientTokenId": ("AccessDenied", 77, service_error(403, "InvalidClientTokenId")),
+    "SignatureDoesNotMatch": ("AccessDenied", 77, mismatch),
+    "OptInRequired": ("AccessDenied", 77, service_error(403, "OptInRequired")),
+    "ValidationException": ("InvalidRequest", 2, service_error(400, "ValidationException")),
+    "UnknownOperationException": ("InvalidRequest", 2, service_error(400, "UnknownOperationException")),
+}
+"""Each fault that ends a wait at once, with the class of its error and its exit code."""
+
+
+@dataclass
+class Job:
+    """A job of the endpoint: its script, and the faults before its good answers."""
+
+    name: str
+    timeline: Timeline
+    faults: deque[Fault]
+    created: datetime
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:automl-job/{self.name.lower()}"
+
+    @property
+    def elapsed(self) -> float:
+        return (datetime.now(UTC) - self.created).total_seconds()
+
+
+class Server(ThreadingHTTPServer):
+    """The HTTP server, and what it knows."""
+
+    daemon_threads = True
+    request_queue_size = 512
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.lock = threading.Lock()
+        self.jobs: dict[str, Job] = {}
+        self.calls: list[tuple[str, str, float]] = []
+        self.closing = threading.Event()
+        self.random_fault: Callable[[], Fault | None] = lambda: None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is none of its business."""
+
+    def next_fault(self, operation: str, name: str) -> Fault | None:
+        with self.lock:
+            job = self.jobs.get(name.lower())
+            if job is not None and job.faults:
+                return job.faults.popleft()
+            return self.random_fault()
+
+    def response(self, operation: str, name: str) -> dict[str, Any] | None:
+        with self.lock:
+            if operation == "ListAutoMLJobs":
+                return {"AutoMLJobSummaries": [self._describe(job) for job in self.jobs.values()]}
+            job = self.jobs.get(name.lower())
+            if job is None:
+                return None
+            if operation == "StopAutoMLJob":
+                job.timeline = job.timeline.stopped_at(job.elapsed, after=0.5)
+                return {}
+            return self._describe(job)
+
+    @staticmethod
+    def _describe(job: Job) -> dict[str, Any]:
+        return job.timeline.response(job.elapsed, name=job.name, created=job.created, arn=job.arn)
+
+
+class FaultyEndpoint:
+    """A SageMaker endpoint on 127.0.0.1 that fails as it is told to."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.server = Server(port)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self._thread = threading.Thread(target=partial(self.server.serve_forever, 0.05), daemon=True)
+
+    def add(self, name: str, timeline: Timeline, faults: Iterable[Fault] = ()) -> str:
+        """Adds a job that begins now."""
+        with self.server.lock:
+            self.server.jobs[name.lower()] = Job(name, timeline, deque(faults), datetime.now(UTC))
+        return name
+
+    def then(self, name: str, *faults: Fault) -> None:
+        """The next calls for a job meet these faults."""
+        with self.server.lock:
+            self.server.jobs[name.lower()].faults.extend(faults)
+
+    def calls(self, operation: str, name: str) -> list[float]:
+        """When a job was described or stopped."""
+        with self.server.lock:
+            return [at for called, job, at in self.server.calls if (called, job) == (operation, name)]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.closing.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def main(rate: float, jobs: int = 200, seed: int = 0) -> None:
+    """Serves `jobs` jobs of 1 to 5 seconds, each over and over again, with random faults at this rate."""
+    chance = random.Random(seed)
+    faults = [fault for name, (_, fault) in PASSING_FAULTS.items() if name != "silence"]
+    with FaultyEndpoint() as endpoint:
+        endpoint.server.random_fault = lambda: chance.choice(faults) if chance.random() < rate else None
+        for number in range(jobs):
+            end = 1 + 4 * chance.random()
+            states = [
+                (0, "InProgress", "Starting"),
+                (end / 2, "InProgress", "ModelTuning"),
+                (end, "Completed", "Completed"),
+            ]
+            endpoint.add(f"job-{number}", Timeline(states))
+        print(endpoint.url, flush=True)
+        for line in sys.stdin:  # a name on a line begins that job again
+            job = endpoint.server.jobs[line.strip()]
+            job.created = datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

@@ -1,0 +1,143 @@
+"""Faults on the wire, through boto3 and real sockets: what passes is survived, what does not ends the wait at once."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.retries import standard
+from conftest import clean_environment
+from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, THROTTLING, FaultyEndpoint
+
+from automl_waiter import AccessDenied, Ended, Event, Outcome, Retry, Transition, Verdict, describe, wait_for_all
+from automl_waiter.aws_errors import _THROTTLED
+from automl_waiter.connection import connect
+from automl_waiter.errors import JobNotFound, Passing, ServiceUnavailable
+from automl_waiter.testing import Timeline
+
+DONE = Timeline([(0, "Completed", "Completed")])
+SECRET, TOKEN = "s3cr3t/ThatNobodyMaySee0123456789abcdefgh", "t0ken//ThatNobodyMaySee=="
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[FaultyEndpoint]:
+    """An endpoint, and an environment whose clients go there and lose patience soon."""
+    with FaultyEndpoint() as endpoint, pytest.MonkeyPatch.context() as patch:
+        secrets = {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}
+        for name, value in clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, **secrets).items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_REGION", "us-east-1")
+        patch.setattr("automl_waiter.connection._READ_TIMEOUT", 1)
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def survived(endpoint: FaultyEndpoint) -> tuple[dict[str, Outcome], list[Event]]:
+    """All passing faults at once, each twice in a row before the good answer: the outcomes by fault, and the events."""
+    events: list[Event] = []
+    for number, (_, fault) in enumerate(PASSING_FAULTS.values()):
+        endpoint.add(f"fault-{number}", DONE, [fault, fault])
+    outcomes = wait_for_all([f"fault-{number}" for number in range(len(PASSING_FAULTS))], on_event=events.append)
+    return dict(zip(PASSING_FAULTS, outcomes.values(), strict=True)), events
+
+
+@pytest.mark.parametrize("name", PASSING_FAULTS)
+def test_what_may_pass_is_tried_again_until_it_has(survived: tuple[dict[str, Outcome], list[Event]], name: str) -> None:
+    """After two failed attempts for a passing reason the wait ends as the job did, and it told both by their kind."""
+    outcomes, events = survived
+    kind, _ = PASSING_FAULTS[name]
+    outcome = outcomes[name]
+    assert (outcome.verdict, outcome.retries) == (Verdict.COMPLETED, 2), outcome.summary
+    told = [event.kind for event in events if isinstance(event, Retry) and event.job_name == outcome.job]
+    assert told == [kind, kind]
+
+
+@pytest.mark.parametrize("name", PERMANENT_FAULTS)
+def test_what_cannot_pass_ends_the_wait_at_once(endpoint: FaultyEndpoint, name: str) -> None:
+    """A permanent error is not repeated; its class and exit code say what it is."""
+    error_class, code, fault = PERMANENT_FAULTS[name]
+    job = endpoint.add(f"p-{name[:28]}", DONE, [fault])
+    outcome = wait_for_all([job])[job]
+    assert (type(outcome.error).__name__, outcome.exit_code, outcome.retries) == (error_class, code, 0)
+    assert len(endpoint.calls("DescribeAutoMLJobV2", job)) == 1
+
+
+def test_a_denied_call_names_the_iam_action(endpoint: FaultyEndpoint) -> None:
+    """Who is denied reads which IAM action is missing, and where."""
+    endpoint.add("denied", DONE, [PERMANENT_FAULTS["AccessDeniedException"][2]])
+    with pytest.raises(AccessDenied, match=r"us-east-1.*sagemaker:DescribeAutoMLJobV2"):
+        describe("denied")
+
+
+def test_no_one_at_the_door_is_a_passing_failure(endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection, a name that does not resolve and a broken TLS are retried; at the end the last is told."""
+    nowhere = {
+        "http://127.0.0.1:9": "EndpointConnectionError",
+        "http://no-such-host.invalid": "EndpointConnectionError",
+        endpoint.url.replace("http:", "https:"): "SSLError",
+    }
+    for url, code in nowhere.items():
+        client = connect(endpoint_url=url, region="us-east-1").client
+        outcome = wait_for_all(["a"], client=client, error_budget=1.5)["a"]
+        assert (outcome.exit_code, type(outcome.error)) == (69, ServiceUnavailable)
+        assert outcome.retries >= 1
+        assert outcome.error is not None
+        assert outcome.error.code == code
+        assert f"failed {outcome.retries + 1} times since 20" in str(outcome.error)
+
+
+def test_a_captive_portal_takes_no_stop(endpoint: FaultyEndpoint) -> None:
+    """A page that answers StopAutoMLJob with 200 is not taken for a stop: it is sent again until AWS has answered."""
+    training = Timeline([(0, "InProgress", "ModelTuning")])
+    portal = PASSING_FAULTS["a captive portal's page with 200"][1]
+    job = endpoint.add("portal", training)
+    client = connect().client
+    answers: list[Event] = []
+
+    def then_portal(event: Event) -> None:
+        answers.append(event)
+        if isinstance(event, Transition) and event.before is None:
+            endpoint.then(job, portal)
+
+    outcome = wait_for_all([job], client=client, timeout=0, stop_on="timeout", poll=0.2, on_event=then_portal)[job]
+    assert outcome.status == "Stopped"
+    assert len(endpoint.calls("StopAutoMLJob", job)) == 2
+    assert [event.kind for event in answers if isinstance(event, Retry)] == [Passing.RESPONSE]
+
+
+def test_names_that_look_alike_may_be_unknown(endpoint: FaultyEndpoint) -> None:
+    """When the list of names fails or is foreign, a job that is not found is not found all the same."""
+    faults = [PASSING_FAULTS["a captive portal's page with 200"][1], PASSING_FAULTS["a JSON list"][1]]
+    for fault in [*faults, PERMANENT_FAULTS["AccessDeniedException"][2]]:
+        endpoint.add("", DONE, [fault])  # ListAutoMLJobs names no job
+        with pytest.raises(JobNotFound, match="no AutoML job 'missing'"):
+            describe("missing")
+
+
+def test_every_throttling_code_of_the_sdk_is_known() -> None:
+    """The codes that botocore itself calls throttling are ours too, and the endpoint tries each."""
+    theirs = set(standard.ThrottledRetryableChecker._THROTTLED_ERROR_CODES)
+    assert theirs <= _THROTTLED <= set(THROTTLING)
+
+
+def test_no_credential_is_ever_written(
+    endpoint: FaultyEndpoint,
+    survived: tuple[dict[str, Outcome], list[Event]],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Through every fault, neither the log at its finest nor an error, an event or an outcome holds a credential."""
+    caplog.set_level(logging.DEBUG, "automl_waiter")
+    written: list[Any] = []
+    for name, (_, _, fault) in PERMANENT_FAULTS.items():
+        job = endpoint.add(f"s-{name[:28]}", DONE, [fault])
+        outcome = wait_for_all([job], on_event=written.append)[job]
+        written += [outcome, outcome.error, outcome.to_dict()]
+    for url in ("http://user:pa@ss@127.0.0.1:9", "http://no-such-host.invalid/?secret"):
+        client = connect(endpoint_url=url, region="us-east-1").client
+        written.append(wait_for_all(["a"], client=client, error_budget=0, on_event=written.append)["a"].error)
+    text = f"{written} {[str(error) for error in written]} {survived} {caplog.text} {[vars(r) for r in caplog.records]}"
+    assert "SignatureDoesNotMatch" in text
+    assert any(isinstance(event, Ended) for event in written)
+    for secret in (SECRET, TOKEN, "pa@ss", "ss@127"):
+        assert secret not in text

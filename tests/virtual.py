@@ -1,0 +1,154 @@
+"""Waits in virtual time: the real loops over scripted jobs whose calls fail as scripts of faults say."""
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from automl_waiter import Ended, Event, Outcome
+from automl_waiter.aio import events_of
+from automl_waiter.errors import Cancelled, Passing, PassingFailure
+from automl_waiter.events import event_dict
+from automl_waiter.jobs import job_ref
+from automl_waiter.machine import Completion
+from automl_waiter.options import WaitOptions, wait_options
+from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
+from automl_waiter.waiter import EventLoop, all_steps
+
+TRAINING = [(0, "InProgress", "Starting"), (60, "InProgress", "ModelTuning")]
+COMPLETED = Timeline([*TRAINING, (600, "Completed", "Completed")])
+FAILED = Timeline([*TRAINING, (600, "Failed", "Failed")], failure_reason="no data")
+ENDLESS = Timeline(TRAINING)
+
+
+class Sleepy(ManualClock):
+    """A machine that sleeps: each nap begins at a second and lasts some, and who waits meanwhile wakes late.
+
+    `signal_at` seconds after its start a signal ends the wait.
+    """
+
+    def __init__(
+        self, naps: list[tuple[float, float]] | None = None, *, signal_at: float = math.inf, signum: int = 15
+    ) -> None:
+        super().__init__()
+        self.naps = naps or []
+        self.signal_at = signal_at
+        self.signum = signum
+
+    def wait(self, until: float) -> Completion | None:
+        if not self._done and until >= self.signal_at:
+            self._now, self.signal_at = max(self._now, self.signal_at), math.inf
+            raise Cancelled(self.monotonic(), self.now(), signal=self.signum)
+        completion = super().wait(until)
+        self._nap()
+        return completion
+
+    async def sleep_async(self, until: float) -> None:
+        await super().sleep_async(until)
+        self._nap()
+
+    def _nap(self) -> None:
+        while self.naps and self.naps[0][0] <= self._now:
+            _, seconds = self.naps.pop(0)
+            self.advance(seconds)
+
+
+class Faulty(ScriptedJobs):
+    """Scripted jobs whose calls fail as `faults` says, one by one; None is a good answer.
+
+    `is_down` says at which seconds there is no network.
+    """
+
+    def __init__(self, clock: ManualClock, faults: list[Exception | None] | None = None) -> None:
+        super().__init__(clock)
+        self.faults = faults or []
+        self.looks: list[float] = []
+        self.clock = clock
+        self.stops = 0
+        self.is_deaf = False
+        """Whether it takes a stop and does nothing."""
+        self.stop_fault: Exception | None = None
+        self.is_down: Callable[[float], bool] = lambda second: False
+        self.change: Callable[[dict[str, Any]], dict[str, Any]] = lambda response: response
+
+    def describe(self, job_name: str) -> Mapping[str, Any]:
+        self.looks.append(self.clock.monotonic())
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None:
+            raise fault
+        if self.is_down(self.clock.monotonic()):
+            raise no_network()
+        return self.change(dict(super().describe(job_name)))
+
+    def stop(self, job_name: str) -> None:
+        self.stops += 1
+        if self.stop_fault is not None:
+            raise self.stop_fault
+        if not self.is_deaf:
+            super().stop(job_name)
+
+
+class Wait:
+    """A wait that is over: its events, its outcome and when it looked."""
+
+    def __init__(
+        self,
+        timeline: Timeline | None,
+        *,
+        shell: str = "sync",
+        faults: list[Exception | None] | None = None,
+        change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        job: str = "churn",
+        cancel_at: float | None = None,
+        once: bool = False,
+        start: float = 0.0,
+        clock: ManualClock | None = None,
+        is_down: Callable[[float], bool] | None = None,
+        credentials_expire_at: datetime | None = None,
+        stop_fault: Exception | None = None,
+        stop_on_interrupt: bool = False,
+        is_deaf: bool = False,
+        **options: Any,
+    ) -> None:
+        clock = clock or ManualClock(cancel_at=cancel_at)
+        self.gateway = Faulty(clock, faults)
+        self.gateway.is_down = is_down or self.gateway.is_down
+        self.gateway.credentials_expire_at = credentials_expire_at
+        self.gateway.stop_fault = stop_fault
+        self.gateway.is_deaf = is_deaf
+        self.gateway.change = change or self.gateway.change
+        if timeline is not None:
+            self.gateway.add("churn", timeline, start=start)
+        chosen = WaitOptions(once=True) if once else wait_options(**options)
+        if stop_on_interrupt:
+            chosen = replace(chosen, stop_on=frozenset({"interrupt"}))
+        if shell == "sync":
+            self.events = list(EventLoop([job_ref(job)], [self.gateway], chosen, clock).run())
+        else:
+            self.events = asyncio.run(self._events(job, chosen, clock))
+        ends = [event for event in self.events if isinstance(event, Ended)]
+        assert ends == self.events[-1:], "the outcome is the last event, and there is one"
+        self.outcome: Outcome = ends[0].outcome
+        self.seconds = clock.monotonic()
+
+    async def _events(self, job: str, options: WaitOptions, clock: ManualClock) -> list[Event]:
+        steps = list(all_steps([job_ref(job)], [self.gateway], options, clock))
+        return [event async for event in events_of(steps, clock)]
+
+    def told(self, kind: str) -> list[dict[str, Any]]:
+        return [event_dict(event) for event in self.events if event.event == kind]
+
+
+def no_network() -> PassingFailure:
+    return PassingFailure(Passing.CONNECTION, "no route to host", code="EndpointConnectionError")
+
+
+def throttle() -> PassingFailure:
+    return PassingFailure(Passing.THROTTLED, "Rate exceeded", code="ThrottlingException")
+
+
+both_shells = pytest.mark.parametrize("shell", ["sync", "aio"])
