@@ -8,6 +8,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from processes import endpoint_environment
 
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import Timeline
@@ -49,23 +50,12 @@ def endpoint() -> Iterator[Sandbox]:
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def clean_environment(**more: str) -> dict[str, str]:
-    """The environment without the machine's AWS configuration, and with dummy credentials."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    nowhere = {
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    return {**kept, **nowhere, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", **more}
-
-
 @pytest.fixture
 def command(endpoint: Sandbox) -> Command:
     """Runs `automl-waiter` in a process of its own against the endpoint."""
 
     def run(*arguments: str, environment: dict[str, str] | None = None, **options: Any) -> Any:
-        env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, AWS_REGION="us-east-1")
+        env = endpoint_environment(endpoint.url)
         return subprocess.run(
             [sys.executable, "-m", "automl_waiter", *arguments],
             env=env | (environment or {}),

@@ -1,6 +1,6 @@
 """A SageMaker endpoint on real sockets: it answers as scripts of jobs say, and fails as scripts of faults say.
 
-As a program it serves endless and short jobs with random faults: python tests/faulty_endpoint.py RATE
+As a program it serves jobs with random faults: python tests/faulty_endpoint.py RATE JOBS SECONDS
 """
 
 import json
@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         name = request.get("AutoMLJobName", "")
         with self.server.lock:
             self.server.calls.append((operation, name, time.monotonic()))
-        fault = self.server.next_fault(operation, name)
+        fault = self.server.next_fault(self, name)
         with suppress(BrokenPipeError, ConnectionResetError):
             if fault is not None:
                 fault(self)
@@ -102,6 +102,41 @@ class Handler(BaseHTTPRequestHandler):
 
 
 Fault = Callable[[Handler], None]
+
+
+@dataclass
+class Lasting:
+    """A fault that is met again and again, until it is over."""
+
+    fault: Fault
+    is_over: Callable[[Handler], bool]
+
+    def __call__(self, handler: Handler) -> None:
+        self.fault(handler)
+
+
+def lasting(seconds: float, fault: Fault) -> Lasting:
+    """A fault for some seconds from its first call on."""
+    begun: list[float] = []
+
+    def is_over(_: Handler) -> bool:
+        begun[:] = begun or [time.monotonic()]
+        return time.monotonic() >= begun[0] + seconds
+
+    return Lasting(fault, is_over)
+
+
+def expired_key(access_key: str) -> Lasting:
+    """The credentials with this key have expired; others have not."""
+    return Lasting(
+        service_error(400, "ExpiredTokenException"),
+        lambda handler: f"Credential={access_key}/" not in handler.headers["Authorization"],
+    )
+
+
+def not_found(handler: Handler) -> None:
+    """The job does not exist yet."""
+    handler.fail(400, "ResourceNotFound")
 
 
 def service_error(status: int, code: str) -> Fault:
@@ -240,11 +275,16 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is none of its business."""
 
-    def next_fault(self, operation: str, name: str) -> Fault | None:
+    def next_fault(self, handler: Handler, name: str) -> Fault | None:
         with self.lock:
             job = self.jobs.get(name.lower())
-            if job is not None and job.faults:
-                return job.faults.popleft()
+            while job is not None and job.faults:
+                fault = job.faults[0]
+                if not isinstance(fault, Lasting):
+                    return job.faults.popleft()
+                if not fault.is_over(handler):
+                    return fault
+                job.faults.popleft()
             return self.random_fault()
 
     def response(self, operation: str, name: str) -> dict[str, Any] | None:
@@ -298,25 +338,19 @@ class FaultyEndpoint:
         self.server.server_close()
 
 
-def main(rate: float, jobs: int = 200, seed: int = 0) -> None:
-    """Serves `jobs` jobs of 1 to 5 seconds, each over and over again, with random faults at this rate."""
-    chance = random.Random(seed)
-    faults = [fault for name, (_, fault) in PASSING_FAULTS.items() if name != "silence"]
+def main(rate: float, jobs: int, seconds: float) -> None:
+    """Serves that many jobs that complete after these seconds or a little sooner, with random faults at this rate."""
+    chance = random.Random(0)
+    faults = [fault for _, fault in PASSING_FAULTS.values()]
     with FaultyEndpoint() as endpoint:
         endpoint.server.random_fault = lambda: chance.choice(faults) if chance.random() < rate else None
         for number in range(jobs):
-            end = 1 + 4 * chance.random()
-            states = [
-                (0, "InProgress", "Starting"),
-                (end / 2, "InProgress", "ModelTuning"),
-                (end, "Completed", "Completed"),
-            ]
-            endpoint.add(f"job-{number}", Timeline(states))
+            end = seconds * chance.uniform(0.8, 1)
+            phases = [(0, "InProgress", "Starting"), (end / 2, "InProgress", "ModelTuning")]
+            endpoint.add(f"job-{number}", Timeline([*phases, (end, "Completed", "Completed")]))
         print(endpoint.url, flush=True)
-        for line in sys.stdin:  # a name on a line begins that job again
-            job = endpoint.server.jobs[line.strip()]
-            job.created = datetime.now(UTC)
+        sys.stdin.read()  # until whoever started it goes
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import Command, clean_environment
+from conftest import Command
+from processes import clean_environment
 
 from automl_waiter.sandbox.server import Sandbox
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from botocore.retries import standard
-from conftest import clean_environment
 from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, THROTTLING, FaultyEndpoint
+from processes import clean_environment
 
 from automl_waiter import AccessDenied, Ended, Event, Outcome, Retry, Transition, Verdict, describe, wait_for_all
 from automl_waiter.aws_errors import _THROTTLED

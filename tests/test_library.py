@@ -11,7 +11,8 @@ from typing import Any
 import boto3
 import freezegun
 import pytest
-from conftest import ROOT, clean_environment
+from conftest import ROOT
+from processes import clean_environment
 
 import automl_waiter
 from automl_waiter import (

@@ -16,7 +16,8 @@ import botocore.session
 import moto
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from conftest import ROOT, clean_environment
+from conftest import ROOT
+from processes import clean_environment
 
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.sandbox.server import Sandbox

@@ -1,0 +1,47 @@
+"""The command in processes of its own: started in an environment that the machine's AWS configuration cannot reach."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """The environment without the machine's AWS configuration, and with dummy credentials."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    nowhere = {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    return {**kept, **nowhere, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", **more}
+
+
+def endpoint_environment(url: str, **more: str) -> dict[str, str]:
+    """An environment whose SageMaker is at `url`."""
+    return clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=url, AWS_REGION="us-east-1", **more)
+
+
+def start(
+    *arguments: str, env: Mapping[str, str], before: tuple[str, ...] = (), **options: Any
+) -> subprocess.Popen[str]:
+    """Starts `automl-waiter` with both outputs as pipes; `before` is a program that runs it."""
+    words = [*before, sys.executable, "-m", "automl_waiter", *arguments]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(words, env=env, **pipes | options)
+
+
+def write_credentials(path: Path, access_key: str, **more: str) -> dict[str, str]:
+    """Writes a shared credentials file as a tool that refreshes it does, and returns an environment that reads it."""
+    lines = [
+        "[default]",
+        f"aws_access_key_id = {access_key}",
+        "aws_secret_access_key = secret",
+        "aws_session_token = t",
+    ]
+    new = path.with_suffix(".new")
+    new.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in more.items())]) + "\n")
+    new.rename(path)
+    return {"AWS_SHARED_CREDENTIALS_FILE": str(path), "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}

@@ -1,0 +1,284 @@
+"""What the command is put through: outages, signals and a soak, each measured. Tests assert it, docs/reliability.md tells it."""
+
+import asyncio
+import gc
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from faulty_endpoint import (
+    PASSING_FAULTS,
+    PERMANENT_FAULTS,
+    Fault,
+    FaultyEndpoint,
+    Handler,
+    expired_key,
+    lasting,
+    not_found,
+    service_error,
+)
+from processes import endpoint_environment, start, write_credentials
+
+from automl_waiter import Outcome, aio, wait_for_all
+from automl_waiter.testing import Timeline
+
+COMPLETED = Timeline([(0, "Completed", "Completed")])
+FAILED = Timeline([(0, "Failed", "Failed")], failure_reason="no data")
+STOPPED = Timeline([(0, "Stopped", "Stopped")])
+DEGRADED = Timeline([(0, "Completed", "ModelDeploymentError")], deploy=True)
+ENDLESS = Timeline([(0, "InProgress", "ModelTuning")])
+
+
+@dataclass(frozen=True)
+class Ordeal:
+    """What a wait meets before the first good answer, and the exit code that it owes to the job all the same."""
+
+    name: str
+    faults: Callable[[], list[Fault]]
+    timeline: Timeline = COMPLETED
+    code: int = 0
+    key: str = "KEY"
+
+
+def _passing(name: str) -> Fault:
+    return PASSING_FAULTS[name][1]
+
+
+def _reset(handler: Handler) -> None:
+    handler.hang_up(reset=True)
+
+
+ORDEALS = [
+    Ordeal("12 throttles in a row", lambda: [service_error(400, "ThrottlingException")] * 12, FAILED, 10),
+    Ordeal("6 resets in a row", lambda: [_reset] * 6, STOPPED, 11),
+    Ordeal("60 s of HTTP 500", lambda: [lasting(60, service_error(500, "InternalFailure"))], DEGRADED, 12),
+    Ordeal("one truncated body", lambda: [_passing("half a body")], FAILED, 10),
+    Ordeal("one truncated JSON", lambda: [_passing("a JSON that is cut")], STOPPED, 11),
+    Ordeal("one page of a captive portal", lambda: [_passing("a captive portal's page with 200")], DEGRADED, 12),
+    Ordeal("an expired token, a refreshed file behind it", lambda: [expired_key("OLD")], FAILED, 10, key="OLD"),
+    Ordeal("NotFound for the first 3 s", lambda: [lasting(3, not_found)], COMPLETED, 0),
+]
+DENIED = Ordeal("AccessDenied", lambda: [PERMANENT_FAULTS["AccessDeniedException"][2]], COMPLETED, 77)
+
+
+@dataclass(frozen=True)
+class Survived:
+    """How a wait came through its ordeal."""
+
+    ordeal: Ordeal
+    code: int
+    seconds: float
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.stdout)
+
+
+def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path) -> list[Survived]:
+    """Runs a process for each ordeal, all at once."""
+
+    def run(number: int, ordeal: Ordeal) -> None:
+        path = folder / f"credentials-{number}"
+        env = endpoint_environment(endpoint.url, **write_credentials(path, ordeal.key))
+        begun = time.monotonic()
+        with start(
+            "wait", endpoint.add(f"ordeal-{number}", ordeal.timeline, ordeal.faults()), "-o", "json", env=env
+        ) as process:
+            if ordeal.key == "OLD":
+                # The file is refreshed by somebody else, once the old token has been refused.
+                while not endpoint.calls("DescribeAutoMLJobV2", f"ordeal-{number}"):
+                    time.sleep(0.05)
+                write_credentials(path, "NEW")
+            stdout, stderr = process.communicate(timeout=170)
+        results[number] = Survived(ordeal, process.returncode, time.monotonic() - begun, stdout, stderr)
+
+    results: dict[int, Survived] = {}
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(ordeals)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [results[number] for number in range(len(ordeals))]
+
+
+# Signals
+
+
+@dataclass(frozen=True)
+class Signalled:
+    """How a wait ended on a signal."""
+
+    code: int
+    seconds: float
+    stdout: str
+    stderr: str
+    stops: int
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a signal finds the command."""
+
+    name: str
+    faults: list[Fault] = field(default_factory=list)
+    arguments: tuple[str, ...] = ()
+    shows: str = "InProgress"
+    """What stands on stderr when it is there."""
+    is_first_process: bool = False
+    is_begun: bool = True
+    """Whether there has been an answer about the job."""
+    env: dict[str, str] = field(default_factory=dict)
+
+
+_FIRST_PROCESS = ("unshare", "--pid", "--fork", "--mount-proc")
+
+_SLOW_SDK = str(Path(__file__).with_name("slow_sdk"))
+
+MOMENTS = [
+    Moment("between two looks", arguments=("--poll", "1m")),
+    Moment("in the middle of a call", [Handler.is_silent], shows="", is_begun=False),
+    Moment("in the pause after a throttle", [service_error(400, "SlowDown")] * 99, shows="failed", is_begun=False),
+    Moment("while the SDK is loaded", shows="importing", env={"PYTHONPATH": _SLOW_SDK}, is_begun=False),
+    Moment("while --exec runs", arguments=("--exec", "sh -c 'echo begun; sleep 60'"), shows="begun"),
+    Moment("as the first process of a container", arguments=("--poll", "1m"), is_first_process=True),
+    Moment("with --stop-on interrupt", arguments=("--poll", "1m", "--stop-on", "interrupt")),
+]
+
+
+def signal_at(endpoint: FaultyEndpoint, moment: Moment, signum: signal.Signals, job: str) -> Signalled:
+    """Sends a signal to a wait at that moment, and measures until the process is gone."""
+    endpoint.add(job, ENDLESS, moment.faults)
+    env = endpoint_environment(endpoint.url, PYTHONUNBUFFERED="1") | moment.env
+    before = _FIRST_PROCESS if moment.is_first_process else ()
+    with start("wait", job, *moment.arguments, "-o", "json", env=env, before=before) as process:
+        assert process.stderr is not None
+        told = [""]
+        if moment.shows:
+            while moment.shows not in told[-1]:
+                told.append(process.stderr.readline())
+                assert told[-1], "".join(told)
+        else:
+            while not endpoint.calls("DescribeAutoMLJobV2", job):
+                time.sleep(0.02)
+        time.sleep(0.1)
+        begun = time.monotonic()
+        os.kill(child_of(process.pid) if moment.is_first_process else process.pid, signum)
+        process.wait(30)
+        seconds = time.monotonic() - begun
+        stdout, rest = process.communicate(timeout=30)
+    stops = len(endpoint.calls("StopAutoMLJob", job))
+    return Signalled(process.returncode, seconds, stdout, "".join(told) + rest, stops)
+
+
+def child_of(pid: int) -> int:
+    """The only child of a process."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def can_be_first() -> bool:
+    """Whether this user may start a process that is the first of its own process namespace."""
+    with suppress(OSError):
+        return subprocess.run([*_FIRST_PROCESS, "true"], capture_output=True, check=False).returncode == 0
+    return False
+
+
+# The soak
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a process holds: threads, file descriptors, and its resident memory in MiB."""
+
+    threads: int
+    descriptors: int
+    memory: float
+
+    @staticmethod
+    def now() -> "Footprint":
+        status = Path("/proc/self/status").read_text()
+        [threads] = re.findall(r"Threads:\s*(\d+)", status)
+        [resident] = re.findall(r"VmRSS:\s*(\d+) kB", status)
+        return Footprint(int(threads), len(os.listdir("/proc/self/fd")), int(resident) / 1024)
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What came of a soak: the outcomes, and what the process held before, in the middle and after."""
+
+    outcomes: list[Outcome]
+    before: Footprint
+    early: Footprint
+    late: Footprint
+    after: Footprint
+
+    @property
+    def calls(self) -> int:
+        return sum(outcome.polls + outcome.retries for outcome in self.outcomes)
+
+    @property
+    def faults(self) -> int:
+        return sum(outcome.retries for outcome in self.outcomes)
+
+
+def soak(waits: int, seconds: float, rate: float = 0.2) -> Soaked:
+    """Waits for so many jobs at once, half of them in each shell, while this share of the calls fails."""
+    with faulty_service(rate, waits, seconds) as url:
+        # One client for all; the silent fault is sat out in a second instead of twenty.
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=1, max_pool_connections=32)
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        client = boto3.client("sagemaker", "us-east-1", endpoint_url=url, config=config, **keys)
+        warm_up(client)
+        gc.collect()
+        before = Footprint.now()
+        outcomes: list[Outcome] = []
+        names = [f"job-{number}" for number in range(waits)]
+        poll = seconds / 60
+        shells = [
+            lambda: outcomes.extend(wait_for_all(names[::2], client=client, poll=poll).values()),
+            lambda: outcomes.extend(asyncio.run(aio.wait_for_all(names[1::2], client=client, poll=poll)).values()),
+        ]
+        threads = [threading.Thread(target=shell) for shell in shells]
+        for thread in threads:
+            thread.start()
+        time.sleep(seconds * 0.35)
+        early = Footprint.now()
+        time.sleep(seconds * 0.35)
+        late = Footprint.now()
+        for thread in threads:
+            thread.join()
+        client.close()
+        time.sleep(2)  # for the calls that were abandoned
+        gc.collect()
+        return Soaked(outcomes, before, early, late, Footprint.now())
+
+
+def warm_up(client: Any) -> None:
+    """Loads what is loaded once."""
+    wait_for_all(["job-0"], client=client, timeout=0)
+    asyncio.run(aio.wait_for_all(["job-0"], client=client, timeout=0))
+
+
+@contextmanager
+def faulty_service(rate: float, jobs: int, seconds: float) -> Iterator[str]:
+    """The URL of an endpoint in a process of its own, where this share of the calls fails."""
+    program = [sys.executable, str(Path(__file__).with_name("faulty_endpoint.py")), str(rate), str(jobs), str(seconds)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()

@@ -1,0 +1,105 @@
+"""The command through outages, signals and a soak: what a user must be able to rely on, in processes of its own."""
+
+import json
+import shlex
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faulty_endpoint import FaultyEndpoint, Handler
+from processes import endpoint_environment, start
+from reliability import DENIED, ENDLESS, MOMENTS, ORDEALS, Moment, Soaked, can_be_first, signal_at, soak, survive
+
+from automl_waiter import Verdict
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[FaultyEndpoint]:
+    """An endpoint that fails as it is told to."""
+    with FaultyEndpoint() as endpoint:
+        yield endpoint
+
+
+def test_each_ordeal_ends_with_the_jobs_own_exit_code(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+    """Throttles, resets, a minute of HTTP 500, broken bodies, an expired token and a late job are all survived."""
+    for survived in survive(endpoint, ORDEALS, tmp_path):
+        name = survived.ordeal.name
+        assert survived.code == survived.ordeal.code, (name, survived.stderr)
+        assert survived.document["exit_code"] == survived.ordeal.code
+        assert "Traceback" not in survived.stderr
+
+
+def test_a_denied_wait_ends_in_two_seconds_with_the_missing_action(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+    """AccessDenied is not repeated: the whole process is over in less than 2 s, and names the IAM action."""
+    seconds = []
+    for _ in range(3):  # other tests run beside this one
+        [denied] = survive(endpoint, [DENIED], tmp_path)
+        assert denied.code == 77
+        assert "sagemaker:DescribeAutoMLJobV2" in denied.stderr
+        assert denied.document["jobs"][0]["polls"] == 1
+        seconds.append(denied.seconds)
+        if denied.seconds < 2:
+            break
+    assert min(seconds) < 2
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS, ids=[moment.name for moment in MOMENTS])
+def test_a_signal_ends_the_wait_at_once(endpoint: FaultyEndpoint, moment: Moment, signum: signal.Signals) -> None:
+    """Wherever a signal finds the wait it is over in half a second, with the outcome so far and how to go on."""
+    if moment.is_first_process and not can_be_first():
+        pytest.skip("this user may make no process namespace")
+    job = f"s{MOMENTS.index(moment)}-{signum.name}"
+    signalled = signal_at(endpoint, moment, signum, job)
+    assert signalled.code == 128 + signum
+    assert signalled.seconds < 0.5
+    document = json.loads(signalled.stdout)
+    assert document["exit_code"] == signalled.code
+    assert document["jobs"][0]["verdict"] == "cancelled"
+    assert document["jobs"][0]["status"] == ("InProgress" if moment.is_begun else None)
+    [resume] = [line for line in signalled.stderr.splitlines() if line.startswith("to wait on: ")]
+    words = shlex.split(resume.removeprefix("to wait on: "))
+    assert words == ["automl-waiter", "wait", job, *moment.arguments, "--output", "json"]
+    assert signalled.stops == ("interrupt" in moment.arguments)
+    assert "Traceback" not in signalled.stderr
+
+
+def test_a_second_signal_leaves_at_once(endpoint: FaultyEndpoint) -> None:
+    """Where the first signal waits for a stop that hangs, the second one does not."""
+    endpoint.add("twice", ENDLESS)
+    env = endpoint_environment(endpoint.url)
+    with start("wait", "twice", "--stop-on", "interrupt", "--poll", "60s", env=env) as process:
+        assert process.stderr is not None
+        assert "InProgress" in process.stderr.readline()
+        endpoint.then("twice", Handler.is_silent)
+        process.send_signal(signal.SIGINT)
+        while not endpoint.calls("StopAutoMLJob", "twice"):
+            time.sleep(0.02)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+        assert time.monotonic() - begun < 0.5
+
+
+def test_a_short_soak_leaves_nothing_behind() -> None:
+    """Forty waits, where every fifth call fails, all end rightly and leave no thread and no descriptor."""
+    assert_clean(soak(40, 6))
+
+
+@pytest.mark.soak
+def test_two_hundred_waits_for_two_minutes_leave_nothing_behind() -> None:
+    """Two hundred waits for two minutes, where every fifth call fails, lose nothing, leave nothing and do not grow."""
+    soaked = soak(200, 120)
+    assert_clean(soaked)
+    assert {len(outcome.transitions) for outcome in soaked.outcomes} == {3}
+    assert soaked.late.memory - soaked.early.memory < 6
+
+
+def assert_clean(soaked: Soaked) -> None:
+    """Every wait ended as its job did, enough calls failed, and the process holds no more than before."""
+    assert {outcome.verdict for outcome in soaked.outcomes} == {Verdict.COMPLETED}
+    assert 0.15 < soaked.faults / soaked.calls < 0.25
+    assert soaked.after.threads <= soaked.before.threads
+    assert soaked.after.descriptors <= soaked.before.descriptors
