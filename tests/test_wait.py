@@ -26,7 +26,6 @@ from automl_waiter import (
     JobStopped,
     PhaseAware,
     PollContext,
-    Retry,
     Snapshot,
     Transition,
     Verdict,
@@ -516,30 +515,6 @@ def test_the_tracker_loses_and_repeats_no_transition(states: list[tuple[str, str
     assert len(anomalies) == len(set(anomalies))
     unknown = {kind for kind, _ in anomalies}
     assert (AnomalyKind.UNKNOWN_STATUS in unknown) == any(status == "Pondering" for status, _ in expected)
-
-
-@given(
-    st.lists(st.floats(1, 5000), min_size=1, max_size=5),
-    st.sampled_from(["Completed", "Failed", "Stopped"]),
-    st.none() | st.floats(0, 20000),
-    st.lists(st.booleans(), max_size=30),
-)
-def test_a_wait_ends_as_the_job_did_or_at_its_deadline(
-    durations: list[float], end: str, timeout: float | None, faults: list[bool]
-) -> None:
-    """With any durations, end, timeout and faults, the wait ends as the job did, or at its deadline."""
-    phases = ["Starting", "AnalyzingData", "ModelTuning", "GeneratingExplainabilityReport", "MergingAutoMLTaskReports"]
-    starts = [sum(durations[:index]) for index in range(len(durations) + 1)]
-    entries = [(second, "InProgress", phase) for second, phase in zip(starts, phases, strict=False)][: len(durations)]
-    timeline = Timeline([*entries, (starts[-1], end, end)])
-    wait = Wait(timeline, timeout=timeout, faults=[throttle() if fault else None for fault in faults])
-    if wait.outcome.verdict == Verdict.TIMED_OUT:
-        assert timeout is not None
-        assert wait.seconds == pytest.approx(timeout)
-        assert wait.seconds <= starts[-1] + 1e-6
-    else:
-        assert wait.outcome.status == end
-    assert wait.outcome.retries == len([event for event in wait.events if isinstance(event, Retry)])
 
 
 def test_a_simulated_job_that_never_ends_needs_a_timeout() -> None:

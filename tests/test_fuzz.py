@@ -1,0 +1,278 @@
+"""Thousands of virtual jobs, with faults, unknown statuses, missing fields, machines that sleep and clocks that jump.
+
+Whatever is thrown at a wait, it ends as the job did, or by its own deadline or budget, and it tells what it saw: the
+truth is written down where the answers are given.
+"""
+
+import asyncio
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+from botocore import exceptions as sdk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual import Sleepy
+
+from automl_waiter import Ended, Event, Outcome, Transition, Verdict
+from automl_waiter.aio import events_of
+from automl_waiter.connection import Connection
+from automl_waiter.errors import AccessDenied, CredentialsExpired, InvalidRequest, ServiceUnavailable
+from automl_waiter.gateway import Boto3Gateway
+from automl_waiter.jobs import job_ref
+from automl_waiter.options import wait_options
+from automl_waiter.testing import EPOCH, Timeline
+from automl_waiter.waiter import EventLoop, all_steps
+
+TERMINAL = {"Completed", "Failed", "Stopped"}
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
+
+PASSING = ["ThrottlingException", "InternalFailure", "ServiceUnavailable", "reset", "silence", "cut", "empty", "page"]
+PERMANENT = ["AccessDeniedException", "ValidationException", "ExpiredTokenException"]
+OPTIONAL = ["EndTime", "FailureReason", "BestCandidate", "PartialFailureReasons", "AutoMLJobObjective"]
+
+
+class JumpyClock(Sleepy):
+    """A machine that sleeps, and whose time of day jumps: each jump has a second and a length in seconds."""
+
+    def __init__(self, naps: list[tuple[float, float]], jumps: list[tuple[float, float]]) -> None:
+        super().__init__(naps)
+        self.jumps = jumps
+
+    def now(self) -> datetime:
+        jumped = sum(length for second, length in self.jumps if second <= self.monotonic())
+        return super().now() + timedelta(seconds=jumped)
+
+
+class Meta:
+    """What a client says about itself."""
+
+    region_name = "us-east-1"
+
+
+class Client:
+    """A boto3 client to one scripted job, which fails as it is told and writes down what it answered."""
+
+    meta = Meta()
+
+    def __init__(self, clock: JumpyClock, script: "Script", name: str) -> None:
+        self.clock = clock
+        self.script = script
+        self.name = name
+        self.faults = list(script.faults)
+        self.answers: list[tuple[float, str]] = []
+        """When each call was made, and what was answered: "" for a good answer, else the fault."""
+        self.states: list[tuple[str, str]] = []
+
+    def describe_auto_ml_job_v2(self, AutoMLJobName: str) -> dict[str, Any]:
+        assert AutoMLJobName == self.name
+        fault = self.faults.pop(0) if self.faults else ""
+        now = self.clock.monotonic()
+        if not fault and now < self.script.appears_at:
+            fault = "ResourceNotFound"
+        self.answers.append((now, fault))
+        if fault:
+            return self._fail(fault)
+        response = self.script.timeline.response(now, name=self.name, created=EPOCH, arn=ARN + self.name)
+        for member in self.script.missing:
+            response.pop(member, None)
+        if self.script.has_date:
+            date = format_datetime(EPOCH + timedelta(seconds=now), usegmt=True)
+            response["ResponseMetadata"] = {"HTTPHeaders": {"date": date}, "RequestId": "x"}
+        self.states.append((response["AutoMLJobStatus"], response["AutoMLJobSecondaryStatus"]))
+        return response
+
+    def list_auto_ml_jobs(self, **_: Any) -> dict[str, Any]:
+        return {"AutoMLJobSummaries": []}
+
+    def _fail(self, fault: str) -> dict[str, Any]:
+        match fault:
+            case "reset":
+                raise sdk.ConnectionClosedError(endpoint_url="https://aws")
+            case "silence":
+                self.clock.advance(20)
+                raise sdk.ReadTimeoutError(endpoint_url="https://aws")
+            case "cut":
+                return {"AutoMLJobName": self.name, "AutoMLJobStatus": "Completed"}
+            case "empty":
+                return {}
+            case "page":
+                error = {"Code": "403", "Message": "<html>"}
+            case code:
+                error = {"Code": code, "Message": "said the service"}
+        raise sdk.ClientError(
+            {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 403 if fault == "page" else 400}},
+            "DescribeAutoMLJobV2",
+        )
+
+
+@dataclass(frozen=True)
+class Script:
+    """One job: what it does, and how the calls for it fail."""
+
+    timeline: Timeline
+    faults: list[str]
+    missing: list[str]
+    appears_at: float
+    has_date: bool
+
+
+phases = st.sampled_from(
+    "Starting AnalyzingData FeatureEngineering ModelTuning MaxCandidatesReached GeneratingModelInsightsReport Pondering "
+    "MergingAutoMLTaskReports DeployingModel Completed Failed ExplainabilityError PreTraining".split()
+)
+statuses = st.sampled_from(["InProgress"] * 6 + ["Stopping", "Pondering"])
+ends = st.sampled_from(
+    [
+        *[("Completed", phase) for phase in ("Completed", "ModelDeploymentError", "ExplainabilityError", "Wondering")],
+        *[("Failed", "Failed"), ("Failed", "MaxAutoMLJobRuntimeReached"), ("Stopped", "Stopped")],
+    ]
+)
+durations = st.sampled_from([0.5, 3.0, 9.0, 40.0]) | st.floats(0.1, 20_000)
+
+
+@st.composite
+def timelines(draw: st.DrawFn) -> Timeline:
+    """A job that comes to an end."""
+    second, entries = 0.0, []
+    for _ in range(draw(st.integers(0, 6))):
+        entries.append((second, draw(statuses), draw(phases)))
+        second += draw(durations)
+    max_runtime = draw(st.none() | st.integers(60, 30_000))
+    return Timeline([*entries, (second, *draw(ends))], max_runtime=max_runtime, deploy=draw(st.booleans()))
+
+
+faults = st.lists(
+    st.lists(st.sampled_from(PASSING), max_size=6)
+    | st.tuples(st.sampled_from(PASSING), st.integers(1, 40)).map(lambda burst: [burst[0]] * burst[1])
+    | st.lists(st.just(""), min_size=1, max_size=8)
+    | st.sampled_from([""] * 20 + [*PERMANENT, "ResourceNotFound"]).map(lambda fault: [fault]),
+    max_size=8,
+).map(lambda bursts: [fault for burst in bursts for fault in burst])
+
+scripts = st.builds(
+    Script,
+    timeline=timelines(),
+    faults=faults,
+    missing=st.lists(st.sampled_from(OPTIONAL), unique=True),
+    appears_at=st.sampled_from([0.0] * 6 + [0.5, 5.0, 9.0, 500.0]),
+    has_date=st.booleans(),
+)
+
+options = st.fixed_dictionaries(
+    {
+        "timeout": st.none() | st.just("auto") | st.sampled_from([0.0, 5.0]) | st.floats(0, 40_000),
+        "poll": st.none() | st.floats(20, 900),
+        "error_budget": st.sampled_from([900.0, 900.0, 0.0, 30.0, 7200.0]),
+    }
+)
+seconds = st.floats(0, 30_000)
+naps = st.lists(st.tuples(seconds, st.floats(1, 50_000)), max_size=3).map(sorted)
+jumps = st.lists(st.tuples(seconds, st.floats(-1e6, 1e6)), max_size=3)
+
+
+@settings(max_examples=800)
+@given(st.lists(scripts, min_size=2, max_size=5), options, naps, jumps, st.booleans())
+def test_a_wait_cannot_be_lost(
+    scripts: list[Script],
+    options: dict[str, Any],
+    naps: list[tuple[float, float]],
+    jumps: list[tuple[float, float]],
+    under_asyncio: bool,
+) -> None:
+    """A wait ends as the job did or by its own deadline or budget, and tells each transition that it saw once."""
+    clock = JumpyClock(list(naps), jumps)
+    # In virtual time asyncio drives one job.
+    clients = [Client(clock, script, f"job-{n}") for n, script in enumerate(scripts[:1] if under_asyncio else scripts)]
+    ends: dict[str, float] = {}
+    events: list[Event] = []
+    for event in run(clients, options, clock, under_asyncio):
+        assert event.job_name not in ends, "nothing is told of a job after its outcome"
+        events.append(event)
+        if isinstance(event, Ended):
+            ends[event.job_name] = clock.monotonic()
+    assert set(ends) == {client.name for client in clients}
+    # In virtual time a call that hangs holds up all jobs, as a machine that sleeps does.
+    is_punctual = not naps and not any("silence" in script.faults for script in scripts)
+    for client in clients:
+        told = [event for event in events if event.job_name == client.name]
+        assert isinstance(told[-1], Ended)
+        check_transitions(client, told, told[-1].outcome)
+        check_end(client, told[-1].outcome, ends[client.name], options, is_punctual=is_punctual)
+
+
+def run(clients: Sequence[Client], options: dict[str, Any], clock: JumpyClock, under_asyncio: bool) -> list[Event]:
+    """The events of a wait for these jobs."""
+    refs = [job_ref(client.name) for client in clients]
+    gateways = [Boto3Gateway(Connection(client)) for client in clients]
+    chosen = wait_options(**options)
+    if not under_asyncio:
+        return EventLoop(refs, gateways, chosen, clock).run()  # type: ignore[return-value]
+
+    async def collect() -> list[Event]:
+        return [event async for event in events_of(list(all_steps(refs, gateways, chosen, clock)), clock)]
+
+    return asyncio.run(collect())
+
+
+def check_transitions(client: Client, events: list[Event], outcome: Outcome) -> None:
+    """What was answered is what was told: each change once, in order, and nothing after the first terminal answer."""
+    seen: list[tuple[str, str]] = []
+    for state in client.states:
+        if not seen or (state != seen[-1] and seen[-1][0] not in TERMINAL):
+            seen.append(state)
+    told = [event for event in events if isinstance(event, Transition)]
+    assert [(event.after.status, event.after.secondary_status) for event in told] == seen
+    assert list(outcome.transitions) == told
+    good = [fault for _, fault in client.answers if not fault]
+    assert len(good) == len(client.states)
+
+
+def check_end(client: Client, outcome: Outcome, ended: float, options: dict[str, Any], *, is_punctual: bool) -> None:
+    """The verdict is the truth about the job, or the wait had a reason to end before it."""
+    last = client.answers[-1][1]
+    last_state = client.states[-1] if client.states else ("", "")
+    is_seen_to_end = last_state[0] in TERMINAL
+    timeout = options["timeout"]
+    match outcome.verdict:
+        case Verdict.COMPLETED | Verdict.DEGRADED | Verdict.FAILED | Verdict.STOPPED:
+            assert is_seen_to_end
+            assert not last
+            wanted = {"FAILED": "Failed", "STOPPED": "Stopped"}.get(outcome.verdict.name, "Completed")
+            assert outcome.status == last_state[0] == wanted
+        case Verdict.TIMED_OUT:
+            assert not is_seen_to_end
+            assert timeout is not None
+            assert last not in PERMANENT
+            if timeout != "auto":
+                assert ended >= timeout
+                assert not is_punctual or ended <= timeout + 1
+        case Verdict.NOT_FOUND:
+            assert last == "ResourceNotFound"
+            assert not is_seen_to_end
+            assert client.states or ended >= min(10, math.inf if timeout in (None, "auto") else timeout)
+        case Verdict.ERROR:
+            assert not is_seen_to_end
+            check_error(client, outcome, ended, options, last, is_punctual=is_punctual)
+        case verdict:
+            raise AssertionError(f"a wait cannot end as {verdict}")
+
+
+def check_error(
+    client: Client, outcome: Outcome, ended: float, options: dict[str, Any], last: str, *, is_punctual: bool
+) -> None:
+    """An error is a permanent one that was just answered, or passing ones for as long as the budget lasts."""
+    kinds = {
+        "AccessDeniedException": AccessDenied,
+        "ValidationException": InvalidRequest,
+        "ExpiredTokenException": CredentialsExpired,
+    }
+    assert type(outcome.error) is kinds.get(last, ServiceUnavailable)
+    if last not in kinds:
+        since = [at for at, _ in itertools.takewhile(lambda answer: answer[1] in PASSING, reversed(client.answers))][-1]
+        assert ended - since >= options["error_budget"]
+        assert not is_punctual or ended - since <= options["error_budget"] + 1
