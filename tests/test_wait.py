@@ -95,6 +95,11 @@ def test_a_permanent_error_ends_the_wait_at_once(shell: str) -> None:
     assert raised.value.outcome is wait.outcome
 
 
+def test_a_permanent_error_at_the_deadline_is_no_timeout() -> None:
+    """Who is denied in the last look reads that, and not that the time was up."""
+    assert Wait(ENDLESS, timeout=0, faults=[AccessDenied("no")]).outcome.exit_code == 77
+
+
 def test_the_error_budget_ends_a_wait_without_one_good_answer() -> None:
     """Calls may go on failing for as long as the error budget, which one good answer renews."""
     wait = Wait(ENDLESS, faults=[None, *(throttle() for _ in range(999))], error_budget=120, poll=10)
