@@ -1,0 +1,240 @@
+"""Credentials that expire during a wait: what is picked up, what ends it, and what is warned of."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.credentials import RefreshableCredentials
+from faulty_endpoint import FaultyEndpoint, expired_key
+from processes import endpoint_environment, start, write_credentials
+
+from automl_waiter import Event, Retry, wait_for_all
+from automl_waiter.connection import Connection, OwnConnection, connect
+from automl_waiter.errors import Passing
+from automl_waiter.jobs import job_ref
+from automl_waiter.testing import Timeline
+from automl_waiter.waiter import Gateways
+
+COMPLETED = Timeline([(0, "Completed", "Completed")])
+ENDLESS = Timeline([(0, "InProgress", "ModelTuning")])
+SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[FaultyEndpoint]:
+    """An endpoint where credentials expire."""
+    with FaultyEndpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: FaultyEndpoint) -> Path:
+    """An environment with no credentials but those that a test puts into its home."""
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    for name, value in endpoint_environment(endpoint.url, HOME=str(tmp_path), **files).items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def run(job: str, *arguments: str, env: dict[str, str]) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a wait in a process of its own."""
+    with start("wait", job, *arguments, env=env) as process:
+        stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout, stderr
+
+
+def key_of(client: Any) -> str:
+    """The access key that a client signs with."""
+    return str(client._request_signer._credentials.access_key)
+
+
+# The command
+
+
+def test_credentials_of_the_environment_end_the_wait_with_the_way_on(endpoint: FaultyEndpoint) -> None:
+    """Nobody can renew a process's environment: 77 at once, what is known on stdout, and the command that resumes."""
+    job = endpoint.add("static", ENDLESS, [expired_key("TEMPORARY")])
+    env = endpoint_environment(endpoint.url, AWS_ACCESS_KEY_ID="TEMPORARY", AWS_SESSION_TOKEN="s3cr3t-token")
+    code, stdout, stderr = run(job, "--timeout", "2h", "-o", "json", "-q", env=env)
+    assert code == 77
+    assert json.loads(stdout)["jobs"][0]["error"]["type"] == "CredentialsExpired"
+    assert len(endpoint.calls("DescribeAutoMLJobV2", job)) == 1
+    assert "to wait on: automl-waiter wait static --timeout 2h --output json --quiet" in stderr.replace(
+        "1h59m59s", "2h"
+    )
+    assert "s3cr3t-token" not in stdout + stderr
+
+
+def test_an_environment_that_has_expired_by_its_own_date_is_77(endpoint: FaultyEndpoint) -> None:
+    """The SDK refuses to sign with credentials whose date has passed; that is no crash."""
+    env = endpoint_environment(endpoint.url, AWS_CREDENTIAL_EXPIRATION="2020-01-01T00:00:00Z")
+    code, _, stderr = run(endpoint.add("dated", ENDLESS), env=env)
+    assert code == 77
+    assert "the credentials have expired" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_an_expiry_before_the_deadline_is_warned_of(endpoint: FaultyEndpoint) -> None:
+    """The command warns at its start, and says when."""
+    env = endpoint_environment(endpoint.url, AWS_CREDENTIAL_EXPIRATION=SOON.isoformat())
+    job = endpoint.add("warned", Timeline([(0, "InProgress", "ModelTuning"), (2, "Failed", "Failed")]))
+    _, _, stderr = run(job, "--poll", "1", env=env)
+    assert f"the credentials expire at {SOON:%Y-%m-%dT%H:%M:%S}.000Z" in stderr
+
+
+def test_a_login_that_fails_ends_a_wait_only_before_its_first_answer(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+    """Who cannot log in reads it at once; who could, and whose login then expires, has the error budget to renew it."""
+    answer, config = tmp_path / "answer.json", tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = cat {answer}\n")
+    env = endpoint_environment(endpoint.url, AWS_CONFIG_FILE=str(config), AWS_ACCESS_KEY_ID="")
+    job = endpoint.add("process", ENDLESS)
+    code, _, stderr = run(job, env=env)
+    assert (code, len(endpoint.calls("DescribeAutoMLJobV2", job))) == (77, 0)
+    assert "no credentials can be had" in stderr
+
+    keys = {"Version": 1, "AccessKeyId": "OLD", "SecretAccessKey": "x"}
+    answer.write_text(json.dumps(keys))
+    with start("wait", job, "--poll", "0.5", env=env) as process:
+        assert process.stderr is not None
+        assert "ModelTuning" in process.stderr.readline()
+        answer.unlink()
+        endpoint.then(job, expired_key("OLD"))
+        assert "new ones are looked for" in process.stderr.readline()
+        with endpoint.server.lock:
+            endpoint.server.jobs[job].timeline = COMPLETED
+        answer.write_text(json.dumps(keys | {"AccessKeyId": "NEW"}))
+        assert process.wait(60) == 0
+
+
+# The library
+
+
+def test_a_rewritten_file_is_read_again(home: Path) -> None:
+    """New keys in the file make a new client; until they come, and while the file is broken, there may be some yet."""
+    write_credentials(home / "credentials", "OLD")
+    connection = connect()
+    old = connection.client
+    for broken in (None, "[default]\naws_access_key_id = HALF\n", "[default\n", ""):
+        if broken is not None:
+            (home / "credentials").write_text(broken)
+        assert connection.renew(old)
+        assert connection.client is old
+    (home / "credentials").unlink()
+    assert connection.renew(old)
+    write_credentials(home / "credentials", "NEW")
+    assert connection.renew(old)
+    assert key_of(connection.client) == "NEW"
+    assert key_of(old) == "OLD"
+    new = connection.client
+    assert connection.renew(old)
+    assert connection.client is new, "who comes late with the old client gets the new one"
+
+
+def test_credentials_that_cannot_change_are_not_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the environment of this process nor an absence of credentials gets better."""
+    connection = connect()
+    assert not connection.renew(connection.client)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "STATIC")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    connection = connect()
+    assert not connection.renew(connection.client)
+
+
+def test_a_client_of_the_callers_is_left_as_it_is(home: Path) -> None:
+    """A client that was given is never replaced; another attempt makes sense only if its credentials renew themselves."""
+    static = boto3.client("sagemaker", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    given = Connection(static)
+    assert not given.renew(static)
+    assert given.credentials_expire_at is None
+    static._request_signer._credentials = RefreshableCredentials("x", "x", "x", SOON, dict, "assume-role")
+    assert given.renew(static)
+    assert given.client is static
+
+
+def test_many_jobs_renew_their_client_once(
+    endpoint: FaultyEndpoint, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty jobs share a client, and the new one too, when the old one's credentials expire under all of them."""
+    write_credentials(home / "credentials", "OLD")
+    made: list[Any] = []
+    renew = OwnConnection.renew
+
+    def counted(self: OwnConnection, expired: Any) -> bool:
+        result = renew(self, expired)
+        if self.client not in made:
+            made.append(self.client)
+        return result
+
+    monkeypatch.setattr(OwnConnection, "renew", counted)
+    events: list[Event] = []
+    jobs = [endpoint.add(f"many-{number}", COMPLETED, [expired_key("OLD")]) for number in range(20)]
+    # Somebody refreshes the file, once the old token has been refused.
+    timer = threading.Timer(1, write_credentials, [home / "credentials", "NEW"])
+    timer.start()
+    outcomes = wait_for_all(jobs, on_event=events.append)
+    assert {outcome.verdict for outcome in outcomes.values()} == {"completed"}
+    assert {event.kind for event in events if isinstance(event, Retry)} == {Passing.CREDENTIALS}
+    assert [key_of(client) for client in made] in (["NEW"], ["OLD", "NEW"])
+
+
+def test_jobs_of_one_region_share_a_client(home: Path) -> None:
+    """Clients are large: there is one for each region, not for each job."""
+    gateways = Gateways()
+    first = gateways.of(job_ref("a"))
+    assert gateways.of(job_ref("b")) is first
+    assert gateways.of(job_ref("arn:aws:sagemaker:eu-west-1:123456789012:automl-job/c")) is not first
+
+
+# When they expire
+
+
+@pytest.mark.parametrize("name", ["AWS_CREDENTIAL_EXPIRATION", "AWS_SESSION_EXPIRATION"])
+def test_the_environment_says_when_it_expires(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The variables of botocore and of aws-vault are read; what is no instant is passed over."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    assert connect().credentials_expire_at is None
+    monkeypatch.setenv(name, SOON.isoformat())
+    assert connect().credentials_expire_at == SOON
+    if name != "AWS_CREDENTIAL_EXPIRATION":  # at that one the SDK itself takes offence
+        monkeypatch.setenv(name, "soon")
+        assert connect().credentials_expire_at is None
+
+
+@pytest.mark.parametrize("name", ["x_security_token_expires", "aws_session_expiration"])
+def test_the_credentials_file_says_when_it_expires(home: Path, name: str) -> None:
+    """The keys that login tools write into the credentials file are read; without a zone an instant is in UTC."""
+    write_credentials(home / "credentials", "x", **{name: SOON.isoformat()})
+    assert connect().credentials_expire_at == SOON
+    write_credentials(home / "credentials", "x", **{name: f"{SOON:%Y-%m-%dT%H:%M:%S}"})
+    assert connect().credentials_expire_at == SOON
+    write_credentials(home / "credentials", "x")
+    assert connect().credentials_expire_at is None
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+def test_a_single_sign_on_says_when_it_expires(home: Path, refresh: bool) -> None:
+    """An SSO login that nothing renews ends when its token does; one with a refresh token goes on by itself."""
+    (home / "config").write_text(
+        "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = dev\n"
+        "[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\nsso_region = us-east-1\n"
+    )
+    assert connect().credentials_expire_at is None  # nobody has logged in
+    token = {"accessToken": "t", "expiresAt": SOON.isoformat(), "startUrl": "https://corp.awsapps.com/start"}
+    cache = home / ".aws" / "sso" / "cache"
+    cache.mkdir(parents=True)
+    # botocore's name for it
+    (cache / f"{hashlib.sha1(b'corp').hexdigest()}.json").write_text(
+        json.dumps(token | ({"refreshToken": "r"} if refresh else {}))
+    )
+    assert connect().credentials_expire_at == (None if refresh else SOON)
