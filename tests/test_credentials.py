@@ -23,6 +23,10 @@ from automl_waiter.waiter import Gateways
 
 COMPLETED = Timeline([(0, "Completed", "Completed")])
 ENDLESS = Timeline([(0, "InProgress", "ModelTuning")])
+SINGLE_SIGN_ON = (
+    "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = dev\n"
+    "[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\nsso_region = us-east-1\n"
+)
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
 
 
@@ -116,6 +120,16 @@ def test_a_login_that_fails_ends_a_wait_only_before_its_first_answer(endpoint: F
         assert process.wait(60) == 0
 
 
+def test_who_has_not_logged_in_reads_it_at_once(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+    """A single sign-on without a login ends the wait before its first call."""
+    (tmp_path / "config").write_text(SINGLE_SIGN_ON)
+    files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "HOME": str(tmp_path)}
+    job = endpoint.add("sso", ENDLESS)
+    code, _, stderr = run(job, env=endpoint_environment(endpoint.url, AWS_ACCESS_KEY_ID="", **files))
+    assert (code, len(endpoint.calls("DescribeAutoMLJobV2", job))) == (77, 0)
+    assert "log in" in stderr
+
+
 # The library
 
 
@@ -138,6 +152,26 @@ def test_a_rewritten_file_is_read_again(home: Path) -> None:
     new = connection.client
     assert connection.renew(old)
     assert connection.client is new, "who comes late with the old client gets the new one"
+
+
+def test_a_client_is_made_anew_once(home: Path) -> None:
+    """Where credentials refresh themselves each expiry makes a new client, and who comes late with the old one gets it."""
+    keys = {
+        "Version": 1,
+        "AccessKeyId": "A",
+        "SecretAccessKey": "x",
+        "SessionToken": "x",
+        "Expiration": SOON.isoformat(),
+    }
+    (home / "answer.json").write_text(json.dumps(keys))
+    (home / "config").write_text(f"[default]\ncredential_process = cat {home / 'answer.json'}\n")
+    connection = connect()
+    old = connection.client
+    assert connection.renew(old)
+    new = connection.client
+    assert new is not old
+    assert connection.renew(old)
+    assert connection.client is new
 
 
 def test_credentials_that_cannot_change_are_not_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,10 +259,7 @@ def test_the_credentials_file_says_when_it_expires(home: Path, name: str) -> Non
 @pytest.mark.parametrize("refresh", [True, False])
 def test_a_single_sign_on_says_when_it_expires(home: Path, refresh: bool) -> None:
     """An SSO login that nothing renews ends when its token does; one with a refresh token goes on by itself."""
-    (home / "config").write_text(
-        "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = dev\n"
-        "[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\nsso_region = us-east-1\n"
-    )
+    (home / "config").write_text(SINGLE_SIGN_ON)
     assert connect().credentials_expire_at is None  # nobody has logged in
     token = {"accessToken": "t", "expiresAt": SOON.isoformat(), "startUrl": "https://corp.awsapps.com/start"}
     cache = home / ".aws" / "sso" / "cache"
