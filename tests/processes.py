@@ -10,7 +10,8 @@ from typing import Any
 
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without the machine's AWS configuration, and with dummy credentials."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # Nor PYTHONUNBUFFERED: users have buffers, and what is left in them counts.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHONUNBUFFERED"))}
     nowhere = {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

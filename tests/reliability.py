@@ -162,7 +162,7 @@ MOMENTS = [
 def signal_at(endpoint: FaultyEndpoint, moment: Moment, signum: signal.Signals, job: str) -> Signalled:
     """Sends a signal to a wait at that moment, and measures until the process is gone."""
     endpoint.add(job, ENDLESS, moment.faults)
-    env = endpoint_environment(endpoint.url, PYTHONUNBUFFERED="1") | moment.env
+    env = endpoint_environment(endpoint.url) | moment.env
     before = _FIRST_PROCESS if moment.is_first_process else ()
     with start("wait", job, *moment.arguments, "-o", "json", env=env, before=before) as process:
         assert process.stderr is not None

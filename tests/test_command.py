@@ -219,7 +219,7 @@ def test_a_signal_ends_the_wait_with_what_is_known(
     endpoint: Sandbox, new_job: NewJob, signum: signal.Signals, code: int
 ) -> None:
     """SIGINT and SIGTERM end the wait, and the outcome so far is on stdout."""
-    env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, AWS_REGION="us-east-1", PYTHONUNBUFFERED="1")
+    env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, AWS_REGION="us-east-1")
     arguments = [sys.executable, "-m", "automl_waiter", "wait", new_job("endless"), "-o", "json"]
     with subprocess.Popen(arguments, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

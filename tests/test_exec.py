@@ -156,7 +156,7 @@ def test_a_signal_while_the_last_command_runs_ends_that_command(
     endpoint: Sandbox, new_job: NewJob, tmp_path: Path
 ) -> None:
     """A job that has ended keeps its exit code and its result when a signal cuts its command short."""
-    env = endpoint_environment(endpoint.url, PYTHONUNBUFFERED="1")
+    env = endpoint_environment(endpoint.url)
     line = "sh -c 'echo begun $AUTOML_STATUS; test $AUTOML_STATUS = InProgress || sleep 60'"
     with start("wait", new_job("completed"), "--poll", "0.2s", "-o", "json", "--exec", line, env=env) as process:
         assert process.stdout is not None

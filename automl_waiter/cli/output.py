@@ -42,9 +42,8 @@ def write_line(stream: TextIO | None, line: str) -> OSError | None:
 
 def json_line(document: Mapping[str, Any]) -> str:
     """A document as one line of strict JSON that no terminal and no CI runner takes for more than text."""
-    # `##` begins a command of Azure Pipelines and TeamCity, wherever in a line it stands; DEL is a control character.
-    text = json.dumps(document, allow_nan=False)
-    return text.replace("##", "#\\u0023").replace("\x7f", "\\u007f")
+    # `##` begins a command of Azure Pipelines and TeamCity, wherever in a line it stands.
+    return json.dumps(document, allow_nan=False).replace("##", "#\\u0023")
 
 
 class Reporter:
