@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from faulty_endpoint import FaultyEndpoint
-from processes import endpoint_environment, start
+from processes import clean_environment, endpoint_environment, start
 
 from automl_waiter.cli.output import Reporter
 from automl_waiter.events import Heartbeat, Poll, Retry
@@ -86,6 +86,30 @@ def test_a_stream_that_is_closed_from_the_start_is_no_error(
         assert json.loads(result.stdout)["exit_code"] == 10
     if "2>" not in redirection:
         assert '"jobs"' not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "line"),
+    [
+        ("<&-", "no job: standard input holds no names"),
+        ("</dev/null", "no job: standard input holds no names"),
+        ("<latin-1", "'m\\\\xfcller' is not the name of an AutoML job"),
+    ],
+)
+def test_names_that_cannot_be_read_are_one_line(tmp_path: Path, redirection: str, line: str) -> None:
+    """Standard input that is closed, empty or not UTF-8 is bad usage: one line and 2."""
+    (tmp_path / "latin-1").write_bytes("müller".encode("latin-1"))
+    result = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m automl_waiter wait - {redirection}', sys.executable],
+        env=clean_environment(AWS_REGION="us-east-1", PYTHONIOENCODING="utf-8"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    [told] = result.stderr.splitlines()
+    assert told.startswith(f"automl-waiter: {line}")
 
 
 def test_a_result_that_finds_no_room_is_told(endpoint: FaultyEndpoint, job: str) -> None:

@@ -131,8 +131,12 @@ def _gateways(ctx: click.Context, own: dict[str, str | None]) -> Gateways:
     )
 
 
+def _standard_input() -> str:
+    return sys.stdin.read() if sys.stdin else ""  # None, if whoever started this process has closed it
+
+
 def _refs(jobs: Sequence[str]) -> list[JobRef]:
-    names = [name for job in jobs for name in (sys.stdin.read().split() if job == "-" else [job])]
+    names = [name for job in jobs for name in (_standard_input().split() if job == "-" else [job])]
     if not names:
         raise click.UsageError("no job: standard input holds no names")
     return list({ref.key: ref for ref in map(job_ref, names)}.values())
@@ -307,9 +311,10 @@ def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     """Runs the command and returns its exit code."""
     # The SDK warns of what the wait itself tells, with tracebacks that may hold anything.
     logging.getLogger().addHandler(logging.NullHandler())
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A terminal that cannot show a character of AWS's is no reason to lose the outcome.
+            # A terminal that cannot show a character of AWS's is no reason to lose the outcome,
+            # and a name that is not UTF-8 is one to be named.
             stream.reconfigure(errors="backslashreplace")
     arguments = list(argv) if argv is not None else None
     try:
