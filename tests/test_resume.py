@@ -1,0 +1,150 @@
+"""The command that takes a wait up again: whoever copies it into a shell waits on, for what is left to wait for."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+from faulty_endpoint import FaultyEndpoint, service_error
+from processes import endpoint_environment
+
+from automl_waiter import Outcome, Verdict
+from automl_waiter.cli.app import Invocation, cli, wait
+from automl_waiter.cli.resume import resume_command
+from automl_waiter.cli.signals import Interrupts
+from automl_waiter.outcome import ExitCode
+from automl_waiter.testing import Timeline
+
+End = tuple[Verdict, ExitCode]
+
+CANCELLED = (Verdict.CANCELLED, ExitCode.INTERRUPTED)
+COMPLETED = (Verdict.COMPLETED, ExitCode.OK)
+DENIED = (Verdict.ERROR, ExitCode.DENIED)
+TIMED_OUT = (Verdict.TIMED_OUT, ExitCode.TIMED_OUT)
+UNAVAILABLE = (Verdict.ERROR, ExitCode.UNAVAILABLE)
+
+
+def resumed(line: str, ends: dict[str, End], waited: float = 0.0) -> str | None:
+    """The command that takes up again what `line` began, when its jobs have come to these ends."""
+    _, *words = shlex.split(line)
+    at = words.index("wait")
+    with cli.make_context("automl-waiter", words[: at + 1], obj=Invocation(Interrupts())) as context:
+        inner = wait.make_context("wait", words[at + 1 :], parent=context)
+        outcomes = [
+            Outcome(job=job, job_name=job, verdict=verdict, exit_code=code, waited=waited)
+            for job, (verdict, code) in ends.items()
+        ]
+        return resume_command(inner, outcomes)
+
+
+@pytest.mark.parametrize("end", [CANCELLED, DENIED, TIMED_OUT, UNAVAILABLE])
+def test_a_wait_that_ended_before_its_job_can_be_taken_up(end: End) -> None:
+    """After a signal, a refusal, an outage and a timeout there is a command that waits on."""
+    assert resumed("automl-waiter wait churn", {"churn": end}) == "automl-waiter wait churn"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        COMPLETED,
+        (Verdict.FAILED, ExitCode.FAILED),
+        (Verdict.STOPPED, ExitCode.STOPPED),
+        (Verdict.DEGRADED, ExitCode.DEGRADED),
+        (Verdict.CONDITION_MET, ExitCode.OK),
+        (Verdict.NOT_FOUND, ExitCode.NOT_FOUND),
+        (Verdict.REPLACED, ExitCode.NOT_FOUND),
+        (Verdict.ERROR, ExitCode.USAGE),
+        (Verdict.IN_PROGRESS, ExitCode.OK),
+    ],
+)
+def test_there_is_nothing_to_take_up_where_waiting_would_not_help(end: End) -> None:
+    """A job that has ended, does not exist, or was decided without, is not waited for again."""
+    assert resumed("automl-waiter wait churn", {"churn": end}) is None
+
+
+def test_only_jobs_that_may_still_run_are_named() -> None:
+    """Of several jobs those that have ended are left out; names from standard input stand in the line."""
+    ends = {"a": CANCELLED, "b": COMPLETED, "c": DENIED}
+    assert resumed("automl-waiter wait -", ends) == "automl-waiter wait a c"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--poll 1m30s --until ModelTuning",
+        "--timeout auto",
+        "--require endpoint --require insights --stop-on interrupt --stop-on until --until Completed",
+        "--fail-fast --error-budget 1h --output jsonl --quiet --log-format json",
+        "--any --require none",
+        "--exec 'sh -c '\"'\"'echo \"$AUTOML_STATUS; $(id)\" >> /tmp/a'\"'\"''",
+        "--until 'BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.9`'",
+        "--error-budget 0.5s",
+    ],
+)
+def test_what_was_asked_is_asked_again(options: str) -> None:
+    """Every flag that was given stands in the line, quoted for a shell, and asks for the same."""
+    line = f"automl-waiter wait churn {options}"
+    again = resumed(line, {"churn": CANCELLED})
+    assert again is not None
+    assert sorted(shlex.split(again)) == sorted(shlex.split(line))
+    assert resumed(again, {"churn": CANCELLED}) == again
+    told = subprocess.run(["sh", "-c", f"printf '%s\\n' {again}"], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == shlex.split(again)
+
+
+def test_what_was_not_asked_is_left_out() -> None:
+    """Defaults, and what the environment says, need no flag."""
+    assert resumed("automl-waiter wait churn --timeout none --poll auto", {"churn": TIMED_OUT}) == (
+        "automl-waiter wait churn"
+    )
+
+
+def test_aws_options_stand_where_the_command_takes_them() -> None:
+    """Profile, region and endpoint are kept, wherever they stood."""
+    line = "automl-waiter --region eu-west-1 wait churn --profile 'my profile'"
+    assert resumed(line, {"churn": CANCELLED}) == ("automl-waiter wait churn --region eu-west-1 --profile 'my profile'")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "waited", "end", "left"),
+    [
+        ("6h", 3600.0, CANCELLED, "5h"),
+        ("6h", 3600.0, UNAVAILABLE, "5h"),
+        ("90", 30.6, CANCELLED, "59.4s"),
+        ("6h", 6 * 3600.0, TIMED_OUT, "6h"),
+        ("1m", 61.0, DENIED, "0s"),
+        ("auto", 3600.0, CANCELLED, "auto"),
+    ],
+)
+def test_of_a_timeout_what_is_left(timeout: str, waited: float, end: End, left: str) -> None:
+    """Who was interrupted waits for what is left of the timeout; who timed out, for as long again."""
+    again = resumed(f"automl-waiter wait churn --timeout {timeout}", {"churn": end}, waited)
+    assert again == f"automl-waiter wait churn --timeout {left}"
+
+
+def test_no_credential_of_an_endpoint_stands_in_it() -> None:
+    """A user and a password in the endpoint's URL are not written out."""
+    again = resumed("automl-waiter wait churn --endpoint-url http://me:secret@proxy:80/", {"churn": CANCELLED})
+    assert again == "automl-waiter wait churn --endpoint-url 'http://***@proxy:80/'"
+
+
+@pytest.mark.parametrize(
+    ("code", "fault", "flags"),
+    [
+        (124, None, ["--timeout", "0.3s"]),
+        (69, service_error(503, "ServiceUnavailable"), ["--error-budget", "0.3s"]),
+        (77, service_error(400, "AccessDeniedException"), []),
+    ],
+)
+@pytest.mark.parametrize("quiet", [[], ["-q"]])
+def test_the_command_says_it_on_stderr(code: int, fault: object, flags: list[str], quiet: list[str]) -> None:
+    """After 124, 69 and 77 the last line of stderr is the command that waits on; with -q too."""
+    with FaultyEndpoint() as endpoint:
+        job = endpoint.add("churn", Timeline([(0, "InProgress", "ModelTuning")]), [fault] * 99 if fault else [])
+        words = [sys.executable, "-m", "automl_waiter", "wait", job, *flags, *quiet]
+        env = endpoint_environment(endpoint.url)
+        result = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == code
+    again = shlex.split(result.stderr.splitlines()[-1].removeprefix("to wait on: "))
+    assert again[:3] == ["automl-waiter", "wait", "churn"]
+    assert again[3 : 3 + len(flags)] == flags
