@@ -1,6 +1,7 @@
 """The order of floors: imports go down only, and the core is pure."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,14 @@ def test_imports_go_down_only(path: Path) -> None:
     """A module imports from lower floors and its own, and each module has a floor."""
     floor = FLOOR_OF[room(path)]
     assert all(FLOOR_OF[name] <= floor for name in rooms_imported(path))
+
+
+def test_the_readmes_map_names_every_file() -> None:
+    """Whoever looks for a subject finds its file in the README's map, and no file that is not there."""
+    chart = (ROOT / "README.md").read_text().partition("## The map")[2]
+    told = set(re.findall(r"`([a-z_]+\.py|[a-z]+/)`", chart))
+    shown = {path.name for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("cli/*.py")] if not path.name.startswith("__")}
+    assert told == shown | {"cli/", "sandbox/"}
 
 
 def test_no_floor_has_a_cycle() -> None:

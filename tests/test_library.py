@@ -296,6 +296,14 @@ def test_the_time_of_day_decides_nothing() -> None:
         wait_for("churn", client=Answering(Moving().describe_auto_ml_job_v2()), poll=0.1, timeout=0.3)
 
 
+def test_the_time_of_day_decides_nothing_under_asyncio() -> None:
+    """The same in asyncio, whose own clock freezegun would stop without `real_asyncio`."""
+    with freezegun.freeze_time("2026-06-01", real_asyncio=True):
+        outcome = asyncio.run(aio.wait_for("churn", client=Moving(), poll=0.1, timeout=60))
+    assert outcome.verdict == Verdict.COMPLETED
+    assert outcome.waited < 30
+
+
 def test_our_own_client_makes_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK's own retries are off for a client that we make, and its region is that which was asked."""
     for name, value in clean_environment().items():

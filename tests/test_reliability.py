@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty_endpoint import FaultyEndpoint, Handler
+from conftest import ROOT
+from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, FaultyEndpoint, Handler
 from processes import endpoint_environment, start
 from reliability import DENIED, ENDLESS, MOMENTS, ORDEALS, Moment, Soaked, can_be_first, signal_at, soak, survive
 
@@ -81,6 +82,20 @@ def test_a_second_signal_leaves_at_once(endpoint: FaultyEndpoint) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 143
         assert time.monotonic() - begun < 0.5
+
+
+def test_the_page_of_reliability_is_of_all_that_is_tried() -> None:
+    """docs/reliability.md has a row for each fault, error, ordeal and moment, and every wait in it ended as it should."""
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = {cells[1].strip(): cells for cells in (line.split("|") for line in page.splitlines()) if len(cells) > 3}
+    tried = [*PASSING_FAULTS, *PERMANENT_FAULTS, *(it.name for it in ORDEALS), *(it.name for it in MOMENTS)]
+    assert [name for name in tried if name not in rows] == []
+    assert {int(rows[name][3]) for name in PASSING_FAULTS} == {10}
+    assert {name: int(rows[name][3]) for name in PERMANENT_FAULTS} == {
+        name: code for name, (_, code, _) in PERMANENT_FAULTS.items()
+    }
+    assert {it.name: int(rows[it.name][3]) for it in ORDEALS} == {it.name: it.code for it in ORDEALS}
+    assert max(float(rows[it.name][3]) for it in MOMENTS) < 0.5
 
 
 def test_a_short_soak_leaves_nothing_behind() -> None:

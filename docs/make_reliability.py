@@ -1,0 +1,197 @@
+"""Makes docs/reliability.md from measurements: python docs/make_reliability.py
+
+It takes about six minutes, and wants Linux, the extras `[sandbox,test]`, and a machine with nothing else to do.
+"""
+
+import json
+import os
+import platform
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, Fault, FaultyEndpoint
+from reliability import (
+    COMPLETED,
+    FAILED,
+    MOMENTS,
+    ORDEALS,
+    Ordeal,
+    Signalled,
+    Survived,
+    can_be_first,
+    signal_at,
+    soak,
+    survive,
+)
+
+HEAD = """\
+# What a wait survives
+
+This page is made by `python docs/make_reliability.py`, which measures everything on it: the command in processes of its
+own, against an HTTP endpoint on real sockets that fails as it is told to. `tests/test_reliability.py` and
+`tests/test_faults.py` assert the same. Seconds include the start of Python and of the SDK; they are those of {machine}.
+"""
+
+PASSING = """\
+## Faults that may pass
+
+For each fault one wait, whose first two calls meet it. The job behind it has failed, so the exit code that is owed
+is 10. {survived} of {tried} were survived.
+
+"""
+
+PERMANENT = """\
+## Errors that end a wait at once
+
+Repeating these would help nobody. Each ended with the exit code of its class, after one call.
+
+"""
+
+OUTAGES = """\
+## Longer outages
+
+The jobs behind them had ended in different ways; each wait owes its job's own exit code.
+
+"""
+
+SIGNALS = """\
+## Seconds from a signal to the end of the process
+
+SIGINT and SIGTERM, {times} times each, at every moment. {whole} of {tried} times the outcome so far was on stdout, as
+one JSON document, and the command that waits on was on stderr.
+
+"""
+
+SOAK = """\
+## A soak
+
+One process waits for {waits} jobs at once, for half of them under asyncio, for two minutes. One call in five meets one
+of the faults above. {completed} waits ended as their jobs did; of the {due} transitions {different} were told, and
+{repeated} told twice. Of {calls} calls {faults} failed and were made again.
+
+"""
+
+_AT_ONCE = 4
+_SIGNALS_EACH = 5
+_WAITS = 200
+_SOAK_SECONDS = 120.0
+
+
+def page() -> str:
+    """The page's text, measured."""
+    machine = f"a machine with {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    sections = [HEAD.format(machine=machine), passing(), permanent(), outages(), signals(), soaked()]
+    return "\n".join(sections)
+
+
+def passing() -> str:
+    """The faults that may pass."""
+    all_survived = _survive([Ordeal(name, _twice(fault), FAILED, 10) for name, (_, fault) in PASSING_FAULTS.items()])
+    right = sum(it.code == it.ordeal.code for it in all_survived)
+    rows = [(it.ordeal.name, PASSING_FAULTS[it.ordeal.name][0], it.code, _tenths(it.seconds)) for it in all_survived]
+    head = PASSING.format(survived=right, tried=len(rows))
+    return head + _table(("fault", "its kind", "exit code", "seconds"), rows)
+
+
+def permanent() -> str:
+    """The errors that end a wait."""
+    ordeals = [Ordeal(name, _twice(fault), COMPLETED, code) for name, (_, code, fault) in PERMANENT_FAULTS.items()]
+    rows = [
+        (it.ordeal.name, PERMANENT_FAULTS[it.ordeal.name][0], it.code, _looks(it), _tenths(it.seconds))
+        for it in _survive(ordeals)
+    ]
+    return PERMANENT + _table(("error", "its class", "exit code", "calls", "seconds"), rows)
+
+
+def outages() -> str:
+    """What lasts longer than a fault."""
+    rows = [
+        (it.ordeal.name, it.ordeal.code, it.code, _looks(it), _tenths(it.seconds))
+        for it in _survive(ORDEALS, at_once=2)
+    ]
+    return OUTAGES + _table(("outage", "exit code owed", "exit code", "calls", "seconds"), rows)
+
+
+def signals() -> str:
+    """How soon a signal ends the process."""
+    rows, whole = [], 0
+    with FaultyEndpoint() as endpoint:
+        for number, moment in enumerate(MOMENTS):
+            if moment.is_first_process and not can_be_first():
+                raise SystemExit("this user may make no process namespace, so one row cannot be measured: be root")
+            measured = [
+                signal_at(endpoint, moment, signum, f"{signum.name}-{number}-{time}")
+                for signum in (signal.SIGINT, signal.SIGTERM)
+                for time in range(_SIGNALS_EACH)
+            ]
+            whole += sum(_is_whole(it) for it in measured)
+            seconds = sorted(it.seconds for it in measured)
+            rows.append((moment.name, f"{seconds[len(seconds) // 2]:.2f}", f"{seconds[-1]:.2f}"))
+    head = SIGNALS.format(times=_SIGNALS_EACH, whole=whole, tried=len(MOMENTS) * 2 * _SIGNALS_EACH)
+    return head + _table(("where it finds the wait", "median", "longest"), rows)
+
+
+def soaked() -> str:
+    """What two minutes of faults leave behind."""
+    result = soak(_WAITS, _SOAK_SECONDS)
+    told = [[change.after for change in outcome.transitions] for outcome in result.outcomes]
+    different = sum(len(set(states)) for states in told)
+    head = SOAK.format(
+        waits=_WAITS,
+        completed=sum(outcome.verdict == "completed" for outcome in result.outcomes),
+        different=different,
+        repeated=sum(map(len, told)) - different,
+        due=3 * _WAITS,
+        calls=result.calls,
+        faults=result.faults,
+    )
+    held = {
+        "before": result.before,
+        "after a third": result.early,
+        "after two thirds": result.late,
+        "when all were over": result.after,
+    }
+    rows = [(when, it.threads, it.descriptors, f"{it.memory:.1f}") for when, it in held.items()]
+    return head + _table(("the process", "threads", "file descriptors", "resident memory (MiB)"), rows)
+
+
+def _twice(fault: Fault) -> Callable[[], list[Fault]]:
+    return lambda: [fault] * 2
+
+
+def _survive(ordeals: Sequence[Ordeal], at_once: int = _AT_ONCE) -> list[Survived]:
+    """Some at once, so that the seconds are not those of a queue for the processor."""
+    survived: list[Survived] = []
+    for first in range(0, len(ordeals), at_once):
+        with FaultyEndpoint() as endpoint, tempfile.TemporaryDirectory() as folder:
+            survived += survive(endpoint, ordeals[first : first + at_once], Path(folder))
+    return survived
+
+
+def _is_whole(signalled: Signalled) -> bool:
+    [job] = json.loads(signalled.stdout)["jobs"]
+    return job["verdict"] == "cancelled" and "to wait on: automl-waiter wait " in signalled.stderr
+
+
+def _looks(survived: Survived) -> int:
+    [job] = survived.document["jobs"]
+    return int(job["polls"] + job["retries"])
+
+
+def _tenths(seconds: float) -> str:
+    return f"{seconds:.1f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    (HERE / "reliability.md").write_text(page())
