@@ -47,6 +47,11 @@ def endpoint() -> Iterator[Sandbox]:
         yield sandbox
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What lasts a minute begins first, beside all others, instead of after them."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -175,7 +175,7 @@ naps = st.lists(st.tuples(seconds, st.floats(1, 50_000)), max_size=3).map(sorted
 jumps = st.lists(st.tuples(seconds, st.floats(-1e6, 1e6)), max_size=3)
 
 
-@settings(max_examples=800)
+@settings(max_examples=600)
 @given(st.lists(scripts, min_size=2, max_size=5), options, naps, jumps, st.booleans())
 def test_a_wait_cannot_be_lost(
     scripts: list[Script],

@@ -17,8 +17,6 @@ from automl_waiter.options import WaitOptions
 from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code
 from automl_waiter.waiter import EventLoop
 
-_INTERRUPTED = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
-
 
 class Session:
     """What the command brings to a wait: where it reports, what ends it early, and what comes after it.
@@ -59,21 +57,30 @@ class Session:
                 deciding.append(outcome)
             return bool(deciding)
 
-        machine = Machine()
-        try:
-            gateways = connect()
-            with self._interrupts.ending(machine.interrupt):
+        machine, is_begun = Machine(), False
+
+        def end(signum: int) -> None:
+            if not is_begun:
+                raise Interrupted(signum)  # the SDK is being loaded, which takes too long to be waited for
+            machine.interrupt(signum)
+            if self._command is not None:
+                self._command.abandon()
+
+        # To the last line of the result: a signal after the jobs have ended changes nothing of what is said of them.
+        with self._interrupts.ending(end):
+            try:
+                gateways = connect()
+                is_begun = True
                 for event in EventLoop(refs, gateways, options, machine).run(decide):
                     self._tell(event)
-        except Interrupted as interrupted:
-            for ref in refs:
-                if ref.key not in self._outcomes:
+            except Interrupted as interrupted:
+                for ref in refs:
                     self._tell(_not_begun(ref, interrupted.signal))
-        finally:
-            machine.close()
-        outcomes = [self._outcomes[ref.key] for ref in refs]
-        code = deciding[0].exit_code if deciding else combined_exit_code(outcome.exit_code for outcome in outcomes)
-        self._finish(outcomes, code)
+            finally:
+                machine.close()
+            outcomes = [self._outcomes[ref.key] for ref in refs]
+            code = deciding[0].exit_code if deciding else combined_exit_code(it.exit_code for it in outcomes)
+            self._finish(outcomes, code)
         return code
 
     def _tell(self, event: Event) -> None:
@@ -90,11 +97,7 @@ class Session:
         if resume is not None:
             self._reporter.note("resume", f"to wait on: {resume}", level=logging.WARNING)
         if self._command is not None:
-            # All is said by now, so that a signal has nothing to end any more but the user's command.
-            with self._interrupts.ending(self._command.abandon):
-                if code in _INTERRUPTED:
-                    self._command.abandon()
-                self._command.finish()
+            self._command.finish()
 
 
 def _not_begun(ref: JobRef, signal: int) -> Ended:
