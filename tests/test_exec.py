@@ -4,12 +4,14 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Command
@@ -150,6 +152,24 @@ def test_an_interrupted_wait_ends_the_command_and_says_what_was_not_run(tmp_path
         "job-0: --exec sh was ended: the wait was interrupted (on InProgress/Starting)",
         "job-1: --exec sh was not run: the wait was interrupted (on InProgress/Starting)",
     ]
+
+
+def test_an_interrupt_in_the_moment_of_the_start_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is being started when the signal comes does not run on."""
+    runner = CommandRunner(["sleep", "60"], reports := Reports())
+    popen = subprocess.Popen
+
+    def slow_start(*words: Any, **options: Any) -> Any:
+        process = popen(*words, **options)
+        runner.abandon(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", slow_start)
+    runner.tell(transition())
+    begun = time.monotonic()
+    runner.finish()
+    assert time.monotonic() - begun < 5
+    assert reports.lines == ["job-0: --exec sleep was ended: the wait was interrupted (on InProgress/Starting)"]
 
 
 def test_a_signal_while_the_last_command_runs_ends_that_command(

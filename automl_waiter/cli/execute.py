@@ -98,6 +98,8 @@ class CommandRunner:
             )
         except (OSError, ValueError) as error:
             return f"could not be run: {clean(error)}"
+        if self._is_over:  # since before the process was known
+            _kill(process, signal.SIGKILL)
         try:
             code = process.wait(self._limit)
         except subprocess.TimeoutExpired:
