@@ -24,7 +24,7 @@ from automl_waiter.retrying import Attempt, Clock, Steps
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.subscribers import Subscribers
 from automl_waiter.tracker import Transition
-from automl_waiter.waiter import ONE_LOOK, Gateways, all_steps
+from automl_waiter.waiter import ONE_LOOK, Gateways, all_steps, check_watched
 
 __all__ = ["Waiter", "as_completed", "describe", "wait_for", "wait_for_all", "watch"]
 
@@ -44,7 +44,7 @@ class Machine(SystemClock):
     """The real machine, for asyncio."""
 
     def __init__(self) -> None:
-        self._threads = CallThreads()
+        self._threads = CallThreads(self.monotonic)
 
     async def sleep_async(self, until: float) -> None:
         """Returns once the clock shows `until`."""
@@ -72,7 +72,7 @@ class Machine(SystemClock):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle, result, error)
 
-        self._threads.submit(call, done)
+        self._threads.submit(call, done, until)
         try:
             return await asyncio.wait_for(future, max(0.0, until - self.monotonic()))
         except TimeoutError:
@@ -103,7 +103,7 @@ class Waiter:
             timeout=timeout, poll=poll, until=until, require=require, stop_on=stop_on, error_budget=error_budget
         )
         self._gateways = Gateways(client)
-        self._subscribers = Subscribers(on_transition, on_event)
+        self._callbacks = on_transition, on_event
 
     async def wait(self, job: object, *, check: bool = True) -> Outcome:
         """Returns when the job has ended; see `automl_waiter.wait_for`."""
@@ -123,10 +123,12 @@ class Waiter:
                 yield event.outcome
 
     async def watch(self, job: object) -> AsyncIterator[Transition]:
-        """The transitions of a job as they are seen, until it has ended."""
+        """The transitions of a job as they are seen, until it has ended; see `automl_waiter.watch`."""
         async for event in self._events([job], self._options):
             if isinstance(event, Transition):
                 yield event
+            elif isinstance(event, Ended):
+                check_watched(event.outcome)
 
     async def describe(self, job: object) -> Snapshot:
         """The job as it is now; see `automl_waiter.describe`."""
@@ -138,10 +140,10 @@ class Waiter:
     async def _events(self, jobs: Iterable[object], options: WaitOptions) -> AsyncIterator[Event]:
         refs = list({ref.key: ref for ref in map(job_ref, jobs)}.values())
         gateways = [self._gateways.of(ref) for ref in refs]
-        machine = Machine()
+        machine, subscribers = Machine(), Subscribers(*self._callbacks)
         try:
             async for event in events_of(list(all_steps(refs, gateways, options, machine)), machine):
-                await self._subscribers.tell_async(event)
+                await subscribers.tell_async(event)
                 yield event
         finally:
             machine.close()
@@ -149,22 +151,18 @@ class Waiter:
 
 async def events_of(generators: Sequence[Steps], machine: AsyncMachine) -> AsyncIterator[Event]:
     """The events of several jobs whose steps are taken side by side."""
-    events: asyncio.Queue[Event] = asyncio.Queue()
-    running = {asyncio.ensure_future(_drive(generator, machine, events.put_nowait)) for generator in generators}
+    news: asyncio.Queue[Event | asyncio.Future[None]] = asyncio.Queue()
+    running = {asyncio.ensure_future(_drive(generator, machine, news.put_nowait)) for generator in generators}
+    for task in running:
+        task.add_done_callback(news.put_nowait)
     try:
-        while running or not events.empty():
-            if events.empty():
-                upcoming = asyncio.ensure_future(events.get())
-                done, _ = await asyncio.wait({*running, upcoming}, return_when=asyncio.FIRST_COMPLETED)
-                running -= done
-                if upcoming in done:
-                    yield upcoming.result()
-                else:
-                    upcoming.cancel()
-                for finished in done - {upcoming}:
-                    finished.result()
+        while running:
+            item = await news.get()
+            if isinstance(item, asyncio.Future):
+                running.discard(item)
+                item.result()
             else:
-                yield events.get_nowait()
+                yield item
     finally:
         for task in running:
             task.cancel()

@@ -139,11 +139,28 @@ class Cancelled(BaseException):
         at: The same, as an instant (UTC).
         signal: The number of the signal that caused it, where one did.
         decided: Another job decided the wait for several, so this one is left in progress.
+        retries: How many failed attempts of the call that it found on its way were made again.
+        error: What these attempts failed of.
     """
 
-    def __init__(self, now: float, at: datetime, *, signal: int | None = None, decided: bool = False) -> None:
+    def __init__(
+        self,
+        now: float,
+        at: datetime,
+        *,
+        signal: int | None = None,
+        decided: bool = False,
+        retries: int = 0,
+        error: AutoMLWaiterError | None = None,
+    ) -> None:
         super().__init__()
         self.now = now
         self.at = at
         self.signal = signal
         self.decided = decided
+        self.retries = retries
+        self.error = error
+
+    def amid(self, retries: int, error: AutoMLWaiterError) -> Cancelled:
+        """The same for a plan whose call was failing. One is thrown into many plans, so it stays as it is."""
+        return Cancelled(self.now, self.at, signal=self.signal, decided=self.decided, retries=retries, error=error)

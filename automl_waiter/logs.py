@@ -45,12 +45,12 @@ def log_event(event: Event) -> None:
         _structured().log(level, summary_of(event), automl_event=event_dict(event))
 
 
-def log_subscriber_problem(event: Event, problem: Exception | str) -> None:
+def log_subscriber_problem(event: Event, problem: BaseException | str) -> None:
     """Logs what a callback raised, or what else is wrong with it: it changes nothing but must not be lost."""
-    words = f"raised {type(problem).__name__}" if isinstance(problem, Exception) else problem
+    words = problem if isinstance(problem, str) else f"raised {type(problem).__name__}"
     _structured().error(
         f"a callback {words} on {event.event} of {event.job_name}; the wait goes on",
-        exc_info=problem if isinstance(problem, Exception) else None,
+        exc_info=None if isinstance(problem, str) else problem,
     )
 
 

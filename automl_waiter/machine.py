@@ -15,9 +15,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from automl_waiter.errors import Cancelled
+from automl_waiter.errors import Cancelled, Passing, PassingFailure
 
+# As many as look at once in a wait for many jobs; where calls hang, more take their place, so that others go on.
 _MOST_THREADS = 16
+_MOST_HANGING = 112
+_HANGS_AFTER = 1.0
 # A sleep is taken in slices, because the timers of a machine that sleeps stand still while its clock goes on.
 _SLICE = 30.0
 # How often the caller's cancel_event is looked at while a call is on its way.
@@ -50,25 +53,40 @@ class SystemClock:
         return random.random()  # noqa: S311 - it spreads looks; nothing secret depends on it
 
 
-class CallThreads:
-    """Up to 16 daemon threads that make calls, started as they are needed."""
+class _Work(NamedTuple):
+    call: Callable[[], Any]
+    done: Callable[[Any, BaseException | None], None]
+    until: float
 
-    def __init__(self) -> None:
-        self._work: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]] | None]
-        self._work = queue.SimpleQueue()
+
+class CallThreads:
+    """Daemon threads that make calls, started as they are needed: 16, and more only while calls hang."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._threads = 0
         self._busy = 0
+        self._freed_at = clock()
+        """When a thread was last known to be free."""
         self._lock = threading.Lock()
 
-    def submit(self, call: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
-        """Makes the call in a thread, with the context variables of here; `done` is called there when it is over."""
+    def submit(self, call: Callable[[], Any], done: Callable[[Any, BaseException | None], None], until: float) -> None:
+        """Makes the call in a thread, with the context variables of here; `done` is called there when it is over.
+
+        A call whose turn comes only when the clock shows `until` is not made: nobody waits for it any more.
+        """
+        context = contextvars.copy_context()
         with self._lock:
+            if self._busy < self._threads:
+                self._freed_at = self._clock()
             self._busy += 1
-            if self._busy > self._threads and self._threads < _MOST_THREADS:
+            hang = self._clock() - self._freed_at > _HANGS_AFTER
+            most = _MOST_THREADS + _MOST_HANGING if hang else _MOST_THREADS
+            while self._threads < min(self._busy, most):
                 self._threads += 1
                 threading.Thread(target=self._run, name="automl-waiter-call", daemon=True).start()
-        context = contextvars.copy_context()
-        self._work.put((lambda: context.run(call), done))
+        self._work.put(_Work(lambda: context.run(call), done, until))
 
     def close(self) -> None:
         """Lets the threads go as soon as each is free."""
@@ -77,33 +95,37 @@ class CallThreads:
                 self._work.put(None)
 
     def _run(self) -> None:
-        while (item := self._work.get()) is not None:
-            call, done = item
+        while (work := self._work.get()) is not None:
+            result: Any = None
+            error: BaseException | None = None
             try:
-                result, error = call(), None
+                if self._clock() >= work.until:
+                    raise PassingFailure(Passing.TIMEOUT, "its turn did not come in time")
+                result = work.call()
             except BaseException as raised:
-                result, error = None, raised
+                error = raised
             with self._lock:
                 self._busy -= 1
-            done(result, error)
+                self._freed_at = self._clock()
+            work.done(result, error)
             # Not kept until the next call: a response may be large and a wait long.
-            del item, call, done, result, error
+            del work, result, error
 
 
 class Machine(SystemClock):
     """What the synchronous shell needs: a clock, calls, and one place to wait for whatever comes first."""
 
     def __init__(self, cancel_event: threading.Event | None = None) -> None:
-        self._threads = CallThreads()
+        self._threads = CallThreads(self.monotonic)
         # A SimpleQueue, because its put is safe in a signal handler.
         self._inbox: queue.SimpleQueue[Completion | Cancelled] = queue.SimpleQueue()
         self._cancel_event = cancel_event
         self._in_flight = 0
 
-    def start(self, ticket: int, call: Callable[[], Any]) -> None:
-        """Makes a call in another thread; a later `wait` returns its completion."""
+    def start(self, ticket: int, call: Callable[[], Any], until: float) -> None:
+        """Makes a call in another thread; a later `wait` returns its completion, if it is over at `until`."""
         self._in_flight += 1
-        self._threads.submit(call, lambda result, error: self._inbox.put(Completion(ticket, result, error)))
+        self._threads.submit(call, lambda result, error: self._inbox.put(Completion(ticket, result, error)), until)
 
     def interrupt(self, signal: int) -> None:
         """Ends the wait, now: what a signal handler calls."""

@@ -58,6 +58,7 @@ class FindNames:
     """List names of jobs that are like the one that was not found."""
 
     job_name: str
+    deadline: float | None
     operation: str = "ListAutoMLJobs"
 
 
@@ -166,6 +167,7 @@ class _Wait:
         self.slowdown = 1.0
         self.stop_cause: StopCause | None = None
         self.stop_error: AutoMLWaiterError | None = None
+        self.is_told_to_stop = False
         self.grace_ends = started
         self.told_of_grace = False
         self.seen: float | None = None
@@ -222,9 +224,11 @@ class _Wait:
             return self._conclude(
                 Verdict.NOT_FOUND, error=JobNotFound(f"{error}; it was there before", code=error.code)
             )
-        names = yield FindNames(self.job.name)
-        self._take_times(names)
-        hint = f"; there is {', '.join(map(clean, names.response))}" if names.response else ""
+        hint = ""
+        if self.deadline is None or self.now < self.deadline:
+            names = yield FindNames(self.job.name, self.deadline)
+            self._take_times(names)
+            hint = f"; there is {', '.join(map(clean, names.response))}" if names.response else ""
         if self.job.account is not None:
             hint += f"; the ARN is of account {self.job.account}: are these its credentials?"
         return self._conclude(Verdict.NOT_FOUND, error=JobNotFound(f"{error}{hint}", code=error.code))
@@ -254,6 +258,38 @@ class _Wait:
             yield Poll(snapshot.name, answer.at, snapshot.state, self.polls, max(0.0, next_look - self.now))
             yield from self._sleep(next_look)
         return outcome
+
+    def _decide(self, snapshot: Snapshot, is_terminal: bool, started: float) -> Generator[Action, Any, Outcome | None]:
+        until = self.options.until
+        if until is not None and self.stop_cause != "until" and until(snapshot):
+            if is_terminal or "until" not in self.options.stop_on:
+                return self._conclude(Verdict.CONDITION_MET)
+            yield from self._stop("until")
+            return None
+        if is_terminal:
+            return self._conclude(self._verdict_of_end(snapshot))
+        if self.options.once:
+            return self._conclude(Verdict.IN_PROGRESS)
+        if self.deadline is not None and started >= self.deadline:
+            return (yield from self._late(None))
+        return None
+
+    def _verdict_of_end(self, snapshot: Snapshot) -> Verdict:
+        match snapshot.status:
+            case Status.FAILED:
+                return Verdict.FAILED
+            case Status.STOPPED:
+                match self.stop_cause:
+                    case "until":
+                        return Verdict.CONDITION_MET
+                    case "timeout" if self.is_told_to_stop:
+                        return Verdict.TIMED_OUT
+                    case _:
+                        return Verdict.STOPPED
+            case _:
+                if self.options.until is not None and self.stop_cause != "until":
+                    return Verdict.CONDITION_NOT_MET
+                return Verdict.DEGRADED if shortfalls_of(snapshot) else Verdict.COMPLETED
 
     def _sleep(self, until: float) -> Generator[Action, Any, None]:
         """Sleeps, never past the deadline, and shows signs of life on the way."""
@@ -288,47 +324,19 @@ class _Wait:
                 f"the job may be stuck in {clean(state)}; the wait goes on"
             )
 
-    def _decide(self, snapshot: Snapshot, is_terminal: bool, started: float) -> Generator[Action, Any, Outcome | None]:
-        until = self.options.until
-        if until is not None and self.stop_cause != "until" and until(snapshot):
-            if is_terminal or "until" not in self.options.stop_on:
-                return self._conclude(Verdict.CONDITION_MET)
-            yield from self._stop("until")
-            return self._conclude(Verdict.CONDITION_MET, error=self.stop_error) if self.stop_error else None
-        if is_terminal:
-            return self._conclude(self._verdict_of_end(snapshot))
-        if self.options.once:
-            return self._conclude(Verdict.IN_PROGRESS)
-        if self.deadline is not None and started >= self.deadline:
-            return (yield from self._late(None))
-        return None
-
-    def _verdict_of_end(self, snapshot: Snapshot) -> Verdict:
-        match snapshot.status:
-            case Status.FAILED:
-                return Verdict.FAILED
-            case Status.STOPPED:
-                by_us = {"until": Verdict.CONDITION_MET, "timeout": Verdict.TIMED_OUT, None: Verdict.STOPPED}
-                return by_us[self.stop_cause]
-            case _:
-                if self.options.until is not None and self.stop_cause != "until":
-                    return Verdict.CONDITION_NOT_MET
-                return Verdict.DEGRADED if shortfalls_of(snapshot) else Verdict.COMPLETED
-
     # The deadline
 
     def _late(self, error: AutoMLWaiterError | None) -> Generator[Action, Any, Outcome | None]:
         """The deadline has passed and the job has not ended: stop it, if that was asked for, or give up."""
-        if self.stop_cause is not None:
-            yield self._warned(f"the job has not stopped within {format_duration(_STOP_TIMEOUT)}")
-            verdict = Verdict.CONDITION_MET if self.stop_cause == "until" else Verdict.TIMED_OUT
-            return self._conclude(verdict, error=error)
-        if "timeout" in self.options.stop_on:
+        if self.stop_cause is None and "timeout" in self.options.stop_on:
             yield from self._stop("timeout")
-            if self.stop_error is None:
-                return None
+            return None
+        if self.is_told_to_stop:
+            yield self._warned(f"the job has not stopped within {format_duration(_STOP_TIMEOUT)}")
+        elif self.stop_error is not None:
+            yield self._not_stopped(self.stop_error)
             error = self.stop_error
-        return self._conclude(Verdict.TIMED_OUT, error=error)
+        return self._conclude(Verdict.CONDITION_MET if self.stop_cause == "until" else Verdict.TIMED_OUT, error=error)
 
     def _stop(self, cause: StopCause, *, within: float = _STOP_TIMEOUT) -> Generator[Action, Any, None]:
         self.stop_cause = cause
@@ -336,10 +344,15 @@ class _Wait:
         answer = yield Stop(self.job.name, self.deadline)
         self._take_times(answer)
         self.stop_error = answer.error
-        if answer.error:
-            yield self._warned(f"the job could not be stopped and goes on: {answer.error}")
-        else:
+        self.is_told_to_stop = answer.error is None
+        if self.is_told_to_stop:
             yield StopRequested(self._name(), answer.at, cause)
+        else:
+            # One look more: a job that has just ended cannot be stopped either.
+            self.deadline = self.now
+
+    def _not_stopped(self, error: AutoMLWaiterError) -> Warned:
+        return self._warned(f"the job could not be stopped and goes on: {error}")
 
     def _set_auto_deadline(self, snapshot: Snapshot) -> Generator[Action, Any, None]:
         limit = snapshot.completion_criteria.max_runtime_seconds
@@ -406,13 +419,17 @@ class _Wait:
 
     def _cancelled(self, cancelled: Cancelled) -> Plan:
         self._pass_time(cancelled.now, cancelled.at)
+        self.retries += cancelled.retries
         if cancelled.decided:
             return self._conclude(Verdict.IN_PROGRESS)
         if cancelled.signal is None:
-            return self._conclude(Verdict.CANCELLED)
-        if "interrupt" in self.options.stop_on and self.stop_cause is None:
+            return self._conclude(Verdict.CANCELLED, error=cancelled.error)
+        if "interrupt" in self.options.stop_on and not self.is_told_to_stop:
             yield from self._stop("interrupt", within=_INTERRUPT_STOP)
-        return self._conclude(Verdict.CANCELLED, error=self.stop_error, code=ExitCode(128 + cancelled.signal))
+            if self.stop_error is not None:
+                yield self._not_stopped(self.stop_error)
+        error = self.stop_error or cancelled.error
+        return self._conclude(Verdict.CANCELLED, error=error, code=ExitCode(128 + cancelled.signal))
 
     def _conclude(
         self, verdict: Verdict, *, error: AutoMLWaiterError | None = None, code: ExitCode | None = None

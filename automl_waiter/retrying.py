@@ -105,8 +105,9 @@ class _Limits:
         self.budget_ends = begun + error_budget
         self.deadline = math.inf
         match call:
-            case FindNames():
-                self.budget_ends, self.deadline = begun, begun + _FIND_NAMES_TIMEOUT
+            case FindNames(deadline=deadline):
+                self.budget_ends = begun
+                self.deadline = min(begun + _FIND_NAMES_TIMEOUT, math.inf if deadline is None else deadline)
             case Describe(deadline=float(deadline)) | Stop(deadline=deadline):
                 self.deadline = max(deadline, begun)
                 if begun > deadline + _OVERSLEPT:
@@ -137,18 +138,18 @@ def _answer(call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> 
     begun = started = clock.monotonic()
     begun_at = clock.now()
     limits = _Limits(call, begun, error_budget)
-    failures: list[PassingFailure] = []
+    failures = _Failures()
     pauses: list[float] = []
 
     def pause(state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
         assert isinstance(failure, PassingFailure)
-        failures.append(failure)
+        failures.take(failure)
         now = clock.monotonic()
         longest = _LONGEST_PAUSE
         if failure.kind in _PATIENT:
             longest = min(_LONGEST_PATIENT_PAUSE, max(longest, (now - begun) / 4))
-        ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(len(failures), 16))
+        ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(failures.count, 16))
         delay = _FIRST_PAUSE + (ceiling - _FIRST_PAUSE) * clock.random()
         return max(0.0, min(delay, limits.last_attempt_at - now))
 
@@ -161,10 +162,13 @@ def _answer(call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> 
             error=error,
             served_at=served_at(response),
             # The last failure of a call that was given up was not repeated.
-            retries=len(failures) - exhausted,
-            throttled=any(failure.kind is Passing.THROTTLED for failure in failures),
+            retries=failures.count - exhausted,
+            throttled=failures.throttled,
             exhausted=exhausted,
         )
+
+    def given_up(last: PassingFailure) -> AutoMLWaiterError:
+        return _given_up(call, last, failures.count, begun_at, format_duration(clock.monotonic() - begun))
 
     try:
         for attempt in _retrying()(
@@ -176,7 +180,8 @@ def _answer(call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> 
         ):
             while pauses:
                 delay = pauses.pop()
-                yield _retry(call, clock.now(), failures, delay)
+                assert failures.last is not None
+                yield _retry(call, clock.now(), failures.count, failures.last, delay)
                 until = clock.monotonic() + delay
                 yield Sleep(until)
                 limits.passed(until, clock.monotonic())
@@ -188,16 +193,33 @@ def _answer(call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> 
                 finally:
                     limits.passed(until, clock.monotonic())
     except PassingFailure as last:
-        lasted = format_duration(clock.monotonic() - begun)
-        return answer(error=_given_up(call, last, len(failures), begun_at, lasted), exhausted=True)
+        return answer(error=given_up(last), exhausted=True)
+    except Cancelled as cancelled:
+        if failures.last is None:
+            raise
+        raise cancelled.amid(failures.count, given_up(failures.last)) from None
     except AutoMLWaiterError as error:
         return answer(error=error)
     return answer(response)
 
 
-def _retry(call: Call, at: datetime, failures: list[PassingFailure], delay: float) -> Retry:
-    last = failures[-1]
-    return Retry(call.job_name, at, call.operation, len(failures), last.kind, last.code, str(last), delay)
+class _Failures:
+    """The failed attempts of a call: not each is kept, because an outage has many, and tracebacks are large."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.throttled = False
+        self.last: PassingFailure | None = None
+
+    def take(self, failure: PassingFailure) -> None:
+        """Takes in another one."""
+        self.count += 1
+        self.throttled |= failure.kind is Passing.THROTTLED
+        self.last = PassingFailure(failure.kind, str(failure), code=failure.code)
+
+
+def _retry(call: Call, at: datetime, count: int, last: PassingFailure, delay: float) -> Retry:
+    return Retry(call.job_name, at, call.operation, count, last.kind, last.code, str(last), delay)
 
 
 def _given_up(call: Call, last: PassingFailure, count: int, since: datetime, lasted: str) -> AutoMLWaiterError:

@@ -52,6 +52,7 @@ class Subscribers:
         """The same under asyncio: a coroutine function is awaited, for `limit` seconds at most.
 
         A plain function is called in the loop's thread, as asyncio's own callbacks are, and nothing bounds it.
+        Cancelling the caller's task cancels both; a coroutine that was cancelled by others only failed.
         """
         import asyncio
 
@@ -63,7 +64,10 @@ class Subscribers:
                 if inspect.isawaitable(result):
                     async with scope:
                         await result
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                    raise
                 is_ours = isinstance(error, TimeoutError) and scope.expired()
                 log_subscriber_problem(event, f"was ended after {self._limit:g}s" if is_ours else error)
 

@@ -70,7 +70,7 @@ class ManualClock:
         """Lets time pass."""
         self._now += seconds
 
-    def start(self, ticket: int, call: Callable[[], Any]) -> None:
+    def start(self, ticket: int, call: Callable[[], Any], until: float) -> None:
         """Makes a call, now."""
         try:
             self._done.append(Completion(ticket, call(), None))

@@ -16,7 +16,7 @@ from automl_waiter.gateway import Boto3Gateway, Gateway
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.machine import Completion, Machine
 from automl_waiter.options import StopOn, WaitOptions, wait_options
-from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome
+from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome, Verdict
 from automl_waiter.plan import Sleep, wait_plan
 from automl_waiter.polling import PollPolicy
 from automl_waiter.retrying import Attempt, Clock, Steps, steps
@@ -34,7 +34,7 @@ _FIRST_LOOKS_PER_SECOND = 10.0
 class WaitMachine(Clock, Protocol):
     """What the loop needs: see `machine.Machine`, and `testing.ManualClock` for one in virtual time."""
 
-    def start(self, ticket: int, call: Callable[[], Any]) -> None: ...
+    def start(self, ticket: int, call: Callable[[], Any], until: float) -> None: ...
     def wait(self, until: float) -> Completion | None: ...
     def close(self) -> None: ...
 
@@ -85,7 +85,7 @@ class Waiter:
             timeout=timeout, poll=poll, until=until, require=require, stop_on=stop_on, error_budget=error_budget
         )
         self._gateways = Gateways(client)
-        self._subscribers = Subscribers(on_transition, on_event)
+        self._callbacks = on_transition, on_event
         self._cancel_event = cancel_event
 
     def wait(self, job: object, *, check: bool = True) -> Outcome:
@@ -106,22 +106,36 @@ class Waiter:
                 yield event.outcome
 
     def watch(self, job: object) -> Iterator[Transition]:
-        """The transitions of a job as they are seen, until it has ended."""
+        """The transitions of a job as they are seen, until it has ended; see the function of this name."""
         for event in self._events([job]):
             if isinstance(event, Transition):
                 yield event
+            elif isinstance(event, Ended):
+                check_watched(event.outcome)
 
     def _events(self, jobs: Iterable[object]) -> Iterator[Event]:
         refs = list({ref.key: ref for ref in map(job_ref, jobs)}.values())
         gateways = [self._gateways.of(ref) for ref in refs]
-        machine = Machine(self._cancel_event)
+        machine, subscribers = Machine(self._cancel_event), Subscribers(*self._callbacks)
         try:
             for event in EventLoop(refs, gateways, self._options, machine).run():
-                self._subscribers.tell(event, self._cancel_event)
+                subscribers.tell(event, self._cancel_event)
                 yield event
         finally:
-            self._subscribers.close()
+            subscribers.close()
             machine.close()
+
+
+def check_watched(outcome: Outcome) -> None:
+    """Raises what ended a watch before its job, so that its end is not taken for the job's."""
+    if outcome.verdict in (
+        Verdict.CANCELLED,
+        Verdict.ERROR,
+        Verdict.NOT_FOUND,
+        Verdict.REPLACED,
+        Verdict.TIMED_OUT,
+    ):
+        outcome.check()
 
 
 class _Task:
@@ -148,14 +162,16 @@ class EventLoop:
         """The events of all the jobs, until the last has ended, or one with an outcome that `decides` for all."""
         for task in list(self._tasks):
             yield from self._advance(task, None)
+        is_cancelled = False
         while self._tasks:
             try:
                 for task, value, error in self._due(self._machine.wait(min(task.wake_at for task in self._tasks))):
                     for event in self._advance(task, value, error):
                         yield event
-                        if isinstance(event, Ended) and decides(event.outcome):
+                        if isinstance(event, Ended) and not is_cancelled and decides(event.outcome):
                             raise Cancelled(self._machine.monotonic(), self._machine.now(), decided=True)
             except Cancelled as cancelled:
+                is_cancelled = True
                 yield from self._cancel(cancelled)
 
     def _due(self, completion: Completion | None) -> list[tuple[_Task, Any, BaseException | None]]:
@@ -187,7 +203,7 @@ class EventLoop:
             return
         if isinstance(step, Attempt):
             task.ticket, task.wake_at = next(self._tickets), step.until
-            self._machine.start(task.ticket, step.call)
+            self._machine.start(task.ticket, step.call, step.until)
         else:
             task.wake_at = step.until
 
@@ -290,7 +306,11 @@ def as_completed(jobs: Iterable[object], *, client: Any = None, **options: Any) 
 
 
 def watch(job: object, *, client: Any = None, **options: Any) -> Iterator[Transition]:
-    """The transitions of a job as they are seen, the first sighting included, until it has ended, however it ends."""
+    """The transitions of a job as they are seen, the first sighting included, until it has ended, however it ends.
+
+    Raises:
+        WaitInterrupted, JobNotFound, JobReplaced, ServiceError: As in `wait_for`, where the watch ended before the job.
+    """
     return Waiter(client, **options).watch(job)
 
 

@@ -209,3 +209,15 @@ def test_cancelling_the_task_reaches_into_a_coroutine() -> None:
 
     [result] = asyncio.run(main())
     assert isinstance(result, asyncio.CancelledError)
+
+
+def test_a_callback_that_was_cancelled_by_others_only_failed(caplog: pytest.LogCaptureFixture) -> None:
+    """A coroutine that awaits something cancelled has raised, and nobody has cancelled the wait."""
+
+    async def on_event(_: Event) -> None:
+        cancelled = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        await cancelled
+
+    asyncio.run(Subscribers(None, on_event).tell_async(heartbeat()))
+    assert problems(caplog) == ["a callback raised CancelledError on heartbeat of churn; the wait goes on"]

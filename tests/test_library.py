@@ -177,6 +177,62 @@ def test_asyncio_has_the_same_names(endpoint: Sandbox, new_job: NewJob) -> None:
     asyncio.run(main())
 
 
+def test_a_watch_that_ends_before_its_job_raises(endpoint: Sandbox, new_job: NewJob) -> None:
+    """The end of the transitions is the job's own end; a refusal or a timeout is raised."""
+    denied = Answering(client_error("AccessDeniedException"))
+    with pytest.raises(AccessDenied):
+        list(watch("churn", client=denied))
+    changes = watch(new_job("endless"), client=endpoint.client(), timeout=0)
+    assert next(changes).after.secondary_status == "ModelTuning"
+    with pytest.raises(WaitTimeout):
+        next(changes)
+
+    async def main() -> None:
+        async for _ in aio.watch("churn", client=denied):
+            raise AssertionError
+
+    with pytest.raises(AccessDenied):
+        asyncio.run(main())
+
+
+def test_a_waiter_may_be_shared_by_threads() -> None:
+    """Waits of one Waiter that go on at once each tell their own callbacks, and hold none of each other's up."""
+    told: list[str] = []
+
+    def on_event(event: Event) -> None:
+        time.sleep(0.05)
+        told.append(f"{event.job_name} {event.event}")
+
+    waiter = automl_waiter.Waiter(
+        Answering(Timeline([(0, "Completed", "Completed")]).response(9, name="churn", created=EPOCH, arn="arn")),
+        on_event=on_event,
+    )
+    threads = [threading.Thread(target=waiter.wait, args=["churn"]) for _ in range(8)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == ["churn outcome"] * 8 + ["churn transition"] * 8
+    assert time.monotonic() - begun < 5
+
+
+def test_a_cancelled_wait_under_asyncio_leaves_no_task() -> None:
+    """Who cancels the task of a wait, or leaves its events early, leaves nothing pending in the loop."""
+
+    async def main() -> int:
+        waiting = asyncio.create_task(aio.wait_for("churn", client=Moving(), poll=60))
+        await asyncio.sleep(0.2)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        async for _ in aio.watch("churn", client=Moving(), poll=60):
+            break
+        await asyncio.sleep(0.1)
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(main()) == 1
+
+
 def test_users_tests_need_neither_aws_nor_time(simulated_jobs: ScriptedJobs) -> None:
     """With the fixture, wait_for follows a scripted job in virtual time, in both shells."""
     simulated_jobs.add("churn", Timeline([(0, "InProgress", "Starting"), (36000, "Completed", "Completed")]))

@@ -1,9 +1,12 @@
 """What happens to a wait that lasts hours, in virtual time: machines that sleep, outages, stalls, expiring credentials."""
 
+import gc
 import itertools
 import statistics
 import threading
+import weakref
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -14,19 +17,22 @@ from automl_waiter import (
     AccessDenied,
     CredentialsExpired,
     Ended,
+    InvalidRequest,
     JobNotFound,
     PollContext,
     Retry,
+    ServiceUnavailable,
     Verdict,
     Warned,
 )
 from automl_waiter.errors import Passing, PassingFailure
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.plan import STALLED_AFTER
+from automl_waiter.plan import STALLED_AFTER, Sleep
+from automl_waiter.retrying import Attempt
 from automl_waiter.statuses import Stage
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline
-from automl_waiter.waiter import EventLoop
+from automl_waiter.waiter import EventLoop, all_steps
 
 HOUR = 3600.0
 
@@ -229,6 +235,120 @@ def test_a_signal_can_stop_the_job() -> None:
     assert 103 <= down.seconds <= 105
     assert "StopAutoMLJob failed" in str(down.outcome.error)
     assert Wait(ENDLESS, clock=Sleepy(signal_at=100)).gateway.stops == 0
+
+
+@pytest.mark.parametrize(("clock", "code"), [(Sleepy(signal_at=400), 143), (ManualClock(cancel_at=400), 130)])
+def test_a_wait_that_is_cut_short_in_an_outage_says_so(clock: ManualClock, code: int) -> None:
+    """Who is interrupted while calls fail learns how often and of what, for the outcome is all that is left."""
+    wait = Wait(ENDLESS, poll=30, clock=clock, is_down=lambda second: second > 100)
+    assert wait.outcome.verdict == Verdict.CANCELLED
+    assert wait.outcome.exit_code == code
+    assert wait.outcome.retries == len(wait.told("retry")) > 10
+    assert isinstance(wait.outcome.error, ServiceUnavailable)
+    assert "no route to host" in str(wait.outcome.error)
+
+
+def test_a_stop_that_is_still_on_its_way_does_not_take_the_place_of_the_interrupts() -> None:
+    """A signal that comes while a stop is being tried again sends a stop of its own, and tells that it failed."""
+    clock = Sleepy(signal_at=100)
+    wait = Wait(
+        ENDLESS, clock=clock, until="ModelTuning", stop_on="until", stop_on_interrupt=True, stop_fault=no_network()
+    )
+    assert wait.outcome.exit_code == 143
+    assert 103 <= wait.seconds <= 105
+    assert "StopAutoMLJob failed" in str(wait.outcome.error)
+    assert "could not be stopped" in wait.told("warning")[-1]["message"]
+
+
+def test_a_signal_stops_every_job_whoever_was_to_decide() -> None:
+    """With a job that decides for all, an interrupt still stops each of them, and cancels each wait."""
+    clock = Sleepy(signal_at=100)
+    gateways = [Faulty(clock) for _ in range(3)]
+    for gateway in gateways:
+        gateway.add("churn", ENDLESS)
+    options = WaitOptions(stop_on=frozenset({"interrupt"}))
+    loop = EventLoop([job_ref("churn")] * 3, gateways, options, clock)
+    ends = [event.outcome for event in loop.run(lambda outcome: bool(outcome.exit_code)) if isinstance(event, Ended)]
+    assert [outcome.exit_code for outcome in ends] == [143] * 3
+    assert [gateway.stops for gateway in gateways] == [1] * 3
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_a_stop_that_is_refused_because_the_job_has_just_ended(within: bool) -> None:
+    """The job that ended in the moment of its stop gets its own code; one that did not is told to go on."""
+    refused = InvalidRequest("the job is not in progress")
+    script = Timeline([*TRAINING, (502 if within else 510, "Completed", "Completed")])
+    wait = Wait(script, poll=30, timeout=500, stop_on="timeout", stop_fault=refused, stop_seconds=5)
+    warnings = [told["message"] for told in wait.told("warning")]
+    if within:
+        assert (wait.outcome.exit_code, wait.outcome.error, warnings) == (0, None, [])
+    else:
+        assert (wait.outcome.exit_code, wait.outcome.error) == (124, refused)
+        assert warnings == ["the job could not be stopped and goes on: the job is not in progress"]
+
+
+def test_a_job_that_somebody_else_stopped_is_stopped() -> None:
+    """Where our own stop was refused, a job that is Stopped was stopped by others."""
+    script = Timeline([*TRAINING, (502, "Stopped", "Stopped")])
+    refused = InvalidRequest("the job is not in progress")
+    wait = Wait(script, poll=30, timeout=500, stop_on="timeout", stop_fault=refused, stop_seconds=5)
+    assert wait.outcome.exit_code == 11
+
+
+# Outages
+
+
+def test_an_outage_keeps_none_of_its_failures_but_the_last() -> None:
+    """A day of failed calls takes no more memory than a minute: of each only its number is kept."""
+    made: list[weakref.ref[PassingFailure]] = []
+    alive: list[int] = []
+
+    def fail(second: float) -> bool:
+        if second < 60 or len(made) == 300:
+            return False
+        gc.collect()
+        alive.append(sum(failure() is not None for failure in made))
+        made.append(weakref.ref(failure := no_network()))
+        raise failure
+
+    wait = Wait(COMPLETED, poll=30, is_down=fail, error_budget=24 * HOUR)
+    assert wait.outcome.retries == 300
+    assert max(alive) <= 2
+
+
+# Names
+
+
+def test_names_that_look_alike_are_looked_for_only_while_there_is_time() -> None:
+    """The hint to a missing name is cut short by the deadline, and left out once it has passed."""
+    assert [until for _, until in attempts(timeout=12.0)] == [pytest.approx(10 + 2 + 0.9)]
+    assert [until for _, until in attempts(timeout=None)] == [pytest.approx(10 + 5 + 0.9)]
+    assert attempts(timeout=0.0) == []
+
+
+def attempts(timeout: float | None) -> list[tuple[str, float]]:
+    """The calls other than describes of a wait for a job that does not exist, each with when it is abandoned."""
+    clock = ManualClock()
+    gateway = Faulty(clock)
+    steps = next(all_steps([job_ref("churn")], [gateway], wait_options(timeout=timeout), clock))
+    seen: list[tuple[str, float]] = []
+    advance: Any = lambda _: next(steps)  # noqa: E731
+    value: Any = None
+    with suppress(StopIteration):
+        while True:
+            step = advance(value)
+            advance, value = steps.send, None
+            if isinstance(step, Sleep):
+                clock.advance(step.until - clock.monotonic())
+            elif isinstance(step, Attempt):
+                name = step.call.func.__name__  # type: ignore[attr-defined]
+                if name != "describe":
+                    seen.append((name, step.until))
+                try:
+                    value = step.call()
+                except Exception as error:
+                    advance, value = steps.throw, error
+    return seen
 
 
 # Identity

@@ -8,8 +8,13 @@ from types import ModuleType
 import pytest
 
 from automl_waiter import aio, machine
+from automl_waiter.errors import PassingFailure
 
 HOUR = 3600.0
+
+
+def call_threads() -> int:
+    return sum(thread.name == "automl-waiter-call" for thread in threading.enumerate())
 
 
 class Clocks:
@@ -56,3 +61,54 @@ def test_a_wait_notices_on_waking_that_its_time_has_come(
         assert sleeper.wait(sleeper.monotonic() + HOUR) is None
     sleeper.close()
     assert 0.3 <= time.monotonic() - begun < 5
+
+
+def test_calls_that_hang_do_not_hold_up_the_others() -> None:
+    """Where every thread is held by a call that hangs, one more is made in a thread of its own."""
+    shell = machine.Machine()
+    until = shell.monotonic() + 30
+    over = threading.Event()
+    for ticket in range(16):
+        shell.start(ticket, lambda: over.wait(30), until)
+    time.sleep(1.2)
+    begun = time.monotonic()
+    for ticket in range(16, 40):
+        shell.start(ticket, lambda: "answered", until)
+        completion = shell.wait(until)
+        assert completion is not None
+        assert (completion.ticket, completion.result) == (ticket, "answered")
+    assert time.monotonic() - begun < 2
+    over.set()
+    shell.close()
+
+
+def test_many_calls_at_once_share_sixteen_threads() -> None:
+    """A burst of calls after a long silence needs no more threads than any other."""
+    before = call_threads()
+    shell = machine.Machine()
+    until = shell.monotonic() + 30
+    shell.start(0, time.monotonic, until)
+    shell.wait(until)
+    time.sleep(1.2)
+    for ticket in range(200):
+        shell.start(ticket, lambda: time.sleep(0.01), until)
+    assert call_threads() - before <= 16
+    assert {shell.wait(until).ticket for _ in range(200)} == set(range(200))  # type: ignore[union-attr]
+    shell.close()
+
+
+def test_a_call_whose_turn_comes_too_late_is_not_made() -> None:
+    """What nobody waits for any more costs AWS no call."""
+    shell = machine.Machine()
+    over = threading.Event()
+    made: list[str] = []
+    for ticket in range(16):
+        shell.start(ticket, lambda: over.wait(30), shell.monotonic() + 30)
+    shell.start(16, lambda: made.append("late"), shell.monotonic() + 0.2)
+    assert shell.wait(shell.monotonic() + 0.3) is None
+    over.set()
+    completions = [shell.wait(shell.monotonic() + 5) for _ in range(17)]
+    assert made == []
+    [late] = [it for it in completions if it and it.ticket == 16]
+    assert isinstance(late.error, PassingFailure)
+    shell.close()

@@ -72,6 +72,8 @@ class Faulty(ScriptedJobs):
         self.is_deaf = False
         """Whether it takes a stop and does nothing."""
         self.stop_fault: Exception | None = None
+        self.stop_seconds = 0.0
+        """How long AWS takes to answer a stop."""
         self.is_down: Callable[[float], bool] = lambda second: False
         self.change: Callable[[dict[str, Any]], dict[str, Any]] = lambda response: response
 
@@ -86,6 +88,7 @@ class Faulty(ScriptedJobs):
 
     def stop(self, job_name: str) -> None:
         self.stops += 1
+        self.clock.advance(self.stop_seconds)
         if self.stop_fault is not None:
             raise self.stop_fault
         if not self.is_deaf:
@@ -110,6 +113,7 @@ class Wait:
         is_down: Callable[[float], bool] | None = None,
         credentials_expire_at: datetime | None = None,
         stop_fault: Exception | None = None,
+        stop_seconds: float = 0.0,
         stop_on_interrupt: bool = False,
         is_deaf: bool = False,
         **options: Any,
@@ -119,13 +123,14 @@ class Wait:
         self.gateway.is_down = is_down or self.gateway.is_down
         self.gateway.credentials_expire_at = credentials_expire_at
         self.gateway.stop_fault = stop_fault
+        self.gateway.stop_seconds = stop_seconds
         self.gateway.is_deaf = is_deaf
         self.gateway.change = change or self.gateway.change
         if timeline is not None:
             self.gateway.add("churn", timeline, start=start)
         chosen = WaitOptions(once=True) if once else wait_options(**options)
         if stop_on_interrupt:
-            chosen = replace(chosen, stop_on=frozenset({"interrupt"}))
+            chosen = replace(chosen, stop_on=chosen.stop_on | {"interrupt"})
         if shell == "sync":
             self.events = list(EventLoop([job_ref(job)], [self.gateway], chosen, clock).run())
         else:
