@@ -40,17 +40,20 @@ def _jmespath(expression: str) -> Condition:
 
     try:
         compiled = jmespath.compile(expression)
+        _check_names(compiled.parsed, Snapshot, expression)
     except JMESPathError as error:
         # The library draws a caret under the expression on a second line; its first line says what is wrong.
         problem = clean(str(error).splitlines()[0])
         raise InvalidRequest(f"until {clean(expression)!r} is neither a status nor JMESPath: {problem}") from None
-    _check_names(compiled.parsed, Snapshot, expression)
+    except RecursionError:
+        raise InvalidRequest(f"until {clean(expression)[:40]!r}... is nested too deeply") from None
 
     def holds(snapshot: Snapshot) -> bool:
         try:
             result = compiled.search(jsonable(snapshot.response))
-        except JMESPathError:
-            # A function was given null because a member is not there yet, so it does not hold yet.
+        except (JMESPathError, ValueError, OverflowError):
+            # A function was given null because a member is not there yet, or a number that it cannot take (NaN,
+            # infinity), so it does not hold yet.
             return False
         return _is_true(result)
 
@@ -78,21 +81,13 @@ def _check_names(node: Any, view: type[View] | None, expression: str) -> type[Vi
             view = _check_names(elements, view, expression)
             _check_names(predicate, view, expression)
             return _check_names(projected, view, expression)
-        case (
-            "subexpression"
-            | "pipe"
-            | "index_expression"
-            | "projection"
-            | "identity"
-            | "current"
-            | "index"
-            | "slice"
-            | ("flatten")
-        ):
+        case "subexpression" | "pipe" | "index_expression" | "projection" | "identity" | "current" | "flatten":
             # Each child goes on where the one before leads. A list leads where its elements do.
             for child in children:
                 view = _check_names(child, view, expression)
             return view
+        case "index" | "slice":
+            return view  # their children are numbers
         case _:
             for child in children:
                 _check_names(child, view, expression)

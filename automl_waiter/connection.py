@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from automl_waiter.aws_errors import from_sdk
-from automl_waiter.errors import AutoMLWaiterError, InvalidRequest
+from automl_waiter.aws_errors import from_sdk, quoted
+from automl_waiter.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
 
 _CONNECT_TIMEOUT = 5
 _READ_TIMEOUT = 20
@@ -62,8 +62,8 @@ class OwnConnection(Connection):
         self._make_client = make_client
         self._lock = threading.Lock()
         self._session = make_session()
+        self._credentials = _credentials_of(self._session)
         super().__init__(make_client(self._session))
-        self._credentials = self._session.get_credentials()
         self._key = _key_of(self._credentials)
 
     def renew(self, expired: Any) -> bool:
@@ -108,6 +108,7 @@ def connect(*, profile: str | None = None, region: str | None = None, endpoint_u
 
     Raises:
         InvalidRequest: There is no region, no such profile, or no such endpoint.
+        AccessDenied: What should give the credentials fails.
     """
     import boto3
     import botocore.session
@@ -139,6 +140,23 @@ def connect(*, profile: str | None = None, region: str | None = None, endpoint_u
     except (BotoCoreError, ValueError) as error:
         problem = from_sdk(error)
         raise problem if isinstance(problem, AutoMLWaiterError) else InvalidRequest(str(problem)) from error
+
+
+def _credentials_of(session: Any) -> Any:
+    """The session's credentials; None, if there are none.
+
+    Raises:
+        AccessDenied: What should give them fails: a credential_process that prints no JSON, or is not there.
+    """
+    from botocore.exceptions import BotoCoreError, ProfileNotFound
+
+    try:
+        return session.get_credentials()
+    except ProfileNotFound:
+        raise
+    except (BotoCoreError, OSError, ValueError, KeyError) as error:
+        words = f"no credentials can be had ({type(error).__name__}: {quoted(error)}): see the AWS configuration"
+        raise AccessDenied(words, code=type(error).__name__) from error
 
 
 def _refreshes_itself(credentials: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from automl_waiter.aws_errors import from_code, from_sdk, quoted, raised_in
 from automl_waiter.connection import Connection
-from automl_waiter.errors import CredentialsExpired, Passing, PassingFailure
+from automl_waiter.errors import AccessDenied, CredentialsExpired, InvalidRequest, Passing, PassingFailure
 
 # The members without which a response is no snapshot: a 200 whose body is cut or foreign parses to an empty dict.
 _REQUIRED = (
@@ -98,14 +98,15 @@ class Boto3Gateway:
         try:
             return getattr(client, _METHODS[operation])(**arguments)
         except ClientError as error:
+            # Not `from error`: AWS's own words may repeat the session token, and a traceback would print them.
             raise self._waiting_for_credentials(
                 from_code(error, operation, job_name, self.region, called_at), client, answered=True
-            ) from error
+            ) from None
         except (BotoCoreError, ResponseParserError, OSError, EOFError) as error:
             raise self._waiting_for_credentials(from_sdk(error), client, answered=False) from error
-        except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
+        except Exception as error:
             # What the SDK raises on a body of a form that it does not expect, and on an environment whose
-            # credentials have expired by their own date. Raised anywhere else these are bugs, not answers.
+            # credentials have expired by their own date. Raised anywhere else it is no answer.
             match raised_in(error):
                 case "botocore.parsers" | "botocore.utils":
                     said = f"{type(error).__name__}: not the JSON that it should be"
@@ -113,7 +114,8 @@ class Boto3Gateway:
                 case "botocore.credentials":
                     expired = CredentialsExpired(f"the credentials have expired ({quoted(error)}): renew them")
                     raise self._waiting_for_credentials(expired, client, answered=True) from error
-            raise
+            said = f"{type(error).__name__}: {quoted(error)}"
+            raise InvalidRequest(f"{operation} cannot be called ({said})", code=type(error).__name__) from error
 
     def _waiting_for_credentials(self, problem: Exception, client: Any, *, answered: bool) -> Exception:
         """Expired credentials are a passing failure, if new ones can come; any other problem is itself.
@@ -125,3 +127,24 @@ class Boto3Gateway:
         if not self._connection.renew(client):
             return problem
         return PassingFailure(Passing.CREDENTIALS, f"{problem}; new ones are looked for", code=problem.code)
+
+
+class ClosedGateway:
+    """A gateway where no credentials can be had: every call fails of that, so that each job is told of it."""
+
+    credentials_expire_at: datetime | None = None
+
+    def __init__(self, error: AccessDenied) -> None:
+        self._error = error
+
+    def describe(self, _: str) -> Mapping[str, Any]:
+        """Fails."""
+        raise self._error
+
+    def stop(self, _: str) -> None:
+        """Fails."""
+        raise self._error
+
+    def find_names(self, _: str) -> list[str]:
+        """Fails."""
+        raise self._error

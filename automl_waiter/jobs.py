@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from automl_waiter.errors import InvalidRequest
@@ -70,8 +70,9 @@ def _from_members(arn: Any, name: Any, created_at: Any, kind: str = "a response"
             f"{kind} names no AutoML job: pass its name or ARN, the response of create_auto_ml_job_v2, or an SDK's job"
         )
     ref = _from_string(str(arn or name))
-    created = created_at if isinstance(created_at, datetime) else None
-    return replace(ref, created_at=created)
+    if not isinstance(created_at, datetime):
+        return ref
+    return replace(ref, created_at=created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC))
 
 
 def _from_string(text: str) -> JobRef:

@@ -33,7 +33,7 @@ _AUTO_WITHOUT_LIMIT = 72 * 3600.0
 _MERGE_WITH_DEADLINE = 2.0
 _MOST_SLOWDOWN = 8.0
 # CI systems end a step that is silent for some minutes (CircleCI after ten), and people wonder sooner.
-_HEARTBEAT = 240.0
+HEARTBEAT = 240.0
 # From a signal until the job is told to stop, its retries included: a CI system soon kills what does not leave.
 _INTERRUPT_STOP = 4.0
 
@@ -294,7 +294,7 @@ class _Wait:
     def _sleep(self, until: float) -> Generator[Action, Any, None]:
         """Sleeps, never past the deadline, and shows signs of life on the way."""
         until = self._clamp(until)
-        while (beat := self.now + _HEARTBEAT) < until:
+        while (beat := self.now + HEARTBEAT) < until:
             woken = yield Sleep(beat)
             self._pass_time(woken.now, woken.at)
             state = self.tracker.snapshot.state if self.tracker.snapshot else None

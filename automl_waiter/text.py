@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _NUMBER = r"(\d+(?:\.\d+)?)"
+_LONGEST = 36_500 * 86400.0
 _DURATION = re.compile("".join(f"(?:{_NUMBER}{unit})?" for unit in _UNITS), re.ASCII)
 
 # C0 (with ESC, CR and LF), DEL and C1, and the separators and bidirectional controls that move or reorder a line.
@@ -15,13 +16,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-
 _RUNNER_COMMAND = re.compile(r"(?<=^:)(?=:)|(?<=#)(?=#\[|#vso\[|#teamcity\[)")
 
 
-# What stands before the host in a URL: user:password@.
-_USERINFO = re.compile(r"(?<=://)[^/?#\s]+(?=@)")
+# What stands before the host in a URL: user:password@. A password may hold what should have been escaped.
+_USERINFO = re.compile(r"(?<=://)(?:[^/?#\s:]+:\S+|[^/?#\s]+)(?=@)")
+# What is called a secret in a command line: --token abc, password=abc, Authorization: Bearer abc.
+_SECRET = re.compile(
+    r"((?:\b|_)(?:access|api|secret)?[-_]?(?:key|token|secret|passw(?:or)?d|authorization|bearer)(?:\s*[=:]\s*|\s+)"
+    r"(?:(?:basic|bearer|token)\s+)?)[^\s'\"]+",
+    re.IGNORECASE,
+)
 
 
 def redact(text: str) -> str:
-    """`text` without the credentials that stand in its URLs."""
-    return _USERINFO.sub("***", text)
+    """`text` without the credentials that stand in its URLs and behind words like token and password."""
+    return _SECRET.sub(r"\1***", _USERINFO.sub("***", text))
 
 
 def clean(text: object) -> str:
@@ -41,7 +48,10 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(f"{text}s" if re.fullmatch(_NUMBER, text, re.ASCII) else text)
     if match is None or not text:
         raise ValueError(f"{clean(text)!r} is not a duration: write 90, 0.5s, 90s, 15m, 6h or 1d12h")
-    return sum(float(amount) * unit for amount, unit in zip(match.groups(), _UNITS.values(), strict=True) if amount)
+    seconds = sum(float(amount) * unit for amount, unit in zip(match.groups(), _UNITS.values(), strict=True) if amount)
+    if seconds > _LONGEST:
+        raise ValueError(f"{clean(text)[:40]!r} is more than {_LONGEST / 86400:g}d")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:

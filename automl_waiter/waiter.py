@@ -10,9 +10,9 @@ from typing import Any, Literal, Protocol
 
 from automl_waiter.conditions import Condition
 from automl_waiter.connection import Connection, connect
-from automl_waiter.errors import AutoMLWaiterError, Cancelled, InvalidRequest, Passing, PassingFailure
+from automl_waiter.errors import AccessDenied, AutoMLWaiterError, Cancelled, InvalidRequest, Passing, PassingFailure
 from automl_waiter.events import Ended, Event
-from automl_waiter.gateway import Boto3Gateway, Gateway
+from automl_waiter.gateway import Boto3Gateway, ClosedGateway, Gateway
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.machine import Completion, Machine
 from automl_waiter.options import StopOn, WaitOptions, wait_options
@@ -59,7 +59,10 @@ class Gateways:
             )
         if job.region not in self._made:
             given = self._client is not None
-            connection = Connection(self._client) if given else self._connect(job.region)
+            try:
+                connection = Connection(self._client) if given else self._connect(job.region)
+            except AccessDenied as error:
+                return ClosedGateway(error)  # not kept: somebody may log in before the next wait
             self._made[job.region] = Boto3Gateway(connection)
         return self._made[job.region]
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, Fault, FaultyEndpoint
 from reliability import (
+    ABSENT,
     COMPLETED,
     FAILED,
     MOMENTS,
@@ -24,7 +25,9 @@ from reliability import (
     Ordeal,
     Signalled,
     Survived,
+    appear,
     can_be_first,
+    free_port,
     signal_at,
     soak,
     survive,
@@ -41,8 +44,8 @@ own, against an HTTP endpoint on real sockets that fails as it is told to. `test
 PASSING = """\
 ## Faults that may pass
 
-For each fault one wait, whose first two calls meet it. The job behind it has failed, so the exit code that is owed
-is 10. {survived} of {tried} were survived.
+For each fault one wait, whose first two calls meet it. The job behind it has failed, so the exit code that is
+expected is 10. {survived} of {tried} were survived.
 
 """
 
@@ -56,7 +59,7 @@ Repeating these would help nobody. Each ended with the exit code of its class, a
 OUTAGES = """\
 ## Longer outages
 
-The jobs behind them had ended in different ways; each wait owes its job's own exit code.
+The jobs behind them had ended in different ways, and the exit code that is expected is each job's own.
 
 """
 
@@ -96,7 +99,7 @@ def passing() -> str:
     right = sum(it.code == it.ordeal.code for it in all_survived)
     rows = [(it.ordeal.name, PASSING_FAULTS[it.ordeal.name][0], it.code, _tenths(it.seconds)) for it in all_survived]
     head = PASSING.format(survived=right, tried=len(rows))
-    return head + _table(("fault", "its kind", "exit code", "seconds"), rows)
+    return head + _table(("fault", "class", "exit code", "seconds"), rows)
 
 
 def permanent() -> str:
@@ -106,16 +109,16 @@ def permanent() -> str:
         (it.ordeal.name, PERMANENT_FAULTS[it.ordeal.name][0], it.code, _looks(it), _tenths(it.seconds))
         for it in _survive(ordeals)
     ]
-    return PERMANENT + _table(("error", "its class", "exit code", "calls", "seconds"), rows)
+    return PERMANENT + _table(("error", "raised as", "exit code", "calls", "seconds"), rows)
 
 
 def outages() -> str:
     """What lasts longer than a fault."""
     rows = [
         (it.ordeal.name, it.ordeal.code, it.code, _looks(it), _tenths(it.seconds))
-        for it in _survive(ORDEALS, at_once=2)
+        for it in [*_survive(ORDEALS, at_once=2), appear(free_port(), ABSENT)]
     ]
-    return OUTAGES + _table(("outage", "exit code owed", "exit code", "calls", "seconds"), rows)
+    return OUTAGES + _table(("outage", "expected exit code", "exit code", "calls", "seconds"), rows)
 
 
 def signals() -> str:

@@ -8,8 +8,9 @@ code=$?
 
 case $code in
   0) echo "deploy the best candidate of $1" ;;
+  10 | 11 | 15) echo "$1 gave no model" ;;
   12) echo "$1 completed, but a part that was asked for is missing" ;;
-  124) echo "$1 is not done yet; the job goes on" ;;
-  *) echo "$1 gave no model" ;;
+  2 | 14) echo "there is no such job, or the call is wrong" ;;
+  *) echo "the wait ended before $1, which may still be running; stderr says how to wait on" ;;
 esac
 exit $code

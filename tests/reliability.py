@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -50,6 +51,8 @@ class Ordeal:
     timeline: Timeline = COMPLETED
     code: int = 0
     key: str = "KEY"
+    absent: float = 0.0
+    """For how many seconds there is no endpoint at all."""
 
 
 def _passing(name: str) -> Fault:
@@ -70,6 +73,7 @@ ORDEALS = [
     Ordeal("an expired token, a refreshed file behind it", lambda: [expired_key("OLD")], FAILED, 10, key="OLD"),
     Ordeal("NotFound for the first 3 s", lambda: [lasting(3, not_found)], COMPLETED, 0),
 ]
+ABSENT = Ordeal("connections refused for the first 3 s", list, STOPPED, 11, absent=3.0)
 DENIED = Ordeal("AccessDenied", lambda: [PERMANENT_FAULTS["AccessDeniedException"][2]], COMPLETED, 77)
 
 
@@ -86,6 +90,24 @@ class Survived:
     @property
     def document(self) -> Any:
         return json.loads(self.stdout)
+
+
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def appear(port: int, ordeal: Ordeal) -> Survived:
+    """Runs a process whose endpoint appears only when it has been called for a while."""
+    env = endpoint_environment(f"http://127.0.0.1:{port}")
+    begun = time.monotonic()
+    with start("wait", "late", "-o", "json", env=env) as process:
+        time.sleep(ordeal.absent)
+        with FaultyEndpoint(port) as endpoint:
+            endpoint.add("late", ordeal.timeline)
+            stdout, stderr = process.communicate(timeout=60)
+    return Survived(ordeal, process.returncode, time.monotonic() - begun, stdout, stderr)
 
 
 def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path) -> list[Survived]:

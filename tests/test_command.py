@@ -7,12 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
-from conftest import Command
+from conftest import ROOT, Command
 from processes import clean_environment
 
+from automl_waiter import Outcome, Transition, Verdict
+from automl_waiter.cli.execute import environment_of
+from automl_waiter.outcome import ExitCode
 from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.statuses import State
 
 NewJob = Callable[[str], str]
 
@@ -91,6 +96,8 @@ def test_a_missing_job_is_looked_for_again_for_ten_seconds(command: Command) -> 
         ["wait", "a", "--poll", "1h30"],
         ["wait", "a", "--until", "Complet"],
         ["wait", "a", "--until", "BestCandidate.["],
+        ["wait", "a", "--until", "[" * 3000 + "]" * 3000],
+        ["wait", "a", "--timeout", "9" * 400],
         ["wait", "a", "--until", "BestCandidate.FinalAutoMLJobObjectiveMetric.Valu > `1`"],
         ["wait", "a", "--stop-on", "until"],
         ["wait", "a", "b", "--any", "--fail-fast"],
@@ -108,6 +115,27 @@ def test_bad_usage_is_one_line_and_2(command: Command, arguments: list[str]) -> 
     assert result.returncode == 2
     assert result.stdout == ""
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def test_without_arguments_there_is_the_help(command: Command) -> None:
+    """Whoever calls the command alone reads its help, in its lines, and the exit code of bad usage."""
+    result = command()
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == command("--help").stdout
+
+
+def test_an_endpoint_that_cannot_be_is_one_line(command: Command) -> None:
+    """What the SDK cannot call is told as the outcome of each job, in a line."""
+    result = command("wait", "a", "--endpoint-url", "http://127.0.0.1:99999", "-o", "json")
+    assert result.returncode == json.loads(result.stdout)["exit_code"] == 2
+    assert "Port out of range" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_good_decision_alarms_nobody(command: Command, new_job: NewJob) -> None:
+    """With --any, jobs that go on are no error: -q stays silent."""
+    result = command("wait", new_job("endless"), new_job("completed"), "--any", "--poll", "0.2s", "-q")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_no_region_is_2(command: Command) -> None:
@@ -141,6 +169,15 @@ def test_the_json_is_the_documented_document(command: Command, new_job: NewJob) 
     assert "ResponseMetadata" not in job["describe"]
     for instant in (job["created_at"], job["ended_at"], job["transitions"][0]["observed_at"]):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", instant)
+
+
+def test_the_readme_names_every_member_and_every_variable() -> None:
+    """Whoever reads the README knows the members of a job in the JSON, and what --exec finds in its environment."""
+    readme = (ROOT / "README.md").read_text()
+    outcome = Outcome(job="a", job_name="a", verdict=Verdict.IN_PROGRESS, exit_code=ExitCode.IN_PROGRESS)
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    variables = environment_of(Transition("a", "arn", None, State("InProgress", "Starting"), at, None))
+    assert [name for name in [*outcome.to_dict(), *variables] if f"`{name}`" not in readme] == []
 
 
 def test_jsonl_prints_an_event_a_line(command: Command, new_job: NewJob) -> None:

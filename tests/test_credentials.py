@@ -50,9 +50,9 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: FaultyEndpoi
     return tmp_path
 
 
-def run(job: str, *arguments: str, env: dict[str, str]) -> tuple[int, str, str]:
+def run(*arguments: str, env: dict[str, str]) -> tuple[int, str, str]:
     """The exit code, stdout and stderr of a wait in a process of its own."""
-    with start("wait", job, *arguments, env=env) as process:
+    with start("wait", *arguments, env=env) as process:
         stdout, stderr = process.communicate(timeout=60)
     return process.returncode, stdout, stderr
 
@@ -118,6 +118,22 @@ def test_a_login_that_fails_ends_a_wait_only_before_its_first_answer(endpoint: F
             endpoint.server.jobs[job].timeline = COMPLETED
         answer.write_text(json.dumps(keys | {"AccessKeyId": "NEW"}))
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("process", ["no-such-program", "echo no JSON", "false"])
+def test_a_credential_process_that_fails_is_told_for_each_job(
+    endpoint: FaultyEndpoint, tmp_path: Path, process: str
+) -> None:
+    """Where no credentials can be had at the start, each job has its outcome, and there is a way on: 77."""
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = {process}\n")
+    files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_ACCESS_KEY_ID": ""}
+    code, stdout, stderr = run("a", "b", "-o", "json", env=endpoint_environment(endpoint.url, **files))
+    document = json.loads(stdout)
+    assert code == document["exit_code"] == 77
+    assert [job["error"]["type"] for job in document["jobs"]] == ["AccessDenied"] * 2
+    assert "no credentials can be had" in stderr
+    assert stderr.splitlines()[-1] == "to wait on: automl-waiter wait a b --output json"
+    assert "Traceback" not in stderr
 
 
 def test_who_has_not_logged_in_reads_it_at_once(endpoint: FaultyEndpoint, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from conftest import Command
 from processes import endpoint_environment, start
 
+from automl_waiter.cli import execute
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.statuses import State
@@ -145,7 +146,7 @@ def test_an_interrupted_wait_ends_the_command_and_says_what_was_not_run(tmp_path
         runner.tell(transition(number))
     wait_until((tmp_path / "begun").exists)
     begun = time.monotonic()
-    runner.abandon(signal.SIGINT)
+    runner.abandon()
     runner.finish()
     assert time.monotonic() - begun < 0.5
     assert reports.lines == [
@@ -161,7 +162,7 @@ def test_an_interrupt_in_the_moment_of_the_start_ends_the_command(monkeypatch: p
 
     def slow_start(*words: Any, **options: Any) -> Any:
         process = popen(*words, **options)
-        runner.abandon(signal.SIGINT)
+        runner.abandon()
         return process
 
     monkeypatch.setattr(subprocess, "Popen", slow_start)
@@ -170,6 +171,29 @@ def test_an_interrupt_in_the_moment_of_the_start_ends_the_command(monkeypatch: p
     runner.finish()
     assert time.monotonic() - begun < 5
     assert reports.lines == ["job-0: --exec sleep was ended: the wait was interrupted (on InProgress/Starting)"]
+
+
+def test_a_command_that_is_not_ours_to_end_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs as somebody else by now (sudo) cannot be killed: that is told, and the next transition is, too."""
+
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    monkeypatch.setattr(execute, "_KILL_AFTER", 0.1)
+    script = "test $AUTOML_JOB_NAME = job-1 || sleep 3"
+    runner = CommandRunner(["sh", "-c", script], reports := Reports(), limit=0.2)
+    for number in range(2):
+        runner.tell(transition(number))
+    runner.finish()
+    assert reports.lines == ["job-0: --exec sh has run for 0.2s and cannot be ended (on InProgress/Starting)"]
+
+    runner = CommandRunner(["sleep", "3"], Reports())
+    runner.tell(transition())
+    begun = time.monotonic()
+    runner.abandon()
+    runner.finish()
+    assert time.monotonic() - begun < 1
 
 
 def test_a_signal_while_the_last_command_runs_ends_that_command(

@@ -1,6 +1,7 @@
 """Faults on the wire, through boto3 and real sockets: what passes is survived, what does not ends the wait at once."""
 
 import logging
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,6 +134,7 @@ def test_no_credential_is_ever_written(
         job = endpoint.add(f"s-{name[:28]}", DONE, [fault])
         outcome = wait_for_all([job], on_event=written.append)[job]
         written += [outcome, outcome.error, outcome.to_dict()]
+        written.append("".join(traceback.format_exception(outcome.error)))
     for url in ("http://user:pa@ss@127.0.0.1:9", "http://no-such-host.invalid/?secret"):
         client = connect(endpoint_url=url, region="us-east-1").client
         written.append(wait_for_all(["a"], client=client, error_budget=0, on_event=written.append)["a"].error)

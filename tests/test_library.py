@@ -270,6 +270,14 @@ def client_error(code: str, status: int = 400) -> Exception:
     return ClientError(response, "DescribeAutoMLJobV2")
 
 
+def login_errors() -> list[Any]:
+    """The errors of `aws login`, which old SDKs do not know."""
+    from botocore import exceptions as sdk
+
+    names = ("LoginRefreshRequired", "LoginTokenLoadError", "LoginInsufficientPermissions")
+    return [error for name in names if (error := getattr(sdk, name, None))]
+
+
 def sdk_errors() -> list[Any]:
     from botocore import exceptions as sdk
     from botocore.parsers import ResponseParserError
@@ -292,6 +300,11 @@ def sdk_errors() -> list[Any]:
         (client_error("ValidationException"), automl_waiter.InvalidRequest),
         (sdk.NoCredentialsError(), automl_waiter.AccessDenied),
         (sdk.UnauthorizedSSOTokenError(), automl_waiter.CredentialsExpired),
+        (sdk.SSOTokenLoadError(error_msg="x"), automl_waiter.CredentialsExpired),
+        (sdk.RefreshWithMFAUnsupportedError(), automl_waiter.CredentialsExpired),
+        *((error(error_msg="x"), automl_waiter.CredentialsExpired) for error in login_errors()),
+        (FileNotFoundError(2, "No such file", "/token"), automl_waiter.CredentialsExpired),
+        (OverflowError("port must be 0-65535"), automl_waiter.InvalidRequest),
         (sdk.ParamValidationError(report="x"), automl_waiter.InvalidRequest),
     ]
 

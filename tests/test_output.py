@@ -6,10 +6,12 @@ import os
 import re
 import select
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from processes import clean_environment, endpoint_environment, start
 
 from automl_waiter.cli.output import Reporter
 from automl_waiter.events import Heartbeat, Poll, Retry
+from automl_waiter.plan import HEARTBEAT
 from automl_waiter.statuses import State
 from automl_waiter.testing import Timeline
 from automl_waiter.tracker import Transition
@@ -114,6 +117,57 @@ def test_names_that_cannot_be_read_are_one_line(tmp_path: Path, redirection: str
     assert told.startswith(f"automl-waiter: {line}")
 
 
+@pytest.mark.parametrize(("flags", "signum", "code"), [(["--timeout", "3s"], None, 124), ([], signal.SIGTERM, 143)])
+def test_a_reader_that_has_stopped_does_not_stop_the_wait(
+    endpoint: FaultyEndpoint, flags: list[str], signum: signal.Signals | None, code: int
+) -> None:
+    """Where nobody reads stderr any more, and its pipe is full, the wait still ends at its deadline and on a signal."""
+    job = endpoint.add(f"unread-{code}", Timeline([(0, "InProgress", "ModelTuning")]))
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"." * 4096)
+    os.set_blocking(writer, True)
+    env = endpoint_environment(endpoint.url)
+    with start("wait", job, "--poll", "0.2s", "-o", "json", *flags, env=env, stderr=writer) as process:
+        while len(endpoint.calls("DescribeAutoMLJobV2", job)) < 5:
+            time.sleep(0.05)
+        if signum is not None:
+            process.send_signal(signum)
+        stdout, _ = process.communicate(timeout=10)
+    assert process.returncode == json.loads(stdout)["exit_code"] == code
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_supervisor_may_end_the_process_once_it_has_read_the_result(endpoint: FaultyEndpoint) -> None:
+    """A signal that comes after the last line changes no exit code, for the job has ended as it has."""
+    codes = set()
+    for number, signum in enumerate([signal.SIGTERM, signal.SIGINT] * 3):
+        job = endpoint.add(f"read-{number}", Timeline([(0, "Completed", "Completed")]))
+        with start("wait", job, "-o", "json", env=endpoint_environment(endpoint.url)) as process:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["exit_code"] == 0
+            process.send_signal(signum)
+            codes.add(process.wait(30))
+    assert codes == {0}
+
+
+def test_a_signal_while_the_command_is_loaded_still_gives_the_document(endpoint: FaultyEndpoint) -> None:
+    """Whenever a signal comes after the first moments of the process, the outcome so far is printed."""
+    env = endpoint_environment(endpoint.url)
+    for delay in (0.1, 0.15, 0.2, 0.3):
+        job = endpoint.add("early", Timeline([(0, "InProgress", "ModelTuning")]))
+        with start("wait", job, "-o", "json", env=env) as process:
+            time.sleep(delay)
+            process.send_signal(signal.SIGTERM)
+            stdout, stderr = process.communicate(timeout=30)
+        if process.returncode == -signal.SIGTERM:
+            continue  # Python itself had not begun
+        assert process.returncode == json.loads(stdout)["exit_code"] == 143, stderr
+
+
 def test_a_result_that_finds_no_room_is_told(endpoint: FaultyEndpoint, job: str) -> None:
     """On a full disk the result is lost, but not silently, and the exit code still says how the job ended."""
     env = endpoint_environment(endpoint.url)
@@ -170,20 +224,28 @@ def test_what_a_job_says_is_never_obeyed(endpoint: FaultyEndpoint, job: str, fla
         assert last.get("jobs", [last])[0]["failure_reason"] == HOSTILE
 
 
-def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixture[str]) -> None:
-    """Off a terminal a wait of an hour without news still writes a line at least every five minutes, and few more."""
-    reporter = Reporter("console", quiet=False)
+@pytest.mark.parametrize("delay", [2.0, 30.0, 90.0, 120.0, 239.0, 240.0, 600.0])
+def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixture[str], delay: float) -> None:
+    """Off a terminal a wait of a day without news writes a line at least every five minutes, whatever the clock says."""
+    now, lines = 0.0, [0.0]
+    reporter = Reporter("console", quiet=False, clock=lambda: now)
     reporter.tell(Transition("churn", "arn", None, TUNING, NOW, None))
-    for minute in range(1, 61):
-        at = NOW + timedelta(minutes=minute)
-        reporter.tell(Heartbeat("churn", at, TUNING, 90.0) if minute % 2 else Poll("churn", at, TUNING, minute, 90.0))
-    first, *lines = capsys.readouterr().err.splitlines()
-    assert first == "2026-11-24 09:30:00Z  churn: InProgress/ModelTuning"
-    assert all(line.endswith("churn: still InProgress/ModelTuning, next look in 1m 30s") for line in lines)
-    instants = [datetime.fromisoformat(line[:20]) for line in [first, *lines]]
-    gaps = [after - before for before, after in itertools.pairwise(instants)]
-    assert max(gaps) <= timedelta(minutes=5)
-    assert len(lines) <= 20
+    capsys.readouterr()
+    while now < 86400:
+        left = delay
+        reporter.tell(Poll("churn", NOW, TUNING, 1, left))
+        while left:
+            if told := capsys.readouterr().err:
+                lines.append(now)
+                assert told.startswith("2026-11-24 09:30:00Z  churn: still InProgress/ModelTuning, next look in ")
+                assert told.count("\n") == 1
+            slept = min(left, HEARTBEAT)
+            now, left = now + slept, left - slept
+            if left:
+                reporter.tell(Heartbeat("churn", NOW, TUNING, left))
+    gaps = [after - before for before, after in itertools.pairwise(lines)]
+    assert max(gaps) <= 300
+    assert statistics.mean(gaps) > 200
 
 
 def test_an_outage_is_told_ever_more_rarely(capsys: pytest.CaptureFixture[str]) -> None:

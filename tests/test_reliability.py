@@ -12,6 +12,7 @@ from conftest import ROOT
 from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, FaultyEndpoint, Handler
 from processes import endpoint_environment, start
 from reliability import (
+    ABSENT,
     DENIED,
     ENDLESS,
     MOMENTS,
@@ -19,7 +20,9 @@ from reliability import (
     Moment,
     Signalled,
     Soaked,
+    appear,
     can_be_first,
+    free_port,
     signal_at,
     soak,
     survive,
@@ -43,6 +46,13 @@ def test_each_ordeal_ends_with_the_jobs_own_exit_code(endpoint: FaultyEndpoint, 
         assert survived.code == survived.ordeal.code, (name, survived.stderr)
         assert survived.document["exit_code"] == survived.ordeal.code
         assert "Traceback" not in survived.stderr
+
+
+def test_an_endpoint_that_is_not_there_yet_is_called_again() -> None:
+    """A refused connection is no end: the job is seen once somebody answers."""
+    survived = appear(free_port(), ABSENT)
+    assert survived.code == ABSENT.code, survived.stderr
+    assert survived.document["jobs"][0]["retries"] >= 1
 
 
 def test_a_denied_wait_ends_in_two_seconds_with_the_missing_action(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
@@ -111,13 +121,14 @@ def test_the_page_of_reliability_is_of_all_that_is_tried() -> None:
     """docs/reliability.md has a row for each fault, error, ordeal and moment, and every wait in it ended as it should."""
     page = (ROOT / "docs" / "reliability.md").read_text()
     rows = {cells[1].strip(): cells for cells in (line.split("|") for line in page.splitlines()) if len(cells) > 3}
-    tried = [*PASSING_FAULTS, *PERMANENT_FAULTS, *(it.name for it in ORDEALS), *(it.name for it in MOMENTS)]
+    tried = [*PASSING_FAULTS, *PERMANENT_FAULTS, *(it.name for it in [*ORDEALS, ABSENT]), *(it.name for it in MOMENTS)]
     assert [name for name in tried if name not in rows] == []
     assert {int(rows[name][3]) for name in PASSING_FAULTS} == {10}
     assert {name: int(rows[name][3]) for name in PERMANENT_FAULTS} == {
         name: code for name, (_, code, _) in PERMANENT_FAULTS.items()
     }
-    assert {it.name: int(rows[it.name][3]) for it in ORDEALS} == {it.name: it.code for it in ORDEALS}
+    ordeals = [*ORDEALS, ABSENT]
+    assert {it.name: int(rows[it.name][3]) for it in ordeals} == {it.name: it.code for it in ordeals}
     assert max(float(rows[it.name][3]) for it in MOMENTS) < 0.5
 
 

@@ -399,6 +399,11 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
         ("BestCandidate.InferenceContainers[0].Environment.SAGEMAKER_PROGRAM == 'sagemaker_serve'", True),
         ("BestCandidate.InferenceContainerDefinitions.CPU[0].Image", False),
         ("EndTime > '2026'", True),
+        ("AutoMLJobInputDataConfig[:1]", True),
+        ("AutoMLJobInputDataConfig[::-1].ChannelType | [0] == 'training'", True),
+        ("PartialFailureReasons[1:]", False),
+        ("ceil(`NaN`)", False),
+        ("floor(`1e400`)", False),
     ],
 )
 def test_until_is_jmespath_over_the_response(expression: str, holds: bool) -> None:

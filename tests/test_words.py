@@ -59,6 +59,13 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize("text", ["36501d", "9" * 400])
+def test_a_duration_of_more_than_a_century_is_refused(text: str) -> None:
+    """What no clock can count to is a typing error."""
+    with pytest.raises(ValueError, match="more than 36500d"):
+        parse_duration(text)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -89,11 +96,16 @@ def test_a_duration_is_written_as_it_is_read(seconds: float) -> None:
         ("http://user:pa@ss@proxy:80/x", "http://***@proxy:80/x"),
         ("see https://token@host and http://b:c@d", "see https://***@host and http://***@d"),
         ("https://host/path?mail=a@b", "https://host/path?mail=a@b"),
+        ("http://user:12/se?c#r@host:9/x", "http://***@host:9/x"),
+        ("notify --token abc --to b", "notify --token *** --to b"),
+        ("sh -c 'curl -H \"Authorization: Bearer abc.d\" x'", "sh -c 'curl -H \"Authorization: Bearer ***\" x'"),
+        ("API_KEY=abc PASSWORD=b run", "API_KEY=*** PASSWORD=*** run"),
+        ("monkey business, a keyboard", "monkey business, a keyboard"),
         ("a@b", "a@b"),
     ],
 )
 def test_a_url_loses_its_credentials(text: str, redacted: str) -> None:
-    """What stands before the host of a URL is never printed."""
+    """What stands before the host of a URL, or behind a word for a secret, is never printed."""
     assert redact(text) == redacted
 
 
@@ -133,6 +145,12 @@ def test_a_job_is_known_by_what_the_user_holds(job: object, name: str, key: str,
     """A name, an ARN, a response or an SDK's object name the job."""
     ref = job_ref(job)
     assert (ref.name, ref.key, ref.region) == (name, key, region)
+
+
+def test_a_responses_instant_without_a_zone_is_in_utc() -> None:
+    """A response that was kept without its zone still means the same job."""
+    naive = {"AutoMLJobArn": ARN, "CreationTime": datetime(2026, 11, 24)}
+    assert job_ref(naive).created_at == datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

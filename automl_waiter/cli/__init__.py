@@ -12,7 +12,7 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     # Before the command's libraries are loaded: the first process of a container hears no SIGTERM without a handler.
-    with Interrupts() as interrupts:
+    with Interrupts(is_whole_process=argv is None) as interrupts:
         try:
             from automl_waiter.cli.app import run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -36,6 +37,9 @@ from automl_waiter.sandbox import SandboxUnavailable
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.text import clean, parse_duration
 from automl_waiter.waiter import ONE_LOOK, Gateways
+
+# Since click 8.2; before, it prints the help by itself.
+_NO_ARGUMENTS: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 EXIT_CODES = """\b
 Exit codes:
@@ -135,8 +139,9 @@ def _standard_input() -> str:
     return sys.stdin.read() if sys.stdin else ""  # None, if whoever started this process has closed it
 
 
-def _refs(jobs: Sequence[str]) -> list[JobRef]:
-    names = [name for job in jobs for name in (_standard_input().split() if job == "-" else [job])]
+def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
+    with interrupts.ending() if "-" in jobs else nullcontext():
+        names = [name for job in jobs for name in (_standard_input().split() if job == "-" else [job])]
     if not names:
         raise click.UsageError("no job: standard input holds no names")
     return list({ref.key: ref for ref in map(job_ref, names)}.values())
@@ -228,7 +233,7 @@ def wait(
     if "interrupt" in stop_on:
         options = replace(options, stop_on=options.stop_on | {"interrupt"})
     reporter = Reporter(log_format, quiet=quiet)
-    refs, words = _refs(jobs), command_words(command) if command is not None else None
+    refs, words = _refs(jobs, ctx.obj.interrupts), command_words(command) if command is not None else None
     session = Session(
         reporter,
         ResultWriter(output),
@@ -251,7 +256,7 @@ def status(
     """Look once at each JOB, print how it is, and say it by the exit code."""
     options = WaitOptions(error_budget=ONE_LOOK.error_budget, once=True, required=required_parts(require))
     reporter = Reporter("console", quiet=quiet, progress=False)
-    refs = _refs(jobs)
+    refs = _refs(jobs, ctx.obj.interrupts)
     session = Session(reporter, ResultWriter(output), ctx.obj.interrupts)
     return session.run(refs, _connecting(refs, _gateways(ctx, aws)), options)
 
@@ -267,7 +272,8 @@ def demo(ctx: click.Context, /, scenario: str, output: str, quiet: bool, require
     """Play a recorded job at high speed, offline and without an AWS account, and wait for it."""
     reporter = Reporter("console", quiet=quiet)
     session = Session(reporter, ResultWriter(output), ctx.obj.interrupts)
-    return play_demo(scenario, wait_options(require=require, poll=0.5), session, reporter)
+    with ctx.obj.interrupts.ending():
+        return play_demo(scenario, wait_options(require=require, poll=0.5), session, reporter)
 
 
 @cli.command(short_help="Serve a local endpoint with scripted jobs.")
@@ -280,12 +286,14 @@ def demo(ctx: click.Context, /, scenario: str, output: str, quiet: bool, require
     show_default=True,
     help="Seconds of a job that are played in a second.",
 )
-def sandbox(port: int, scenario: str, speed: float) -> int:
+@click.pass_context
+def sandbox(ctx: click.Context, /, port: int, scenario: str, speed: float) -> int:
     """Serve a local SageMaker endpoint with scripted AutoML jobs, until it is interrupted.
 
     It prints its URL once it answers. Any AWS client can use it: set AWS_ENDPOINT_URL_SAGEMAKER, or --endpoint-url.
     """
-    return serve_sandbox(port, scenario, speed)
+    with ctx.obj.interrupts.ending():
+        return serve_sandbox(port, scenario, speed)
 
 
 def has_ended(outcome: Outcome) -> bool:
@@ -319,6 +327,9 @@ def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     arguments = list(argv) if argv is not None else None
     try:
         code = cli.main(arguments, prog_name="automl-waiter", standalone_mode=False, obj=Invocation(interrupts))
+    except _NO_ARGUMENTS as error:
+        write_line(sys.stderr, error.format_message())
+        return ExitCode.USAGE
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:

@@ -23,6 +23,9 @@ COMMAND_LIMIT = 60.0
 """Seconds after which a command is ended."""
 
 _KILL_AFTER = 2.0
+# What is killed is gone at once, or not ours to kill.
+_DIES_WITHIN = 0.2
+_GLANCE = 0.05
 
 
 def command_words(text: str) -> list[str]:
@@ -69,9 +72,11 @@ class CommandRunner:
     def finish(self) -> None:
         """Returns when the command has run for every transition; each run is bounded in time."""
         self._transitions.put(None)
-        self._thread.join()
+        while self._thread.is_alive() and not self._is_over:
+            self._thread.join(_GLANCE)
+        self._thread.join(_DIES_WITHIN)
 
-    def abandon(self, _signal: int = 0) -> None:
+    def abandon(self) -> None:
         """Ends the command that runs, and runs no more: `finish` then returns at once. Safe in a signal handler."""
         self._is_over = True
         if (process := self._process) is not None:
@@ -107,7 +112,10 @@ class CommandRunner:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_KILL_AFTER)
             _kill(process, signal.SIGKILL)
-            process.wait()
+            try:
+                process.wait(_KILL_AFTER)
+            except subprocess.TimeoutExpired:
+                return f"has run for {self._limit:g}s and cannot be ended"
             return f"was ended after {self._limit:g}s"
         finally:
             self._process = None
@@ -133,5 +141,6 @@ def environment_of(transition: Transition) -> dict[str, str]:
 
 def _kill(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
     """Signals a command and what it started."""
-    with contextlib.suppress(ProcessLookupError):
+    # It is gone, or it runs as somebody else by now (sudo) and is theirs to end.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signum)

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
+import queue
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from automl_waiter.events import Ended, Event, Heartbeat, Notice, Poll, Retry, StopRequested, Warned, event_dict
 from automl_waiter.logs import level_of, summary_of
+from automl_waiter.machine import SystemClock
 from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome
+from automl_waiter.plan import HEARTBEAT
 from automl_waiter.text import clean, format_duration, isoformat
 from automl_waiter.tracker import Anomaly, Transition
 
 OUTPUTS = ("text", "json", "jsonl", "none")
 LOG_FORMATS = ("console", "json")
 
-# CI systems kill a step that is silent for some minutes (CircleCI after ten).
-_SILENCE = 240.0
+# CI systems kill a step that is silent for some minutes (CircleCI after ten): five are the most between two lines.
+_SILENCE = 300.0
+# A line that is due is written by then, and not when it is too late.
+_MARGIN = 10.0
+# How long a line is waited for before it is left to its thread.
+_PATIENCE = 0.2
 
 
 def write_line(stream: TextIO | None, line: str) -> OSError | None:
@@ -40,6 +48,47 @@ def write_line(stream: TextIO | None, line: str) -> OSError | None:
     return None
 
 
+class LineThread:
+    """Writes lines to stderr in a thread of its own: a reader that has stopped (Ctrl-S, a pager) stops no wait."""
+
+    def __init__(self) -> None:
+        self._lines: queue.SimpleQueue[tuple[str, threading.Event]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._last = threading.Event()
+        self._last.set()
+
+    def write(self, line: str) -> None:
+        """Writes a line, at once unless nobody reads; what is written later is still in order."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="automl-waiter-lines", daemon=True)
+            self._thread.start()
+        is_held_up = not self._last.is_set()
+        self._last = threading.Event()
+        self._lines.put((line, self._last))
+        if not is_held_up:
+            self._last.wait(_PATIENCE)
+
+    def _run(self) -> None:
+        while True:
+            line, is_written = self._lines.get()
+            _write_past_buffers(sys.stderr, line)
+            is_written.set()
+
+
+def _write_past_buffers(stream: TextIO | None, line: str) -> None:
+    """Writes a line without a lock of Python's, which a writer that is held up would keep until the process ends."""
+    try:
+        if stream is not None:
+            descriptor = stream.fileno()
+            rest = f"{line}\n".encode(stream.encoding, "backslashreplace")
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+    except (AttributeError, ValueError, io.UnsupportedOperation):
+        write_line(stream, line)  # no file of the system's: a notebook's, or a test's
+    except OSError:
+        pass  # nobody reads any more
+
+
 def json_line(document: Mapping[str, Any]) -> str:
     """A document as one line of strict JSON that no terminal and no CI runner takes for more than text."""
     # `##` begins a command of Azure Pipelines and TeamCity, wherever in a line it stands.
@@ -47,17 +96,33 @@ def json_line(document: Mapping[str, Any]) -> str:
 
 
 class Reporter:
-    """Tells people on stderr what happens, a line for each thing."""
+    """Tells people on stderr what happens, a line for each thing.
 
-    def __init__(self, log_format: str, *, quiet: bool, progress: bool = True) -> None:
+    Args:
+        log_format: One of LOG_FORMATS.
+        quiet: Tell errors alone.
+        progress: Tell of transitions and good ends too.
+        clock: Seconds that never go back; None: the machine's.
+    """
+
+    def __init__(
+        self,
+        log_format: str,
+        *,
+        quiet: bool,
+        progress: bool = True,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self._json = log_format == "json"
         self._quiet = quiet
         self._progress = progress
-        self._last_line: datetime | None = None
+        self._clock = clock or SystemClock().monotonic
+        self._last_line: float | None = None
+        self._lines = LineThread()
 
     def tell(self, event: Event) -> None:
         """Tells of an event, if it is one that people should see."""
-        if self._quiet and not (isinstance(event, Ended) and event.outcome.exit_code):
+        if self._quiet and not (isinstance(event, Ended) and is_bad(event.outcome)):
             return
         if self._json:
             members = {name: value for name, value in event_dict(event).items() if name not in ("event", "describe")}
@@ -65,8 +130,8 @@ class Reporter:
             return
         line = self._line(event)
         if line is not None:
-            self._last_line = event.at
-            write_line(sys.stderr, f"{event.at:%Y-%m-%d %H:%M:%S}Z  {clean(line)}")
+            self._last_line = self._clock()
+            self._lines.write(f"{event.at:%Y-%m-%d %H:%M:%S}Z  {clean(line)}")
 
     def note(self, name: str, line: str, *, level: int = logging.INFO) -> None:
         """Tells of something that is no event of a job; what is worse than information, when quiet too."""
@@ -75,18 +140,17 @@ class Reporter:
         if self._json:
             self._log(level, name, {"message": line})
         else:
-            write_line(sys.stderr, f"error: {line}" if level >= logging.ERROR else line)
+            self._lines.write(f"error: {line}" if level >= logging.ERROR else line)
 
     def _line(self, event: Event) -> str | None:
-        was_silent = self._last_line is not None and (event.at - self._last_line).total_seconds() >= _SILENCE
         match event:
             case Transition() if self._progress:
                 return _transition_line(event)
-            case Poll() | Heartbeat() if was_silent:
+            case Poll(next_in=quiet) | Heartbeat(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT)):
                 state = clean(event.state) if event.state else "not seen yet"
                 return f"{event.job_name}: still {state}, next look in {format_duration(event.next_in)}"
             # At first each, then ever more rarely: an outage lasts for hundreds of attempts.
-            case Retry() if event.attempt & (event.attempt - 1) == 0 or was_silent:
+            case Retry() if event.attempt & (event.attempt - 1) == 0 or self._is_due(event.delay):
                 return summary_of(event)
             case Anomaly() | Warned():
                 return f"warning: {summary_of(event)}"
@@ -97,12 +161,21 @@ class Reporter:
             case StopRequested():
                 return f"{event.job_name}: told to stop ({event.cause}); waiting until it has"
             case Ended(outcome=outcome) if self._progress or outcome.error:
-                return ("error: " if outcome.exit_code else "") + outcome.summary
+                return ("error: " if is_bad(outcome) else "") + outcome.summary
             case _:
                 return None
 
+    def _is_due(self, quiet: float) -> bool:
+        """Whether a line must be written now, because nothing will be for `quiet` seconds."""
+        return self._last_line is not None and self._clock() + quiet > self._last_line + _SILENCE - _MARGIN
+
     def _log(self, level: int, name: str, members: Mapping[str, Any]) -> None:
-        write_line(sys.stderr, json_line({"event": name, "level": logging.getLevelName(level).lower(), **members}))
+        self._lines.write(json_line({"event": name, "level": logging.getLevelName(level).lower(), **members}))
+
+
+def is_bad(outcome: Outcome) -> bool:
+    """Whether an outcome is one that should alarm: being in progress is none."""
+    return outcome.exit_code not in (ExitCode.OK, ExitCode.IN_PROGRESS)
 
 
 def _transition_line(transition: Transition) -> str:

@@ -58,30 +58,32 @@ class Session:
             return bool(deciding)
 
         machine, is_begun = Machine(), False
+        received: list[int] = []
 
         def end(signum: int) -> None:
+            received.append(signum)
             if not is_begun:
                 raise Interrupted(signum)  # the SDK is being loaded, which takes too long to be waited for
             machine.interrupt(signum)
             if self._command is not None:
                 self._command.abandon()
 
-        # To the last line of the result: a signal after the jobs have ended changes nothing of what is said of them.
-        with self._interrupts.ending(end):
-            try:
+        try:
+            # To the last line of the result: a signal after the jobs have ended changes nothing of what is said.
+            with self._interrupts.ending(end):
                 gateways = connect()
                 is_begun = True
+                if received:
+                    raise Interrupted(received[0])  # it was raised where Python ignores exceptions: in a finalizer
                 for event in EventLoop(refs, gateways, options, machine).run(decide):
                     self._tell(event)
-            except Interrupted as interrupted:
-                for ref in refs:
-                    self._tell(_not_begun(ref, interrupted.signal))
-            finally:
-                machine.close()
-            outcomes = [self._outcomes[ref.key] for ref in refs]
-            code = deciding[0].exit_code if deciding else combined_exit_code(it.exit_code for it in outcomes)
-            self._finish(outcomes, code)
-        return code
+                return self._finish(refs, deciding)
+        except Interrupted as interrupted:
+            for ref in refs:
+                self._tell(_not_begun(ref, interrupted.signal))
+            return self._finish(refs, deciding)
+        finally:
+            machine.close()
 
     def _tell(self, event: Event) -> None:
         self._reporter.tell(event)
@@ -91,13 +93,16 @@ class Session:
         if isinstance(event, Ended):
             self._outcomes[event.outcome.job] = event.outcome
 
-    def _finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
+    def _finish(self, refs: Sequence[JobRef], deciding: Sequence[Outcome]) -> ExitCode:
+        outcomes = [self._outcomes[ref.key] for ref in refs]
+        code = deciding[0].exit_code if deciding else combined_exit_code(outcome.exit_code for outcome in outcomes)
         self._writer.finish(outcomes, code)
         resume = self._resume(outcomes)
         if resume is not None:
             self._reporter.note("resume", f"to wait on: {resume}", level=logging.WARNING)
         if self._command is not None:
             self._command.finish()
+        return code
 
 
 def _not_begun(ref: JobRef, signal: int) -> Ended:

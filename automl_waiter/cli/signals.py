@@ -8,24 +8,34 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Self
+from typing import NoReturn, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """The first signal came where nothing had said how to end; `signal` is its number."""
+    """The first signal came before there was anything to tell; `signal` is its number."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
         self.signal = signal
 
 
-class Interrupts:
-    """The signals of this process. Outside of `ending` the first one raises Interrupted."""
+def _interrupt(signum: int) -> NoReturn:
+    raise Interrupted(signum)
 
-    def __init__(self) -> None:
+
+class Interrupts:
+    """The signals of this process. Outside of `ending` the first one is kept until somebody can answer it.
+
+    Args:
+        is_whole_process: Whether the process ends with this: then no signal changes the exit code any more.
+    """
+
+    def __init__(self, *, is_whole_process: bool = False) -> None:
+        self._is_whole_process = is_whole_process
         self._first: int | None = None
+        self._is_answered = False
         self._end: Callable[[int], object] | None = None
         self._before: dict[signal.Signals, object] = {}
 
@@ -37,13 +47,18 @@ class Interrupts:
 
     def __exit__(self, *_: object) -> None:
         for known, handler in self._before.items():
-            signal.signal(known, handler)  # type: ignore[arg-type]
+            signal.signal(known, signal.SIG_IGN if self._is_whole_process else handler)  # type: ignore[arg-type]
 
     @contextmanager
-    def ending(self, end: Callable[[int], object]) -> Iterator[None]:
-        """Within, the first signal calls `end` with its number. It runs in a signal handler: it must take no lock."""
+    def ending(self, end: Callable[[int], object] = _interrupt) -> Iterator[None]:
+        """Within, the first signal calls `end` with its number; by default it raises Interrupted.
+
+        One that came before is answered now. `end` runs in a signal handler: it must take no lock.
+        """
         before, self._end = self._end, end
         try:
+            if self._first is not None:
+                self._answer(self._first)
             yield
         finally:
             self._end = before
@@ -53,6 +68,9 @@ class Interrupts:
         if self._first is not None:
             os._exit(128 + signum)
         self._first = signum
-        if self._end is None:
-            raise Interrupted(signum)
-        self._end(signum)
+        self._answer(signum)
+
+    def _answer(self, signum: int) -> None:
+        if self._end is not None and not self._is_answered:
+            self._is_answered = True
+            self._end(signum)
