@@ -371,6 +371,7 @@ def test_throttling_slows_polling_down_and_recovers() -> None:
         {"until": "a["},
         {"until": "BestCandidate.Nam"},
         {"until": "PartialFailureReasons[?Message=='x']"},
+        {"until": "[" * 3000 + "]" * 3000},
         {"require": ["model"]},
         {"stop_on": "end"},
         {"stop_on": "until"},
