@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+import pytest
 from botocore import exceptions as sdk
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -175,9 +176,7 @@ naps = st.lists(st.tuples(seconds, st.floats(1, 50_000)), max_size=3).map(sorted
 jumps = st.lists(st.tuples(seconds, st.floats(-1e6, 1e6)), max_size=3)
 
 
-@settings(max_examples=600)
-@given(st.lists(scripts, min_size=2, max_size=5), options, naps, jumps, st.booleans())
-def test_a_wait_cannot_be_lost(
+def check_waits(
     scripts: list[Script],
     options: dict[str, Any],
     naps: list[tuple[float, float]],
@@ -203,6 +202,30 @@ def test_a_wait_cannot_be_lost(
         assert isinstance(told[-1], Ended)
         check_transitions(client, told, told[-1].outcome)
         check_end(client, told[-1].outcome, ends[client.name], options, is_punctual=is_punctual)
+
+
+anything = given(
+    scripts=st.lists(scripts, min_size=2, max_size=5),
+    options=options,
+    naps=naps,
+    jumps=jumps,
+    under_asyncio=st.booleans(),
+)
+
+
+@settings(max_examples=300)
+@anything
+def test_a_wait_cannot_be_lost(**thrown: Any) -> None:
+    """Whatever is thrown at hundreds of waits, none is lost."""
+    check_waits(**thrown)
+
+
+@pytest.mark.soak
+@settings(max_examples=3000)
+@anything
+def test_thousands_of_waits_cannot_be_lost(**thrown: Any) -> None:
+    """The same for thousands."""
+    check_waits(**thrown)
 
 
 def run(clients: Sequence[Client], options: dict[str, Any], clock: JumpyClock, under_asyncio: bool) -> list[Event]:
