@@ -1,5 +1,6 @@
 """The sandbox as a plain AWS client sees it."""
 
+import functools
 import json
 import os
 import signal
@@ -184,12 +185,16 @@ def conforms(shape: Any, value: Any, path: str) -> None:
         assert not enum or value in enum or value == "MergingAutoMLTaskReports", path
 
 
+@functools.cache
+def service_model() -> Any:
+    return botocore.session.get_session().get_service_model("sagemaker")
+
+
 @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
 @pytest.mark.parametrize("timeline", SCENARIOS.values(), ids=SCENARIOS)
 def test_every_scripted_response_is_one_of_botocores_model(timeline: Timeline, problem_type: str) -> None:
     """At every instant a scripted response has the required members and the types of botocore's model."""
-    model: Any = botocore.session.get_session().get_service_model("sagemaker")
-    shape = model.operation_model("DescribeAutoMLJobV2").output_shape
+    shape = service_model().operation_model("DescribeAutoMLJobV2").output_shape
     script = Timeline(timeline.entries, problem_type=problem_type, max_runtime=9000, deploy=timeline.deploy)
     for second, _, _ in script.entries:
         conforms(shape, script.response(second, name="a", created=EPOCH, arn="arn"), "response")

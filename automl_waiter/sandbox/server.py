@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import math
 import os
 import socket
@@ -138,5 +139,10 @@ class Sandbox:
             request["Tags"] = [{"Key": SCENARIO_TAG, "Value": scenario}]
         if scenario == "deploy-error":
             request["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
-        response: dict[str, Any] = self.client().create_auto_ml_job_v2(**request)
+        response: dict[str, Any] = self._client.create_auto_ml_job_v2(**request)
         return response
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        # One for all jobs that it creates itself: clients are slow to make and large.
+        return self.client()
