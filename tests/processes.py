@@ -10,8 +10,9 @@ from typing import Any
 
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without the machine's AWS configuration, and with dummy credentials."""
-    # Nor PYTHONUNBUFFERED: users have buffers, and what is left in them counts.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHONUNBUFFERED"))}
+    # As users have it: with Python's buffers, whose rest counts, and its compiled files, which save a quarter of a start.
+    ours = ("AWS_", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     nowhere = {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

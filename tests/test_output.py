@@ -144,12 +144,12 @@ def test_a_reader_that_has_stopped_does_not_stop_the_wait(
 def test_a_supervisor_may_end_the_process_once_it_has_read_the_result(endpoint: FaultyEndpoint) -> None:
     """A signal that comes after the last line changes no exit code, for the job has ended as it has."""
     codes = set()
-    for number, signum in enumerate([signal.SIGTERM, signal.SIGINT] * 5):
+    for number, signum in enumerate([signal.SIGTERM, signal.SIGINT] * 3):
         job = endpoint.add(f"read-{number}", Timeline([(0, "Completed", "Completed")]))
         with start("wait", job, "-o", "json", env=endpoint_environment(endpoint.url)) as process:
             assert process.stdout is not None
             assert json.loads(process.stdout.readline())["exit_code"] == 0
-            time.sleep(number / 200)  # somewhere between the last line and the end of the process
+            time.sleep(number / 100)  # somewhere between the last line and the end of the process
             process.send_signal(signum)
             codes.add(process.wait(30))
     assert codes == {0}
