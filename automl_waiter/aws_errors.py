@@ -133,12 +133,16 @@ def from_sdk(error: Exception) -> Exception:
             return AccessDenied("no AWS credentials: log in, set AWS_PROFILE, or pass --profile", code=code)
         case sdk.ProfileNotFound():
             return InvalidRequest(f"{words}: see aws configure list-profiles", code=code)
-        case sdk.SSOError() | sdk.TokenRetrievalError() | sdk.CredentialRetrievalError():
-            return CredentialsExpired(f"no credentials can be had ({said}): log in", code=code)
-        # Where nobody can type the code of a second factor.
-        case sdk.RefreshWithMFAUnsupportedError() | EOFError():
-            return CredentialsExpired(f"no credentials can be had ({said}): log in", code=code)
-        case _ if isinstance(error, getattr(sdk, "LoginError", ())):  # of aws login, which old SDKs do not know
+        case _ if isinstance(
+            error,
+            (
+                *(sdk.SSOError, sdk.TokenRetrievalError, sdk.CredentialRetrievalError),
+                # Where nobody can type the code of a second factor.
+                *(sdk.RefreshWithMFAUnsupportedError, EOFError),
+                # Of aws login, which old SDKs do not know.
+                getattr(sdk, "LoginError", ()),
+            ),
+        ):
             return CredentialsExpired(f"no credentials can be had ({said}): log in", code=code)
         # A token file or a credential_process that is not there.
         case FileNotFoundError() | PermissionError() | NotADirectoryError():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from automl_waiter.aws_errors import from_code, from_sdk, quoted, raised_in
 from automl_waiter.connection import Connection
@@ -134,17 +134,12 @@ class ClosedGateway:
 
     credentials_expire_at: datetime | None = None
 
-    def __init__(self, error: AccessDenied) -> None:
-        self._error = error
+    def __init__(self, reason: AccessDenied) -> None:
+        self._reason = reason
 
-    def describe(self, _: str) -> Mapping[str, Any]:
+    def describe(self, _: str) -> NoReturn:
         """Fails."""
-        raise self._error
+        # An error of its own for each job, because it carries the job's outcome.
+        raise AccessDenied(str(self._reason), code=self._reason.code)
 
-    def stop(self, _: str) -> None:
-        """Fails."""
-        raise self._error
-
-    def find_names(self, _: str) -> list[str]:
-        """Fails."""
-        raise self._error
+    stop = find_names = describe

@@ -46,6 +46,10 @@ class Verdict(StrEnum):
     IN_PROGRESS = "in_progress"
 
 
+UNDECIDED = frozenset({Verdict.CANCELLED, Verdict.ERROR, Verdict.NOT_FOUND, Verdict.REPLACED, Verdict.TIMED_OUT})
+"""The verdicts of a wait that ended otherwise than by its job's end or by what was waited for."""
+
+
 class ExitCode(IntEnum):
     """What the command returns. 1 and 120 are never used: an uncaught error and a lost stdout give them."""
 

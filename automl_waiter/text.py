@@ -27,8 +27,16 @@ _SECRET = re.compile(
 
 
 def redact(text: str) -> str:
-    """`text` without the credentials that stand in its URLs and behind words like token and password."""
-    return _SECRET.sub(r"\1***", _USERINFO.sub("***", text))
+    """`text` without the credentials that stand in its URLs."""
+    return _USERINFO.sub("***", text)
+
+
+def redact_command(line: str) -> str:
+    """A command line without what stands in its URLs and behind words like token and password.
+
+    Not for sentences: "the security token included in the request" holds no secret.
+    """
+    return _SECRET.sub(r"\1***", redact(line))
 
 
 def clean(text: object) -> str:

@@ -16,7 +16,7 @@ from automl_waiter.gateway import Boto3Gateway, ClosedGateway, Gateway
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.machine import Completion, Machine
 from automl_waiter.options import StopOn, WaitOptions, wait_options
-from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome, Verdict
+from automl_waiter.outcome import DEFAULT_REQUIREMENT, UNDECIDED, Outcome
 from automl_waiter.plan import Sleep, wait_plan
 from automl_waiter.polling import PollPolicy
 from automl_waiter.retrying import Attempt, Clock, Steps, steps
@@ -131,13 +131,7 @@ class Waiter:
 
 def check_watched(outcome: Outcome) -> None:
     """Raises what ended a watch before its job, so that its end is not taken for the job's."""
-    if outcome.verdict in (
-        Verdict.CANCELLED,
-        Verdict.ERROR,
-        Verdict.NOT_FOUND,
-        Verdict.REPLACED,
-        Verdict.TIMED_OUT,
-    ):
+    if outcome.verdict in UNDECIDED:
         outcome.check()
 
 

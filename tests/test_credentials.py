@@ -91,7 +91,7 @@ def test_an_environment_that_has_expired_by_its_own_date_is_77(endpoint: FaultyE
 def test_an_expiry_before_the_deadline_is_warned_of(endpoint: FaultyEndpoint) -> None:
     """The command warns at its start, and says when."""
     env = endpoint_environment(endpoint.url, AWS_CREDENTIAL_EXPIRATION=SOON.isoformat())
-    job = endpoint.add("warned", Timeline([(0, "InProgress", "ModelTuning"), (2, "Failed", "Failed")]))
+    job = endpoint.add("warned", Timeline([(0, "InProgress", "ModelTuning"), (6, "Failed", "Failed")]))
     _, _, stderr = run(job, "--poll", "1", env=env)
     assert f"the credentials expire at {SOON:%Y-%m-%dT%H:%M:%S}.000Z" in stderr
 

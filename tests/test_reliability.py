@@ -75,12 +75,17 @@ def test_a_signal_ends_the_wait_at_once(endpoint: FaultyEndpoint, moment: Moment
     """Wherever a signal finds the wait it is over at once, with the outcome so far and how to go on."""
     if moment.is_first_process and not can_be_first():
         pytest.skip("this user may make no process namespace")
-    job = f"s{MOMENTS.index(moment)}-{signum.name}"
-    signalled = signal_at(endpoint, moment, signum, job)
-    assert_told(signalled, moment, signum, job)
-    # docs/reliability.md has the seconds of a quiet machine. Here others run beside it, and what could hold it up
-    # (a call, a pause, a command, a poll) lasts for 10 s and more.
-    assert signalled.seconds < 4
+    seconds = []
+    for attempt in range(5):
+        job = f"s{MOMENTS.index(moment)}-{signum.name}-{attempt}"
+        signalled = signal_at(endpoint, moment, signum, job)
+        assert_told(signalled, moment, signum, job)
+        seconds.append(signalled.seconds)
+        if signalled.seconds < 0.5:
+            break
+    # docs/reliability.md has the seconds of a quiet machine, and must be below 0.5. Here other tests run beside it, and
+    # what could hold it up (a call, a pause, a command, a poll) lasts for 10 s and more.
+    assert min(seconds) < 1
 
 
 def assert_told(signalled: Signalled, moment: Moment, signum: signal.Signals, job: str) -> None:

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 import automl_waiter
 from automl_waiter import errors
+from automl_waiter.aws_errors import quoted
 from automl_waiter.cli.output import json_line
 from automl_waiter.errors import AutoMLWaiterError, InvalidRequest, WaitTimeout
 from automl_waiter.jobs import job_ref
 from automl_waiter.jsonform import jsonable
 from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code
-from automl_waiter.text import clean, format_duration, parse_duration, parseable_duration, redact
+from automl_waiter.text import clean, format_duration, parse_duration, parseable_duration, redact, redact_command
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn"
 
@@ -97,16 +98,33 @@ def test_a_duration_is_written_as_it_is_read(seconds: float) -> None:
         ("see https://token@host and http://b:c@d", "see https://***@host and http://***@d"),
         ("https://host/path?mail=a@b", "https://host/path?mail=a@b"),
         ("http://user:12/se?c#r@host:9/x", "http://***@host:9/x"),
-        ("notify --token abc --to b", "notify --token *** --to b"),
-        ("sh -c 'curl -H \"Authorization: Bearer abc.d\" x'", "sh -c 'curl -H \"Authorization: Bearer ***\" x'"),
-        ("API_KEY=abc PASSWORD=b run", "API_KEY=*** PASSWORD=*** run"),
-        ("monkey business, a keyboard", "monkey business, a keyboard"),
         ("a@b", "a@b"),
     ],
 )
 def test_a_url_loses_its_credentials(text: str, redacted: str) -> None:
-    """What stands before the host of a URL, or behind a word for a secret, is never printed."""
+    """What stands before the host of a URL is never printed."""
     assert redact(text) == redacted
+
+
+@pytest.mark.parametrize(
+    ("line", "redacted"),
+    [
+        ("curl http://a:b@c", "curl http://***@c"),
+        ("notify --token abc --to b", "notify --token *** --to b"),
+        ("sh -c 'curl -H \"Authorization: Bearer abc.d\" x'", "sh -c 'curl -H \"Authorization: Bearer ***\" x'"),
+        ("API_KEY=abc PASSWORD=b run", "API_KEY=*** PASSWORD=*** run"),
+        ("monkey business, a keyboard", "monkey business, a keyboard"),
+    ],
+)
+def test_a_command_line_loses_its_secrets(line: str, redacted: str) -> None:
+    """What stands behind a word for a secret in a command line is not printed again."""
+    assert redact_command(line) == redacted
+
+
+def test_a_sentence_is_quoted_whole() -> None:
+    """What AWS says of tokens and keys is no secret, and stays readable."""
+    sentence = "The security token included in the request is expired. Check your Secret Access Key and method."
+    assert quoted(sentence) == sentence
 
 
 @given(st.text())

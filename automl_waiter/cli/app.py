@@ -26,10 +26,10 @@ from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.outcome import (
     DEFAULT_REQUIREMENT,
+    UNDECIDED,
     ExitCode,
     Outcome,
     Part,
-    Verdict,
     exit_code_of_error,
     required_parts,
 )
@@ -298,8 +298,7 @@ def sandbox(ctx: click.Context, /, port: int, scenario: str, speed: float) -> in
 
 def has_ended(outcome: Outcome) -> bool:
     """Whether the job itself has come to an end or to what was waited for: an error or a timeout decides nothing."""
-    undecided = {Verdict.TIMED_OUT, Verdict.CANCELLED, Verdict.NOT_FOUND, Verdict.REPLACED, Verdict.ERROR}
-    return outcome.verdict not in undecided
+    return outcome.verdict not in UNDECIDED
 
 
 def does_not_succeed(outcome: Outcome) -> bool:

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from automl_waiter.outcome import ExitCode, Outcome, Verdict
-from automl_waiter.text import parseable_duration, redact
+from automl_waiter.text import parseable_duration, redact_command
 
 
 def is_resumable(outcome: Outcome) -> bool:
@@ -51,4 +51,4 @@ def _options(context: click.Context, waited: float) -> Iterator[str]:
             if one is None:
                 continue  # auto and none, which are the defaults
             left = max(0.0, one - waited) if name == "timeout" and one != "auto" else one
-            yield from (flag, redact(left if isinstance(left, str) else parseable_duration(left)))
+            yield from (flag, redact_command(left if isinstance(left, str) else parseable_duration(left)))
