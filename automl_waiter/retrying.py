@@ -84,7 +84,7 @@ def steps(plan: Plan, gateway: Gateway, clock: Clock, *, error_budget: float) ->
         try:
             match action:
                 case Describe() | FindNames() | Stop():
-                    value = yield from _answer(action, gateway, clock, error_budget)
+                    value = yield from _Attempts(action, gateway, clock, error_budget).answer()
                 case Sleep():
                     yield action
                     value = Woken(clock.monotonic(), clock.now())
@@ -131,76 +131,105 @@ class _Limits:
                 self.deadline = now + _WAKING
 
 
-def _answer(call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> Generator[Step, Any, Answer]:
-    """Makes attempts until one succeeds, or fails for good, or the deadline or the error budget is reached."""
-    from tenacity import retry_if_exception_type
+class _Attempts:
+    """The attempts of a call, until one succeeds or fails for good, or the deadline or the error budget is reached."""
 
-    begun = started = clock.monotonic()
-    begun_at = clock.now()
-    limits = _Limits(call, begun, error_budget)
-    failures = _Failures()
-    pauses: list[float] = []
+    def __init__(self, call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> None:
+        self._call = call
+        self._gateway = gateway
+        self._clock = clock
+        self._begun = self._started = clock.monotonic()
+        self._begun_at = clock.now()
+        self._limits = _Limits(call, self._begun, error_budget)
+        self._failures = _Failures()
 
-    def pause(state: RetryCallState) -> float:
-        failure = state.outcome.exception() if state.outcome else None
-        assert isinstance(failure, PassingFailure)
-        failures.take(failure)
-        now = clock.monotonic()
-        longest = _LONGEST_PAUSE
-        if failure.kind in _PATIENT:
-            longest = min(_LONGEST_PATIENT_PAUSE, max(longest, (now - begun) / 4))
-        ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(failures.count, 16))
-        delay = _FIRST_PAUSE + (ceiling - _FIRST_PAUSE) * clock.random()
-        return max(0.0, min(delay, limits.last_attempt_at - now))
+    def answer(self) -> Generator[Step, Any, Answer]:
+        """Makes them, and says what came of the call."""
+        try:
+            try:
+                return self._answer((yield from self._attempt()))
+            except PassingFailure as failure:
+                first = failure
+            # Tenacity comes in with a failure: most calls never need it, and a wait makes thousands.
+            return self._answer((yield from self._again_after(first)))
+        except PassingFailure as last:
+            return self._answer(error=self._given_up(last), exhausted=True)
+        except Cancelled as cancelled:
+            last_failure = self._failures.last
+            if last_failure is None:
+                raise
+            raise cancelled.amid(self._failures.count, self._given_up(last_failure)) from None
+        except AutoMLWaiterError as error:
+            return self._answer(error=error)
 
-    def answer(response: Any = None, error: AutoMLWaiterError | None = None, *, exhausted: bool = False) -> Answer:
-        return Answer(
-            started=started,
-            finished=clock.monotonic(),
-            at=clock.now(),
-            response=response,
-            error=error,
-            served_at=served_at(response),
-            # The last failure of a call that was given up was not repeated.
-            retries=failures.count - exhausted,
-            throttled=failures.throttled,
-            exhausted=exhausted,
-        )
+    def _attempt(self) -> Generator[Step, Any, Any]:
+        self._started = self._clock.monotonic()
+        until = self._limits.attempt_until(self._started)
+        try:
+            return (yield Attempt(_bound(self._call, self._gateway), until))
+        finally:
+            self._limits.passed(until, self._clock.monotonic())
 
-    def given_up(last: PassingFailure) -> AutoMLWaiterError:
-        return _given_up(call, last, failures.count, begun_at, format_duration(clock.monotonic() - begun))
+    def _again_after(self, first: PassingFailure | None) -> Generator[Step, Any, Any]:
+        """The response of an attempt after the first, which failed and is tenacity's first one."""
+        from tenacity import retry_if_exception_type
 
-    try:
+        clock, failures, pauses = self._clock, self._failures, list[float]()
+        response = None
         for attempt in _retrying()(
             sleep=lambda seconds: pauses.append(float(seconds)),
-            wait=pause,
-            stop=lambda _: clock.monotonic() >= limits.last_attempt_at,
+            wait=self._pause,
+            stop=lambda _: clock.monotonic() >= self._limits.last_attempt_at,
             retry=retry_if_exception_type(PassingFailure),
             reraise=True,
         ):
             while pauses:
                 delay = pauses.pop()
                 assert failures.last is not None
-                yield _retry(call, clock.now(), failures.count, failures.last, delay)
+                yield _retry(self._call, clock.now(), failures.count, failures.last, delay)
                 until = clock.monotonic() + delay
                 yield Sleep(until)
-                limits.passed(until, clock.monotonic())
-            started = clock.monotonic()
-            until = limits.attempt_until(started)
+                self._limits.passed(until, clock.monotonic())
             with attempt:
-                try:
-                    response = yield Attempt(_bound(call, gateway), until)
-                finally:
-                    limits.passed(until, clock.monotonic())
-    except PassingFailure as last:
-        return answer(error=given_up(last), exhausted=True)
-    except Cancelled as cancelled:
-        if failures.last is None:
-            raise
-        raise cancelled.amid(failures.count, given_up(failures.last)) from None
-    except AutoMLWaiterError as error:
-        return answer(error=error)
-    return answer(response)
+                if first is not None:
+                    try:
+                        raise first
+                    finally:
+                        first = None
+                response = yield from self._attempt()
+        return response
+
+    def _pause(self, state: RetryCallState) -> float:
+        failure = state.outcome.exception() if state.outcome else None
+        assert isinstance(failure, PassingFailure)
+        self._failures.take(failure)
+        now = self._clock.monotonic()
+        longest = _LONGEST_PAUSE
+        if failure.kind in _PATIENT:
+            longest = min(_LONGEST_PATIENT_PAUSE, max(longest, (now - self._begun) / 4))
+        ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(self._failures.count, 16))
+        delay = _FIRST_PAUSE + (ceiling - _FIRST_PAUSE) * self._clock.random()
+        return max(0.0, min(delay, self._limits.last_attempt_at - now))
+
+    def _answer(
+        self, response: Any = None, error: AutoMLWaiterError | None = None, *, exhausted: bool = False
+    ) -> Answer:
+        return Answer(
+            started=self._started,
+            finished=self._clock.monotonic(),
+            at=self._clock.now(),
+            response=response,
+            error=error,
+            served_at=served_at(response),
+            # The last failure of a call that was given up was not repeated.
+            retries=self._failures.count - exhausted,
+            throttled=self._failures.throttled,
+            exhausted=exhausted,
+        )
+
+    def _given_up(self, last: PassingFailure) -> AutoMLWaiterError:
+        lasted = format_duration(self._clock.monotonic() - self._begun)
+        return _given_up(self._call, last, self._failures.count, self._begun_at, lasted)
 
 
 class _Failures:
