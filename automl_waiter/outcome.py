@@ -123,24 +123,14 @@ def shortfalls_of(snapshot: Snapshot) -> tuple[Part, ...]:
         return ()
     secondary = snapshot.secondary_status
     missing = {
-        Part.BEST_CANDIDATE: snapshot.best_candidate is None and not _definitions_only(snapshot),
-        Part.ENDPOINT: _deployment_was_asked_for(snapshot)
+        Part.BEST_CANDIDATE: snapshot.best_candidate is None and not snapshot.makes_definitions_only,
+        Part.ENDPOINT: snapshot.is_to_deploy
         and (snapshot.endpoint_name is None or secondary == SecondaryStatus.MODEL_DEPLOYMENT_ERROR),
         Part.EXPLAINABILITY: secondary == SecondaryStatus.EXPLAINABILITY_ERROR,
         Part.INSIGHTS: secondary == SecondaryStatus.MODEL_INSIGHTS_ERROR,
         Part.NO_PARTIAL_FAILURES: bool(snapshot.partial_failure_reasons),
     }
     return tuple(part for part, is_missing in missing.items() if is_missing)
-
-
-def _definitions_only(snapshot: Snapshot) -> bool:
-    tabular = snapshot.problem_type_config.tabular if snapshot.problem_type_config else None
-    return tabular is not None and tabular.generate_candidate_definitions_only is True
-
-
-def _deployment_was_asked_for(snapshot: Snapshot) -> bool:
-    config = snapshot.deploy_config
-    return config is not None and bool(config.endpoint_name or config.auto_generate_endpoint_name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ HEARTBEAT = 240.0
 # From a signal until the job is told to stop, its retries included: a CI system soon kills what does not leave.
 _INTERRUPT_STOP = 4.0
 
-STALLED_AFTER = {Stage.WORKING: 6 * 3600.0, Stage.REPORTING: 3600.0, Stage.FINISHING: 3600.0}
+STALLED_AFTER = dict.fromkeys(Stage, 3600.0) | dict.fromkeys((Stage.PREPARING, Stage.TRAINING), 6 * 3600.0)
 """Seconds without any change (statuses, LastModifiedTime) after which a phase is called stalled.
 
 Over 3 times the longest training phase that is recorded (102 min), and over 6 times the longest report phase (9 min).

@@ -422,6 +422,18 @@ class Snapshot(View):
         return self.deploy_result.endpoint_name if self.deploy_result else None
 
     @property
+    def is_to_deploy(self) -> bool:
+        """Whether the job was asked to deploy its best model."""
+        config = self.deploy_config
+        return config is not None and bool(config.endpoint_name or config.auto_generate_endpoint_name)
+
+    @property
+    def makes_definitions_only(self) -> bool:
+        """Whether the job was asked for candidate definitions and no training."""
+        tabular = self.problem_type_config.tabular if self.problem_type_config else None
+        return tabular is not None and tabular.generate_candidate_definitions_only is True
+
+    @property
     def completion_criteria(self) -> CompletionCriteria:
         """The limits in force: those that AWS resolved, else those that the problem type's config asks for."""
         criteria: dict[str, Any] = {}

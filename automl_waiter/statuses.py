@@ -81,21 +81,25 @@ class State(NamedTuple):
 class Stage(Enum):
     """How near to its end a job is, which is what a poll policy wants to know of a phase."""
 
-    WORKING = "working"
-    """Preparing or training: minutes to days, and the next phase is not in sight."""
+    PREPARING = "preparing"
+    """Minutes to hours, and training is still to come."""
+    TRAINING = "training"
+    """Minutes to days."""
     REPORTING = "reporting"
-    """A report is made (minutes), and another phase usually follows."""
+    """A report is made (minutes), and another one usually follows."""
     FINISHING = "finishing"
-    """The last phase before the end, minutes long."""
+    """The last report, or the job is being stopped: minutes, and then the end, unless it is to deploy its model."""
+    DEPLOYING = "deploying"
+    """The model is deployed: minutes, and then the end."""
 
 
 STAGES: dict[State, Stage] = {
-    State("InProgress", "Starting"): Stage.WORKING,
-    State("InProgress", "AnalyzingData"): Stage.WORKING,
-    State("InProgress", "PreTraining"): Stage.WORKING,
-    State("InProgress", "FeatureEngineering"): Stage.WORKING,
-    State("InProgress", "ModelTuning"): Stage.WORKING,
-    State("InProgress", "TrainingModels"): Stage.WORKING,
+    State("InProgress", "Starting"): Stage.PREPARING,
+    State("InProgress", "AnalyzingData"): Stage.PREPARING,
+    State("InProgress", "PreTraining"): Stage.PREPARING,
+    State("InProgress", "FeatureEngineering"): Stage.PREPARING,
+    State("InProgress", "ModelTuning"): Stage.TRAINING,
+    State("InProgress", "TrainingModels"): Stage.TRAINING,
     # A training limit was hit and the reports are still to come: in the one job recorded, for 8.5 minutes.
     State("InProgress", "MaxCandidatesReached"): Stage.REPORTING,
     State("InProgress", "MaxAutoMLJobRuntimeReached"): Stage.REPORTING,
@@ -105,18 +109,18 @@ STAGES: dict[State, Stage] = {
     State("InProgress", "GeneratingModelInsightsReport"): Stage.FINISHING,
     State("InProgress", "ModelInsightsError"): Stage.FINISHING,
     State("InProgress", "MergingAutoMLTaskReports"): Stage.FINISHING,
-    State("InProgress", "DeployingModel"): Stage.FINISHING,
-    State("InProgress", "ModelDeploymentError"): Stage.FINISHING,
+    State("InProgress", "DeployingModel"): Stage.DEPLOYING,
+    State("InProgress", "ModelDeploymentError"): Stage.DEPLOYING,
     State("Stopping", "Stopping"): Stage.FINISHING,
 }
 """Every state of a job that has not ended, with its stage."""
 
 
 def stage_of(state: State) -> Stage:
-    """The stage of a state that has not ended; a state that the table does not know counts as working."""
+    """The stage of a state that has not ended; a state that the table does not know counts as training."""
     if state.status == Status.STOPPING:
         return Stage.FINISHING
-    return STAGES.get(state, Stage.WORKING)
+    return STAGES.get(state, Stage.TRAINING)
 
 
 class Evidence(Enum):

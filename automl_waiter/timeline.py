@@ -167,7 +167,7 @@ def has_best_candidate(state: State) -> bool:
     """Whether a scripted job in that state has a best candidate: once it is trained, unless it failed."""
     if state.status == Status.COMPLETED:
         return state.secondary_status != "CandidateDefinitionsGenerated"
-    return state.status == Status.IN_PROGRESS and stage_of(state) is not Stage.WORKING
+    return state.status == Status.IN_PROGRESS and stage_of(state) not in (Stage.PREPARING, Stage.TRAINING)
 
 
 def deploy_result(state: State, endpoint_name: str) -> dict[str, str]:

@@ -436,16 +436,35 @@ def test_exponential_is_smithys_backoff(random: float, delays: list[float]) -> N
 @pytest.mark.parametrize(
     ("phase", "changes", "timeline", "delay"),
     [
-        ("ModelTuning", {"elapsed": 0}, {}, 4 * (0.2 * 120) ** 0.5),
-        ("ModelTuning", {"elapsed": 0}, {"problem_type": "TextGeneration"}, 2 * (0.2 * 120) ** 0.5),
-        ("ModelTuning", {"elapsed": 90000}, {}, 120),
-        ("ModelTuning", {"elapsed": 90000, "slowdown": 4}, {}, 480),
-        ("GeneratingExplainabilityReport", {"phase_age": 0}, {}, 4 * 12**0.5),
-        ("GeneratingModelInsightsReport", {"phase_age": 0}, {}, 2 * 12**0.5),
-        ("MergingAutoMLTaskReports", {"phase_age": 500}, {}, 20),
+        # Preparing: half the job's age, from 20 s to 3 minutes.
+        ("Starting", {"elapsed": 10}, {}, 20),
+        ("PreTraining", {"elapsed": 100}, {}, 50),
+        ("AnalyzingData", {"elapsed": 9000}, {}, 180),
+        # Training, and what is not known: the square root of 3.2 times the age, at most 90 s.
+        ("ModelTuning", {"elapsed": 0}, {}, 2),
+        ("ModelTuning", {"elapsed": 2000}, {}, 80),
+        ("Dreaming", {"elapsed": 2000}, {}, 80),
+        ("TrainingModels", {"elapsed": 2000}, {"problem_type": "TextGeneration"}, 80),
+        ("ModelTuning", {"elapsed": 90000}, {}, 90),
+        ("ModelTuning", {"elapsed": 90000, "slowdown": 4}, {}, 360),
+        # The last phases: the square root of a tenth of the phase's age; a first report may take 1.8 times that.
+        ("MergingAutoMLTaskReports", {"elapsed": 9000, "phase_age": 490}, {}, 7),
+        ("DeployingModel", {"elapsed": 9000, "phase_age": 490}, {"deploy": True}, 7),
+        ("GeneratingExplainabilityReport", {"elapsed": 9000, "phase_age": 480}, {}, 160**0.5),
+        # A report has barely begun: half of what is left of 4 minutes, or of a 24th of the job's age.
+        ("MergingAutoMLTaskReports", {"elapsed": 9000, "phase_age": 0}, {}, 120),
+        ("GeneratingExplainabilityReport", {"elapsed": 9000, "phase_age": 140}, {}, 50),
+        ("MergingAutoMLTaskReports", {"elapsed": 2400, "phase_age": 20}, {}, 40),
+        # A deployment follows the report.
+        ("MergingAutoMLTaskReports", {"elapsed": 9000, "phase_age": 490}, {"deploy": True}, 90),
+        # The job's own limit.
         ("ModelTuning", {"elapsed": 3500}, {"max_runtime": 3600}, 102),
+        ("ModelTuning", {"elapsed": 3480}, {"max_runtime": 3600}, 90),
         ("ModelTuning", {"elapsed": 3610}, {"max_runtime": 3600}, 5),
         ("ModelTuning", {"elapsed": 3601}, {"max_runtime": 3600}, 2),
+        # The caller's deadline.
+        ("ModelTuning", {"elapsed": 9000, "time_left": 100}, {}, 100),
+        ("ModelTuning", {"elapsed": 9000, "time_left": 120}, {}, 90),
     ],
 )
 def test_the_default_policy_follows_the_phase(
@@ -453,6 +472,28 @@ def test_the_default_policy_follows_the_phase(
 ) -> None:
     """The default looks seldom in training, often near the end, and just after the job's own limit."""
     assert PhaseAware().next_delay(context(snapshot_in(phase, **timeline), **changes)) == pytest.approx(delay)
+
+
+def test_a_job_that_is_stopping_is_looked_at_often_even_if_it_was_to_deploy() -> None:
+    """No deployment follows a stop."""
+    stopping = snapshot_in("Stopping", "Stopping", deploy=True)
+    assert PhaseAware().next_delay(context(stopping, elapsed=9000, phase_age=490)) == pytest.approx(7)
+
+
+def test_a_job_that_is_not_to_train_may_end_while_it_prepares() -> None:
+    """Where only candidate definitions are asked for, preparing is watched as closely as training."""
+    snapshot = snapshot_in("FeatureEngineering")
+    config = {"TabularJobConfig": {"TargetAttributeName": "churned", "GenerateCandidateDefinitionsOnly": True}}
+    only = Snapshot({**snapshot.raw, "AutoMLProblemTypeConfig": config})
+    delays = [PhaseAware().next_delay(context(it, elapsed=500)) for it in (snapshot, only)]
+    assert delays == [180, pytest.approx(40)]
+
+
+@pytest.mark.parametrize(("random", "delay"), [(0.25, 45), (0.75, 135), (0.0, 2)])
+def test_waits_that_begin_together_part_at_their_first_delay(random: float, delay: float) -> None:
+    """The first delay of the default is anything up to twice its value."""
+    first = context(snapshot_in("ModelTuning"), elapsed=9000, polls=1, random=lambda: random)
+    assert PhaseAware().next_delay(first) == delay
 
 
 @given(
@@ -465,12 +506,12 @@ def test_the_default_policy_follows_the_phase(
 def test_every_delay_of_the_default_is_within_its_bounds(
     elapsed: float, age: float, random: float, limit: int | None, state: State
 ) -> None:
-    """Whatever the job is, a delay is at least 2 s, and at most 132 s while it works."""
+    """Whatever the job is, a delay is at least 2 s, and at most 99 s while it trains, or 112 s until its own limit."""
     snapshot = snapshot_in(state.secondary_status, state.status, max_runtime=limit)
     delay = PhaseAware().next_delay(context(snapshot, elapsed=elapsed, phase_age=age, random=lambda: random))
     assert delay >= 2
     if state.secondary_status == "ModelTuning":
-        assert delay <= 152
+        assert delay <= (99 if limit is None else 90 * 1.25 + 2)
 
 
 def test_fixed_is_exact_unless_it_has_jitter() -> None:
@@ -539,7 +580,7 @@ def test_three_days_are_simulated_at_once() -> None:
     """A job of 72 h takes few looks and its lag is that of the last delay."""
     result = simulate(Timeline([(0, "InProgress", "ModelTuning"), (259200, "Completed", "Completed")]), start=100)
     assert result.outcome.waited == pytest.approx(259100 + (result.lag or 0))
-    assert result.calls < 2500
+    assert result.calls < 3000
 
 
 @pytest.mark.parametrize(
