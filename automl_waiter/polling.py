@@ -89,9 +89,9 @@ class Exponential:
         return (self.min_delay + (ceiling - self.min_delay) * context.random()) * context.slowdown
 
 
-# The chance that a phase is the job's last. Of 14 jobs recorded since 2021 all went on from training to reports, and 2 of
-# 8 ended with their explainability report. Those are all tabular: other problem types may make no other report. The exact
-# values are what the benchmark likes best.
+# The chance that a phase is the job's last. Of 14 jobs recorded since 2021 all went on from training to reports, and 2
+# of 8 ended with their explainability report. Those are all tabular: other problem types may make no other report. The
+# exact values are what costs least in the benchmark.
 _TRAINING_IS_LAST = 1 / 24
 _REPORT_IS_LAST = 2 / 5
 # Recorded reports took from 2.7 to 9 minutes, half of them over 7. A phase that varies by so much ends, at the age at
@@ -116,8 +116,9 @@ class PhaseAware:
     With `lag_per_call` = κ, the seconds of lag that one call is worth, √(2κ/h) is the delay that costs least where the
     end comes at a rate of h a second (Keller 1974). What is known of h decides the delay:
 
-    - finishing or deploying: h = 2 / the phase's age, and 2/5 of that in an earlier report, which ends 2 jobs in 5;
-      but at first half of what is left of 4.5 minutes, or of a 24th of the job's age
+    - finishing, deploying or stopping: h = 2 / the phase's age, and 2/5 of that in an earlier report, taken to end 2
+      jobs in 5; but where a report or a deployment begins, half of what is left of 4.5 minutes, or of a 24th of the
+      job's age
     - training: h = 1/24 / the job's age, because reports follow; at most `longest`, because they may not. A report that
       a deployment will follow counts as training; so does preparing, where only candidate definitions are asked for
     - preparing: half the job's age, from 20 s to twice `longest`, because only a failure ends a job here
@@ -129,52 +130,61 @@ class PhaseAware:
     Attributes:
         lag_per_call: κ, in seconds. At 0.1, an hour of looks every 30 s is worth 12 s of lag.
         shortest: No delay is shorter, in seconds.
-        longest: No delay while training is longer, in seconds. At 95 s, jobs that end straight from training cost no
-            more than a tenth more than they would at a look every 30 s.
+        longest: No delay is longer, in seconds, once the job trains. At 90 s, jobs that end straight from training,
+            after some hours, cost at most a tenth more than they would at a look every 30 s.
         jitter: The share by which a delay varies.
     """
 
     lag_per_call: float = 0.1
     shortest: float = 2.0
-    longest: float = 95.0
+    longest: float = 90.0
     jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("lag_per_call", "shortest", "longest"):
+            _positive(f"poll policy's {name}", getattr(self, name))
+        if not 0 <= self.jitter < 1:
+            raise InvalidRequest(f"a poll policy's jitter is a share from 0 to below 1, not {self.jitter}")
 
     def next_delay(self, context: PollContext, /) -> float:
         """Seconds to the next look."""
         delay = self._by_stage(context)
         limit = context.snapshot.completion_criteria.max_runtime_seconds
-        # Not jittered, where the point is to be there at an instant, or just after it.
-        if limit is not None:
-            overdue = context.elapsed - limit
-            if overdue >= 0:
-                delay = min(delay, overdue / 2)
-            elif -overdue < _NEARLY * delay:
-                return max(self.shortest, (_AFTER_LIMIT - overdue) * context.slowdown)
-        if context.time_left is not None and context.time_left < _NEARLY * delay:
-            return max(self.shortest, context.time_left * context.slowdown)
+        until_limit = math.inf if limit is None else limit - context.elapsed
+        if until_limit <= 0:
+            delay = min(delay, -until_limit / 2)
         delay = 2 * delay * context.random() if context.polls == 1 else _jittered(delay, self.jitter, context)
-        return max(self.shortest, delay * context.slowdown)
+        delay = max(self.shortest, delay * context.slowdown)
+        # Neither jittered nor slowed down, where the point is to be there at an instant.
+        if 0 < until_limit < _NEARLY * delay:
+            delay = max(self.shortest, until_limit + _AFTER_LIMIT)
+        if context.time_left is not None and context.time_left < _NEARLY * delay:
+            delay = max(self.shortest, context.time_left)
+        return delay
 
     def _by_stage(self, context: PollContext) -> float:
         snapshot, age, phase_age = context.snapshot, context.elapsed, context.phase_age
         stage = stage_of(snapshot.state)
         if stage is Stage.PREPARING and snapshot.makes_definitions_only:
             stage = Stage.TRAINING
-        is_report = snapshot.status == Status.IN_PROGRESS and stage in (Stage.REPORTING, Stage.FINISHING)
-        if is_report and snapshot.is_to_deploy:
+        is_stopping = snapshot.status == Status.STOPPING
+        if stage in (Stage.REPORTING, Stage.FINISHING) and snapshot.is_to_deploy and not is_stopping:
             stage = Stage.TRAINING
         match stage:
             case Stage.PREPARING:
                 return min(max(age / 2, _SHORTEST_PREPARING), 2 * self.longest)
             case Stage.TRAINING:
-                return min(self._best_delay(_TRAINING_IS_LAST / max(age, 1.0)), self.longest)
+                return self._best_delay(_TRAINING_IS_LAST / max(age, 1.0))
         is_last = _REPORT_IS_LAST if stage is Stage.REPORTING else 1.0
-        quiet = min(_QUIET, age * _QUIET_SHARE) - phase_age
-        return max(self._best_delay(is_last * _REPORT_ENDS / max(phase_age, 1.0)), quiet / 2)
+        delay = self._best_delay(is_last * _REPORT_ENDS / max(phase_age, 1.0))
+        # A stop may take seconds; and a phase that the first look finds may be older than it is known to be.
+        if is_stopping or context.polls == 1:
+            return delay
+        return max(delay, (min(_QUIET, age * _QUIET_SHARE) - phase_age) / 2)
 
     def _best_delay(self, rate: float) -> float:
-        """Keller's delay for an end that comes at that rate a second."""
-        return math.sqrt(2 * self.lag_per_call / rate)
+        """Keller's delay for an end that comes at that rate a second; at most `longest`."""
+        return min(math.sqrt(2 * self.lag_per_call / rate), self.longest)
 
 
 def _jittered(delay: float, jitter: float, context: PollContext) -> float:

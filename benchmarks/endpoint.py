@@ -1,0 +1,158 @@
+"""The endpoint that real waits are measured at: the sandbox, which counts, and processes that wait there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import Timeline
+
+ROOT = Path(__file__).parents[1]
+ENDED, RUNNING = "ended", "running"
+# One that was recorded (auto-bank, 2023), and one that trains for as long as it is looked at.
+SCRIPTS = {
+    ENDED: Timeline(
+        [
+            (0, "InProgress", "AnalyzingData"),
+            (120, "InProgress", "FeatureEngineering"),
+            (660, "InProgress", "ModelTuning"),
+            (1440, "InProgress", "MergingAutoMLTaskReports"),
+            (1980, "Completed", "Completed"),
+        ]
+    ),
+    RUNNING: Timeline([(0, "InProgress", "ModelTuning")]),
+}
+
+
+class CountingSandbox(Sandbox):
+    """The sandbox, with the recorded job and one that does not end; `calls` counts the describes by job name."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        super().__init__(scenarios=SCRIPTS, scenario=RUNNING, speed=speed)
+        self.calls: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        answer: Any = self._server.app
+
+        def counted(environ: dict[str, Any], start_response: Any) -> Any:
+            if environ.get("HTTP_X_AMZ_TARGET") == "SageMaker.DescribeAutoMLJobV2":
+                body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+                environ["wsgi.input"] = _Body(body)
+                with self._lock:
+                    self.calls[json.loads(body)["AutoMLJobName"]] += 1
+            return answer(environ, start_response)
+
+        self._server.app = counted
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a process whose AWS is here, and whose Python starts as a user's does."""
+        foreign = ("AWS_", "PYTHON", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
+        return clean | {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL_SAGEMAKER": self.url,
+            "PYTHONPATH": str(ROOT),
+        }
+
+
+class _Body:
+    """A request's body, to be read once more."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def read(self, size: int = -1) -> bytes:
+        taken, self._body = (self._body, b"") if size < 0 else (self._body[:size], self._body[size:])
+        return taken
+
+
+@dataclass(frozen=True)
+class Waited:
+    """What a waiting process measured of itself.
+
+    Attributes:
+        finished: When it was done (seconds since 1970).
+        cpu: Seconds of CPU that its task took.
+        megabytes: The most memory that the process has held, in MiB.
+    """
+
+    finished: float
+    cpu: float
+    megabytes: float
+
+
+class Process:
+    """A contender in a process of its own, loaded and ready."""
+
+    def __init__(self, waiter: str, task: str, environment: Mapping[str, str]) -> None:
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.contender", waiter, task],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=dict(environment),
+        )
+        self._lines: Iterable[str] = self.popen.stdout or ()
+        self._expect("ready")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+    def begin(self, job: str) -> None:
+        """Lets it begin."""
+        assert self.popen.stdin is not None
+        self.popen.stdin.write(f"{job}\n")
+        self.popen.stdin.flush()
+
+    def result(self) -> Waited:
+        """What it measured, once it is done."""
+        for line in self._lines:
+            if line.startswith("{"):
+                return Waited(**json.loads(line))
+        raise RuntimeError(f"a contender ended without a result: {self.popen.args!r}")
+
+    def _expect(self, word: str) -> None:
+        for line in self._lines:
+            if line.strip() == word:
+                return
+        raise RuntimeError(f"a contender ended before it was {word}: {self.popen.args!r}")
+
+
+def cpu_of(process: subprocess.Popen[Any]) -> float:
+    """The seconds of CPU that the threads of a running process have taken so far, to the nanosecond (Linux)."""
+    if process.poll() is not None:
+        raise RuntimeError(f"it was to wait, and has ended with {process.returncode}: {process.args!r}")
+    threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
+def command(name: str) -> str:
+    """The path of a command that is installed beside this Python."""
+    path = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if path is None:
+        raise SystemExit(f"{name} is not installed: pip install -e '.[bench]'")
+    return path
+
+
+def python(*arguments: str) -> Sequence[str]:
+    """A command line of this Python."""
+    return (sys.executable, *arguments)

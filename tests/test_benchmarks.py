@@ -1,0 +1,105 @@
+"""The benchmarks measure what they say, and the default keeps what the page promises of it."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+from automl_waiter import Fixed
+from automl_waiter.testing import Timeline
+from benchmarks import overhead, polling
+from benchmarks.contender import AUTOML_WAITER, BOTOCORE, POLLS
+from benchmarks.endpoint import RUNNING, CountingSandbox, Process
+from benchmarks.polling import DEFAULT, KAPPA, PEERS, REFERENCE, measure
+from benchmarks.reference import Reference
+from benchmarks.workloads import BASE, NO_REPORTS, PROBLEM_TYPES, VARIANTS, recorded_jobs
+
+PAGE = ROOT / "docs" / "performance.md"
+IMAGES = next(workload for workload in PROBLEM_TYPES if workload.name == "ImageClassification")
+
+
+def every_30_s(jobs: list[Timeline]) -> tuple[float, float]:
+    """The mean calls and lag of a look every 30 s, by arithmetic: running it would take most of the time."""
+    return 1 + sum(job.end or 0 for job in jobs) / len(jobs) / 30, 15.0
+
+
+def test_the_default_takes_half_the_calls_and_half_the_lag_of_a_look_every_30_s() -> None:
+    """On the assumed base workload, by few jobs here and by many on the page."""
+    jobs = list(BASE.jobs(200, polling.SEED))
+    default, (calls, lag) = measure(PEERS[DEFAULT], jobs), every_30_s(jobs)
+    assert default.calls <= calls / 2
+    assert default.lag <= lag / 2
+
+
+def test_the_default_does_not_gamble_on_reports() -> None:
+    """Where jobs end straight from training it costs at most a tenth more than a look every 30 s."""
+    jobs = list(NO_REPORTS.jobs(400, polling.SEED))
+    default, (calls, lag) = measure(PEERS[DEFAULT], jobs), every_30_s(jobs)
+    assert default.cost(KAPPA) <= 1.1 * (KAPPA * calls + lag)
+
+
+def test_nothing_beats_the_reference_where_it_knows_the_jobs() -> None:
+    """The dynamic programme costs less than every policy that is no faster, and at κ = 1 it looks less often."""
+    jobs = list(IMAGES.jobs(100))
+    reference, rarer = (measure(Reference(IMAGES, kappa), jobs) for kappa in (KAPPA, 1.0))
+    assert all(
+        reference.cost(KAPPA) < measure(poll, jobs).cost(KAPPA) for name, poll in PEERS.items() if name != "fixed 5 s"
+    )
+    assert rarer.calls < reference.calls / 1.5
+    assert rarer.cost(1.0) < reference.cost(1.0)
+
+
+def test_calls_and_lag_are_those_of_the_job() -> None:
+    """A look every 30 s finds a job that ends after 100 s at 120 s, with 5 calls; a job that had ended has no lag."""
+    job = Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")])
+    assert polling.looks(job, Fixed(30)) == [0, 30, 60, 90, 120]
+    over = measure(Fixed(30), [Timeline([(0, "Failed", "Failed")])])
+    assert (over.calls, over.lags) == (1, (0.0,))
+    many = polling.Measured(100, 10, tuple(map(float, range(100))))
+    assert (many.lag, many.percentile(50), many.percentile(99), many.cost(2)) == (49.5, 50, 99, 69.5)
+
+
+def test_a_workload_is_what_it_is_called() -> None:
+    """Limits, failures, reports and factors show in the jobs, which are the same for the same seed."""
+    no_limits, no_reports, quarter, _, failures, _ = VARIANTS
+    assert list(BASE.jobs(20)) == list(BASE.jobs(20)) != list(BASE.jobs(20, seed=1))
+    assert all(job.max_runtime is None for job in no_limits.jobs(200))
+    assert not any("Report" in phase or job.deploy for job in no_reports.jobs(200) for _, _, phase in job.entries)
+    failed = [sum(job.entries[-1][1] == "Failed" for job in it.jobs(1000)) for it in (BASE, failures)]
+    assert 2.5 * failed[0] < failed[1]
+    means = [sum(job.end or 0 for job in it.jobs(1000)) for it in (BASE, quarter)]
+    assert means[0] / means[1] == pytest.approx(4, rel=0.15)
+    reached = [job for job in BASE.jobs(1000) if job.entries[-1][2] == "MaxAutoMLJobRuntimeReached"]
+    assert 0.1 < len(reached) / 1000 < 0.17
+    assert all(job.end == job.max_runtime for job in reached)
+    assert len(recorded_jobs()) == 18
+
+
+@pytest.mark.parametrize("waiter", [AUTOML_WAITER, BOTOCORE])
+def test_a_contender_polls_as_often_as_it_is_told(waiter: str) -> None:
+    """The endpoint counts its describes, and the process tells its CPU and memory."""
+    with CountingSandbox() as sandbox, Process(waiter, "poll", sandbox.environment) as process:
+        sandbox.create_job("job", scenario=RUNNING)
+        process.begin("job")
+        result = process.result()
+        assert sandbox.calls == {"job": POLLS}
+    assert 0 < result.cpu < 30
+    assert 20 < result.megabytes < 120
+
+
+def test_the_page_says_what_was_promised_and_all_of_it_was_met() -> None:
+    """docs/performance.md has each promise, with a figure within its bound, and a row for each policy and workload."""
+    text = PAGE.read_text()
+    rows = re.findall(r"^\| (.+) \| ([\d.]+) \| at most ([\d.]+) \| (.+) \|$", text, re.MULTILINE)
+    assert len(rows) == 10
+    assert all(met == "yes" and float(value) <= float(bound) for _, value, bound, met in rows)
+    words = " ".join(what for what, *_ in rows)
+    assert all(
+        it in words for it in ("calls", "mean lag", "reference", "straight from training", overhead.STATUS, "import")
+    )
+    for workload in (BASE, *VARIANTS, *PROBLEM_TYPES):
+        for policy in (*PEERS, REFERENCE):
+            name = f"**{policy}**" if policy == DEFAULT else policy
+            assert f"| {workload.name} | {name} |" in text
+    for picture in re.findall(r"\]\((performance/\w+\.svg)\)", text):
+        assert (PAGE.parent / picture).read_text().startswith("<?xml")
