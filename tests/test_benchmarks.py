@@ -25,7 +25,7 @@ def every_30_s(jobs: list[Timeline]) -> tuple[float, float]:
 
 def test_the_default_takes_half_the_calls_and_half_the_lag_of_a_look_every_30_s() -> None:
     """On the assumed base workload, by few jobs here and by many on the page."""
-    jobs = list(BASE.jobs(200, polling.SEED))
+    jobs = list(BASE.jobs(120, polling.SEED))
     default, (calls, lag) = measure(PEERS[DEFAULT], jobs), every_30_s(jobs)
     assert default.calls <= calls / 2
     assert default.lag <= lag / 2
@@ -33,14 +33,14 @@ def test_the_default_takes_half_the_calls_and_half_the_lag_of_a_look_every_30_s(
 
 def test_the_default_does_not_gamble_on_reports() -> None:
     """Where jobs end straight from training it costs at most a tenth more than a look every 30 s."""
-    jobs = list(NO_REPORTS.jobs(400, polling.SEED))
+    jobs = list(NO_REPORTS.jobs(250, polling.SEED))
     default, (calls, lag) = measure(PEERS[DEFAULT], jobs), every_30_s(jobs)
     assert default.cost(KAPPA) <= 1.1 * (KAPPA * calls + lag)
 
 
 def test_nothing_beats_the_reference_where_it_knows_the_jobs() -> None:
     """The dynamic programme costs less than every policy that is no faster, and at κ = 1 it looks less often."""
-    jobs = list(IMAGES.jobs(100))
+    jobs = list(IMAGES.jobs(60))
     reference, rarer = (measure(Reference(IMAGES, kappa), jobs) for kappa in (KAPPA, 1.0))
     assert all(
         reference.cost(KAPPA) < measure(poll, jobs).cost(KAPPA) for name, poll in PEERS.items() if name != "fixed 5 s"
