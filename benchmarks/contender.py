@@ -19,6 +19,7 @@ AUTOML_WAITER, BOTOCORE, SAGEMAKER_CORE = "automl-waiter", "botocore", "sagemake
 SPEED = 5
 """How many seconds of a job pass in one: sagemaker-core pauses for whole seconds, 5 by default."""
 POLLS = 200
+"""How many of them, for the waiters that can count."""
 PAUSE = 0.03
 """Seconds from the beginning of a poll to that of the next, where the CPU of one is measured: some times a call's."""
 

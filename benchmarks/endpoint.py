@@ -16,20 +16,13 @@ from typing import Any, Self
 
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import Timeline
+from benchmarks.workloads import recorded_jobs
 
 ROOT = Path(__file__).parents[1]
 ENDED, RUNNING = "ended", "running"
-# One that was recorded (auto-bank, 2023), and one that trains for as long as it is looked at.
+# A recorded one that went on to a report, and one that trains for as long as it is looked at.
 SCRIPTS = {
-    ENDED: Timeline(
-        [
-            (0, "InProgress", "AnalyzingData"),
-            (120, "InProgress", "FeatureEngineering"),
-            (660, "InProgress", "ModelTuning"),
-            (1440, "InProgress", "MergingAutoMLTaskReports"),
-            (1980, "Completed", "Completed"),
-        ]
-    ),
+    ENDED: recorded_jobs()[0],
     RUNNING: Timeline([(0, "InProgress", "ModelTuning")]),
 }
 

@@ -172,13 +172,13 @@ PROBLEM_TYPES = (
 )
 
 
-def typical_job(kind: Kind = TUNED) -> Timeline:
-    """A job of that kind whose every phase takes its median."""
+def typical_job() -> Timeline:
+    """A tabular job whose every phase takes its median."""
     now, entries = 0.0, []
-    for phase in (*kind.working, *kind.reporting):
+    for phase in (*TUNED.working, *TUNED.reporting):
         entries.append((now, "InProgress", phase.name))
         now += phase.median
-    return Timeline([*entries, (now, "Completed", "Completed")], problem_type=kind.problem_type, deploy=kind.deploys)
+    return Timeline([*entries, (now, "Completed", "Completed")], problem_type=TUNED.problem_type)
 
 
 def recorded_jobs() -> Sequence[Timeline]:

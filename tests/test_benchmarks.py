@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from automl_waiter import Fixed
+from automl_waiter import Fixed, PollContext
 from automl_waiter.testing import Timeline
 from benchmarks import overhead, polling
 from benchmarks.contender import AUTOML_WAITER, BOTOCORE, POLLS
@@ -57,6 +57,24 @@ def test_calls_and_lag_are_those_of_the_job() -> None:
     assert (over.calls, over.lags) == (1, (0.0,))
     many = polling.Measured(100, 10, tuple(map(float, range(100))))
     assert (many.lag, many.percentile(50), many.percentile(99), many.cost(2)) == (49.5, 50, 99, 69.5)
+
+
+def test_a_restless_job_does_not_tell_how_old_its_phase_is() -> None:
+    """Where LastModifiedTime is that of the look, a phase that was just found counts as new; otherwise it is told."""
+
+    class Watching:
+        def __init__(self) -> None:
+            self.ages: list[float] = []
+
+        def next_delay(self, context: PollContext, /) -> float:
+            self.ages.append(context.phase_age)
+            return 30
+
+    job = Timeline([(0, "InProgress", "ModelTuning"), (40, "InProgress", "Dreaming"), (100, "Completed", "Completed")])
+    told, restless = Watching(), Watching()
+    polling.looks(job, told)
+    polling.looks(job, restless, is_restless=True)
+    assert (told.ages, restless.ages) == ([0, 30, 20, 50], [0, 30, 0, 30])
 
 
 def test_a_workload_is_what_it_is_called() -> None:

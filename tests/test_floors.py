@@ -80,3 +80,12 @@ def test_importing_the_library_loads_no_heavy_library() -> None:
     """`import automl_waiter` loads boto3, tenacity, structlog and click only when they are needed."""
     code = "import sys, automl_waiter; print([m for m in ('boto3','botocore','tenacity','structlog','click') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_a_wait_whose_calls_succeed_loads_no_tenacity() -> None:
+    """Tenacity comes in with the first failed attempt."""
+    code = (
+        "import sys; from automl_waiter.testing import Timeline, simulate; "
+        "simulate(Timeline([(0, 'Completed', 'Completed')])); print('tenacity' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
