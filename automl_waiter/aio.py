@@ -7,24 +7,28 @@ waiting costs none. Callbacks may be coroutine functions, and are awaited in ord
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.conditions import Condition
-from automl_waiter.errors import AutoMLWaiterError, Passing, PassingFailure
+from automl_waiter.errors import AutoMLWaiterError, Cancelled
 from automl_waiter.events import Ended, Event
 from automl_waiter.jobs import job_ref
-from automl_waiter.machine import CallThreads, SystemClock
+from automl_waiter.loop import Loop, Pause, Start
+from automl_waiter.machine import CallThreads, Completion, SystemClock
 from automl_waiter.options import StopOn, WaitOptions, wait_options
 from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome
-from automl_waiter.plan import Sleep
 from automl_waiter.polling import PollPolicy
-from automl_waiter.retrying import Attempt, Clock, Steps
+from automl_waiter.retrying import Clock
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.subscribers import Subscribers
 from automl_waiter.tracker import Transition
-from automl_waiter.waiter import ONE_LOOK, Gateways, all_steps, check_watched
+from automl_waiter.waiter import ONE_LOOK, Gateways, check_one, check_watched, loop_of, watch_loop
+from automl_waiter.watching import matching
 
 __all__ = ["Waiter", "as_completed", "describe", "wait_for", "wait_for_all", "watch"]
 
@@ -35,8 +39,8 @@ _SLICE = 30.0
 class AsyncMachine(Clock, Protocol):
     """What this shell needs: see `Machine` here, and `testing.ManualClock` for one in virtual time."""
 
-    def sleep_async(self, until: float) -> Awaitable[None]: ...
-    def call_async(self, call: Callable[[], Any], until: float) -> Awaitable[Any]: ...
+    def start(self, ticket: int, call: Callable[[], Any], until: float) -> None: ...
+    def wait_async(self, until: float) -> Awaitable[Completion | None]: ...
     def close(self) -> None: ...
 
 
@@ -45,42 +49,38 @@ class Machine(SystemClock):
 
     def __init__(self) -> None:
         self._threads = CallThreads(self.monotonic)
+        self._completions: deque[Completion] = deque()
+        self._news = asyncio.Event()
 
-    async def sleep_async(self, until: float) -> None:
-        """Returns once the clock shows `until`."""
-        while (left := until - self.monotonic()) > 0:
-            await asyncio.sleep(min(left, _SLICE))
-
-    async def call_async(self, call: Callable[[], Any], until: float) -> Any:
-        """The result of a call that is made in another thread.
-
-        Raises:
-            PassingFailure: There was none when the clock showed `until`; the call is abandoned.
-        """
+    def start(self, ticket: int, call: Callable[[], Any], until: float) -> None:
+        """Makes a call in another thread; a later `wait_async` returns its completion, if it is over at `until`."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-
-        def settle(result: Any, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
 
         def done(result: Any, error: BaseException | None) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, result, error)
+            with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
+                loop.call_soon_threadsafe(self._take, Completion(ticket, result, error))
 
         self._threads.submit(call, done, until)
-        try:
-            return await asyncio.wait_for(future, max(0.0, until - self.monotonic()))
-        except TimeoutError:
-            raise PassingFailure(Passing.TIMEOUT, "no answer in time") from None
+
+    async def wait_async(self, until: float) -> Completion | None:
+        """The next completion, or None once the clock shows `until`."""
+        while not self._completions:
+            left = until - self.monotonic()
+            if left <= 0:
+                return None
+            self._news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _SLICE)):
+                    await self._news.wait()
+        return self._completions.popleft()
 
     def close(self) -> None:
         """Lets go of the threads."""
         self._threads.close()
+
+    def _take(self, completion: Completion) -> None:
+        self._completions.append(completion)
+        self._news.set()
 
 
 class Waiter:
@@ -98,11 +98,12 @@ class Waiter:
         on_transition: Callable[[Transition], object] | None = None,
         on_event: Callable[[Event], object] | None = None,
         error_budget: float | timedelta = 900,
+        max_rate: float = DEFAULT_MAX_RATE,
     ) -> None:
         self._options = wait_options(
             timeout=timeout, poll=poll, until=until, require=require, stop_on=stop_on, error_budget=error_budget
         )
-        self._gateways = Gateways(client)
+        self._gateways = Gateways(client, max_rate=max_rate)
         self._callbacks = on_transition, on_event
 
     async def wait(self, job: object, *, check: bool = True) -> Outcome:
@@ -122,12 +123,26 @@ class Waiter:
             if isinstance(event, Ended):
                 yield event.outcome
 
-    async def watch(self, job: object) -> AsyncIterator[Transition]:
-        """The transitions of a job as they are seen, until it has ended; see `automl_waiter.watch`."""
-        async for event in self._events([job], self._options):
+    async def watch(
+        self,
+        job: object = None,
+        *,
+        name_contains: str | None = None,
+        since: datetime | timedelta | float | None = None,
+        until_idle: bool = False,
+    ) -> AsyncIterator[Transition]:
+        """The transitions of a job, or of all that match, as they are seen; see `automl_waiter.watch`."""
+        which = matching(name_contains, since)
+        if job is None:
+            gateway = self._gateways.default()
+            events = self._run(lambda clock: watch_loop(gateway, which, self._options, clock, until_idle=until_idle))
+        else:
+            check_one(which, until_idle)
+            events = self._events([job], self._options)
+        async for event in events:
             if isinstance(event, Transition):
                 yield event
-            elif isinstance(event, Ended):
+            elif isinstance(event, Ended) and job is not None:
                 check_watched(event.outcome)
 
     async def describe(self, job: object) -> Snapshot:
@@ -137,57 +152,54 @@ class Waiter:
             raise outcome.error or AutoMLWaiterError(outcome.summary)
         return outcome.snapshot
 
-    async def _events(self, jobs: Iterable[object], options: WaitOptions) -> AsyncIterator[Event]:
+    def _events(self, jobs: Iterable[object], options: WaitOptions) -> AsyncIterator[Event]:
         refs = list({ref.key: ref for ref in map(job_ref, jobs)}.values())
         gateways = [self._gateways.of(ref) for ref in refs]
+        return self._run(lambda clock: loop_of(refs, gateways, options, clock))
+
+    async def _run(self, loop_on: Callable[[Clock], Loop]) -> AsyncIterator[Event]:
         machine, subscribers = Machine(), Subscribers(*self._callbacks)
         try:
-            async for event in events_of(list(all_steps(refs, gateways, options, machine)), machine):
+            async for event in events_of(loop_on(machine), machine):
                 await subscribers.tell_async(event)
                 yield event
         finally:
             machine.close()
 
 
-async def events_of(generators: Sequence[Steps], machine: AsyncMachine) -> AsyncIterator[Event]:
-    """The events of several jobs whose steps are taken side by side."""
+async def events_of(loop: Loop, machine: AsyncMachine) -> AsyncIterator[Event]:
+    """The events of a loop that is driven on a machine. It goes on while whoever reads them does something else."""
     news: asyncio.Queue[Event | asyncio.Future[None]] = asyncio.Queue()
-    running = {asyncio.ensure_future(_drive(generator, machine, news.put_nowait)) for generator in generators}
-    for task in running:
-        task.add_done_callback(news.put_nowait)
+    driving = asyncio.ensure_future(_drive(loop, machine, news.put_nowait))
+    driving.add_done_callback(news.put_nowait)
     try:
-        while running:
-            item = await news.get()
-            if isinstance(item, asyncio.Future):
-                running.discard(item)
-                item.result()
-            else:
-                yield item
+        while not isinstance(item := await news.get(), asyncio.Future):
+            yield item
+        item.result()
     finally:
-        for task in running:
-            task.cancel()
+        driving.cancel()
 
 
-async def _drive(generator: Steps, machine: AsyncMachine, emit: Callable[[Event], None]) -> None:
-    """Takes the steps of one job to its end."""
-    advance: Callable[[Any], Any] = generator.send
+async def _drive(loop: Loop, machine: AsyncMachine, tell: Callable[[Event], None]) -> None:
+    steps = loop.run()
+    advance: Callable[[Any], Any] = steps.send
     value: Any = None
     while True:
         try:
             step = advance(value)
         except StopIteration:
             return
-        advance, value = generator.send, None
+        advance, value = steps.send, None
         match step:
-            case Sleep(until=until):
-                await machine.sleep_async(until)
-            case Attempt(call=call, until=until):
+            case Start(ticket=ticket, call=call, until=until):
+                machine.start(ticket, call, until)
+            case Pause(until=until):
                 try:
-                    value = await machine.call_async(call, until)
-                except Exception as error:
-                    advance, value = generator.throw, error
+                    value = await machine.wait_async(until)
+                except Cancelled as cancelled:
+                    advance, value = steps.throw, cancelled
             case _:
-                emit(step)
+                tell(step)
 
 
 async def wait_for(job: object, *, client: Any = None, check: bool = True, **options: Any) -> Outcome:
@@ -205,9 +217,18 @@ def as_completed(jobs: Iterable[object], *, client: Any = None, **options: Any) 
     return Waiter(client, **options).as_completed(jobs)
 
 
-def watch(job: object, *, client: Any = None, **options: Any) -> AsyncIterator[Transition]:
-    """The transitions of a job as they are seen; see `automl_waiter.watch`."""
-    return Waiter(client, **options).watch(job)
+def watch(
+    job: object = None,
+    *,
+    client: Any = None,
+    name_contains: str | None = None,
+    since: datetime | timedelta | float | None = None,
+    until_idle: bool = False,
+    **options: Any,
+) -> AsyncIterator[Transition]:
+    """The transitions of a job, or of all that match, as they are seen; see `automl_waiter.watch`."""
+    waiter = Waiter(client, **options)
+    return waiter.watch(job, name_contains=name_contains, since=since, until_idle=until_idle)
 
 
 async def describe(job: object, *, client: Any = None) -> Snapshot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from automl_waiter.errors import InvalidRequest
@@ -18,6 +19,16 @@ _STATUSES = frozenset(Status)
 _SECONDARY_STATUSES = frozenset(SecondaryStatus)
 
 
+@dataclass(frozen=True)
+class HasStatus:
+    """Holds when a job has this status; the word of a primary status means that one."""
+
+    status: str
+
+    def __call__(self, snapshot: Snapshot) -> bool:
+        return self.status == (snapshot.status if self.status in _STATUSES else snapshot.secondary_status)
+
+
 def condition(until: str | Condition | None) -> Condition | None:
     """The condition that is meant by `until`.
 
@@ -27,10 +38,8 @@ def condition(until: str | Condition | None) -> Condition | None:
     if until is None or callable(until):
         return until
     expression = until.strip()
-    if expression in _STATUSES:
-        return lambda snapshot: snapshot.status == expression
-    if expression in _SECONDARY_STATUSES:
-        return lambda snapshot: snapshot.secondary_status == expression
+    if expression in _STATUSES | _SECONDARY_STATUSES:
+        return HasStatus(expression)
     return _jmespath(expression)
 
 

@@ -1,6 +1,7 @@
 """What the outside is told, as it happens: one stream of events, to which everything that watches subscribes.
 
-Every event has `event` (its name in JSON), `job_name` and `at` (UTC).
+Every event has `event` (its name in JSON), `job_name` and `at` (UTC). The name is None where an event is of no job
+but of the listing in which many are followed.
 """
 
 from __future__ import annotations
@@ -30,15 +31,28 @@ class Poll:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """A look at the listing, of so many `pages`: `running` jobs are followed on, the next is in `next_in` seconds."""
+
+    event: ClassVar[str] = "sweep"
+
+    job_name: None
+    at: datetime
+    running: int
+    pages: int
+    next_in: float
+
+
+@dataclass(frozen=True)
 class Heartbeat:
     """The wait is alive in the middle of a long sleep: the next look is in `next_in` seconds.
 
-    `state` is what the look before found; None, if the job was not seen yet.
+    `state` is what the look before found; None, if the job was not seen yet, or the look is at the listing.
     """
 
     event: ClassVar[str] = "heartbeat"
 
-    job_name: str
+    job_name: str | None
     at: datetime
     state: State | None
     next_in: float
@@ -50,7 +64,7 @@ class Retry:
 
     event: ClassVar[str] = "retry"
 
-    job_name: str
+    job_name: str | None
     at: datetime
     operation: str
     attempt: int
@@ -77,7 +91,7 @@ class Notice:
 
     event: ClassVar[str] = "notice"
 
-    job_name: str
+    job_name: str | None
     at: datetime
     message: str
 
@@ -104,7 +118,7 @@ class Ended:
     outcome: Outcome
 
 
-Event = Transition | Anomaly | Poll | Heartbeat | Retry | Warned | Notice | StopRequested | Ended
+Event = Transition | Anomaly | Poll | Sweep | Heartbeat | Retry | Warned | Notice | StopRequested | Ended
 
 
 def event_dict(event: Event) -> dict[str, Any]:

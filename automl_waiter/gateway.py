@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
 from automl_waiter.aws_errors import from_code, from_sdk, quoted, raised_in
-from automl_waiter.connection import Connection
+from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
+from automl_waiter.connection import Connection, budget_of
 from automl_waiter.errors import AccessDenied, CredentialsExpired, InvalidRequest, Passing, PassingFailure
 
 # The members without which a response is no snapshot: a 200 whose body is cut or foreign parses to an empty dict.
@@ -36,9 +37,16 @@ class Gateway(Protocol):
         AutoMLWaiterError: It can never succeed as it is.
     """
 
+    region: str
+
     @property
     def credentials_expire_at(self) -> datetime | None:
         """When the credentials are known to expire, unless somebody renews them (UTC)."""
+        ...
+
+    @property
+    def budget(self) -> Budget:
+        """How fast AWS may be called here."""
         ...
 
     def describe(self, job_name: str) -> Mapping[str, Any]:
@@ -53,12 +61,17 @@ class Gateway(Protocol):
         """Names of jobs that look like `job_name`, by ListAutoMLJobs."""
         ...
 
+    def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The response of ListAutoMLJobs: a page."""
+        ...
+
 
 class Boto3Gateway:
     """A gateway through a boto3 SageMaker client."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, max_rate: float = DEFAULT_MAX_RATE) -> None:
         self._connection = connection
+        self.budget: Budget = budget_of(connection, max_rate)
         self.region = connection.region
         self._was_answered = False
 
@@ -89,6 +102,15 @@ class Boto3Gateway:
         jobs = page.get("AutoMLJobSummaries") or ()
         names = {job["AutoMLJobName"].lower(): job["AutoMLJobName"] for job in jobs if "AutoMLJobName" in job}
         return [names[name] for name in difflib.get_close_matches(job_name.lower(), names, n=3)]
+
+    def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The response of ListAutoMLJobs: a page."""
+        page: Mapping[str, Any] = self._call("ListAutoMLJobs", "", **request)
+        jobs = page.get("AutoMLJobSummaries")
+        if jobs is None or any(job.get(member) is None for job in jobs for member in _REQUIRED):
+            raise PassingFailure(Passing.RESPONSE, "the response is no page of jobs: cut short, or not from AWS")
+        self._was_answered = True
+        return page
 
     def _call(self, operation: str, job_name: str, **arguments: Any) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -132,14 +154,16 @@ class Boto3Gateway:
 class ClosedGateway:
     """A gateway where no credentials can be had: every call fails of that, so that each job is told of it."""
 
+    region = ""
     credentials_expire_at: datetime | None = None
 
     def __init__(self, reason: AccessDenied) -> None:
         self._reason = reason
+        self.budget = Budget()
 
-    def describe(self, _: str) -> NoReturn:
+    def describe(self, _: object) -> NoReturn:
         """Fails."""
         # An error of its own for each job, because it carries the job's outcome.
         raise AccessDenied(str(self._reason), code=self._reason.code)
 
-    stop = find_names = describe
+    stop = find_names = list_jobs = describe

@@ -6,7 +6,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-from automl_waiter.events import Ended, Event, Heartbeat, Poll, Retry, Warned, event_dict
+from automl_waiter.events import Ended, Event, Heartbeat, Notice, Poll, Retry, Sweep, Warned, event_dict
 from automl_waiter.text import clean
 from automl_waiter.tracker import Anomaly
 
@@ -32,7 +32,7 @@ def level_of(event: Event) -> int:
     match event:
         case Warned() | Anomaly():
             return logging.WARNING
-        case Poll() | Heartbeat():
+        case Poll() | Sweep() | Heartbeat():
             return logging.DEBUG
         case _:
             return logging.INFO
@@ -60,11 +60,18 @@ def summary_of(event: Event) -> str:
         case Ended(outcome=outcome):
             return outcome.summary
         case Retry():
-            return f"{event.job_name}: {event.operation} failed ({event.message}), again in {event.delay:.1f}s"
-        case Anomaly() | Warned():
-            return f"{event.job_name}: {clean(event.message)}"
+            return f"{_subject(event)}{event.operation} failed ({event.message}), again in {event.delay:.1f}s"
+        case Anomaly() | Warned() | Notice():
+            return f"{_subject(event)}{clean(event.message)}"
+        case Sweep():
+            return f"{event.running} jobs are in progress, {event.pages} pages were read"
         case _:
             details: dict[str, Any] = event_dict(event)
             state = details.get("after") or details.get("state") or {}
             words = details.get("message") or details.get("cause") or "/".join(state.values())
-            return f"{event.job_name}: {event.event.replace('_', ' ')} {clean(words)}"
+            return f"{_subject(event)}{event.event.replace('_', ' ')} {clean(words)}"
+
+
+def _subject(event: Event) -> str:
+    """Whose event it is; none of a single job's, if it is of the listing of many."""
+    return "" if event.job_name is None else f"{event.job_name}: "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from automl_waiter.conditions import Condition, condition
+from automl_waiter.conditions import Condition, HasStatus, condition
 from automl_waiter.errors import InvalidRequest
 from automl_waiter.outcome import DEFAULT_REQUIREMENT, Part, required_parts
 from automl_waiter.polling import PollPolicy, poll_policy
@@ -34,6 +34,11 @@ class WaitOptions:
     grace: float = NOT_FOUND_GRACE
     once: bool = False
     """Look once, and say how the job is: neither grace nor a second look."""
+
+    @property
+    def is_listable(self) -> bool:
+        """Whether a summary of ListAutoMLJobs tells when the wait is over: it has the statuses, and little more."""
+        return self.until is None or isinstance(self.until, HasStatus)
 
 
 def wait_options(

@@ -1,20 +1,18 @@
 """The wait of one job as a generator: it says what to do next, and somebody else does it.
 
-`wait_plan` yields `Describe`, `FindNames`, `Stop`, `Sleep` and events, and returns the `Outcome`. Whoever
-drives it answers each call (`Describe`, `FindNames`, `Stop`) with an `Answer`, a `Sleep` with a `Woken`, and
-anything else with None; throwing `Cancelled` into it ends the wait with what is known so far. Nothing here
-sleeps, reads a clock or calls AWS: the times come with the answers.
+`wait_plan` yields actions (`actions.py`) and events, and returns the `Outcome`; throwing `Cancelled` into it ends the
+wait with what is known so far. Nothing here sleeps, reads a clock or calls AWS: the times come with the answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from automl_waiter.actions import Action, Answer, Describe, FindNames, Follow, Member, Plan, Sleep, Stop, Woken
 from automl_waiter.errors import AutoMLWaiterError, Cancelled, JobNotFound, JobReplaced
-from automl_waiter.events import Ended, Event, Heartbeat, Notice, Poll, StopRequested, Warned
+from automl_waiter.events import Ended, Heartbeat, Notice, Poll, StopRequested, Warned
 from automl_waiter.jobs import JobRef
 from automl_waiter.options import StopCause, WaitOptions
 from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome, Verdict, exit_code_of, shortfalls_of
@@ -31,7 +29,11 @@ _AUTO_MARGIN = 1800.0
 _AUTO_WITHOUT_LIMIT = 72 * 3600.0
 # A look this near to the deadline is made at the deadline instead of twice.
 _MERGE_WITH_DEADLINE = 2.0
-_MOST_SLOWDOWN = 8.0
+# The last look of a listing is at the deadline too, and its news come a moment later.
+_NEWS_OVERTIME = 0.6
+# Who wakes later than this was asleep, and the network needs some seconds to come back.
+_OVERSLEPT = 5.0
+_WAKING = 15.0
 # CI systems end a step that is silent for some minutes (CircleCI after ten), and people wonder sooner.
 HEARTBEAT = 240.0
 # From a signal until the job is told to stop, its retries included: a CI system soon kills what does not leave.
@@ -44,87 +46,13 @@ Over 3 times the longest training phase that is recorded (102 min), and over 6 t
 """
 
 
-@dataclass(frozen=True)
-class Describe:
-    """Describe the job; no attempt begins after `deadline` (on the clock of the answers)."""
-
-    job_name: str
-    deadline: float | None
-    operation: str = "DescribeAutoMLJobV2"
-
-
-@dataclass(frozen=True)
-class FindNames:
-    """List names of jobs that are like the one that was not found."""
-
-    job_name: str
-    deadline: float | None
-    operation: str = "ListAutoMLJobs"
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Stop the job; no attempt begins after `deadline`."""
-
-    job_name: str
-    deadline: float
-    operation: str = "StopAutoMLJob"
-
-
-@dataclass(frozen=True)
-class Sleep:
-    """Do nothing until the clock shows `until`."""
-
-    until: float
-
-
-@dataclass(frozen=True)
-class Woken:
-    """A sleep is over: what the shell's clock shows now, in seconds and as an instant (UTC)."""
-
-    now: float
-    at: datetime
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of a call, its retries included: a response, or the error that ended it.
-
-    Attributes:
-        started: When the attempt that gave it began, on the shell's monotonic clock (seconds).
-        finished: When it was over, on the same clock.
-        at: The same, as an instant (UTC).
-        response: What was answered: a mapping, a list of names, or None.
-        error: What ended the call instead.
-        served_at: The service's own clock, where the response told it (UTC).
-        retries: How many failed attempts came before.
-        throttled: Whether one of them was throttled.
-        exhausted: Whether the error is only the last of many, so that a later call might well succeed.
-    """
-
-    started: float
-    finished: float
-    at: datetime
-    response: Any = None
-    error: AutoMLWaiterError | None = None
-    served_at: datetime | None = None
-    retries: int = 0
-    throttled: bool = False
-    exhausted: bool = False
-
-
-Call = Describe | FindNames | Stop
-Action = Call | Sleep | Event
-Plan = Generator[Action, Any, Outcome]
-
-
 def wait_plan(
     job: JobRef,
     options: WaitOptions,
     *,
     started: float,
     random: Callable[[], float],
-    first_look: float | None = None,
+    member: Member | None = None,
     credentials_expire_at: datetime | None = None,
 ) -> Plan:
     """The plan of one wait.
@@ -134,10 +62,10 @@ def wait_plan(
         options: What is asked of the wait.
         started: What the shell's clock showed when it began (seconds).
         random: Gives the next random number, uniform in [0, 1).
-        first_look: When to look first, on the same clock; None: at once.
+        member: The job in a listing that is read for many; None: the job is described alone.
         credentials_expire_at: When they are known to (UTC); the wait warns, if that is before its deadline.
     """
-    return _Wait(job, options, started, random, credentials_expire_at).run(first_look)
+    return _Wait(job, options, started, random, member, credentials_expire_at).run()
 
 
 class _Wait:
@@ -149,12 +77,14 @@ class _Wait:
         options: WaitOptions,
         started: float,
         random: Callable[[], float],
+        member: Member | None,
         credentials_expire_at: datetime | None,
     ) -> None:
         self.job = job
         self.options = options
         self.started = started
         self.random = random
+        self.member = member
         self.credentials_expire_at = credentials_expire_at
         self.tracker = Tracker(job)
         self.deadline: float | None = None
@@ -168,24 +98,28 @@ class _Wait:
         self.stop_cause: StopCause | None = None
         self.stop_error: AutoMLWaiterError | None = None
         self.is_told_to_stop = False
-        self.grace_ends = started
-        self.told_of_grace = False
+        self.grace_ends: float | None = None
+        """When a name that is not found counts as absent: some seconds after it was first looked for."""
         self.seen: float | None = None
         """When the job was last seen, on the shell's clock."""
+        self.condition_was_listed = False
+        """Whether `until` held in the listing, so that it holds, however the job goes on until it is described."""
+        self.is_listing_wrong = False
+        """Whether the listing has shown an end that was none: then it is not followed any more."""
+        self.has_woken_late = False
         self.age = 0.0
         """The job's age at `self.now`, in seconds."""
         self.phase_since = started
         self.unchanged_since = started
         self.stalled: set[State] = set()
 
-    def run(self, first_look: float | None) -> Plan:
+    def run(self) -> Plan:
         try:
-            if first_look is not None:
-                yield from self._sleep(first_look)
-            self.grace_ends = self.now + self.options.grace
             outcome = yield from self._look_until_decided()
         except Cancelled as cancelled:
             outcome = yield from self._cancelled(cancelled)
+        if self.member is not None:
+            self.member.is_over = True
         missing = [part for part in outcome.shortfalls if part not in self.options.required]
         for part in missing:
             yield self._warned(f"{EXPLANATIONS[part]} (not required)")
@@ -194,12 +128,77 @@ class _Wait:
 
     def _look_until_decided(self) -> Plan:
         while True:
-            answer = yield Describe(self.job.name, self.deadline)
+            if (member := self._followed) is not None:
+                outcome = yield from self._follow(member)
+                if outcome is not None:
+                    return outcome
+            answer = yield Describe(self.job.name, self.deadline, is_first=self.seen is None)
             self._take_times(answer)
             self.polls += 1
             outcome = yield from (self._failed(answer) if answer.error else self._seen(answer))
             if outcome is not None:
                 return outcome
+
+    # Looks at a listing, made for many jobs
+
+    @property
+    def _followed(self) -> Member | None:
+        """The job in the listing, while looks there do: not where it was told to stop, or where only a describe tells
+        its deadline."""
+        if self.member is None or not self.member.is_listed or self.is_listing_wrong or self.stop_cause is not None:
+            return None
+        return None if self.options.timeout == "auto" and self.seen is None else self.member
+
+    def _follow(self, member: Member) -> Generator[Action, Any, Outcome | None]:
+        """Takes in what the listing shows of the job; returns when the job must be described, or is decided."""
+        until = None if self.deadline is None else self.deadline + _NEWS_OVERTIME
+        while True:
+            news: Answer | Woken = yield Follow(member, until)
+            match news:
+                case Woken(now, at):
+                    self._pass_time(now, at)
+                    if until is None or now < until + _OVERSLEPT or self.has_woken_late:
+                        return (yield from self._late(None))
+                    # The machine slept past the deadline: the listing is read once more before the wait gives up.
+                    self.has_woken_late, until = True, now + _WAKING
+                case Answer(error=None, response=None):
+                    return None
+                case Answer(error=None):
+                    if (yield from self._listed(news)):
+                        return None
+                case _:
+                    self._take_times(news)
+                    return self._conclude(Verdict.ERROR, error=news.error)
+
+    def _listed(self, news: Answer) -> Generator[Action, Any, bool]:
+        """Takes in the job's summary, and says whether the job should be described now."""
+        known = self.tracker.snapshot
+        snapshot = Snapshot({**(known.raw if known else {}), **news.response})
+        before = self.seen
+        if before is None or news.finished > self.now:
+            self._take_times(news)
+        self.polls += 1
+        if snapshot.state.is_terminal:
+            self.is_listing_wrong = True  # unless the describe shows the end too, which is then told
+            return True
+        try:
+            sighting = self.tracker.observe(snapshot, news.at)
+        except JobReplaced:
+            self.is_listing_wrong = True
+            return True
+        self._take_ages(snapshot, news, changed=sighting.transition is not None, before=before)
+        self.seen = self.now
+        if sighting.transition:
+            yield sighting.transition
+        yield from sighting.anomalies
+        until = self.options.until
+        self.condition_was_listed = until is not None and until(snapshot)
+        if self.condition_was_listed:
+            return True
+        if before is None:
+            yield from self._warn_of_expiry()
+        yield from self._warn_of_stall(snapshot.state)
+        return False
 
     # A look that failed
 
@@ -207,10 +206,11 @@ class _Wait:
         error = answer.error
         is_late = self.deadline is not None and answer.finished >= self.deadline
         if isinstance(error, JobNotFound):
+            if is_first := self.grace_ends is None:
+                self.grace_ends = answer.started + self.options.grace
             has_grace = answer.finished < self.grace_ends and not is_late and not self.options.once
             if self.seen is None and has_grace:
-                if not self.told_of_grace:
-                    self.told_of_grace = True
+                if is_first:
                     yield self._notice(f"not found yet; looking again for {format_duration(self.options.grace)}")
                 yield from self._sleep(min(self.now + _GRACE_POLL, self.grace_ends))
                 return None
@@ -254,6 +254,8 @@ class _Wait:
             if before is None:
                 yield from self._warn_of_expiry()
             yield from self._warn_of_stall(snapshot.state)
+            if self._followed is not None:
+                return None
             next_look = self._clamp(answer.started + self._delay(snapshot))
             yield Poll(snapshot.name, answer.at, snapshot.state, self.polls, max(0.0, next_look - self.now))
             yield from self._sleep(next_look)
@@ -261,7 +263,7 @@ class _Wait:
 
     def _decide(self, snapshot: Snapshot, is_terminal: bool, started: float) -> Generator[Action, Any, Outcome | None]:
         until = self.options.until
-        if until is not None and self.stop_cause != "until" and until(snapshot):
+        if until is not None and self.stop_cause != "until" and (self.condition_was_listed or until(snapshot)):
             if is_terminal or "until" not in self.options.stop_on:
                 return self._conclude(Verdict.CONDITION_MET)
             yield from self._stop("until")
@@ -377,8 +379,7 @@ class _Wait:
     def _take_times(self, answer: Answer) -> None:
         self._pass_time(answer.finished, answer.at)
         self.retries += answer.retries
-        # Multiplicative slowdown on throttling, gradual recovery.
-        self.slowdown = min(_MOST_SLOWDOWN, self.slowdown * 2) if answer.throttled else max(1.0, self.slowdown * 0.9)
+        self.slowdown = answer.slowdown
 
     def _pass_time(self, now: float, at: datetime) -> None:
         self.age += now - self.now

@@ -1,8 +1,8 @@
 """A plan's calls, made of attempts: tenacity says whether and when a failed attempt is made again.
 
-`steps` takes a plan and yields only what every shell can do: `Attempt`, `Sleep` and events. Tenacity never
-sleeps itself: its pauses are handed on, so that a cancel, a signal and virtual time reach into them, and the
-same generator serves threads and asyncio.
+`steps` takes a plan and yields only what the loop can do: `Turn`, `Attempt`, `Sleep`, what plans tell each other, and
+events. Tenacity never sleeps itself: its pauses are handed on, so that a cancel, a signal and virtual time reach into
+them, and the same generator serves threads and asyncio.
 """
 
 from __future__ import annotations
@@ -15,7 +15,23 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from automl_waiter.actions import (
+    Answer,
+    Begin,
+    Call,
+    Describe,
+    FindNames,
+    Follow,
+    ListingPlan,
+    ListJobs,
+    Plan,
+    Sleep,
+    Stop,
+    Tell,
+    Woken,
+)
 from automl_waiter.aws_errors import served_at
+from automl_waiter.budget import Budget
 from automl_waiter.errors import (
     AutoMLWaiterError,
     Cancelled,
@@ -26,8 +42,6 @@ from automl_waiter.errors import (
 )
 from automl_waiter.events import Event, Retry
 from automl_waiter.gateway import Gateway
-from automl_waiter.outcome import Outcome
-from automl_waiter.plan import Answer, Call, Describe, FindNames, Plan, Sleep, Stop, Woken
 from automl_waiter.text import format_duration, isoformat
 
 if TYPE_CHECKING:
@@ -48,6 +62,10 @@ _LONGEST_PAUSE = 10.0
 # Where calling more often helps nobody, the pause grows on, to a quarter of the time for which it has gone on.
 _PATIENT = frozenset({Passing.THROTTLED, Passing.CREDENTIALS})
 _LONGEST_PATIENT_PAUSE = 60.0
+# Who is throttled before the first answer may be one of hundreds that began in the same second, on many machines.
+_HERD_PAUSE = 90.0
+# A look at the deadline waits for its turn no longer than this, so that there is time for the call.
+_LAST_TURN = 0.4
 
 
 class Clock(Protocol):
@@ -66,28 +84,46 @@ class Attempt:
     until: float
 
 
-Step = Attempt | Sleep | Event
-Steps = Generator[Step, Any, Outcome]
+@dataclass(frozen=True)
+class Turn:
+    """Wait until the call budget has a turn; when the clock shows `until`, throw a PassingFailure instead."""
+
+    budget: Budget
+    until: float
 
 
-def steps(plan: Plan, gateway: Gateway, clock: Clock, *, error_budget: float) -> Steps:
+@dataclass(frozen=True)
+class Launch:
+    """Begin with another job's steps, beside the others."""
+
+    steps: Steps
+
+
+Step = Turn | Attempt | Sleep | Follow | Tell | Launch | Event
+Steps = Generator[Step, Any, None]
+
+
+def steps(plan: Plan | ListingPlan, gateway: Gateway, clock: Clock, *, error_budget: float) -> Steps:
     """The plan with its calls made of attempts. `error_budget` is in seconds."""
     advance: Callable[[Any], Any] = plan.send
     value: Any = None
     while True:
         try:
             action = advance(value)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            return outcome
+        except StopIteration:
+            return
         advance = plan.send
         try:
             match action:
-                case Describe() | FindNames() | Stop():
+                case Describe() | FindNames() | Stop() | ListJobs():
                     value = yield from _Attempts(action, gateway, clock, error_budget).answer()
                 case Sleep():
                     yield action
                     value = Woken(clock.monotonic(), clock.now())
+                case Follow():
+                    value = (yield action) or Woken(clock.monotonic(), clock.now())
+                case Begin(plan=begun):
+                    value = yield Launch(steps(begun, gateway, clock, error_budget=error_budget))
                 case _:
                     value = yield action
         except Cancelled as cancelled:
@@ -108,7 +144,7 @@ class _Limits:
             case FindNames(deadline=deadline):
                 self.budget_ends = begun
                 self.deadline = min(begun + _FIND_NAMES_TIMEOUT, math.inf if deadline is None else deadline)
-            case Describe(deadline=float(deadline)) | Stop(deadline=deadline):
+            case Describe(deadline=float(deadline)) | ListJobs(deadline=float(deadline)) | Stop(deadline=deadline):
                 self.deadline = max(deadline, begun)
                 if begun > deadline + _OVERSLEPT:
                     self.deadline = begun + _WAKING
@@ -118,9 +154,19 @@ class _Limits:
         """No attempt begins later."""
         return min(self.budget_ends, self.deadline)
 
+    @property
+    def turn_until(self) -> float:
+        """Until when to wait for a turn: what ends then is the time, not the error budget."""
+        return self.deadline + _LAST_TURN
+
     def attempt_until(self, started: float) -> float:
         """When to abandon an attempt."""
-        return min(started + _LONGEST_ATTEMPT, max(self.deadline, started) + _OVERTIME)
+        last_second = max(self.deadline + _OVERTIME, started + _OVERTIME - _LAST_TURN)
+        return min(started + _LONGEST_ATTEMPT, last_second)
+
+    def waited_for_turn(self, seconds: float) -> None:
+        """Takes in that nothing was tried for a while, because it was the turn of others."""
+        self.budget_ends += seconds
 
     def passed(self, until: float, now: float) -> None:
         """Takes in that something which was to last until `until` was over when the clock showed `now`."""
@@ -163,10 +209,18 @@ class _Attempts:
             return self._answer(error=error)
 
     def _attempt(self) -> Generator[Step, Any, Any]:
+        budget = self._gateway.budget
+        asked = self._clock.monotonic()
+        yield Turn(budget, self._limits.turn_until)
         self._started = self._clock.monotonic()
+        self._limits.waited_for_turn(self._started - asked)
         until = self._limits.attempt_until(self._started)
         try:
             return (yield Attempt(_bound(self._call, self._gateway), until))
+        except PassingFailure as failure:
+            if failure.kind is Passing.THROTTLED:
+                budget.throttled(self._clock.monotonic(), is_first=self._is_first)
+            raise
         finally:
             self._limits.passed(until, self._clock.monotonic())
 
@@ -208,8 +262,14 @@ class _Attempts:
         if failure.kind in _PATIENT:
             longest = min(_LONGEST_PATIENT_PAUSE, max(longest, (now - self._begun) / 4))
         ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(self._failures.count, 16))
+        if self._is_first and self._failures.count == 1 and failure.kind is Passing.THROTTLED:
+            ceiling = max(_FIRST_PAUSE, min(_HERD_PAUSE, self._limits.last_attempt_at - now))
         delay = _FIRST_PAUSE + (ceiling - _FIRST_PAUSE) * self._clock.random()
         return max(0.0, min(delay, self._limits.last_attempt_at - now))
+
+    @property
+    def _is_first(self) -> bool:
+        return isinstance(self._call, Describe | ListJobs) and self._call.is_first
 
     def _answer(
         self, response: Any = None, error: AutoMLWaiterError | None = None, *, exhausted: bool = False
@@ -223,7 +283,7 @@ class _Attempts:
             served_at=served_at(response),
             # The last failure of a call that was given up was not repeated.
             retries=self._failures.count - exhausted,
-            throttled=self._failures.throttled,
+            slowdown=self._gateway.budget.slowdown(self._clock.monotonic()),
             exhausted=exhausted,
         )
 
@@ -237,13 +297,11 @@ class _Failures:
 
     def __init__(self) -> None:
         self.count = 0
-        self.throttled = False
         self.last: PassingFailure | None = None
 
     def take(self, failure: PassingFailure) -> None:
         """Takes in another one."""
         self.count += 1
-        self.throttled |= failure.kind is Passing.THROTTLED
         self.last = PassingFailure(failure.kind, str(failure), code=failure.code)
 
 
@@ -269,6 +327,8 @@ def _bound(call: Call, gateway: Gateway) -> Callable[[], Any]:
             return partial(gateway.find_names, call.job_name)
         case Stop():
             return partial(gateway.stop, call.job_name)
+        case ListJobs(request=request):
+            return partial(gateway.list_jobs, request)
 
 
 @functools.cache

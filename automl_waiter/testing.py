@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
 from automl_waiter.conditions import Condition
 from automl_waiter.errors import Cancelled, JobNotFound
 from automl_waiter.events import Ended
@@ -27,8 +28,8 @@ from automl_waiter.machine import Completion
 from automl_waiter.options import wait_options
 from automl_waiter.outcome import Outcome
 from automl_waiter.polling import PollPolicy
-from automl_waiter.timeline import Timeline
-from automl_waiter.waiter import EventLoop
+from automl_waiter.timeline import Timeline, page_of, summary_of
+from automl_waiter.waiter import events_of, loop_of
 
 try:
     import pytest
@@ -87,13 +88,9 @@ class ManualClock:
         self._now = max(self._now, until)
         return None
 
-    async def sleep_async(self, until: float) -> None:
-        """Passes the time at once, for one job alone under asyncio."""
-        self._now = max(self._now, until)
-
-    async def call_async(self, call: Callable[[], Any], until: float) -> Any:
-        """Makes a call, now."""
-        return call()
+    async def wait_async(self, until: float) -> Completion | None:
+        """The same for asyncio."""
+        return self.wait(until)
 
     def close(self) -> None:
         """There is nothing to let go of."""
@@ -102,11 +99,15 @@ class ManualClock:
 class ScriptedJobs:
     """A gateway to scripted jobs: each began `start` seconds before the clock was at 0."""
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, *, max_rate: float = DEFAULT_MAX_RATE) -> None:
         self._clock = clock
         self._jobs: dict[str, tuple[str, Timeline, datetime]] = {}
         self.calls = 0
         """How many describes there were."""
+        self.lists = 0
+        """How many pages of a listing were read."""
+        self.region = "us-east-1"
+        self.budget = Budget(max_rate)
         self.credentials_expire_at: datetime | None = None
         """When the credentials for these jobs expire, where a test wants them to (UTC)."""
 
@@ -118,8 +119,7 @@ class ScriptedJobs:
     def describe(self, job_name: str) -> Mapping[str, Any]:
         """The response of DescribeAutoMLJobV2."""
         self.calls += 1
-        name, timeline, created = self._find(job_name)
-        return timeline.response(self._elapsed(created), name=name, created=created, arn=_ARN + name.lower())
+        return self._response(self._find(job_name))
 
     def stop(self, job_name: str) -> None:
         """Stops the job: it is Stopping for a minute, then Stopped."""
@@ -130,10 +130,20 @@ class ScriptedJobs:
         """The names of all jobs."""
         return [name for name, _, _ in self._jobs.values()]
 
+    def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The response of ListAutoMLJobs: a page."""
+        self.lists += 1
+        jobs = [summary_of(self._response(job)) for job in self._jobs.values()]
+        return page_of(jobs, request)
+
     def _find(self, job_name: str) -> tuple[str, Timeline, datetime]:
         if job_name.lower() not in self._jobs:
             raise JobNotFound(f"no AutoML job {job_name!r}", code="ResourceNotFound")
         return self._jobs[job_name.lower()]
+
+    def _response(self, job: tuple[str, Timeline, datetime]) -> dict[str, Any]:
+        name, timeline, created = job
+        return timeline.response(self._elapsed(created), name=name, created=created, arn=_ARN + name.lower())
 
     def _elapsed(self, created: datetime) -> float:
         return (self._clock.now() - created).total_seconds()
@@ -182,8 +192,8 @@ def simulate(
     jobs = ScriptedJobs(clock)
     jobs.add("simulated", timeline, start=start)
     options = wait_options(timeout=timeout, poll=poll, until=until)
-    loop = EventLoop([job_ref("simulated")], [jobs], options, clock)
-    [outcome] = [event.outcome for event in loop.run() if isinstance(event, Ended)]
+    loop = loop_of([job_ref("simulated")], [jobs], options, clock)
+    [outcome] = [event.outcome for event in events_of(loop, clock) if isinstance(event, Ended)]
     ended = outcome.snapshot is not None and outcome.snapshot.state.is_terminal
     lag = start + clock.monotonic() - timeline.end if ended and timeline.end is not None else None
     return Simulation(jobs.calls, lag, outcome)

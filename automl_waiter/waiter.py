@@ -1,38 +1,39 @@
-"""The synchronous shell: one loop that drives the plans of one job or of several."""
+"""The synchronous shell: it drives the loop of one job or of several in the caller's thread."""
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from automl_waiter.actions import Member
+from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
 from automl_waiter.conditions import Condition
 from automl_waiter.connection import Connection, connect
-from automl_waiter.errors import AccessDenied, AutoMLWaiterError, Cancelled, InvalidRequest, Passing, PassingFailure
+from automl_waiter.errors import AccessDenied, AutoMLWaiterError, Cancelled, InvalidRequest
 from automl_waiter.events import Ended, Event
 from automl_waiter.gateway import Boto3Gateway, ClosedGateway, Gateway
 from automl_waiter.jobs import JobRef, job_ref
+from automl_waiter.listing import Listing, is_worth_listing
+from automl_waiter.loop import Loop, Pause, Start
 from automl_waiter.machine import Completion, Machine
 from automl_waiter.options import StopOn, WaitOptions, wait_options
 from automl_waiter.outcome import DEFAULT_REQUIREMENT, UNDECIDED, Outcome
-from automl_waiter.plan import Sleep, wait_plan
+from automl_waiter.plan import wait_plan
 from automl_waiter.polling import PollPolicy
-from automl_waiter.retrying import Attempt, Clock, Steps, steps
+from automl_waiter.retrying import Clock, steps
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.subscribers import Subscribers
 from automl_waiter.tracker import Transition
+from automl_waiter.watching import Matching, Watch, matching
 
 ONE_LOOK = WaitOptions(error_budget=10.0, once=True)
 """To see how a job is: no grace for a name that is not found, and not much patience."""
 
-# Several jobs do not look all at once: their first looks are spread at this many a second.
-_FIRST_LOOKS_PER_SECOND = 10.0
-
 
 class WaitMachine(Clock, Protocol):
-    """What the loop needs: see `machine.Machine`, and `testing.ManualClock` for one in virtual time."""
+    """What this shell needs: see `machine.Machine`, and `testing.ManualClock` for one in virtual time."""
 
     def start(self, ticket: int, call: Callable[[], Any], until: float) -> None: ...
     def wait(self, until: float) -> Completion | None: ...
@@ -40,12 +41,31 @@ class WaitMachine(Clock, Protocol):
 
 
 class Gateways:
-    """The gateways of a wait: the caller's client, or one made for each region that an ARN names."""
+    """The gateways of a wait: the caller's client, or one made for each region that an ARN names.
 
-    def __init__(self, client: Any = None, connect_to: Callable[[str | None], Connection] | None = None) -> None:
+    Raises:
+        InvalidRequest: `max_rate` is not a positive, finite number of calls per second.
+    """
+
+    def __init__(
+        self,
+        client: Any = None,
+        connect_to: Callable[[str | None], Connection] | None = None,
+        *,
+        max_rate: float = DEFAULT_MAX_RATE,
+    ) -> None:
         self._client = client
+        self._max_rate = Budget(max_rate).max_rate
         self._connect = connect_to or (lambda region: connect(region=region))
         self._made: dict[str | None, Gateway] = {}
+
+    def default(self) -> Gateway:
+        """The gateway to the caller's account and default region.
+
+        Raises:
+            InvalidRequest: There is no region.
+        """
+        return self._in_region(None)
 
     def of(self, job: JobRef) -> Gateway:
         """The gateway to a job.
@@ -57,18 +77,26 @@ class Gateways:
             raise InvalidRequest(
                 f"{job.arn} is in {job.region}, but the client that was given is for {self._client.meta.region_name}"
             )
-        if job.region not in self._made:
+        return self._in_region(job.region)
+
+    def _in_region(self, region: str | None) -> Gateway:
+        if region not in self._made:
             given = self._client is not None
             try:
-                connection = Connection(self._client) if given else self._connect(job.region)
+                connection = Connection(self._client) if given else self._connect(region)
             except AccessDenied as error:
                 return ClosedGateway(error)  # not kept: somebody may log in before the next wait
-            self._made[job.region] = Boto3Gateway(connection)
-        return self._made[job.region]
+            # One for the default region and for those who name it: they share a listing.
+            gateway = self._made.get(connection.region) or Boto3Gateway(connection, self._max_rate)
+            self._made[region] = self._made[connection.region] = gateway
+        return self._made[region]
 
 
 class Waiter:
-    """Waits for AutoML jobs. Reusable, for one job or several; see `wait_for` for what the arguments mean."""
+    """Waits for AutoML jobs. Reusable, for one job or several; see `wait_for` for what the arguments mean.
+
+    `max_rate` is the most calls per second to an account and region; waits of a process with the same rate share it.
+    """
 
     def __init__(
         self,
@@ -83,11 +111,12 @@ class Waiter:
         on_event: Callable[[Event], object] | None = None,
         cancel_event: threading.Event | None = None,
         error_budget: float | timedelta = 900,
+        max_rate: float = DEFAULT_MAX_RATE,
     ) -> None:
         self._options = wait_options(
             timeout=timeout, poll=poll, until=until, require=require, stop_on=stop_on, error_budget=error_budget
         )
-        self._gateways = Gateways(client)
+        self._gateways = Gateways(client, max_rate=max_rate)
         self._callbacks = on_transition, on_event
         self._cancel_event = cancel_event
 
@@ -108,20 +137,37 @@ class Waiter:
             if isinstance(event, Ended):
                 yield event.outcome
 
-    def watch(self, job: object) -> Iterator[Transition]:
-        """The transitions of a job as they are seen, until it has ended; see the function of this name."""
-        for event in self._events([job]):
+    def watch(
+        self,
+        job: object = None,
+        *,
+        name_contains: str | None = None,
+        since: datetime | timedelta | float | None = None,
+        until_idle: bool = False,
+    ) -> Iterator[Transition]:
+        """The transitions of a job, or of all that match, as they are seen; see the function of this name."""
+        which = matching(name_contains, since)
+        if job is None:
+            gateway = self._gateways.default()
+            events = self._run(lambda clock: watch_loop(gateway, which, self._options, clock, until_idle=until_idle))
+        else:
+            check_one(which, until_idle)
+            events = self._events([job])
+        for event in events:
             if isinstance(event, Transition):
                 yield event
-            elif isinstance(event, Ended):
+            elif isinstance(event, Ended) and job is not None:
                 check_watched(event.outcome)
 
     def _events(self, jobs: Iterable[object]) -> Iterator[Event]:
         refs = list({ref.key: ref for ref in map(job_ref, jobs)}.values())
         gateways = [self._gateways.of(ref) for ref in refs]
+        return self._run(lambda clock: loop_of(refs, gateways, self._options, clock))
+
+    def _run(self, loop_on: Callable[[Clock], Loop]) -> Iterator[Event]:
         machine, subscribers = Machine(self._cancel_event), Subscribers(*self._callbacks)
         try:
-            for event in EventLoop(refs, gateways, self._options, machine).run():
+            for event in events_of(loop_on(machine), machine):
                 subscribers.tell(event, self._cancel_event)
                 yield event
         finally:
@@ -135,94 +181,95 @@ def check_watched(outcome: Outcome) -> None:
         outcome.check()
 
 
-class _Task:
-    """The steps of one job, and what the loop knows of them."""
+def check_one(which: Matching, until_idle: bool) -> None:
+    """Refuses what makes sense only for a watch of all jobs.
 
-    def __init__(self, generator: Steps) -> None:
-        self.steps = generator
-        self.wake_at = 0.0
-        self.ticket: int | None = None
-        """The ticket of the call that it waits for; None while it sleeps."""
+    Raises:
+        InvalidRequest: Something of that was given beside a job.
+    """
+    if which != Matching() or until_idle:
+        raise InvalidRequest("name_contains, since and until_idle choose among all jobs: give them or a job")
 
 
-class EventLoop:
-    """Drives the plans of several jobs on one machine, in the caller's thread."""
-
-    def __init__(
-        self, jobs: Sequence[JobRef], gateways: Sequence[Gateway], options: WaitOptions, machine: WaitMachine
-    ) -> None:
-        self._machine = machine
-        self._tickets = itertools.count()
-        self._tasks = [_Task(task_steps) for task_steps in all_steps(jobs, gateways, options, machine)]
-
-    def run(self, decides: Callable[[Outcome], bool] = lambda _: False) -> Iterator[Event]:
-        """The events of all the jobs, until the last has ended, or one with an outcome that `decides` for all."""
-        for task in list(self._tasks):
-            yield from self._advance(task, None)
-        is_cancelled = False
-        while self._tasks:
-            try:
-                for task, value, error in self._due(self._machine.wait(min(task.wake_at for task in self._tasks))):
-                    for event in self._advance(task, value, error):
-                        yield event
-                        if isinstance(event, Ended) and not is_cancelled and decides(event.outcome):
-                            raise Cancelled(self._machine.monotonic(), self._machine.now(), decided=True)
-            except Cancelled as cancelled:
-                is_cancelled = True
-                yield from self._cancel(cancelled)
-
-    def _due(self, completion: Completion | None) -> list[tuple[_Task, Any, BaseException | None]]:
-        """The jobs that can go on, each with what it waited for."""
-        if completion is not None:
-            # None, if the call was abandoned meanwhile.
-            return [
-                (task, completion.result, completion.error) for task in self._tasks if task.ticket == completion.ticket
-            ]
-        now = self._machine.monotonic()
-        late = PassingFailure(Passing.TIMEOUT, "no answer in time")
-        return [(task, None, late if task.ticket is not None else None) for task in self._tasks if task.wake_at <= now]
-
-    def _cancel(self, cancelled: Cancelled) -> Iterator[Event]:
-        for task in list(self._tasks):
-            yield from self._advance(task, None, cancelled)
-
-    def _advance(self, task: _Task, value: Any, error: BaseException | None = None) -> Iterator[Event]:
-        """Takes a job's steps up to the next one that takes time."""
-        task.ticket = None
+def events_of(
+    loop: Loop, machine: WaitMachine, decides: Callable[[Outcome], bool] = lambda _: False
+) -> Iterator[Event]:
+    """The events of a loop that is driven on a machine, in the caller's thread."""
+    steps = loop.run(decides)
+    advance: Callable[[Any], Any] = steps.send
+    value: Any = None
+    while True:
         try:
-            step = task.steps.send(value) if error is None else task.steps.throw(error)
-            while not isinstance(step, Sleep | Attempt):
-                if isinstance(step, Ended):
-                    self._tasks.remove(task)
-                yield step
-                step = task.steps.send(None)
+            step = advance(value)
         except StopIteration:
             return
-        if isinstance(step, Attempt):
-            task.ticket, task.wake_at = next(self._tickets), step.until
-            self._machine.start(task.ticket, step.call, step.until)
-        else:
-            task.wake_at = step.until
+        advance, value = steps.send, None
+        match step:
+            case Start(ticket=ticket, call=call, until=until):
+                machine.start(ticket, call, until)
+            case Pause(until=until):
+                try:
+                    value = machine.wait(until)
+                except Cancelled as cancelled:
+                    advance, value = steps.throw, cancelled
+            case _:
+                yield step
 
 
-def all_steps(
-    jobs: Sequence[JobRef], gateways: Sequence[Gateway], options: WaitOptions, clock: Clock
-) -> Iterator[Steps]:
-    """The steps of a wait for these jobs, each through its gateway; the first looks are spread."""
-    started = clock.monotonic()
+def loop_of(jobs: Sequence[JobRef], gateways: Sequence[Gateway], options: WaitOptions, clock: Clock) -> Loop:
+    """The loop of a wait for these jobs, each through its gateway; those that share one share a listing."""
+    loop, started = Loop(clock), clock.monotonic()
+    members: dict[int, Member] = {}
+    fleets = []
+    for gateway in dict.fromkeys(gateways):
+        mine = [index for index, other in enumerate(gateways) if other is gateway]
+        if is_worth_listing(len(mine), options):
+            found = {index: Member(jobs[index].name) for index in mine}
+            members |= found
+            fleets.append((gateway, list(found.values())))
+    told: set[Gateway] = set()
     for index, (job, gateway) in enumerate(zip(jobs, gateways, strict=True)):
-        first_look = started + index / _FIRST_LOOKS_PER_SECOND if index else None
-        # Said once for the jobs that share a client, by the first.
-        expiry = gateway.credentials_expire_at if gateways.index(gateway) == index else None
         plan = wait_plan(
             job,
             options,
             started=started,
             random=clock.random,
-            first_look=first_look,
-            credentials_expire_at=expiry,
+            member=members.get(index),
+            # Said once for the jobs that share a client, by the first.
+            credentials_expire_at=None if gateway in told else gateway.credentials_expire_at,
         )
-        yield steps(plan, gateway, clock, error_budget=options.error_budget)
+        told.add(gateway)
+        loop.add(steps(plan, gateway, clock, error_budget=options.error_budget))
+    for gateway, fleet in fleets:
+        rate = gateway.budget.max_rate
+        listing = Listing(fleet, options, started=started, max_rate=rate, random=clock.random)
+        loop.add(steps(listing.run(), gateway, clock, error_budget=options.error_budget), is_job=False)
+    return loop
+
+
+def watch_loop(
+    gateway: Gateway,
+    which: Matching,
+    options: WaitOptions,
+    clock: Clock,
+    *,
+    until_idle: bool = False,
+    known: Iterable[JobRef] = (),
+) -> Loop:
+    """The loop that follows every job that matches, in the account and region of a gateway."""
+    watch = Watch(
+        which,
+        options,
+        started=clock.monotonic(),
+        max_rate=gateway.budget.max_rate,
+        random=clock.random,
+        until_idle=until_idle,
+        known=known,
+        credentials_expire_at=gateway.credentials_expire_at,
+    )
+    loop = Loop(clock)
+    loop.add(steps(watch.run(), gateway, clock, error_budget=options.error_budget))
+    return loop
 
 
 def wait_for(
@@ -302,13 +349,35 @@ def as_completed(jobs: Iterable[object], *, client: Any = None, **options: Any) 
     return Waiter(client, **options).as_completed(jobs)
 
 
-def watch(job: object, *, client: Any = None, **options: Any) -> Iterator[Transition]:
+def watch(
+    job: object = None,
+    *,
+    client: Any = None,
+    name_contains: str | None = None,
+    since: datetime | timedelta | float | None = None,
+    until_idle: bool = False,
+    **options: Any,
+) -> Iterator[Transition]:
     """The transitions of a job as they are seen, the first sighting included, until it has ended, however it ends.
 
+    Without a job it follows all that match in the account and region, new ones included, and does not end; how each of
+    them ended is in the `Ended` event that `on_event` is told.
+
+    Args:
+        job: What `wait_for` takes; None: every job.
+        client: As in `wait_for`.
+        name_contains: Only jobs whose names contain this, in any case.
+        since: Only jobs that were created since then, or for so many seconds, also those that have ended. By default
+            those that are in progress, and new ones.
+        until_idle: End when no job is in progress.
+        options: Those of `Waiter`.
+
     Raises:
-        WaitInterrupted, JobNotFound, JobReplaced, ServiceError: As in `wait_for`, where the watch ended before the job.
+        WaitInterrupted, JobNotFound, JobReplaced: As in `wait_for`, where the watch of a job ended before the job.
+        ServiceError: AWS refused, or could not be reached; a watch of all needs ListAutoMLJobs.
     """
-    return Waiter(client, **options).watch(job)
+    waiter = Waiter(client, **options)
+    return waiter.watch(job, name_contains=name_contains, since=since, until_idle=until_idle)
 
 
 def describe(job: object, *, client: Any = None) -> Snapshot:
@@ -320,9 +389,9 @@ def describe(job: object, *, client: Any = None) -> Snapshot:
         ServiceError: AWS refused, or could not be reached.
     """
     ref = job_ref(job)
-    loop = EventLoop([ref], [Gateways(client).of(ref)], ONE_LOOK, machine := Machine())
+    loop = loop_of([ref], [Gateways(client).of(ref)], ONE_LOOK, machine := Machine())
     try:
-        [outcome] = [event.outcome for event in loop.run() if isinstance(event, Ended)]
+        [outcome] = [event.outcome for event in events_of(loop, machine) if isinstance(event, Ended)]
     finally:
         machine.close()
     if outcome.snapshot is None or outcome.error is not None:

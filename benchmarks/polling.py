@@ -14,7 +14,7 @@ from automl_waiter import Exponential, Fixed, PhaseAware, PollPolicy
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import wait_options
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
-from automl_waiter.waiter import EventLoop
+from automl_waiter.waiter import events_of, loop_of
 from benchmarks.reference import Reference
 from benchmarks.workloads import BASE, NO_REPORTS, PROBLEM_TYPES, VARIANTS, Workload, recorded_jobs
 
@@ -84,7 +84,7 @@ def looks(
     clock = ManualClock(seed=seed)
     jobs = _WatchedJobs(clock, is_restless=is_restless)
     jobs.add("job", job, start=start)
-    for _ in EventLoop([job_ref("job")], [jobs], wait_options(poll=poll), clock).run():
+    for _ in events_of(loop_of([job_ref("job")], [jobs], wait_options(poll=poll), clock), clock):
         pass
     return [start + look for look in jobs.looks]
 

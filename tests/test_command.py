@@ -106,7 +106,7 @@ def test_a_missing_job_is_looked_for_again_for_ten_seconds(command: Command) -> 
         ["wait", "a", "--exec", ""],
         ["wait", "a", "--exec", "no-such-program"],
         ["wait", "a", "--exec", "echo 'open"],
-        ["watch"],
+        ["observe"],
     ],
 )
 def test_bad_usage_is_one_line_and_2(command: Command, arguments: list[str]) -> None:

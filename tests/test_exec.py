@@ -130,7 +130,7 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> N
     )
     runner = CommandRunner(python(program), reports := Reports(), limit=1.0)
     for number in range(2):
-        runner.tell(transition(number))
+        runner.deliver(transition(number))
     begun = time.monotonic()
     runner.finish()
     assert time.monotonic() - begun < 15
@@ -143,7 +143,7 @@ def test_an_interrupted_wait_ends_the_command_and_says_what_was_not_run(tmp_path
     """`abandon` ends the command that runs, at once; it and those that did not run are told."""
     runner = CommandRunner(["sh", "-c", f"touch {tmp_path}/begun; sleep 60"], reports := Reports())
     for number in range(2):
-        runner.tell(transition(number))
+        runner.deliver(transition(number))
     wait_until((tmp_path / "begun").exists)
     begun = time.monotonic()
     runner.abandon()
@@ -166,7 +166,7 @@ def test_an_interrupt_in_the_moment_of_the_start_ends_the_command(monkeypatch: p
         return process
 
     monkeypatch.setattr(subprocess, "Popen", slow_start)
-    runner.tell(transition())
+    runner.deliver(transition())
     begun = time.monotonic()
     runner.finish()
     assert time.monotonic() - begun < 5
@@ -184,12 +184,12 @@ def test_a_command_that_is_not_ours_to_end_holds_nothing_up(monkeypatch: pytest.
     script = "test $AUTOML_JOB_NAME = job-1 || sleep 3"
     runner = CommandRunner(["sh", "-c", script], reports := Reports(), limit=0.2)
     for number in range(2):
-        runner.tell(transition(number))
+        runner.deliver(transition(number))
     runner.finish()
     assert reports.lines == ["job-0: --exec sh has run for 0.2s and cannot be ended (on InProgress/Starting)"]
 
     runner = CommandRunner(["sleep", "3"], Reports())
-    runner.tell(transition())
+    runner.deliver(transition())
     begun = time.monotonic()
     runner.abandon()
     runner.finish()
@@ -218,7 +218,7 @@ def test_a_signal_while_the_last_command_runs_ends_that_command(
 def test_a_command_that_cannot_be_started_is_told(tmp_path: Path) -> None:
     """A program that went away meanwhile is reported for each transition, and raises nothing."""
     runner = CommandRunner([str(tmp_path / "gone")], reports := Reports())
-    runner.tell(transition())
+    runner.deliver(transition())
     runner.finish()
     [line] = reports.lines
     assert line.startswith("job-0: --exec gone could not be run: ")
@@ -230,7 +230,7 @@ def test_a_status_from_aws_reaches_the_command_without_control_characters(tmp_pa
     told = tmp_path / "told"
     program = f"import os; open({str(told)!r}, 'w').write(os.environ['AUTOML_STATUS'])"
     runner = CommandRunner(python(program), reports := Reports())
-    runner.tell(transition(status="In\x1b[2J\x00Progress"))
+    runner.deliver(transition(status="In\x1b[2J\x00Progress"))
     runner.finish()
     assert told.read_text() == "In [2J Progress"
     assert reports.lines == []
@@ -240,6 +240,6 @@ def test_no_thread_is_left() -> None:
     """`finish` returns when the runner's thread is over."""
     before = threading.active_count()
     runner = CommandRunner(["true"], Reports())
-    runner.tell(transition())
+    runner.deliver(transition())
     runner.finish()
     assert threading.active_count() == before

@@ -13,11 +13,11 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "automl_waiter"
 FLOORS = {
-    0: "statuses errors text jsonform jobs",
-    1: "snapshot tracker events outcome polling conditions",
-    2: "plan options timeline",
-    3: "gateway connection aws_errors machine retrying",
-    4: "waiter aio logs subscribers",
+    0: "statuses errors text jsonform jobs budget",
+    1: "snapshot tracker events outcome polling conditions actions",
+    2: "plan listing watching options timeline",
+    3: "gateway connection aws_errors machine retrying loop",
+    4: "waiter aio logs subscribers journal",
     5: "testing sandbox cli __main__",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}

@@ -19,15 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual import Sleepy
 
-from automl_waiter import Ended, Event, Outcome, Transition, Verdict
-from automl_waiter.aio import events_of
+from automl_waiter import Ended, Event, Outcome, Transition, Verdict, aio
 from automl_waiter.connection import Connection
 from automl_waiter.errors import AccessDenied, CredentialsExpired, InvalidRequest, ServiceUnavailable
 from automl_waiter.gateway import Boto3Gateway
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import wait_options
 from automl_waiter.testing import EPOCH, Timeline
-from automl_waiter.waiter import EventLoop, all_steps
+from automl_waiter.waiter import events_of, loop_of
 
 TERMINAL = {"Completed", "Failed", "Stopped"}
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
@@ -185,15 +184,15 @@ def check_waits(
 ) -> None:
     """A wait ends as the job did or by its own deadline or budget, and tells each transition that it saw once."""
     clock = JumpyClock(list(naps), jumps)
-    # In virtual time asyncio drives one job.
-    clients = [Client(clock, script, f"job-{n}") for n, script in enumerate(scripts[:1] if under_asyncio else scripts)]
+    clients = [Client(clock, script, f"job-{n}") for n, script in enumerate(scripts)]
     ends: dict[str, float] = {}
     events: list[Event] = []
     for event in run(clients, options, clock, under_asyncio):
         assert event.job_name not in ends, "nothing is told of a job after its outcome"
         events.append(event)
         if isinstance(event, Ended):
-            ends[event.job_name] = clock.monotonic()
+            # Under asyncio an event is read when virtual time has gone on.
+            ends[event.job_name] = event.outcome.waited if under_asyncio else clock.monotonic()
     assert set(ends) == {client.name for client in clients}
     # In virtual time a call that hangs holds up all jobs, as a machine that sleeps does.
     is_punctual = not naps and not any("silence" in script.faults for script in scripts)
@@ -233,11 +232,12 @@ def run(clients: Sequence[Client], options: dict[str, Any], clock: JumpyClock, u
     refs = [job_ref(client.name) for client in clients]
     gateways = [Boto3Gateway(Connection(client)) for client in clients]
     chosen = wait_options(**options)
+    loop = loop_of(refs, gateways, chosen, clock)
     if not under_asyncio:
-        return EventLoop(refs, gateways, chosen, clock).run()  # type: ignore[return-value]
+        return events_of(loop, clock)  # type: ignore[return-value]
 
     async def collect() -> list[Event]:
-        return [event async for event in events_of(list(all_steps(refs, gateways, chosen, clock)), clock)]
+        return [event async for event in aio.events_of(loop, clock)]
 
     return asyncio.run(collect())
 

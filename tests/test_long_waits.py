@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from virtual import COMPLETED, ENDLESS, TRAINING, Faulty, Sleepy, Wait, both_shells, no_network, throttle
+from virtual import COMPLETED, ENDLESS, TRAINING, Faulty, Sleepy, Wait, both_shells, no_network, run, throttle
 
 from automl_waiter import (
     AccessDenied,
@@ -24,15 +24,17 @@ from automl_waiter import (
     ServiceUnavailable,
     Verdict,
     Warned,
+    retrying,
 )
+from automl_waiter.actions import Sleep
 from automl_waiter.errors import Passing, PassingFailure
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.plan import STALLED_AFTER, Sleep
+from automl_waiter.plan import STALLED_AFTER, wait_plan
 from automl_waiter.retrying import Attempt
 from automl_waiter.statuses import Stage
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline
-from automl_waiter.waiter import EventLoop, all_steps
+from automl_waiter.waiter import events_of, loop_of
 
 HOUR = 3600.0
 
@@ -87,13 +89,13 @@ def pauses(wait: Wait) -> list[float]:
 def test_throttling_never_ends_a_wait_by_a_count() -> None:
     """Twelve throttles in a row are over in a minute or so, a hundred are survived, and the pauses grow."""
     twelve = [
-        pauses(Wait(COMPLETED, faults=[throttle() for _ in range(12)], clock=ManualClock(seed=seed)))
+        pauses(Wait(COMPLETED, faults=[None, *(throttle() for _ in range(12))], clock=ManualClock(seed=seed)))
         for seed in range(20)
     ]
     assert 20 < statistics.mean(map(sum, twelve)) < 80
     hundred = Wait(
         Timeline([*TRAINING, (9 * HOUR, "Completed", "Completed")]),
-        faults=[throttle() for _ in range(100)],
+        faults=[None, *(throttle() for _ in range(100))],
         error_budget=3 * HOUR,
     )
     assert hundred.outcome.verdict == Verdict.COMPLETED
@@ -159,7 +161,7 @@ def test_a_job_that_has_ended_needs_no_credentials() -> None:
     jobs.credentials_expire_at = EPOCH
     jobs.add("a", COMPLETED)
     jobs.add("b", COMPLETED)
-    events = EventLoop([job_ref("a"), job_ref("b")], [jobs, jobs], WaitOptions(), clock).run()
+    events = run(["a", "b"], [jobs, jobs], WaitOptions(), clock)
     assert [event.job_name for event in events if isinstance(event, Warned)] == ["a"]
 
 
@@ -267,8 +269,8 @@ def test_a_signal_stops_every_job_whoever_was_to_decide() -> None:
     for gateway in gateways:
         gateway.add("churn", ENDLESS)
     options = WaitOptions(stop_on=frozenset({"interrupt"}))
-    loop = EventLoop([job_ref("churn")] * 3, gateways, options, clock)
-    ends = [event.outcome for event in loop.run(lambda outcome: bool(outcome.exit_code)) if isinstance(event, Ended)]
+    events = run(["churn"] * 3, gateways, options, clock, lambda outcome: bool(outcome.exit_code))
+    ends = [event.outcome for event in events if isinstance(event, Ended)]
     assert [outcome.exit_code for outcome in ends] == [143] * 3
     assert [gateway.stops for gateway in gateways] == [1] * 3
 
@@ -332,7 +334,8 @@ def attempts(timeout: float | None) -> list[tuple[str, float]]:
     """The calls other than describes of a wait for a job that does not exist, each with when it is abandoned."""
     clock = ManualClock()
     gateway = Faulty(clock)
-    steps = next(all_steps([job_ref("churn")], [gateway], wait_options(timeout=timeout), clock))
+    plan = wait_plan(job_ref("churn"), wait_options(timeout=timeout), started=0.0, random=clock.random)
+    steps = retrying.steps(plan, gateway, clock, error_budget=900)
     seen: list[tuple[str, float]] = []
     advance: Any = lambda _: next(steps)  # noqa: E731
     value: Any = None
@@ -369,10 +372,8 @@ def test_the_grace_counts_from_a_jobs_own_first_look() -> None:
     jobs = [Faulty(clock, [JobNotFound("no job"), None]) for _ in range(150)]
     for gateway in jobs:
         gateway.add("churn", COMPLETED)
-    refs = [job_ref("churn")] * 150
-    outcomes = [
-        event.outcome for event in EventLoop(refs, jobs, wait_options(), clock).run() if isinstance(event, Ended)
-    ]
+    events = run(["churn"] * 150, jobs, wait_options(), clock)
+    outcomes = [event.outcome for event in events if isinstance(event, Ended)]
     assert {outcome.verdict for outcome in outcomes} == {Verdict.COMPLETED}
 
 
@@ -420,7 +421,7 @@ def test_a_wait_may_be_advanced_from_one_thread_and_then_another() -> None:
     clock = ManualClock()
     gateway = Faulty(clock, [fault for _ in range(20) for fault in (throttle(), throttle(), None)])
     gateway.add("churn", COMPLETED)
-    events = EventLoop([job_ref("churn")], [gateway], wait_options(poll=10), clock).run()
+    events = events_of(loop_of([job_ref("churn")], [gateway], wait_options(poll=10), clock), clock)
     told: list[Any] = []
 
     def advance() -> None:

@@ -55,7 +55,7 @@ def test_a_wait_notices_on_waking_that_its_time_has_come(
     threading.Timer(0.3, lambda: setattr(clocks, "slept", HOUR)).start()
     if shell is aio:
         sleeper = aio.Machine()
-        asyncio.run(sleeper.sleep_async(sleeper.monotonic() + HOUR))
+        assert asyncio.run(sleeper.wait_async(sleeper.monotonic() + HOUR)) is None
     else:
         sleeper = machine.Machine()
         assert sleeper.wait(sleeper.monotonic() + HOUR) is None

@@ -2,22 +2,22 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from automl_waiter import Ended, Event, Outcome
-from automl_waiter.aio import events_of
+from automl_waiter import Ended, Event, Outcome, aio, waiter
 from automl_waiter.errors import Cancelled, Passing, PassingFailure
 from automl_waiter.events import event_dict
+from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import job_ref
 from automl_waiter.machine import Completion
 from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
-from automl_waiter.waiter import EventLoop, all_steps
+from automl_waiter.waiter import loop_of
 
 TRAINING = [(0, "InProgress", "Starting"), (60, "InProgress", "ModelTuning")]
 COMPLETED = Timeline([*TRAINING, (600, "Completed", "Completed")])
@@ -46,10 +46,6 @@ class Sleepy(ManualClock):
         completion = super().wait(until)
         self._nap()
         return completion
-
-    async def sleep_async(self, until: float) -> None:
-        await super().sleep_async(until)
-        self._nap()
 
     def _nap(self) -> None:
         while self.naps and self.naps[0][0] <= self._now:
@@ -132,7 +128,7 @@ class Wait:
         if stop_on_interrupt:
             chosen = replace(chosen, stop_on=chosen.stop_on | {"interrupt"})
         if shell == "sync":
-            self.events = list(EventLoop([job_ref(job)], [self.gateway], chosen, clock).run())
+            self.events = run([job], [self.gateway], chosen, clock)
         else:
             self.events = asyncio.run(self._events(job, chosen, clock))
         ends = [event for event in self.events if isinstance(event, Ended)]
@@ -141,11 +137,23 @@ class Wait:
         self.seconds = clock.monotonic()
 
     async def _events(self, job: str, options: WaitOptions, clock: ManualClock) -> list[Event]:
-        steps = list(all_steps([job_ref(job)], [self.gateway], options, clock))
-        return [event async for event in events_of(steps, clock)]
+        loop = loop_of([job_ref(job)], [self.gateway], options, clock)
+        return [event async for event in aio.events_of(loop, clock)]
 
     def told(self, kind: str) -> list[dict[str, Any]]:
         return [event_dict(event) for event in self.events if event.event == kind]
+
+
+def run(
+    jobs: Sequence[str],
+    gateways: Sequence[Gateway],
+    options: WaitOptions,
+    clock: ManualClock,
+    decides: Callable[[Outcome], bool] = lambda _: False,
+) -> list[Event]:
+    """The events of a wait for these jobs."""
+    loop = loop_of([job_ref(job) for job in jobs], gateways, options, clock)
+    return list(waiter.events_of(loop, clock, decides))
 
 
 def no_network() -> PassingFailure:

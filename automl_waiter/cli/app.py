@@ -13,9 +13,21 @@ from typing import Any
 import click
 
 from automl_waiter import __version__
+from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.cli.execute import CommandRunner, command_words
+from automl_waiter.cli.flags import (
+    EXIT_CODES,
+    Duration,
+    aws_options,
+    log_option,
+    output_option,
+    pace_options,
+    result_options,
+    subscriber_options,
+)
+from automl_waiter.cli.history import print_history
 from automl_waiter.cli.local import play_demo, serve_sandbox
-from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS, Reporter, ResultWriter, write_line
+from automl_waiter.cli.output import Reporter, ResultWriter, write_line
 from automl_waiter.cli.resume import resume_command
 from automl_waiter.cli.session import Session
 from automl_waiter.cli.signals import Interrupts
@@ -23,39 +35,19 @@ from automl_waiter.connection import connect
 from automl_waiter.errors import AutoMLWaiterError
 from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef, job_ref
+from automl_waiter.journal import Journal, subscriber_of_command
+from automl_waiter.loop import Loop
 from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.outcome import (
-    DEFAULT_REQUIREMENT,
-    UNDECIDED,
-    ExitCode,
-    Outcome,
-    Part,
-    exit_code_of_error,
-    required_parts,
-)
+from automl_waiter.outcome import UNDECIDED, ExitCode, Outcome, exit_code_of_error, required_parts
+from automl_waiter.retrying import Clock
 from automl_waiter.sandbox import SandboxUnavailable
 from automl_waiter.sandbox.scenarios import SCENARIOS
-from automl_waiter.text import clean, parse_duration
-from automl_waiter.waiter import ONE_LOOK, Gateways
+from automl_waiter.text import clean
+from automl_waiter.waiter import ONE_LOOK, Gateways, watch_loop
+from automl_waiter.watching import matching
 
 # Since click 8.2; before, it prints the help by itself.
 _NO_ARGUMENTS: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
-
-EXIT_CODES = """\b
-Exit codes:
-  0    Completed with what was required, or --until holds
-  2    bad usage, or a request that AWS calls invalid
-  10   Failed
-  11   Stopped
-  12   Completed, but a required part is missing
-  14   no such job, or another job under this name
-  15   Completed before --until held
-  69   AWS could not be reached within the error budget
-  75   still in progress (status)
-  77   access denied, or credentials missing, invalid or expired
-  124  timed out (the job goes on, unless --stop-on timeout)
-  130, 143  SIGINT, SIGTERM
-"""
 
 
 @dataclass
@@ -64,57 +56,6 @@ class Invocation:
 
     interrupts: Interrupts
     aws: dict[str, str | None] = field(default_factory=dict)
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # generic since click 8.2
-    """Seconds, from `90`, `15m`, `1d12h`, or one of a few words that stand for something else."""
-
-    name = "duration"
-
-    def __init__(self, words: dict[str, Any] | None = None, *, positive: bool = False) -> None:
-        self._words = words or {}
-        self._positive = positive
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        if value in self._words:
-            return self._words[value]
-        try:
-            seconds = parse_duration(value)
-        except ValueError as error:
-            self.fail(" or ".join([str(error), *self._words]), param, ctx)
-        if self._positive and not seconds > 0:
-            self.fail("it must be longer than 0", param, ctx)
-        return seconds
-
-
-def aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--profile, --region and --endpoint-url, before or after the command."""
-    for flag, words in (
-        ("--endpoint-url", "The SageMaker endpoint, where it is not AWS's own."),
-        ("--region", "The AWS region; an ARN's own region comes first."),
-        ("--profile", "The AWS profile."),
-    ):
-        command = click.option(flag, metavar="TEXT", help=words)(command)
-    return command
-
-
-def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What is printed, and what counts as success."""
-    command = click.option(
-        "--require",
-        multiple=True,
-        type=click.Choice([*(part.value for part in Part), "all", "none"]),
-        default=tuple(map(str, DEFAULT_REQUIREMENT)),
-        show_default="best-candidate, endpoint: what was asked of the job",
-        metavar="PART|all|none",
-        help=f"A part of the success that must be there; repeatable. Parts: {', '.join(Part)}.",
-    )(command)
-    command = click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")(command)
-    return click.option(
-        "-o", "--output", type=click.Choice(OUTPUTS), default="text", show_default=True, help="What to print on stdout."
-    )(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
@@ -126,12 +67,13 @@ def cli(ctx: click.Context, /, **aws: str | None) -> None:
     ctx.obj.aws = aws
 
 
-def _gateways(ctx: click.Context, own: dict[str, str | None]) -> Gateways:
+def _gateways(ctx: click.Context, own: dict[str, str | None], max_rate: float = DEFAULT_MAX_RATE) -> Gateways:
     aws = {name: own[name] or ctx.obj.aws[name] for name in own}
     return Gateways(
         connect_to=lambda region: connect(
             profile=aws["profile"], region=region or aws["region"], endpoint_url=aws["endpoint_url"]
-        )
+        ),
+        max_rate=max_rate,
     )
 
 
@@ -157,14 +99,7 @@ def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
     metavar="DURATION|auto|none",
     help="For the whole wait. auto: the job's own limit and 30 minutes.",
 )
-@click.option(
-    "--poll",
-    type=Duration({"auto": None}, positive=True),
-    default="auto",
-    show_default=True,
-    metavar="DURATION|auto",
-    help="How often to look. auto: by the phase that the job is in.",
-)
+@pace_options
 @click.option("--until", metavar="EXPR", help="Return earlier: a status, a phase, or JMESPath over the response.")
 @click.option(
     "--stop-on",
@@ -174,24 +109,9 @@ def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
 )
 @click.option("--any", "until_any", is_flag=True, help="Wait until the first job has ended.")
 @click.option("--fail-fast", is_flag=True, help="Wait until the first job that does not succeed.")
-@click.option(
-    "--error-budget",
-    type=Duration(),
-    default="15m",
-    show_default=True,
-    metavar="DURATION",
-    help="How long calls may go on failing.",
-)
-@click.option(
-    "--exec",
-    "command",
-    metavar="COMMAND",
-    help="Run this on each transition, without a shell; AUTOML_STATUS and others in its environment say which.",
-)
+@subscriber_options
 @result_options
-@click.option(
-    "--log-format", type=click.Choice(LOG_FORMATS), default="console", show_default=True, help="The form of stderr."
-)
+@log_option
 @aws_options
 @click.pass_context
 def wait(
@@ -205,7 +125,9 @@ def wait(
     until_any: bool,
     fail_fast: bool,
     error_budget: float,
+    max_rate: float,
     command: str | None,
+    journal_path: str | None,
     output: str,
     quiet: bool,
     require: tuple[str, ...],
@@ -233,16 +155,86 @@ def wait(
     if "interrupt" in stop_on:
         options = replace(options, stop_on=options.stop_on | {"interrupt"})
     reporter = Reporter(log_format, quiet=quiet)
-    refs, words = _refs(jobs, ctx.obj.interrupts), command_words(command) if command is not None else None
-    session = Session(
+    refs = _refs(jobs, ctx.obj.interrupts)
+    session = _session(
+        ctx,
         reporter,
         ResultWriter(output),
-        ctx.obj.interrupts,
-        command=CommandRunner(words, partial(_report, reporter)) if words else None,
+        command,
+        journal_path,
+        told=["wait", *(ref.key for ref in refs)],
         decides=has_ended if until_any else does_not_succeed if fail_fast else lambda _: False,
         resume=partial(resume_command, ctx),
     )
-    return session.run(refs, _connecting(refs, _gateways(ctx, aws)), options)
+    return session.run(refs, _connecting(refs, _gateways(ctx, aws, max_rate)), options)
+
+
+@cli.command(short_help="Follow every job that matches, new ones included.", epilog=EXIT_CODES)
+@click.option("--name-contains", metavar="TEXT", help="Only jobs whose names contain this, in any case.")
+@click.option(
+    "--since",
+    type=Duration(),
+    metavar="DURATION",
+    help="Jobs that were created within this time, ended ones too; by default those in progress, and new ones.",
+)
+@click.option("--until-idle", is_flag=True, help="End when no job is in progress; by default only a signal ends it.")
+@pace_options
+@subscriber_options
+@result_options
+@log_option
+@aws_options
+@click.pass_context
+def watch(
+    ctx: click.Context,
+    /,
+    name_contains: str | None,
+    since: float | None,
+    until_idle: bool,
+    poll: float | None,
+    error_budget: float,
+    max_rate: float,
+    command: str | None,
+    journal_path: str | None,
+    output: str,
+    quiet: bool,
+    require: tuple[str, ...],
+    log_format: str,
+    **aws: str | None,
+) -> int:
+    """Follow every job of the account and region that matches, new ones included, and tell each transition.
+
+    It needs sagemaker:ListAutoMLJobs, and describes each job that has ended.
+
+    \b
+    Examples:
+      automl-waiter watch -o jsonl --exec ./notify.sh --journal jobs.db
+      automl-waiter watch --name-contains nightly- --until-idle && ./deploy.sh
+    """
+    options = wait_options(poll=poll, require=require, error_budget=error_budget)
+    which = matching(name_contains, since)
+    writer = ResultWriter(output, is_running=True)
+    reporter = Reporter(log_format, quiet=quiet, progress=output != "text")
+    session = _session(ctx, reporter, writer, command, journal_path, told=["watch", name_contains or ""])
+    gateways = _gateways(ctx, aws, max_rate)
+
+    def begin() -> Callable[[Clock], Loop]:
+        gateway = gateways.default()
+        known = session.unfinished(gateway.region)
+        return lambda clock: watch_loop(gateway, which, options, clock, until_idle=until_idle, known=known)
+
+    return session.watch(begin)
+
+
+@cli.command(short_help="Show what a journal holds.")
+@click.argument("jobs", nargs=-1, metavar="[JOB...]")
+@click.option(
+    "--journal", "journal_path", required=True, type=click.Path(dir_okay=False), metavar="PATH", help="The journal."
+)
+@output_option
+def history(jobs: tuple[str, ...], journal_path: str, output: str) -> int:
+    """Show what a journal holds, of each JOB or of all: how they went, and what was not delivered yet."""
+    print_history(journal_path, jobs, output)
+    return ExitCode.OK
 
 
 @cli.command(short_help="Look once; the exit code says how the job is.", epilog=EXIT_CODES)
@@ -304,6 +296,32 @@ def has_ended(outcome: Outcome) -> bool:
 def does_not_succeed(outcome: Outcome) -> bool:
     """Whether it is an outcome that a pipeline should stop at."""
     return outcome.exit_code != ExitCode.OK
+
+
+def _session(
+    ctx: click.Context,
+    reporter: Reporter,
+    writer: ResultWriter,
+    command: str | None,
+    journal_path: str | None,
+    *,
+    told: Sequence[str],
+    **more: Any,
+) -> Session:
+    """A session with `--exec` and `--journal`. `told` says what stdout is told of: who asks the same again goes on."""
+    words = command_words(command) if command is not None else None
+    journal = None
+    if journal_path is not None:
+        journal = Journal(journal_path, warn=partial(reporter.note, "journal", level=logging.WARNING))
+    return Session(
+        reporter,
+        writer,
+        ctx.obj.interrupts,
+        command=CommandRunner(words, partial(_report, reporter)) if words else None,
+        journal=journal,
+        subscriber=subscriber_of_command(["stdout", *told]),
+        **more,
+    )
 
 
 def _connecting(refs: Sequence[JobRef], gateways: Gateways) -> Callable[[], list[Gateway]]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import click
 
-from automl_waiter.events import Event
+from automl_waiter.journal import subscriber_of_command
 from automl_waiter.text import clean, isoformat
 from automl_waiter.tracker import Transition
 
@@ -55,19 +55,20 @@ class CommandRunner:
     """
 
     def __init__(self, words: list[str], report: Callable[[str, str], None], *, limit: float = COMMAND_LIMIT) -> None:
+        self.subscriber = subscriber_of_command(words)
+        """The name under which the command has its transitions from the journal."""
         self._words = words
         self._report = report
         self._limit = limit
-        self._transitions: queue.SimpleQueue[Transition | None] = queue.SimpleQueue()
+        self._transitions: queue.SimpleQueue[tuple[Transition, Callable[[bool], object]] | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="automl-waiter-exec", daemon=True)
         self._thread.start()
 
-    def tell(self, event: Event) -> None:
-        """Runs the command for a transition, after those before it."""
-        if isinstance(event, Transition):
-            self._transitions.put(event)
+    def deliver(self, transition: Transition, done: Callable[[bool], object] = lambda _: None) -> None:
+        """Runs the command for a transition, after those before it; `done` is told whether it exited with 0."""
+        self._transitions.put((transition, done))
 
     def finish(self) -> None:
         """Returns when the command has run for every transition; each run is bounded in time."""
@@ -83,11 +84,13 @@ class CommandRunner:
             _kill(process, signal.SIGKILL)
 
     def _run(self) -> None:
-        while (transition := self._transitions.get()) is not None:
+        while (delivery := self._transitions.get()) is not None:
+            transition, done = delivery
             problem = "was not run: the wait was interrupted" if self._is_over else self._run_for(transition)
             if problem:
                 name = clean(os.path.basename(self._words[0]))
                 self._report(transition.job_name, f"--exec {name} {problem} (on {clean(transition.after)})")
+            done(problem is None)
 
     def _run_for(self, transition: Transition) -> str | None:
         """Runs the command, and returns what went wrong."""

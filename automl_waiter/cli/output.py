@@ -13,10 +13,21 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-from automl_waiter.events import Ended, Event, Heartbeat, Notice, Poll, Retry, StopRequested, Warned, event_dict
+from automl_waiter.events import (
+    Ended,
+    Event,
+    Heartbeat,
+    Notice,
+    Poll,
+    Retry,
+    StopRequested,
+    Sweep,
+    Warned,
+    event_dict,
+)
 from automl_waiter.logs import level_of, summary_of
 from automl_waiter.machine import SystemClock
-from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome
+from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome, Verdict
 from automl_waiter.plan import HEARTBEAT
 from automl_waiter.text import clean, format_duration, isoformat
 from automl_waiter.tracker import Anomaly, Transition
@@ -131,7 +142,7 @@ class Reporter:
         line = self._line(event)
         if line is not None:
             self._last_line = self._clock()
-            self._lines.write(f"{event.at:%Y-%m-%d %H:%M:%S}Z  {clean(line)}")
+            self._lines.write(f"{_time_of(event)}  {clean(line)}")
 
     def note(self, name: str, line: str, *, level: int = logging.INFO) -> None:
         """Tells of something that is no event of a job; what is worse than information, when quiet too."""
@@ -147,15 +158,18 @@ class Reporter:
             case Transition() if self._progress:
                 return _transition_line(event)
             case Poll(next_in=quiet) | Heartbeat(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT)):
-                state = clean(event.state) if event.state else "not seen yet"
-                return f"{event.job_name}: still {state}, next look in {format_duration(event.next_in)}"
+                subject = "" if event.job_name is None else f"{event.job_name}: "
+                state = f"still {clean(event.state)}" if event.state else "waiting"
+                return f"{subject}{state}, next look in {format_duration(event.next_in)}"
+            case Sweep(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT)):
+                return f"{_jobs(event.running)} in progress, next look in {format_duration(event.next_in)}"
             # At first each, then ever more rarely: an outage lasts for hundreds of attempts.
             case Retry() if event.attempt & (event.attempt - 1) == 0 or self._is_due(event.delay):
                 return summary_of(event)
             case Anomaly() | Warned():
                 return f"warning: {summary_of(event)}"
             case Notice():
-                return f"{event.job_name}: {clean(event.message)}"
+                return summary_of(event)
             case StopRequested(cause="interrupt"):
                 return f"{event.job_name}: told to stop"
             case StopRequested():
@@ -173,6 +187,10 @@ class Reporter:
         self._lines.write(json_line({"event": name, "level": logging.getLevelName(level).lower(), **members}))
 
 
+def _jobs(count: int) -> str:
+    return "1 job is" if count == 1 else f"{count} jobs are"
+
+
 def is_bad(outcome: Outcome) -> bool:
     """Whether an outcome is one that should alarm: being in progress is none."""
     return outcome.exit_code not in (ExitCode.OK, ExitCode.IN_PROGRESS)
@@ -186,30 +204,62 @@ def _transition_line(transition: Transition) -> str:
 
 
 class ResultWriter:
-    """Writes the results to stdout in the form that was asked for."""
+    """Writes the results to stdout in the form that was asked for.
 
-    def __init__(self, output: str) -> None:
+    Args:
+        output: One of OUTPUTS.
+        is_running: Whether text, too, is written as things happen: a line for each transition and each outcome.
+    """
+
+    def __init__(self, output: str, *, is_running: bool = False) -> None:
         self._output = output
+        self._is_running = is_running
+
+    @property
+    def has_transitions(self) -> bool:
+        """Whether transitions are a part of the results."""
+        return self._output == "jsonl" or (self._output == "text" and self._is_running)
+
+    def deliver(self, transition: Transition, done: Callable[[bool], object] = lambda _: None) -> None:
+        """Writes a transition; `done` is told whether it was written."""
+        line = json_line(event_dict(transition)) if self._output == "jsonl" else told_at(transition)
+        done(self._write(line))
 
     def tell(self, event: Event) -> None:
-        """An event a line, in the form for programs that read along."""
-        if self._output == "jsonl" and not isinstance(event, Poll | Heartbeat):
+        """Another event, in the forms for those who read along."""
+        if self._output == "jsonl" and not isinstance(event, Poll | Sweep | Heartbeat) and not self._is_left(event):
             self._write(json_line(event_dict(event)))
+        if self._output == "text" and self._is_running and isinstance(event, Ended) and not self._is_left(event):
+            self._write(f"{_time_of(event)}  {clean(event.outcome.summary)}")
 
     def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
         """The outcomes, when all are known."""
         if self._output == "json":
             self._write(json_line({"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}))
-        elif self._output == "text":
+        elif self._output == "text" and not self._is_running:
             for outcome in outcomes:
                 for line in outcome_lines(outcome):
                     self._write(line)
 
-    def _write(self, line: str) -> None:
+    def _is_left(self, event: Event) -> bool:
+        """Whether it says no more than that a running account of many jobs has ended before the job."""
+        return self._is_running and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED
+
+    def _write(self, line: str) -> bool:
         problem = write_line(sys.stdout, line)
         # A reader that has gone knows it; a full disk would lose the result without a word.
         if problem is not None and not isinstance(problem, BrokenPipeError):
             write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")
+        return problem is None
+
+
+def told_at(transition: Transition) -> str:
+    """A transition in one line, with its time."""
+    return f"{_time_of(transition)}  {clean(_transition_line(transition))}"
+
+
+def _time_of(event: Event) -> str:
+    return f"{event.at:%Y-%m-%d %H:%M:%S}Z"
 
 
 def outcome_lines(outcome: Outcome) -> list[str]:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.signals import Interrupted, Interrupts
 from automl_waiter.events import Ended, Event
 from automl_waiter.gateway import Gateway
-from automl_waiter.jobs import JobRef
+from automl_waiter.jobs import JobRef, job_ref
+from automl_waiter.journal import Entry, Journal
+from automl_waiter.loop import Loop
 from automl_waiter.machine import Machine
 from automl_waiter.options import WaitOptions
 from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code
-from automl_waiter.waiter import EventLoop
+from automl_waiter.retrying import Clock
+from automl_waiter.tracker import Transition
+from automl_waiter.waiter import events_of, loop_of
 
 
 class Session:
@@ -26,6 +32,8 @@ class Session:
         writer: Writes the results.
         interrupts: The signals.
         command: `--exec`.
+        journal: `--journal`.
+        subscriber: Under what name stdout has its transitions from the journal.
         decides: Whether an outcome decides for all jobs.
         resume: The command that waits on for the jobs that may still run.
     """
@@ -37,6 +45,8 @@ class Session:
         interrupts: Interrupts,
         *,
         command: CommandRunner | None = None,
+        journal: Journal | None = None,
+        subscriber: str = "stdout",
         decides: Callable[[Outcome], bool] = lambda _: False,
         resume: Callable[[Sequence[Outcome]], str | None] = lambda _: None,
     ) -> None:
@@ -44,19 +54,53 @@ class Session:
         self._writer = writer
         self._interrupts = interrupts
         self._command = command
+        self._journal = journal
         self._decides = decides
         self._resume = resume
+        self._deliver: dict[str, Callable[[Transition, Callable[[bool], object]], object]] = {}
+        if writer.has_transitions:
+            self._deliver[subscriber] = writer.deliver
+        if command is not None:
+            self._deliver[command.subscriber] = command.deliver
         self._outcomes: dict[str, Outcome] = {}
+        self._deciding: list[Outcome] = []
+
+    def unfinished(self, region: str) -> list[JobRef]:
+        """The jobs of a region of which there is more to tell than the journal holds."""
+        if self._journal is None:
+            return []
+        found = self._journal.unfinished(region, self._deliver)
+        return [replace(job_ref(job.arn), name=job.name) for job in found]
 
     def run(self, refs: Sequence[JobRef], connect: Callable[[], Sequence[Gateway]], options: WaitOptions) -> ExitCode:
         """Waits for the jobs and returns the exit code: the deciding job's, else all jobs' together."""
-        deciding: list[Outcome] = []
 
-        def decide(outcome: Outcome) -> bool:
-            if self._decides(outcome):
-                deciding.append(outcome)
-            return bool(deciding)
+        def begin() -> Callable[[Clock], Loop]:
+            gateways = connect()
+            return lambda clock: loop_of(refs, gateways, options, clock)
 
+        def finish(signal: int | None, is_begun: bool) -> ExitCode:
+            if signal is not None and not is_begun:
+                for ref in refs:
+                    self._tell(_not_begun(ref, signal))
+            return self._finish([self._outcomes[ref.key] for ref in refs])
+
+        return self._drive(begin, finish)
+
+    def watch(self, begin: Callable[[], Callable[[Clock], Loop]]) -> ExitCode:
+        """Watches until it is idle or a signal comes, and returns the signal's exit code or all jobs' together."""
+
+        def finish(signal: int | None, _: bool) -> ExitCode:
+            # Of a job that goes on without being watched there is nothing to say.
+            outcomes = [outcome for outcome in self._outcomes.values() if outcome.verdict is not Verdict.CANCELLED]
+            return self._finish(outcomes, None if signal is None else ExitCode(128 + signal))
+
+        return self._drive(begin, finish)
+
+    def _drive(
+        self, begin: Callable[[], Callable[[Clock], Loop]], finish: Callable[[int | None, bool], ExitCode]
+    ) -> ExitCode:
+        """Tells of what happens. `begin` connects; `finish` is told of a signal, and whether it came later."""
         machine, is_begun = Machine(), False
         received: list[int] = []
 
@@ -71,31 +115,56 @@ class Session:
         try:
             # To the last line of the result: a signal after the jobs have ended changes nothing of what is said.
             with self._interrupts.ending(end):
-                gateways = connect()
+                loop_on = begin()
                 is_begun = True
                 if received:
                     raise Interrupted(received[0])  # it was raised where Python ignores exceptions: in a finalizer
-                for event in EventLoop(refs, gateways, options, machine).run(decide):
+                for event in events_of(loop_on(machine), machine, self._decide):
                     self._tell(event)
-                return self._finish(refs, deciding)
+                return finish(received[0] if received else None, True)
         except Interrupted as interrupted:
-            for ref in refs:
-                self._tell(_not_begun(ref, interrupted.signal))
-            return self._finish(refs, deciding)
+            return finish(interrupted.signal, False)
         finally:
             machine.close()
+            if self._journal is not None:
+                self._journal.close()
+
+    def _decide(self, outcome: Outcome) -> bool:
+        if self._decides(outcome):
+            self._deciding.append(outcome)
+        return bool(self._deciding)
 
     def _tell(self, event: Event) -> None:
         self._reporter.tell(event)
-        self._writer.tell(event)
-        if self._command is not None:
-            self._command.tell(event)
-        if isinstance(event, Ended):
-            self._outcomes[event.outcome.job] = event.outcome
+        match event:
+            case Transition():
+                self._hand_out(event)
+            case Ended(outcome=outcome):
+                self._outcomes[outcome.job] = outcome
+                self._writer.tell(event)
+                if self._journal is not None:
+                    self._journal.record_outcome(outcome)
+            case _:
+                self._writer.tell(event)
 
-    def _finish(self, refs: Sequence[JobRef], deciding: Sequence[Outcome]) -> ExitCode:
-        outcomes = [self._outcomes[ref.key] for ref in refs]
-        code = deciding[0].exit_code if deciding else combined_exit_code(outcome.exit_code for outcome in outcomes)
+    def _hand_out(self, transition: Transition) -> None:
+        """Hands a transition to its subscribers, or what the journal says that they have to be told of the job."""
+        if self._journal is None:
+            for deliver in self._deliver.values():
+                deliver(transition, lambda _: None)
+            return
+        for entry in self._journal.record(transition, self._deliver):
+            for name in entry.subscribers:
+                self._deliver[name](entry.transition, partial(self._settle, self._journal, entry, name))
+
+    @staticmethod
+    def _settle(journal: Journal, entry: Entry, subscriber: str, is_taken: bool) -> None:
+        (journal.acknowledge if is_taken else journal.release)(entry, subscriber)
+
+    def _finish(self, outcomes: Sequence[Outcome], code: ExitCode | None = None) -> ExitCode:
+        if code is None:
+            deciding = self._deciding[:1] or outcomes
+            code = combined_exit_code(outcome.exit_code for outcome in deciding)
         self._writer.finish(outcomes, code)
         resume = self._resume(outcomes)
         if resume is not None:

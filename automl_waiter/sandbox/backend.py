@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.models import SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
 
-from automl_waiter.timeline import Timeline, candidate, deploy_result
+from automl_waiter.timeline import Timeline, candidate, deploy_result, page_of, paged, summary_of
 
 SCENARIO_TAG = "automl-waiter:scenario"
 
@@ -90,12 +90,7 @@ class ScriptedJob:
 
     def summary(self) -> dict[str, Any]:
         """The job as ListAutoMLJobs has it."""
-        described = self.describe()
-        members = (
-            *("AutoMLJobName", "AutoMLJobArn", "AutoMLJobStatus", "AutoMLJobSecondaryStatus"),
-            *("CreationTime", "EndTime", "LastModifiedTime", "FailureReason", "PartialFailureReasons"),
-        )
-        return {member: described[member] for member in members if member in described}
+        return summary_of(self.describe())
 
     def candidates(self) -> list[dict[str, Any]]:
         """The candidates so far: they come one by one while the job trains, and the best one last."""
@@ -214,21 +209,13 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
     def list_auto_ml_jobs(self) -> Any:
         """ListAutoMLJobs: by name from Z to A, ten a page, unless asked otherwise."""
         jobs = [job.summary() for job in list(self.sagemaker_backend.auto_ml_jobs.values())]
-        if contained := self._get_param("NameContains"):
-            jobs = [job for job in jobs if contained.lower() in job["AutoMLJobName"].lower()]
-        if status := self._get_param("StatusEquals"):
-            jobs = [job for job in jobs if job["AutoMLJobStatus"] == status]
+        members = ("SortBy", "SortOrder", "MaxResults", "NextToken", "NameContains", "StatusEquals")
+        request = {member: self._get_param(member) for member in members}
         for time in ("CreationTime", "LastModifiedTime"):
-            if after := self._get_param(f"{time}After"):
-                jobs = [job for job in jobs if job[time] > _instant(after)]
-            if before := self._get_param(f"{time}Before"):
-                jobs = [job for job in jobs if job[time] < _instant(before)]
-        keys: dict[str, Callable[[dict[str, Any]], Any]] = {
-            "Name": lambda job: job["AutoMLJobName"].lower(),
-            "CreationTime": lambda job: job["CreationTime"],
-            "Status": lambda job: job["AutoMLJobStatus"],
-        }
-        return self._page("AutoMLJobSummaries", jobs, keys[self._get_param("SortBy") or "Name"])
+            for bound in (f"{time}After", f"{time}Before"):
+                given = self._get_param(bound)
+                request[bound] = _instant(given) if given else None
+        return self._paged(lambda: page_of(jobs, request))
 
     def list_candidates_for_auto_ml_job(self) -> Any:
         """ListCandidatesForAutoMLJob."""
@@ -242,18 +229,16 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
             "Status": lambda one: one["CandidateStatus"],
             "FinalObjectiveMetricValue": lambda one: one["FinalAutoMLJobObjectiveMetric"]["Value"],
         }
-        return self._page("Candidates", candidates, keys[self._get_param("SortBy") or "CreationTime"])
+        is_descending = self._get_param("SortOrder") != "Ascending"
+        candidates.sort(key=keys[self._get_param("SortBy") or "CreationTime"], reverse=is_descending)
+        request = {member: self._get_param(member) for member in ("MaxResults", "NextToken")}
+        return self._paged(lambda: paged("Candidates", candidates, request))
 
-    def _page(self, member: str, items: Sequence[Any], key: Callable[[Any], Any]) -> Any:
-        items = sorted(items, key=key, reverse=self._get_param("SortOrder") != "Ascending")
-        token = self._get_param("NextToken") or "0"
-        if not token.isdigit():
-            raise ServiceError("ValidationException", "The token is invalid.")
-        first, size = int(token), min(int(self._get_param("MaxResults") or 10), 100)
-        page: dict[str, Any] = {member: items[first : first + size]}
-        if first + size < len(items):
-            page["NextToken"] = str(first + size)
-        return ActionResult(page)
+    def _paged(self, page: Callable[[], dict[str, Any]]) -> Any:
+        try:
+            return ActionResult(page())
+        except ValueError as error:
+            raise ServiceError("ValidationException", f"{error}.") from None
 
 
 def _failure(status: int, code: str, message: str) -> tuple[int, dict[str, str], str]:

@@ -1,0 +1,140 @@
+"""Flags that several commands have, and what their values mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from automl_waiter.budget import DEFAULT_MAX_RATE
+from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS
+from automl_waiter.outcome import DEFAULT_REQUIREMENT, Part
+from automl_waiter.text import parse_duration
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+EXIT_CODES = """\b
+Exit codes:
+  0    Completed with what was required, or --until holds
+  2    bad usage, or a request that AWS calls invalid
+  10   Failed
+  11   Stopped
+  12   Completed, but a required part is missing
+  14   no such job, or another job under this name
+  15   Completed before --until held
+  69   AWS could not be reached within the error budget
+  75   still in progress (status)
+  77   access denied, or credentials missing, invalid or expired
+  124  timed out (the job goes on, unless --stop-on timeout)
+  130, 143  SIGINT, SIGTERM
+"""
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # generic since click 8.2
+    """Seconds, from `90`, `15m`, `1d12h`, or one of a few words that stand for something else."""
+
+    name = "duration"
+
+    def __init__(self, words: dict[str, Any] | None = None, *, positive: bool = False) -> None:
+        self._words = words or {}
+        self._positive = positive
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value in self._words:
+            return self._words[value]
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            self.fail(" or ".join([str(error), *self._words]), param, ctx)
+        if self._positive and not seconds > 0:
+            self.fail("it must be longer than 0", param, ctx)
+        return seconds
+
+
+def together(*options: Decorator) -> Decorator:
+    """These options, in this order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+aws_options = together(
+    click.option("--profile", metavar="TEXT", help="The AWS profile."),
+    click.option("--region", metavar="TEXT", help="The AWS region; an ARN's own region comes first."),
+    click.option("--endpoint-url", metavar="TEXT", help="The SageMaker endpoint, where it is not AWS's own."),
+)
+"""--profile, --region and --endpoint-url, before or after the command."""
+
+output_option = click.option(
+    "-o", "--output", type=click.Choice(OUTPUTS), default="text", show_default=True, help="What to print on stdout."
+)
+result_options = together(
+    output_option,
+    click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."),
+    click.option(
+        "--require",
+        multiple=True,
+        type=click.Choice([*(part.value for part in Part), "all", "none"]),
+        default=tuple(map(str, DEFAULT_REQUIREMENT)),
+        show_default="best-candidate, endpoint: what was asked of the job",
+        metavar="PART|all|none",
+        help=f"A part of the success that must be there; repeatable. Parts: {', '.join(Part)}.",
+    ),
+)
+"""What is printed, and what counts as success."""
+
+pace_options = together(
+    click.option(
+        "--poll",
+        type=Duration({"auto": None}, positive=True),
+        default="auto",
+        show_default=True,
+        metavar="DURATION|auto",
+        help="How often to look. auto: by the phase that the job is in; a listing of many jobs every 10 s.",
+    ),
+    click.option(
+        "--max-rate",
+        type=click.FloatRange(min=0, min_open=True),
+        default=DEFAULT_MAX_RATE,
+        show_default=True,
+        metavar="CALLS_PER_SECOND",
+        help="The most calls to an account and region, for all jobs together.",
+    ),
+    click.option(
+        "--error-budget",
+        type=Duration(),
+        default="15m",
+        show_default=True,
+        metavar="DURATION",
+        help="How long calls may go on failing.",
+    ),
+)
+"""How often AWS is called."""
+
+subscriber_options = together(
+    click.option(
+        "--exec",
+        "command",
+        metavar="COMMAND",
+        help="Run this on each transition, without a shell; AUTOML_STATUS and others in its environment say which.",
+    ),
+    click.option(
+        "--journal",
+        "journal_path",
+        type=click.Path(dir_okay=False),
+        metavar="PATH",
+        help="Write down what is seen and told in this file, and go on after what it says was told.",
+    ),
+)
+"""Who else is told of transitions."""
+
+log_option = click.option(
+    "--log-format", type=click.Choice(LOG_FORMATS), default="console", show_default=True, help="The form of stderr."
+)

@@ -1,0 +1,1164 @@
+"""`--journal`: what a wait that is killed and begun again still knows, and what its file cannot do to it."""
+
+import errno
+import functools
+import json
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl_waiter import journal as journal_module
+from automl_waiter.cli.history import print_history
+from automl_waiter.errors import AutoMLWaiterError, JobNotFound
+from automl_waiter.journal import Entry, Journal, JournalError, UnfinishedJob, read_history, subscriber_of_command
+from automl_waiter.outcome import ExitCode, Outcome, Verdict
+from automl_waiter.snapshot import Snapshot
+from automl_waiter.statuses import State
+from automl_waiter.testing import Timeline
+from automl_waiter.tracker import Transition
+
+START = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+PHASES = ["Starting", "AnalyzingData", "FeatureEngineering", "ModelTuning", "GeneratingExplainabilityReport"]
+
+
+def arn_of(job: str = "churn", region: str = "eu-west-1") -> str:
+    return f"arn:aws:sagemaker:{region}:123456789012:automl-job/{job}"
+
+
+def seen(number: int, secondary: str | None = None, *, job: str = "churn", status: str = "InProgress") -> Transition:
+    """What a process sees first of a job that is in its phase of that number, an hour each."""
+    state = State(status, secondary or f"Phase{number}")
+    return Transition(job, arn_of(job), None, state, START + timedelta(hours=number), None)
+
+
+END = seen(9, "Completed", status="Completed")
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Open(Journal):
+    """A journal that keeps its warnings, and whose clock stands still."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.warnings: list[str] = []
+        self.clock = Clock()
+        super().__init__(path, warn=self.warnings.append, clock=self.clock, **options)
+
+    def see(self, *transitions: Transition, to: Collection[str] = ("stdout",)) -> list[tuple[str, set[str]]]:
+        return told([entry for transition in transitions for entry in self.record(transition, to)])
+
+    def deliver(self, *transitions: Transition, to: Collection[str] = ("stdout",)) -> list[str]:
+        """Takes what is handed out, and returns the phases."""
+        taken = [entry for transition in transitions for entry in self.record(transition, to)]
+        for entry in taken:
+            for subscriber in entry.subscribers:
+                self.acknowledge(entry, subscriber)
+        return [entry.transition.after.secondary_status for entry in taken]
+
+
+def told(entries: list[Entry]) -> list[tuple[str, set[str]]]:
+    return [(entry.transition.after.secondary_status, set(entry.subscribers)) for entry in entries]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.journal"
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[Callable[..., Open]]:
+    """Opens journals of one file, and closes them at the end."""
+    all_opened: list[Open] = []
+
+    def open_journal(**options: Any) -> Open:
+        all_opened.append(Open(path, **options))
+        return all_opened[-1]
+
+    yield open_journal
+    for each in all_opened:
+        each.close()
+
+
+def query(path: Path, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(sql).fetchall()
+
+
+def journaled(path: Path, job: str = "churn") -> list[str]:
+    [history] = read_history(path, [job])
+    return [item.transition.after.secondary_status for item in history.transitions]
+
+
+def pending(path: Path) -> list[tuple[str, str]]:
+    return [
+        (item.transition.after.secondary_status, delivery.subscriber)
+        for history in read_history(path)
+        for item in history.transitions
+        for delivery in item.deliveries
+        if delivery.state == "pending"
+    ]
+
+
+PUPPET = """
+import json, os, resource, signal, sys
+from datetime import UTC, datetime, timedelta
+from automl_waiter.journal import Journal
+from automl_waiter.statuses import State
+from automl_waiter.tracker import Transition
+
+warnings = []
+journal = Journal(sys.argv[1], warn=warnings.append, clock=lambda: seconds)
+seconds = 0.0
+taken = []
+
+def see(number, subscriber="stdout", job="churn"):
+    arn = f"arn:aws:sagemaker:eu-west-1:123456789012:automl-job/{job}"
+    at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC) + timedelta(hours=number)
+    new = journal.record(Transition(job, arn, None, State("InProgress", f"Phase{number}"), at, None), [subscriber])
+    taken.extend((entry, subscriber) for entry in new)
+    return [entry.transition.after.secondary_status for entry in new]
+
+def acknowledge():
+    while taken:
+        journal.acknowledge(*taken.pop(0))
+
+def deliver(number, subscriber="stdout", job="churn"):
+    new = see(number, subscriber, job)
+    acknowledge()
+    return new
+
+for line in sys.stdin:
+    try:
+        result = eval(line)
+    except SyntaxError:
+        result = exec(line)
+    print(json.dumps(result), flush=True)
+"""
+
+
+class Puppet:
+    """Another process with the journal open, which does what it is told."""
+
+    def __init__(self, path: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PUPPET, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def begin(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def result(self) -> Any:
+        assert self.process.stdout
+        return json.loads(self.process.stdout.readline())
+
+    def do(self, line: str) -> Any:
+        self.begin(line)
+        return self.result()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def puppet(path: Path) -> Iterator[Callable[[], Puppet]]:
+    """Starts processes, and ends them."""
+    started: list[Puppet] = []
+
+    def start() -> Puppet:
+        started.append(Puppet(path))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+        each.process.communicate()
+
+
+# What is journaled
+
+
+def test_the_file_is_for_its_user_alone(path: Path, opened: Callable[..., Open]) -> None:
+    """The file and SQLite's files beside it have mode 0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        opened().see(seen(0))
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert modes == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o600)
+
+
+def test_the_mode_of_an_existing_file_is_its_users(path: Path, opened: Callable[..., Open]) -> None:
+    """An empty file becomes a journal and keeps its mode."""
+    path.touch()
+    path.chmod(0o640)
+    opened().see(seen(0))
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert journaled(path) == ["Phase0"]
+
+
+def test_the_file_says_what_it_is(path: Path, opened: Callable[..., Open]) -> None:
+    """It has a schema version and an application's number of its own, and a log that readers do not hold up."""
+    opened().see(seen(0))
+    assert query(path, "PRAGMA user_version") == [(1,)]
+    assert query(path, "PRAGMA application_id") == [(int.from_bytes(b"amlw"),)]
+    assert query(path, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_a_journal_that_nothing_was_told_makes_no_file(path: Path) -> None:
+    """Opening and closing alone leaves nothing behind."""
+    Open(path).close()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_transition_is_handed_out_once(opened: Callable[..., Open]) -> None:
+    """It goes to every subscriber at once, and telling it again hands out nothing, acknowledged or not."""
+    journal = opened()
+    assert journal.see(seen(0), to=["stdout", "hook"]) == [("Phase0", {"stdout", "hook"})]
+    assert journal.see(seen(0), to=["stdout", "hook"]) == []
+    [entry] = journal.record(seen(1), ["stdout", "hook"])
+    journal.acknowledge(entry, "hook")
+    assert journal.see(seen(1), to=["stdout", "hook"]) == []
+
+
+def test_the_change_is_told_from_what_an_earlier_process_saw(opened: Callable[..., Open]) -> None:
+    """A first sighting becomes a change from the journal's last state, which lies between the two looks."""
+    first = opened()
+    first.deliver(seen(0))
+    first.close()
+    second = opened()
+    assert second.record(seen(0), ["stdout"]) == []
+    [entry] = second.record(seen(1), ["stdout"])
+    assert entry.transition.before == State("InProgress", "Phase0")
+    assert (entry.transition.not_before, entry.transition.observed_at) == (START, START + timedelta(hours=1))
+
+
+def test_the_later_of_the_looks_before_bounds_a_change(opened: Callable[..., Open]) -> None:
+    """Where this process looked after the journal's last transition, its own look counts."""
+    journal = opened()
+    journal.see(seen(0))
+    for number, looked, bound in ((1, 50, 50), (2, -5, 60)):
+        change = replace(seen(number), not_before=START + timedelta(minutes=looked))
+        [entry] = journal.record(change, ["stdout"])
+        assert entry.transition.not_before == START + timedelta(minutes=bound)
+
+
+def test_what_comes_late_is_not_journaled(path: Path, opened: Callable[..., Open]) -> None:
+    """A transition that was seen before the journal's last one is stale: the last one is handed out instead."""
+    opened().deliver(seen(5), to=["other"])
+    assert opened().see(seen(3)) == [("Phase5", {"stdout"})]
+    assert journaled(path) == ["Phase5"]
+
+
+def test_an_end_is_final(path: Path, opened: Callable[..., Open]) -> None:
+    """Nothing follows a terminal status, whatever is seen later."""
+    journal = opened()
+    assert journal.deliver(seen(0), END, seen(10), seen(11, "Failed", status="Failed")) == ["Phase0", "Completed"]
+    assert journaled(path) == ["Phase0", "Completed"]
+
+
+def test_a_job_that_goes_back_is_told_each_time(path: Path, opened: Callable[..., Open]) -> None:
+    """A state that comes again after another one is a transition like any other."""
+    assert opened().deliver(seen(0, "A"), seen(1, "B"), seen(2, "A")) == ["A", "B", "A"]
+    assert journaled(path) == ["A", "B", "A"]
+
+
+def test_a_job_is_known_by_its_arn_in_any_case(path: Path, opened: Callable[..., Open]) -> None:
+    """AWS lower-cases ARNs at will; the same name in another region is another job."""
+    journal = opened()
+    change = seen(0)
+    assert journal.deliver(change) == ["Phase0"]
+    assert journal.deliver(replace(change, job_arn=change.job_arn.upper())) == []
+    elsewhere = replace(change, job_arn=arn_of(region="us-east-1"))
+    assert journal.deliver(elsewhere) == ["Phase0"]
+    assert len(read_history(path, ["churn"])) == 2
+
+
+def test_a_new_subscriber_is_told_the_present_state_alone(opened: Callable[..., Open]) -> None:
+    """A journal's past is not replayed to who was not there."""
+    journal = opened()
+    journal.deliver(seen(0), seen(1))
+    assert journal.see(seen(1), to=["stdout", "hook"]) == [("Phase1", {"hook"})]
+
+
+def test_text_that_no_file_can_hold_is_journaled_all_the_same(path: Path, opened: Callable[..., Open]) -> None:
+    """Half a character in a status of AWS's is written out, and the job is told once."""
+    journal = opened()
+    odd = seen(0, "\ud800")
+    assert journal.deliver(odd, odd) == ["\\ud800"]
+    assert (journal.warnings, journaled(path)) == ([], ["\\ud800"])
+
+
+def test_a_command_subscribes_without_its_secrets() -> None:
+    """Its program's name and a digest of all its words tell it from others, and give away nothing."""
+    name = subscriber_of_command(["/opt/notify.sh", "--token", "hunter2"])
+    assert name.startswith("exec notify.sh ")
+    assert len(name.split()[-1]) == 12
+    assert "hunter2" not in name
+    assert name == subscriber_of_command(("/opt/notify.sh", "--token", "hunter2"))
+    assert name != subscriber_of_command(["/opt/notify.sh", "--token", "hunter3"])
+    assert name != subscriber_of_command(["/opt/notify.sh", "--token hunter2"])
+
+
+# Restarts
+
+
+@pytest.mark.parametrize(
+    ("last_words", "is_told_again"),
+    [("see(1)", True), ("print(json.dumps(see(1)))", True), ("deliver(1)", False)],
+    ids=["before the delivery", "before the acknowledgement", "after it"],
+)
+def test_a_killed_process_loses_nothing(
+    path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet], last_words: str, is_told_again: bool
+) -> None:
+    """The next process delivers what was not acknowledged, in order, before what it sees itself; nothing else."""
+    first = puppet()
+    assert first.do("deliver(0)") == ["Phase0"]
+    first.begin(f"{last_words}; os.kill(os.getpid(), signal.SIGKILL)")
+    assert first.process.wait() == -signal.SIGKILL
+    assert opened().deliver(seen(2)) == (["Phase1"] if is_told_again else []) + ["Phase2"]
+    assert (journaled(path), pending(path)) == (["Phase0", "Phase1", "Phase2"], [])
+
+
+def test_a_killed_process_that_nobody_collected_is_dead(
+    path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]
+) -> None:
+    """In a container often nobody does: its deliveries are made all the same."""
+    first = puppet()
+    first.do("see(0)")
+    journal = opened()
+    assert journal.see(seen(0)) == [], "while it lives, they are its own"
+    first.process.kill()
+    deadline = time.monotonic() + 10
+    while not (handed := journal.see(seen(0))):
+        assert time.monotonic() < deadline
+    assert handed == [("Phase0", {"stdout"})]
+
+
+def test_a_process_of_the_same_number_is_another_one(path: Path, opened: Callable[..., Open]) -> None:
+    """The system gives numbers again, after a reboot the same ones: the start tells processes apart."""
+    first = opened()
+    first.see(seen(0))
+    second = opened()
+    assert second.see(seen(0)) == []
+    [(owner,)] = query(path, "SELECT owner FROM delivery")
+    host, pid, started, token = json.loads(owner)
+    assert pid == os.getpid()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE delivery SET owner = ?", (json.dumps([host, pid, f"{started}0", token]),))
+        db.commit()
+    assert second.see(seen(0)) == [("Phase0", {"stdout"})]
+
+
+def test_a_process_on_another_host_is_given_time(opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it lives cannot be known, so what it claimed is delivered after five minutes."""
+    now = [START]
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("platform.node", lambda: "elsewhere")
+        opened(now=lambda: now[0]).see(seen(0))
+    journal = opened(now=lambda: now[0])
+    now[0] += timedelta(minutes=4, seconds=59)
+    assert journal.see(seen(0)) == []
+    now[0] += timedelta(seconds=2)
+    assert journal.see(seen(0)) == [("Phase0", {"stdout"})]
+
+
+def test_what_was_not_taken_is_left_to_the_next_process(path: Path, opened: Callable[..., Open]) -> None:
+    """A released delivery is made again by another process, and never by the one that released it."""
+    first = opened()
+    [entry] = first.record(seen(0), ["stdout", "hook"])
+    first.acknowledge(entry, "stdout")
+    first.release(entry, "hook")
+    assert first.see(seen(0), to=["stdout", "hook"]) == []
+    assert pending(path) == [("Phase0", "hook")]
+    second = opened()
+    assert second.see(seen(1), to=["stdout", "hook"]) == [("Phase0", {"hook"}), ("Phase1", {"stdout", "hook"})]
+
+
+def test_nobody_is_handed_what_is_anothers(opened: Callable[..., Open]) -> None:
+    """A process is handed deliveries to the subscribers that it has, whatever else is open."""
+    first = opened()
+    first.see(seen(0), to=["hook"])
+    first.close()
+    assert opened().see(seen(1)) == [("Phase1", {"stdout"})]
+
+
+def test_an_interrupt_in_the_middle_holds_no_lock(
+    path: Path, opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a signal breaks off is undone, and this process and others go on."""
+    journal = opened()
+    with monkeypatch.context() as context:
+        context.setattr("automl_waiter.journal._Writing._claim_new", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            journal.see(seen(0))
+    other = opened()
+    assert other.deliver(seen(0), to=["hook"]) == ["Phase0"]
+    assert journal.deliver(seen(0)) == ["Phase0"]
+    assert (journal.warnings, other.warnings, pending(path)) == ([], [], [])
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_closing_leaves_to_others_what_is_open(opened: Callable[..., Open]) -> None:
+    """What was neither acknowledged nor released is the next process's."""
+    first, second = opened(), opened()
+    first.see(seen(0))
+    assert second.see(seen(0)) == []
+    first.close()
+    assert second.deliver(seen(0)) == ["Phase0"]
+
+
+def test_a_closed_journal_raises_nothing(path: Path, opened: Callable[..., Open]) -> None:
+    """Who comes late is told what it saw itself; nothing is written any more."""
+    journal = opened()
+    [entry] = journal.record(seen(0), ["stdout"])
+    for _ in range(2):
+        journal.close()
+    journal.acknowledge(entry, "stdout")
+    assert journal.see(seen(0), seen(1)) == [("Phase1", {"stdout"})]
+    journal.flush()
+    assert (journal.unfinished("eu-west-1", ["stdout"]), journal.warnings) == ([], [])
+    assert (journaled(path), pending(path)) == (["Phase0"], [("Phase0", "stdout")])
+
+
+# Several processes
+
+
+def test_living_processes_share_a_subscriber(path: Path, puppet: Callable[[], Puppet]) -> None:
+    """Of two that see the same at the same time, one delivers each transition, and none is left over."""
+    both = [puppet(), puppet()]
+    for each in both:
+        assert each.do("warnings") == []
+    for each in both:
+        each.begin("sum((deliver(number) for number in range(60)), [])")
+    delivered = [phase for each in both for phase in each.result()]
+    assert sorted(delivered) == sorted(journaled(path))
+    assert len(set(delivered)) == len(delivered)
+    assert (journaled(path)[-1], pending(path)) == ("Phase59", [])
+
+
+def test_living_processes_with_their_own_subscribers_are_each_told_everything(puppet: Callable[[], Puppet]) -> None:
+    """What one process delivered is still delivered to the other one's subscriber."""
+    one, other = puppet(), puppet()
+    for number in range(5):
+        assert one.do(f"deliver({number}, 'one')") == [f"Phase{number}"]
+        assert other.do(f"deliver({number}, 'other')") == [f"Phase{number}"]
+
+
+def test_many_writers_lose_nothing(path: Path, puppet: Callable[[], Puppet]) -> None:
+    """Four processes that create the file together and write as fast as they can: everything is there, without a word."""
+    writers = [puppet() for _ in range(4)]
+    for number, writer in enumerate(writers):
+        writer.begin(f"[deliver(phase, 'hook', f'job-{number}-{{job}}') for job in range(15) for phase in range(4)]")
+    for writer in writers:
+        assert writer.result() == [[f"Phase{phase}"] for _ in range(15) for phase in range(4)]
+        assert writer.do("warnings") == []
+    histories = read_history(path)
+    assert len(histories) == 60
+    assert all(len(history.transitions) == 4 for history in histories)
+    assert pending(path) == []
+
+
+def test_threads_share_a_journal(path: Path, opened: Callable[..., Open]) -> None:
+    """One thread tells transitions while others acknowledge them."""
+    journal = opened()
+    entries = [journal.record(seen(0, job=f"job-{number}"), ["stdout"])[0] for number in range(40)]
+
+    def acknowledge(part: list[Entry]) -> None:
+        for entry in part:
+            journal.acknowledge(entry, "stdout")
+
+    threads = [threading.Thread(target=acknowledge, args=(entries[half::2],)) for half in range(2)]
+    for thread in threads:
+        thread.start()
+    journal.deliver(*(seen(1, job=f"job-{number}") for number in range(40)))
+    for thread in threads:
+        thread.join()
+    assert (pending(path), journal.warnings) == ([], [])
+
+
+# Files that cannot be used
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        yield
+        db.execute("ROLLBACK")
+
+
+def test_a_locked_file_holds_up_nothing(path: Path, opened: Callable[..., Open]) -> None:
+    """There is one warning and half a second at most; what happens meanwhile is told at once and written later."""
+    journal = opened()
+    journal.deliver(seen(0))
+    with locked(path):
+        begun = time.monotonic()
+        [entry] = journal.record(seen(1), ["stdout"])
+        assert 0.3 < time.monotonic() - begun < 1.5
+        begun = time.monotonic()
+        assert entry == Entry(None, seen(1), frozenset({"stdout"}))
+        assert journal.see(seen(1)) == []
+        journal.acknowledge(entry, "stdout")
+        assert journal.deliver(seen(2)) == ["Phase2"]
+        journal.release(journal.record(seen(3), ["stdout"])[0], "stdout")
+        assert time.monotonic() - begun < 0.3, "it is not tried on every call"
+    assert journaled(path) == ["Phase0"]
+    [warning] = journal.warnings
+    assert warning == (
+        f"the journal {path} is locked by another process; the wait goes on and tries again to write to it"
+    )
+    journal.flush()
+    assert journaled(path) == ["Phase0"], "it is tried again in some seconds"
+    journal.clock.seconds += 10
+    journal.flush()
+    assert journaled(path) == ["Phase0", "Phase1", "Phase2", "Phase3"]
+    assert pending(path) == [("Phase3", "stdout")]
+    assert journal.deliver(seen(3), seen(4)) == ["Phase4"]
+    assert opened().deliver(seen(4)) == ["Phase3"]
+    with locked(path):
+        journal.clock.seconds += 10
+        journal.deliver(seen(5))
+    assert len(journal.warnings) == 1
+
+
+def test_a_short_lock_is_waited_for(path: Path, opened: Callable[..., Open]) -> None:
+    """What another process holds for a moment is no trouble."""
+    journal = opened()
+    journal.deliver(seen(0))
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.1, lambda: db.execute("COMMIT"))
+        timer.start()
+        assert journal.deliver(seen(1)) == ["Phase1"]
+        timer.join()
+    assert (journal.warnings, journaled(path)) == ([], ["Phase0", "Phase1"])
+
+
+class Refused(sqlite3.Connection):
+    """A connection that is told three times at once that the file is locked, as when others change its mode."""
+
+    left = 3
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        if "journal_mode" in sql and Refused.left:
+            Refused.left -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return super().execute(sql, *arguments)
+
+
+def test_a_lock_for_which_sqlite_does_not_wait_is_waited_for(
+    path: Path, opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that create the file together are in one another's way for a moment, and nobody is warned."""
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Refused))
+    journal = opened()
+    assert journal.deliver(seen(0)) == ["Phase0"]
+    assert (journal.warnings, Refused.left, journaled(path)) == ([], 0, ["Phase0"])
+
+
+def test_closing_tries_once_more(path: Path, opened: Callable[..., Open]) -> None:
+    """What could not be written is written at the end, though a while has not passed yet."""
+    journal = opened()
+    journal.deliver(seen(0))
+    with locked(path):
+        assert journal.deliver(END) == ["Completed"]
+    journal.close()
+    assert (journaled(path), pending(path)) == (["Phase0", "Completed"], [])
+
+
+def test_what_was_told_without_a_file_is_not_told_again(path: Path, opened: Callable[..., Open]) -> None:
+    """Without the file the same rules hold: an end is final, time does not run back, and each is told once."""
+    path = path.parent / "none" / path.name
+    journal = Open(path)
+    assert journal.deliver(seen(1), seen(1), seen(0), seen(2), END, END, seen(10)) == ["Phase1", "Phase2", "Completed"]
+    assert journal.see(END, to=["stdout", "hook"]) == [("Completed", {"hook"})]
+
+
+def test_what_a_killed_process_left_while_the_file_was_away_is_not_told_twice(
+    path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]
+) -> None:
+    """A transition that an earlier process journaled and this one delivered without the file is delivered."""
+    first = puppet()
+    first.do("see(0)")
+    first.kill()
+    journal = opened()
+    with locked(path):
+        [entry] = journal.record(seen(0), ["stdout"])
+    journal.clock.seconds += 10
+    assert journal.see(seen(0)) == []
+    assert opened().see(seen(0)) == [], "this process delivers it by now"
+    journal.acknowledge(entry, "stdout")
+    assert journal.deliver(seen(0), seen(1)) == ["Phase1"]
+    assert (journaled(path), pending(path)) == (["Phase0", "Phase1"], [])
+
+
+def test_more_than_can_be_kept_is_lost_with_a_warning(
+    tmp_path: Path, opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded: the oldest changes are dropped, once there are too many, and that is told once."""
+    monkeypatch.setattr(journal_module, "_MOST_KEPT", 3)
+    path = tmp_path / "later" / "jobs.journal"
+    journal = Open(path)
+    journal.see(*map(seen, range(6)))
+    assert [("no such directory" in line, "the oldest are lost" in line) for line in journal.warnings] == [
+        (True, False),
+        (False, True),
+    ]
+    path.parent.mkdir()
+    journal.close()
+    assert journaled(path) == ["Phase3", "Phase4", "Phase5"]
+
+
+def test_another_process_was_ahead_while_the_file_was_away(tmp_path: Path) -> None:
+    """What comes too late to be journaled is dropped, and the later transition is still delivered here."""
+    path = tmp_path / "later" / "jobs.journal"
+    journal = Open(path)
+    assert journal.deliver(seen(3)) == ["Phase3"]
+    path.parent.mkdir()
+    with closing(Open(path)) as other:
+        other.deliver(seen(5), to=["other"])
+    journal.clock.seconds += 10
+    assert journal.deliver(seen(5)) == ["Phase5"]
+    assert (journaled(path), journal.deliver(seen(5))) == (["Phase5"], [])
+    journal.close()
+
+
+def test_the_right_one_of_two_alike_is_acknowledged(tmp_path: Path) -> None:
+    """Of a state that came twice while the file was away, what was taken is known by when it was seen."""
+    path = tmp_path / "later" / "jobs.journal"
+    journal = Open(path)
+    entries = [journal.record(change, ["stdout"])[0] for change in (seen(0, "A"), seen(1, "B"), seen(2, "A"))]
+    path.parent.mkdir()
+    journal.clock.seconds += 10
+    journal.flush()
+    journal.acknowledge(entries[0], "stdout")
+    assert pending(path) == [("B", "stdout"), ("A", "stdout")]
+    journal.close()
+
+
+def test_a_long_outage_is_caught_up_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is written little by little, in order, so that no call takes long; nothing is told twice meanwhile."""
+    monkeypatch.setattr(journal_module, "_PART", 2)
+    monkeypatch.setattr(journal_module, "_BUSY_TIMEOUT", 0.0)
+    path = tmp_path / "later" / "jobs.journal"
+    journal = Open(path)
+    assert journal.deliver(*map(seen, range(5))) == [f"Phase{number}" for number in range(5)]
+    path.parent.mkdir()
+    journal.clock.seconds += 10
+    assert journal.see(seen(4)) == []
+    assert journaled(path) == ["Phase0", "Phase1"], "as much as there was time for"
+    assert journal.deliver(seen(5)) == ["Phase5"]
+    journal.close()
+    assert (journaled(path), pending(path)) == ([f"Phase{number}" for number in range(6)], [])
+
+
+def test_a_directory_that_is_missing_may_come(tmp_path: Path) -> None:
+    """It is warned of once, and when it is there, what happened is written."""
+    path = tmp_path / "later" / "jobs.journal"
+    journal = Open(path)
+    assert journal.deliver(seen(0)) == ["Phase0"]
+    journal.clock.seconds += 10
+    assert journal.deliver(seen(1)) == ["Phase1"]
+    [warning] = journal.warnings
+    assert warning.startswith(f"the journal {path} cannot be created: there is no such directory; the wait goes on")
+    path.parent.mkdir()
+    journal.clock.seconds += 10
+    assert journal.deliver(seen(2)) == ["Phase2"]
+    journal.close()
+    assert (journaled(path), pending(path)) == (["Phase0", "Phase1", "Phase2"], [])
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"not a database, but somebody's notes\n" * 300)
+
+
+def overwritten(path: Path) -> None:
+    with closing(Journal(path, warn=print)) as journal:
+        journal.record(seen(0), ["stdout"])
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+
+
+def truncated(path: Path) -> None:
+    with closing(Journal(path, warn=print)) as journal:
+        journal.record(seen(0), ["stdout"])
+    os.truncate(path, 4096)
+
+
+def wrong_times(path: Path) -> None:
+    with closing(Journal(path, warn=print)) as journal:
+        journal.record(seen(0), ["stdout"])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE transition SET observed_at = 'yesterday'")
+        db.commit()
+
+
+def somebody_elses(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE recipe (name)")
+
+
+def newer(path: Path) -> None:
+    with closing(Journal(path, warn=print)) as journal:
+        journal.record(seen(0), ["stdout"])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 2")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (garbage, "is damaged, or not a journal: file is not a database"),
+        (overwritten, "is damaged, or not a journal: database disk image is malformed"),
+        (truncated, "is damaged, or not a journal: database disk image is malformed"),
+        (wrong_times, "is damaged: Invalid isoformat string: 'yesterday'"),
+        (somebody_elses, "is not a journal, but another program's database"),
+        (newer, "is of version 2, and this release knows version 1"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_file_that_is_not_ours_to_write_stays_as_it_is(
+    path: Path, damage: Callable[[Path], None], words: str
+) -> None:
+    """It is warned of once, the wait goes on without it, and not a byte of it changes; `history` says what is wrong."""
+    damage(path)
+    before = path.read_bytes()
+    journal = Open(path)
+    for number in (1, 2, 3):
+        assert journal.deliver(seen(number)) == [f"Phase{number}"]
+        journal.clock.seconds += 10
+    assert journal.unfinished("eu-west-1", ["stdout"]) == []
+    journal.close()
+    assert journal.warnings == [f"the journal {path} {words}; the wait goes on without it"]
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+    with pytest.raises(JournalError, match=" is ") as raised:
+        read_history(path)
+    assert str(raised.value) == f"the journal {path} {words}"
+
+
+def test_a_directory_is_no_journal(tmp_path: Path) -> None:
+    """It is warned of once, and the wait goes on."""
+    journal = Open(tmp_path)
+    assert journal.deliver(seen(0), seen(1)) == ["Phase0", "Phase1"]
+    assert journal.warnings == [f"the journal {tmp_path} is not a file; the wait goes on without it"]
+
+
+def test_a_file_that_was_removed_is_not_written_to(path: Path, opened: Callable[..., Open]) -> None:
+    """Whoever removed it may have put another one there: it is warned of once, and the wait goes on."""
+    journal = opened()
+    journal.deliver(seen(0))
+    path.unlink()
+    assert journal.deliver(seen(1), seen(2)) == ["Phase1", "Phase2"]
+    assert journal.warnings == [f"the journal {path} was removed or replaced; the wait goes on without it"]
+    assert not path.exists()
+
+
+def test_a_file_that_was_replaced_while_it_could_not_be_used(
+    path: Path, opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new file's numbers mean something else: it is not taken for the old one."""
+    journal = opened()
+    journal.see(seen(0))
+    with monkeypatch.context() as context:
+        context.setattr(journal_module, "_identity_of", _no_answer)
+        journal.see(seen(1))
+    path.unlink()
+    journal.clock.seconds += 10
+    assert journal.see(seen(2)) == [("Phase2", {"stdout"})]
+    assert [line.split(";")[0].removeprefix(f"the journal {path} ") for line in journal.warnings] == [
+        "cannot be opened: input/output error",
+        "was removed or replaced",
+    ]
+    assert not path.exists()
+
+
+def _no_answer(path: Path) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize(
+    ("pragma", "undo", "words"),
+    [
+        ("max_page_count = 8", "max_page_count = 100000", "cannot be written: the disk is full"),
+        ("query_only = 1", "query_only = 0", "cannot be written: it is read-only"),
+    ],
+    ids=["full", "read-only"],
+)
+def test_a_file_that_cannot_be_written_for_a_while(
+    path: Path, monkeypatch: pytest.MonkeyPatch, pragma: str, undo: str, words: str
+) -> None:
+    """A full disk and a read-only file are warned of once; what happens meanwhile is written when they let it."""
+    with closing(Open(path)) as before:
+        before.deliver(seen(0))
+    now = [pragma]
+    connect = sqlite3.connect
+
+    def hindered(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        db: sqlite3.Connection = connect(*arguments, **options)
+        db.execute(f"PRAGMA {now[0]}")
+        return db
+
+    journal = Open(path)
+    phases = [f"Phase{number}" for number in range(1, 200)]
+    with monkeypatch.context() as context:
+        context.setattr(sqlite3, "connect", hindered)
+        for number in range(1, 200):
+            assert journal.deliver(seen(number)) == [f"Phase{number}"]
+            journal.clock.seconds += 10
+        now[0] = undo
+        journal.flush()
+    journal.close()
+    assert journal.warnings == [f"the journal {path} {words}; the wait goes on and tries again to write to it"]
+    assert (journaled(path), pending(path)) == (["Phase0", *phases], [])
+
+
+def test_a_disk_that_takes_no_more(path: Path, puppet: Callable[[], Puppet]) -> None:
+    """A real limit on files: one warning, nothing raised, and everything is written once the limit is lifted."""
+    writer = puppet()
+    writer.do("deliver(0)")
+    limit = path.with_name(f"{path.name}-wal").stat().st_size
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    writer.do(f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {hard}))")
+    assert writer.do("sum((deliver(number) for number in range(1, 4)), [])") == ["Phase1", "Phase2", "Phase3"]
+    assert journaled(path) == ["Phase0"]
+    [warning] = writer.do("warnings")
+    assert warning.startswith(f"the journal {path} cannot be used: disk I/O error; the wait goes on")
+    writer.do(f"resource.setrlimit(resource.RLIMIT_FSIZE, ({hard}, {hard}))")
+    writer.do("seconds += 10")
+    assert writer.do("deliver(4)") == ["Phase4"]
+    assert (journaled(path), pending(path)) == ([f"Phase{number}" for number in range(5)], [])
+    assert writer.do("len(warnings)") == 1
+
+
+def test_whoever_is_warned_may_come_back(tmp_path: Path) -> None:
+    """A warning is given without a lock, so that it may lead to the journal again."""
+    warnings: list[str] = []
+
+    def warn(line: str) -> None:
+        warnings.append(line)
+        journal.flush()
+
+    journal = Journal(tmp_path / "none" / "jobs.journal", warn=warn)
+    thread = threading.Thread(target=lambda: journal.record(seen(0), ["stdout"]), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert len(warnings) == 1
+
+
+# Outcomes, and what is left to do
+
+
+def outcome(
+    verdict: Verdict, code: ExitCode, status: str = "InProgress", *, job: str = "churn", reason: str | None = None
+) -> Outcome:
+    timeline = Timeline([(0, status, "ModelTuning" if status == "InProgress" else status)], failure_reason=reason)
+    response = timeline.response(60, name=job, created=START, arn=arn_of(job))
+    return Outcome(job=job, job_name=job, verdict=verdict, exit_code=code, snapshot=Snapshot(response))
+
+
+def test_an_outcome_is_journaled(path: Path, opened: Callable[..., Open]) -> None:
+    """The journal holds how the wait ended, when the job did, and AWS's words for why."""
+    journal = opened()
+    journal.deliver(seen(0), seen(1, "Failed", status="Failed"))
+    ended = outcome(Verdict.FAILED, ExitCode.FAILED, "Failed", reason="no data")
+    journal.record_outcome(ended)
+    [history] = read_history(path)
+    assert history.state == State("Failed", "Failed")
+    assert (history.verdict, history.exit_code, history.failure_reason) == ("failed", 10, "no data")
+    assert (history.created_at, history.ended_at) == (START, ended.ended_at)
+
+
+def test_a_cancelled_wait_takes_no_end_back(path: Path, opened: Callable[..., Open]) -> None:
+    """What another wait saw of the end stays, and a job that went on after a wait has no verdict."""
+    journal = opened()
+    journal.deliver(seen(0))
+    journal.record_outcome(outcome(Verdict.TIMED_OUT, ExitCode.TIMED_OUT))
+    assert read_history(path)[0].verdict == "timed_out"
+    journal.deliver(seen(1))
+    assert read_history(path)[0].verdict is None
+    journal.deliver(END)
+    journal.record_outcome(outcome(Verdict.COMPLETED, ExitCode.OK, "Completed"))
+    journal.record_outcome(outcome(Verdict.CANCELLED, ExitCode.INTERRUPTED))
+    assert (read_history(path)[0].verdict, read_history(path)[0].exit_code) == ("completed", 0)
+
+
+def test_an_outcome_without_an_arn_is_not_journaled(path: Path, opened: Callable[..., Open]) -> None:
+    """A name that was never seen may mean any job; an ARN that was given means one."""
+    journal = opened()
+    error = JobNotFound("there is none")
+    for job in ("churn", arn_of("churn")):
+        journal.record_outcome(
+            Outcome(job=job, job_name="churn", verdict=Verdict.NOT_FOUND, exit_code=ExitCode.NOT_FOUND, error=error)
+        )
+    [history] = read_history(path)
+    assert (history.state, history.verdict, history.transitions) == (None, "not_found", ())
+    assert journal.unfinished("eu-west-1", []) == [], "there is nothing to wait for"
+
+
+def test_what_is_unfinished_can_be_taken_up(
+    path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]
+) -> None:
+    """Jobs of the region that have not ended, and those of which the last process left something to deliver."""
+    first = puppet()
+    for job in ("running", "waiting", "over"):
+        first.do(f"see(0, job='{job}')")
+    first.do("journal.acknowledge(*taken[2])")
+    journal = opened()
+    journal.deliver(*(seen(9, "Completed", job=job, status="Completed") for job in ("waiting", "over")))
+    journal.deliver(replace(seen(0, job="running"), job_arn=arn_of("running", "us-east-1")))
+    journal.see(seen(0, "Completed", job="mine", status="Completed"))
+
+    def left(*subscribers: str) -> list[str]:
+        found = journal.unfinished("eu-west-1", subscribers)
+        assert all(job == UnfinishedJob(job.name, arn_of(job.name)) for job in found)
+        return [job.name for job in found]
+
+    assert left("stdout") == ["running"], "the other process lives"
+    first.kill()
+    assert left("stdout") == ["running", "waiting"]
+    assert left("hook") == ["running"]
+    elsewhere = journal.unfinished("us-east-1", ["stdout"])
+    assert elsewhere == [UnfinishedJob("running", arn_of("running", "us-east-1"))]
+    assert journal.deliver(seen(9, "Completed", job="waiting", status="Completed")) == ["Phase0"]
+    assert left("stdout") == ["running"]
+
+
+# History
+
+
+def tell_a_story(path: Path) -> None:
+    with closing(Open(path)) as journal:
+        for number, phase in enumerate(PHASES):
+            journal.deliver(seen(number, phase), to=["stdout"])
+        [entry] = journal.record(seen(9, "Failed", status="Failed"), ["stdout", "exec notify.sh 1a2b3c4d5e6f"])
+        journal.acknowledge(entry, "stdout")
+        journal.record_outcome(outcome(Verdict.FAILED, ExitCode.FAILED, "Failed", reason="no\x1b[31m data\n::error::x"))
+        journal.deliver(seen(0, "\x1b]0;owned\x07Odd", job="fraud"))
+
+
+def test_history_reads_well(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A head line says where each job is; below it stand its phases, how long they lasted, and what is undelivered."""
+    tell_a_story(path)
+    print_history(path, [], "text")
+    assert capsys.readouterr().out == (
+        "churn: Failed/Failed, failed (exit code 10)\n"
+        "  arn       arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn\n"
+        "  created   2026-11-24T09:30:00.000Z\n"
+        "  ended     2026-11-24T09:30:00.000Z\n"
+        "  reason    no [31m data ::error::x\n"
+        "  2026-11-24T09:30:00.000Z  InProgress/Starting                        1h\n"
+        "  2026-11-24T10:30:00.000Z  InProgress/AnalyzingData                   1h\n"
+        "  2026-11-24T11:30:00.000Z  InProgress/FeatureEngineering              1h\n"
+        "  2026-11-24T12:30:00.000Z  InProgress/ModelTuning                     1h\n"
+        "  2026-11-24T13:30:00.000Z  InProgress/GeneratingExplainabilityReport  5h\n"
+        "  2026-11-24T18:30:00.000Z  Failed/Failed                                        "
+        "not delivered: exec notify.sh 1a2b3c4d5e6f\n"
+        "fraud: InProgress/ ]0;owned Odd\n"
+        "  arn       arn:aws:sagemaker:eu-west-1:123456789012:automl-job/fraud\n"
+        "  2026-11-24T09:30:00.000Z  InProgress/ ]0;owned Odd\n"
+    )
+
+
+def test_history_for_programs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`json` is one object and `jsonl` a line for each job, with the same members; no control character leaves raw."""
+    tell_a_story(path)
+    print_history(path, [], "json")
+    printed = capsys.readouterr().out
+    document = json.loads(printed)
+    print_history(path, [], "jsonl")
+    lines = capsys.readouterr().out
+    assert [json.loads(line) for line in lines.splitlines()] == document["jobs"]
+    assert not any(char < " " and char != "\n" for char in printed + lines)
+    churn, fraud = document["jobs"]
+    assert churn | {"transitions": None} == {
+        "job_name": "churn",
+        "job_arn": arn_of(),
+        "status": "Failed",
+        "secondary_status": "Failed",
+        "verdict": "failed",
+        "exit_code": 10,
+        "created_at": "2026-11-24T09:30:00.000Z",
+        "ended_at": "2026-11-24T09:30:00.000Z",
+        "failure_reason": "no\x1b[31m data\n::error::x",
+        "transitions": None,
+    }
+    last = churn["transitions"][-1]
+    assert last["before"] == {"status": "InProgress", "secondary_status": PHASES[-1]}
+    assert last["observed_at"] == "2026-11-24T18:30:00.000Z"
+    assert [(delivery["subscriber"], delivery["state"]) for delivery in last["deliveries"]] == [
+        ("exec notify.sh 1a2b3c4d5e6f", "pending"),
+        ("stdout", "acknowledged"),
+    ]
+    assert (fraud["verdict"], fraud["failure_reason"]) == (None, None)
+    print_history(path, [], "none")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("asked", ["fraud", "FRAUD", arn_of("fraud"), arn_of("fraud").upper()])
+def test_history_of_one_job(path: Path, asked: str) -> None:
+    """A job is asked for by its name or its ARN, in any case."""
+    tell_a_story(path)
+    assert [history.job_name for history in read_history(path, [asked])] == ["fraud"]
+
+
+def test_history_that_there_is_not(path: Path) -> None:
+    """A missing file and a job that is not in it are said in one line."""
+    with pytest.raises(AutoMLWaiterError) as raised:
+        read_history(path)
+    assert str(raised.value) == f"there is no journal {path}"
+    assert not path.exists()
+    tell_a_story(path)
+    with pytest.raises(JournalError) as raised:
+        read_history(path, ["fraud", "nobody\x1b[31m"])
+    assert str(raised.value) == f"the journal {path} holds no job 'nobody [31m'"
+    with pytest.raises(JournalError, match="is not a file"):
+        read_history(path.parent)
+    empty = path.with_name("empty")
+    empty.touch()
+    with pytest.raises(JournalError, match="is empty"):
+        read_history(empty)
+
+
+def test_reading_leaves_no_trace(path: Path, puppet: Callable[[], Puppet]) -> None:
+    """A journal that nobody has open is read without a file beside it, and one that was left by a killed process too."""
+    tell_a_story(path)
+    path.chmod(0o400)
+    before = path.read_bytes()
+    assert len(read_history(path)) == 2
+    assert (list(path.parent.iterdir()), path.read_bytes()) == ([path], before)
+    path.chmod(0o600)
+    left = puppet()
+    left.do("deliver(0, job='third')")
+    left.kill()
+    assert len(read_history(path)) == 3
+
+
+def test_an_empty_history_says_so(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A journal in which nothing happened yet is no error."""
+    with closing(Open(path)) as journal:
+        assert journal.unfinished("eu-west-1", []) == []
+    print_history(path, [], "text")
+    print_history(path, [], "json")
+    assert capsys.readouterr().out == 'the journal holds no job\n{"jobs": []}\n'
+
+
+# Any sequence of events
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("see"), st.integers(0, 1)),  # how many phases the job has gone on since
+    st.tuples(st.just("acknowledge"), st.integers(0, 3)),  # which of those taken
+    st.tuples(st.just("release"), st.integers(0, 3)),
+)
+LIVES = st.lists(
+    st.tuples(st.lists(ACTIONS, min_size=1, max_size=6), st.one_of(st.none(), st.integers(1, 60))),
+    min_size=1,
+    max_size=4,
+)
+
+
+def live(path: Path, log: int, actions: list[tuple[str, int]], phase: int, last_statement: int | None) -> None:
+    """A process's life: it writes down what it does, and is killed at a statement of SQLite's, or at its end."""
+    statements = iter(range(last_statement)) if last_statement is not None else None
+
+    def count(_: str) -> None:
+        if statements is not None and next(statements, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    connect = sqlite3.connect
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        db: sqlite3.Connection = connect(*arguments, **options)
+        db.set_trace_callback(count)
+        return db
+
+    sqlite3.connect = traced  # type: ignore[assignment] # the process ends with it
+    journal = Journal(path, warn=lambda line: write(log, "warned", line))
+    taken: list[tuple[Entry, str]] = []
+    for action, number in actions:
+        if action == "see":
+            phase += number
+            for entry in journal.record(seen(phase), ["stdout", "hook"]):
+                for subscriber in sorted(entry.subscribers):
+                    write(log, "delivered", f"{entry.transition.after.secondary_status} {subscriber}")
+                    taken.append((entry, subscriber))
+            write(log, "saw", f"Phase{phase}")
+        elif taken:
+            entry, subscriber = taken.pop(number % len(taken))
+            name = f"{entry.transition.after.secondary_status} {subscriber}"
+            if action == "acknowledge":
+                journal.acknowledge(entry, subscriber)
+                write(log, "acknowledged", name)
+            else:
+                journal.release(entry, subscriber)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write(log: int, *words: str) -> None:
+    os.write(log, f"{' '.join(words)}\n".encode())
+
+
+@settings(max_examples=35)
+@given(lives=LIVES)
+def test_whatever_happens_nothing_is_lost_and_nothing_acknowledged_comes_again(
+    lives: list[tuple[list[tuple[str, int]], int | None]],
+) -> None:
+    """Whenever processes are killed: what was seen is delivered in the end, and never again once it was acknowledged."""
+    with tempfile.TemporaryDirectory() as directory:
+        path, notes = Path(directory) / "jobs.journal", Path(directory) / "log"
+        log = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        phase = 0
+        for actions, last_statement in [*lives, ([("see", 0)] + [("acknowledge", 0)] * 40, None)]:
+            if (pid := os.fork()) == 0:
+                try:
+                    live(path, log, actions, phase, last_statement)
+                finally:
+                    os._exit(1)
+            _, status = os.waitpid(pid, 0)
+            assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+            phase += sum(number for action, number in actions if action == "see")
+        os.close(log)
+        story = [line.split(" ", 1) for line in notes.read_text().splitlines()]
+        by_kind: dict[str, list[str]] = {"saw": [], "delivered": [], "acknowledged": [], "warned": []}
+        for kind, what in story:
+            assert kind != "delivered" or what not in by_kind["acknowledged"], "it was taken before"
+            by_kind[kind].append(what)
+        acknowledged = by_kind["acknowledged"]
+        assert by_kind["warned"] == []
+        assert len(set(acknowledged)) == len(acknowledged)
+        assert set(by_kind["saw"]) <= set(journaled(path)) == {what.split()[0] for what in by_kind["delivered"]}
+        assert pending(path) == []

@@ -1,0 +1,499 @@
+"""Many jobs followed in a listing, in virtual time: however the service lists, every end is seen, in time and once."""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual import no_network, run, throttle
+
+from automl_waiter import (
+    AccessDenied,
+    CredentialsExpired,
+    Ended,
+    InvalidRequest,
+    Notice,
+    Outcome,
+    PhaseAware,
+    PollContext,
+    Retry,
+    Transition,
+    Verdict,
+    Warned,
+)
+from automl_waiter.events import Heartbeat, Sweep, event_dict
+from automl_waiter.listing import VERIFIED_EVERY
+from automl_waiter.options import wait_options
+from automl_waiter.testing import EPOCH, ManualClock, Timeline
+from benchmarks.service import Filters, Job, Service, Throttle
+
+HOUR = 3600.0
+
+
+def script(end: float, *, status: str = "Completed") -> Timeline:
+    """A job that trains, reports and ends."""
+    return Timeline(
+        [
+            (0, "InProgress", "Starting"),
+            (end * 0.2, "InProgress", "ModelTuning"),
+            (end * 0.8, "InProgress", "GeneratingModelInsightsReport"),
+            (end, status, status),
+        ],
+        failure_reason="no data",
+    )
+
+
+def fleet(count: int, *, hidden: bool = False, longest: float = 2 * HOUR, seed: int = 0) -> list[Job]:
+    """Jobs that were created within the hour before 0, and end at different times after it."""
+    chance = random.Random(seed)
+    jobs = []
+    for number in range(count):
+        age = chance.uniform(0, HOUR)
+        timeline = script(age + chance.uniform(300, longest), status=chance.choice(["Completed", "Failed", "Stopped"]))
+        jobs.append(Job(f"job-{number}", -age, timeline, hides_its_end=hidden))
+    return jobs
+
+
+def older(count: int) -> list[Job]:
+    """Jobs that had ended before."""
+    return [Job(f"old-{number}", -2 * HOUR - number, script(600)) for number in range(count)]
+
+
+class Fleet:
+    """A wait for many jobs that is over."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        others: Sequence[Job] = (),
+        *,
+        names: Sequence[str] | None = None,
+        service: Callable[[Service], None] = lambda _: None,
+        filters: Filters = Filters.INDEXED,
+        limit: Throttle | None = None,
+        max_rate: float = 10.0,
+        cancel_at: float | None = None,
+        decides: Callable[[Outcome], bool] = lambda _: False,
+        **options: Any,
+    ) -> None:
+        clock = ManualClock(cancel_at=cancel_at)
+        self.service = Service(clock, [*jobs, *others], filters=filters, throttle=limit, max_rate=max_rate)
+        service(self.service)
+        names = [job.name for job in jobs] if names is None else names
+        ends = {job.name: job.end or 0.0 for job in jobs}
+        self.events = run(names, [self.service] * len(names), wait_options(**options), clock, decides)
+        self.outcomes = {event.outcome.job: event.outcome for event in self.events if isinstance(event, Ended)}
+        self.lags = {key: outcome.waited - ends.get(key, 0.0) for key, outcome in self.outcomes.items()}
+        self.seconds = clock.monotonic()
+
+    @property
+    def notices(self) -> list[str]:
+        return [event.message for event in self.events if isinstance(event, Notice)]
+
+    @property
+    def longest_lag(self) -> float:
+        return max(self.lags.values())
+
+    def transitions(self, name: str) -> list[str]:
+        told = [event for event in self.events if isinstance(event, Transition) and event.job_name == name]
+        return [str(event.after.secondary_status) for event in told]
+
+
+def is_right(fleet: Fleet, jobs: Sequence[Job]) -> bool:
+    """Whether each job's outcome is how it ended, with the whole of its last response."""
+    verdicts = {"Completed": Verdict.COMPLETED, "Failed": Verdict.FAILED, "Stopped": Verdict.STOPPED}
+    return all(
+        fleet.outcomes[job.name].verdict is verdicts[job.timeline.entries[-1][1]]
+        and "RoleArn" in fleet.outcomes[job.name].snapshot.raw  # type: ignore[union-attr]
+        for job in jobs
+    )
+
+
+class Own:
+    """A policy of somebody's own."""
+
+    def next_delay(self, context: PollContext, /) -> float:
+        return PhaseAware().next_delay(context)
+
+
+# What it costs, and how late it is
+
+
+def test_a_few_jobs_are_described_one_by_one() -> None:
+    """Six jobs are cheaper described than listed, seven are listed."""
+    assert Fleet(fleet(6)).service.lists == 0
+    assert Fleet(fleet(7)).service.lists > 0
+
+
+def test_many_jobs_are_read_from_a_page_and_described_once() -> None:
+    """A hundred jobs take one call every 10 s or so, and a describe when they have ended; no end is seen much later."""
+    jobs = fleet(100)
+    waited = Fleet(jobs)
+    assert is_right(waited, jobs)
+    assert waited.longest_lag < 13
+    # The last few are described each by itself.
+    assert waited.service.describes < 100 + 60
+    assert waited.service.lists == pytest.approx(waited.seconds / 10, rel=0.25)
+    assert waited.notices == []
+
+
+def test_every_transition_that_a_page_shows_is_told_once() -> None:
+    """A job that is followed in a listing tells what one tells that is described, in order."""
+    waited = Fleet(fleet(20))
+    assert {tuple(waited.transitions(name)[-3:]) for name in waited.outcomes} <= {
+        ("ModelTuning", "GeneratingModelInsightsReport", end) for end in ("Completed", "Failed", "Stopped")
+    }
+    for outcome in waited.outcomes.values():
+        told = [event for event in waited.events if isinstance(event, Transition) and event.job_name == outcome.job]
+        assert list(outcome.transitions) == told
+        assert [event.before for event in told] == [None, *(event.after for event in told[:-1])]
+
+
+def test_the_ends_of_a_large_fleet_are_read_by_status() -> None:
+    """Where all jobs take many pages, three calls every 12 s and a trickle see every end within a quarter of a minute."""
+    jobs = fleet(1000)
+    waited = Fleet(jobs)
+    assert is_right(waited, jobs)
+    assert waited.longest_lag < 16
+    assert waited.service.lists < (waited.seconds / 60) * (15 + 8) + 50
+    assert waited.notices == []
+
+
+@pytest.mark.parametrize("filters", [Filters.POST_FILTERED, Filters.IGNORED])
+def test_filters_that_do_not_help_are_found_out(filters: Filters) -> None:
+    """Filters that are ignored, or applied after paging, make a large fleet read all jobs; that is said once."""
+    jobs = fleet(500, longest=HOUR / 2)
+    waited = Fleet(jobs, older(5000), filters=filters)
+    assert is_right(waited, jobs)
+    assert waited.longest_lag < 20
+    assert len(waited.notices) == 1
+    assert "filters only after paging" in waited.notices[0]
+
+
+def test_an_older_history_that_is_long_costs_nothing() -> None:
+    """Two hundred jobs among thousands of older ones take two pages a sweep, however the service filters."""
+    jobs = fleet(200)
+    waited = Fleet(jobs, older(3000), filters=Filters.POST_FILTERED, limit=Throttle(2, 4), max_rate=2)
+    assert is_right(waited, jobs)
+    assert waited.longest_lag < 16
+    assert waited.service.lists <= 3 * (waited.seconds / 10 + 1)
+
+
+def test_an_end_that_the_filters_hide_is_seen_within_the_bound() -> None:
+    """Where LastModifiedTime stands still when jobs end, the trickle finds the first within its bound; then all are read."""
+    jobs = fleet(500, hidden=True)
+    waited = Fleet(jobs)
+    assert is_right(waited, jobs)
+    bound = VERIFIED_EVERY + 8 * 5 + 30
+    assert VERIFIED_EVERY / 3 < waited.longest_lag < bound
+    assert len(waited.notices) == 1
+    assert "did not show" in waited.notices[0]
+    found = next(event.at for event in waited.events if isinstance(event, Notice))
+    later = [waited.lags[job.name] for job in jobs if (job.end or 0) > (found - EPOCH).total_seconds()]
+    assert len(later) > 100
+    assert max(later) < 15
+
+
+def test_a_page_that_changes_while_it_is_read_hides_nothing() -> None:
+    """Jobs that others create all the time shift the pages, and every end is seen all the same."""
+    jobs = fleet(300, longest=HOUR)
+    others = [Job(f"new-{number}", number * 1.5, script(HOUR)) for number in range(4000)]
+    waited = Fleet(jobs, others)
+    assert is_right(waited, jobs)
+    assert waited.longest_lag < VERIFIED_EVERY
+
+
+def test_a_token_that_expires_begins_the_listing_anew() -> None:
+    """A NextToken that is refused is no end of the listing."""
+
+    def short_lived(service: Service) -> None:
+        service.token_life = 5.0
+
+    jobs = fleet(500, longest=HOUR / 2)
+    waited = Fleet(jobs, service=short_lived)
+    assert is_right(waited, jobs)
+    assert waited.longest_lag < VERIFIED_EVERY + 100
+
+
+# Where there is no listing
+
+
+def denied(service: Service) -> None:
+    service.list_jobs = failing(AccessDenied("ListAutoMLJobs was denied"))  # type: ignore[method-assign]
+
+
+def failing(*errors: Exception, then: Callable[[Mapping[str, Any]], Any] | None = None) -> Callable[..., Any]:
+    """A call that fails with each of these, the last for ever if nothing is to come then."""
+    left = list(errors)
+
+    def call(request: Mapping[str, Any]) -> Any:
+        if left:
+            raise left.pop(0) if then or len(left) > 1 else left[0]
+        assert then is not None
+        return then(request)
+
+    return call
+
+
+def test_a_denied_listing_leaves_each_job_to_be_described() -> None:
+    """Describing alone suffices: what was denied is said once, with the IAM action, and every job ends right."""
+    jobs = fleet(50)
+    waited = Fleet(jobs, service=denied)
+    assert is_right(waited, jobs)
+    assert len(waited.notices) == 1
+    assert "denied" in waited.notices[0]
+    assert waited.service.lists == 0
+
+
+def test_jobs_that_the_listing_does_not_show_are_described() -> None:
+    """Jobs that are older than the newest that are worth reading are described one by one, and the others listed."""
+    jobs = fleet(50)
+    ancient = [Job(f"ancient-{number}", -30 * HOUR, script(31 * HOUR)) for number in range(3)]
+    others = [Job(f"other-{number}", -10 * HOUR - number, script(600)) for number in range(2000)]
+    waited = Fleet([*jobs, *ancient], others)
+    assert is_right(waited, [*jobs, *ancient])
+    assert waited.notices == ["3 jobs are not among the newest 1000 in the listing: each is described"]
+    assert waited.service.lists < waited.seconds / 10 * 3
+
+
+def test_a_job_that_there_is_not_hides_no_other() -> None:
+    """A name without a job gives the outcome not_found, and the others end as they do."""
+    jobs = fleet(20)
+    waited = Fleet(jobs, names=[*(job.name for job in jobs), "nobody"])
+    assert is_right(waited, jobs)
+    assert waited.outcomes["nobody"].verdict is Verdict.NOT_FOUND
+
+
+def test_the_same_job_under_several_names_has_an_outcome_for_each() -> None:
+    """A name, the same in capitals, and its ARN are three keys of one job."""
+    jobs = fleet(10)
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/job-0"
+    waited = Fleet(jobs, names=[*(job.name for job in jobs), "JOB-0", arn])
+    assert len(waited.outcomes) == 12
+    assert waited.outcomes["JOB-0"].verdict == waited.outcomes[arn].verdict == waited.outcomes["job-0"].verdict
+
+
+def test_an_arn_of_another_account_is_no_job_of_this_one() -> None:
+    """A listing of this account shows a job of that name, but the ARN names another."""
+    jobs = fleet(10)
+    arn = "arn:aws:sagemaker:us-east-1:999999999999:automl-job/job-0"
+    waited = Fleet(jobs, names=[*(job.name for job in jobs), arn])
+    assert waited.outcomes[arn].verdict is Verdict.REPLACED
+
+
+# Failures
+
+
+def test_an_outage_of_the_listing_is_waited_out() -> None:
+    """A listing that fails for passing reasons is read again, within the error budget."""
+
+    def shaky(service: Service) -> None:
+        service.list_jobs = failing(  # type: ignore[method-assign]
+            throttle(), no_network(), no_network(), then=service.list_jobs
+        )
+
+    jobs = fleet(20)
+    waited = Fleet(jobs, service=shaky)
+    assert is_right(waited, jobs)
+    retries = [event for event in waited.events if isinstance(event, Retry)]
+    assert [event.job_name for event in retries] == [None] * 3
+    assert {event.operation for event in retries} == {"ListAutoMLJobs"}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "after"), [(no_network(), 69, 900), (CredentialsExpired("log in", code="ExpiredToken"), 77, 0)]
+)
+def test_a_listing_that_fails_for_good_ends_every_wait_at_once(error: Exception, code: int, after: float) -> None:
+    """Where nothing can be had of AWS, each job's outcome says so by itself, and no job is described in vain."""
+    waited = Fleet(fleet(20), service=lambda service: setattr(service, "list_jobs", failing(error)))
+    assert {outcome.exit_code for outcome in waited.outcomes.values()} == {code}
+    assert waited.seconds == pytest.approx(after, abs=1)
+    assert waited.service.describes == 0
+    assert len({id(outcome.error) for outcome in waited.outcomes.values()}) == 20
+
+
+def test_a_throttled_service_is_called_less() -> None:
+    """A fleet that is given a rate above the service's comes down to it, and ends right."""
+    jobs = fleet(100)
+    waited = Fleet(jobs, poll=Own(), max_rate=50, limit=Throttle(2, 4))
+    assert is_right(waited, jobs)
+    assert waited.service.throttled < len(waited.service.calls) / 4
+
+
+def test_no_second_has_more_calls_than_the_budget_allows() -> None:
+    """The first looks of many jobs, too, are spread by the call budget."""
+    waited = Fleet(fleet(200), poll=Own(), max_rate=5, timeout=400)
+    seconds = Counter(math.floor(at) for at in waited.service.calls)
+    assert max(seconds.values()) <= 10
+    assert max(seconds[second] + seconds[second + 1] for second in seconds) <= 15
+
+
+# Deadlines, conditions, signs of life
+
+
+@pytest.mark.parametrize("count", [20, 500])
+def test_one_deadline_ends_the_wait_for_all(count: int) -> None:
+    """At the deadline there is a last look; who has ended by then has ended, the others are timed out."""
+    jobs = fleet(count)
+    waited = Fleet(jobs, timeout=HOUR)
+    assert HOUR <= waited.seconds <= HOUR + 1
+    for job in jobs:
+        outcome = waited.outcomes[job.name]
+        if (job.end or 0) < HOUR - 4:
+            assert outcome.status == job.timeline.entries[-1][1]
+            assert outcome.verdict is not Verdict.TIMED_OUT
+        elif (job.end or 0) > HOUR:
+            assert (outcome.verdict, outcome.exit_code) == (Verdict.TIMED_OUT, 124)
+            assert outcome.status == "InProgress"
+            assert outcome.created_at is not None
+
+
+def test_a_success_in_the_last_look_counts() -> None:
+    """Jobs that end just before the deadline are found completed by the last look at the listing."""
+    jobs = [Job(f"job-{number}", 0.0, script(999.5)) for number in range(7)]
+    waited = Fleet(jobs, timeout=1000, max_rate=20)
+    assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.COMPLETED}
+    assert waited.seconds <= 1001
+
+
+def test_an_auto_timeout_is_each_jobs_own() -> None:
+    """With timeout="auto" each job is described once, for its limit, and then followed in the listing."""
+    jobs = fleet(20)
+    waited = Fleet(jobs, timeout="auto")
+    assert is_right(waited, jobs)
+    assert len(waited.notices) == 20
+    assert 40 <= waited.service.describes
+    assert waited.service.lists > 100
+
+
+def test_a_phase_that_is_waited_for_is_read_from_the_listing() -> None:
+    """`until` a phase holds when a page shows it, and the job is then described once."""
+    jobs = fleet(20)
+    waited = Fleet(jobs, until="GeneratingModelInsightsReport")
+    assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.CONDITION_MET}
+    assert waited.service.describes < 20 + 60
+    assert waited.service.lists > 100
+
+
+def test_a_condition_on_the_response_needs_describes() -> None:
+    """A summary has no best candidate, so each job is described where `until` asks for one."""
+    waited = Fleet(fleet(8), until="BestCandidate.CandidateName != 'x'")
+    assert waited.service.lists == 0
+
+
+@pytest.mark.parametrize(("poll", "is_listed"), [(30, True), (None, True), (Own(), False)])
+def test_a_fixed_interval_is_that_of_the_listing(poll: Any, is_listed: bool) -> None:
+    """`poll=30` reads the listing every 30 s; a policy of one's own is asked for each job."""
+    waited = Fleet(fleet(10), poll=poll)
+    assert (waited.service.lists > 0) == is_listed
+    if poll == 30:
+        reads = [event.next_in for event in waited.events if isinstance(event, Sweep)]
+        assert all(28 <= seconds <= 32 for seconds in reads)
+
+
+def test_a_listing_shows_signs_of_life() -> None:
+    """Every look at a listing is an event, and in a long pause there is a heartbeat; both have a JSON form."""
+    waited = Fleet(fleet(10), poll=1000)
+    assert {event.job_name for event in waited.events if isinstance(event, Sweep | Heartbeat)} == {None}
+    told = [event_dict(event) for event in waited.events if isinstance(event, Sweep | Heartbeat)]
+    assert told[0]["running"] == 10
+    assert any(event["event"] == "heartbeat" for event in told)
+
+
+def test_a_job_that_stalls_is_warned_of_in_a_listing_too() -> None:
+    """A job that changes nothing for hours is told, though nobody describes it."""
+    jobs = [Job(f"job-{number}", 0.0, script(60 * HOUR)) for number in range(8)]
+    waited = Fleet(jobs, service=lambda service: setattr(service, "_moves_every", math.inf), timeout=8 * HOUR)
+    assert {event.job_name for event in waited.events if isinstance(event, Warned)} == {job.name for job in jobs}
+
+
+def test_one_job_decides_for_all() -> None:
+    """With the first that has ended the wait for the others ends too, and the listing is not read any more."""
+    jobs = fleet(50)
+    waited = Fleet(jobs, decides=lambda outcome: True)
+    first = min(jobs, key=lambda job: job.end or 0)
+    assert waited.outcomes.pop(first.name).verdict is not Verdict.IN_PROGRESS
+    assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.IN_PROGRESS}
+
+
+def test_a_cancel_ends_every_wait() -> None:
+    """Who cancels a wait for many has an outcome for each."""
+    waited = Fleet(fleet(50), cancel_at=100)
+    assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.CANCELLED}
+    assert waited.seconds == 100
+
+
+# What the listing says and a describe does not
+
+
+def test_an_end_that_only_the_listing_shows_is_no_end() -> None:
+    """Where a describe contradicts the listing, the describe is believed, and the job is described from then on."""
+    jobs = fleet(20, longest=1000)
+
+    def hasty(service: Service) -> None:
+        read = service.list_jobs
+
+        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
+            page = read(request)
+            for summary in page["AutoMLJobSummaries"]:
+                if summary["AutoMLJobName"] == "job-3":
+                    summary |= {"AutoMLJobStatus": "Completed", "AutoMLJobSecondaryStatus": "Completed"}
+            return page
+
+        service.list_jobs = list_jobs  # type: ignore[method-assign]
+
+    waited = Fleet(jobs, service=hasty)
+    assert waited.lags["job-3"] > 0
+    assert waited.outcomes["job-3"].verdict is not Verdict.ERROR
+    assert is_right(waited, jobs)
+
+
+@settings(max_examples=40)
+@given(
+    filters=st.sampled_from(Filters),
+    jobs=st.lists(
+        st.tuples(st.floats(0, 5000), st.floats(10, 5_000), st.booleans(), st.sampled_from(["Completed", "Failed"])),
+        min_size=7,
+        max_size=25,
+    ),
+    others=st.integers(0, 400),
+    faults=st.lists(st.sampled_from([None, None, None, "throttled", "network", "invalid"]), max_size=60),
+    max_rate=st.sampled_from([0.5, 2.0, 5.0, 50.0]),
+)
+def test_however_a_service_lists_every_end_is_seen(
+    filters: Filters,
+    jobs: list[tuple[float, float, bool, str]],
+    others: int,
+    faults: list[str | None],
+    max_rate: float,
+) -> None:
+    """Whatever the filters do and which calls fail, each job ends as it did, within the bound, and is told of once."""
+    made = [
+        Job(f"job-{number}", -age, script(age + left, status=status), hides_its_end=hidden)
+        for number, (age, left, hidden, status) in enumerate(jobs)
+    ]
+
+    def shaky(service: Service) -> None:
+        read = service.list_jobs
+
+        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
+            match faults.pop(0) if faults else None:
+                case "throttled":
+                    raise throttle()
+                case "network":
+                    raise no_network()
+                case "invalid":
+                    raise InvalidRequest("the token is not valid")
+            return read(request)
+
+        service.list_jobs = list_jobs  # type: ignore[method-assign]
+
+    waited = Fleet(made, older(others), service=shaky, filters=filters, max_rate=max_rate)
+    assert is_right(waited, made)
+    assert waited.longest_lag < VERIFIED_EVERY + 8 * 5 + len(made) / max_rate + 300
+    for outcome in waited.outcomes.values():
+        assert Counter(outcome.transitions).most_common(1)[0][1] == 1
