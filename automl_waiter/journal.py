@@ -123,10 +123,10 @@ class UnfinishedJob(NamedTuple):
     arn: str
 
 
-def subscriber_of_command(words: Sequence[str]) -> str:
-    """The name under which a command subscribes: its program, and a digest of all its words, which may hold secrets."""
+def subscriber_of(words: Sequence[str]) -> str:
+    """The name of a subscriber: what it is, and a digest of all that is said of it, which may hold secrets."""
     digest = hashlib.sha256(json.dumps(list(words)).encode()).hexdigest()
-    return _storable_text(f"exec {os.path.basename(words[0])} {digest[:12]}")
+    return _storable_text(f"{os.path.basename(words[0])} {digest[:12]}")
 
 
 # What is kept in memory until it is written, in order.

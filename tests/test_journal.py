@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from automl_waiter import journal as journal_module
 from automl_waiter.cli.history import print_history
 from automl_waiter.errors import AutoMLWaiterError, JobNotFound
-from automl_waiter.journal import Entry, Journal, JournalError, UnfinishedJob, read_history, subscriber_of_command
+from automl_waiter.journal import Entry, Journal, JournalError, UnfinishedJob, read_history, subscriber_of
 from automl_waiter.outcome import ExitCode, Outcome, Verdict
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.statuses import State
@@ -318,13 +318,13 @@ def test_text_that_no_file_can_hold_is_journaled_all_the_same(path: Path, opened
 
 def test_a_command_subscribes_without_its_secrets() -> None:
     """Its program's name and a digest of all its words tell it from others, and give away nothing."""
-    name = subscriber_of_command(["/opt/notify.sh", "--token", "hunter2"])
-    assert name.startswith("exec notify.sh ")
+    name = subscriber_of(["/opt/notify.sh", "--token", "hunter2"])
+    assert name.startswith("notify.sh ")
     assert len(name.split()[-1]) == 12
     assert "hunter2" not in name
-    assert name == subscriber_of_command(("/opt/notify.sh", "--token", "hunter2"))
-    assert name != subscriber_of_command(["/opt/notify.sh", "--token", "hunter3"])
-    assert name != subscriber_of_command(["/opt/notify.sh", "--token hunter2"])
+    assert name == subscriber_of(("/opt/notify.sh", "--token", "hunter2"))
+    assert name != subscriber_of(["/opt/notify.sh", "--token", "hunter3"])
+    assert name != subscriber_of(["/opt/notify.sh", "--token hunter2"])
 
 
 # Restarts
@@ -965,7 +965,7 @@ def tell_a_story(path: Path) -> None:
     with closing(Open(path)) as journal:
         for number, phase in enumerate(PHASES):
             journal.deliver(seen(number, phase), to=["stdout"])
-        [entry] = journal.record(seen(9, "Failed", status="Failed"), ["stdout", "exec notify.sh 1a2b3c4d5e6f"])
+        [entry] = journal.record(seen(9, "Failed", status="Failed"), ["stdout", "notify.sh 1a2b3c4d5e6f"])
         journal.acknowledge(entry, "stdout")
         journal.record_outcome(outcome(Verdict.FAILED, ExitCode.FAILED, "Failed", reason="no\x1b[31m data\n::error::x"))
         journal.deliver(seen(0, "\x1b]0;owned\x07Odd", job="fraud"))
@@ -987,7 +987,7 @@ def test_history_reads_well(path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "  2026-11-24T12:30:00.000Z  InProgress/ModelTuning                     1h\n"
         "  2026-11-24T13:30:00.000Z  InProgress/GeneratingExplainabilityReport  5h\n"
         "  2026-11-24T18:30:00.000Z  Failed/Failed                                        "
-        "not delivered: exec notify.sh 1a2b3c4d5e6f\n"
+        "not delivered: notify.sh 1a2b3c4d5e6f\n"
         "fraud: InProgress/ ]0;owned Odd\n"
         "  arn       arn:aws:sagemaker:eu-west-1:123456789012:automl-job/fraud\n"
         "  2026-11-24T09:30:00.000Z  InProgress/ ]0;owned Odd\n"
@@ -1021,7 +1021,7 @@ def test_history_for_programs(path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert last["before"] == {"status": "InProgress", "secondary_status": PHASES[-1]}
     assert last["observed_at"] == "2026-11-24T18:30:00.000Z"
     assert [(delivery["subscriber"], delivery["state"]) for delivery in last["deliveries"]] == [
-        ("exec notify.sh 1a2b3c4d5e6f", "pending"),
+        ("notify.sh 1a2b3c4d5e6f", "pending"),
         ("stdout", "acknowledged"),
     ]
     assert (fraud["verdict"], fraud["failure_reason"]) == (None, None)

@@ -25,7 +25,6 @@ from automl_waiter.cli.flags import (
     result_options,
     subscriber_options,
 )
-from automl_waiter.cli.history import print_history
 from automl_waiter.cli.local import play_demo, serve_sandbox
 from automl_waiter.cli.output import Reporter, ResultWriter, write_line
 from automl_waiter.cli.resume import resume_command
@@ -35,7 +34,6 @@ from automl_waiter.connection import connect
 from automl_waiter.errors import AutoMLWaiterError
 from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.journal import Journal, subscriber_of_command
 from automl_waiter.loop import Loop
 from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.outcome import UNDECIDED, ExitCode, Outcome, exit_code_of_error, required_parts
@@ -233,7 +231,13 @@ def watch(
 @output_option
 def history(jobs: tuple[str, ...], journal_path: str, output: str) -> int:
     """Show what a journal holds, of each JOB or of all: how they went, and what was not delivered yet."""
-    print_history(journal_path, jobs, output)
+    from automl_waiter.cli.history import print_history
+    from automl_waiter.journal import JournalError
+
+    try:
+        print_history(journal_path, jobs, output)
+    except JournalError as error:
+        raise click.UsageError(str(error)) from None
     return ExitCode.OK
 
 
@@ -312,20 +316,26 @@ def _session(
     words = command_words(command) if command is not None else None
     journal = None
     if journal_path is not None:
-        journal = Journal(journal_path, warn=partial(reporter.note, "journal", level=logging.WARNING))
+        from automl_waiter.journal import Journal
+
+        journal = Journal(journal_path, warn=partial(_warn, reporter))
     return Session(
         reporter,
         writer,
         ctx.obj.interrupts,
         command=CommandRunner(words, partial(_report, reporter)) if words else None,
         journal=journal,
-        subscriber=subscriber_of_command(["stdout", *told]),
+        told=told,
         **more,
     )
 
 
 def _connecting(refs: Sequence[JobRef], gateways: Gateways) -> Callable[[], list[Gateway]]:
     return lambda: [gateways.of(ref) for ref in refs]
+
+
+def _warn(reporter: Reporter, problem: str) -> None:
+    reporter.note("journal", f"warning: {problem}", level=logging.WARNING)
 
 
 def _report(reporter: Reporter, job_name: str, problem: str) -> None:

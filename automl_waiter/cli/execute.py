@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import click
 
-from automl_waiter.journal import subscriber_of_command
 from automl_waiter.text import clean, isoformat
 from automl_waiter.tracker import Transition
 
@@ -55,9 +54,7 @@ class CommandRunner:
     """
 
     def __init__(self, words: list[str], report: Callable[[str, str], None], *, limit: float = COMMAND_LIMIT) -> None:
-        self.subscriber = subscriber_of_command(words)
-        """The name under which the command has its transitions from the journal."""
-        self._words = words
+        self.words = words
         self._report = report
         self._limit = limit
         self._transitions: queue.SimpleQueue[tuple[Transition, Callable[[bool], object]] | None] = queue.SimpleQueue()
@@ -88,7 +85,7 @@ class CommandRunner:
             transition, done = delivery
             problem = "was not run: the wait was interrupted" if self._is_over else self._run_for(transition)
             if problem:
-                name = clean(os.path.basename(self._words[0]))
+                name = clean(os.path.basename(self.words[0]))
                 self._report(transition.job_name, f"--exec {name} {problem} (on {clean(transition.after)})")
             done(problem is None)
 
@@ -96,7 +93,7 @@ class CommandRunner:
         """Runs the command, and returns what went wrong."""
         try:
             self._process = process = subprocess.Popen(
-                self._words,
+                self.words,
                 env=os.environ | environment_of(transition),
                 stdin=subprocess.DEVNULL,
                 # stdout is for results alone.

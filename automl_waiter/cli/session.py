@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.cli.output import Reporter, ResultWriter
@@ -14,7 +15,6 @@ from automl_waiter.cli.signals import Interrupted, Interrupts
 from automl_waiter.events import Ended, Event
 from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.journal import Entry, Journal
 from automl_waiter.loop import Loop
 from automl_waiter.machine import Machine
 from automl_waiter.options import WaitOptions
@@ -22,6 +22,9 @@ from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code
 from automl_waiter.retrying import Clock
 from automl_waiter.tracker import Transition
 from automl_waiter.waiter import events_of, loop_of
+
+if TYPE_CHECKING:  # It loads SQLite, which most waits do without.
+    from automl_waiter.journal import Entry, Journal
 
 
 class Session:
@@ -33,7 +36,7 @@ class Session:
         interrupts: The signals.
         command: `--exec`.
         journal: `--journal`.
-        subscriber: Under what name stdout has its transitions from the journal.
+        told: What stdout is told of. Under that name it goes on, from the journal, where it was.
         decides: Whether an outcome decides for all jobs.
         resume: The command that waits on for the jobs that may still run.
     """
@@ -46,7 +49,7 @@ class Session:
         *,
         command: CommandRunner | None = None,
         journal: Journal | None = None,
-        subscriber: str = "stdout",
+        told: Sequence[str] = (),
         decides: Callable[[Outcome], bool] = lambda _: False,
         resume: Callable[[Sequence[Outcome]], str | None] = lambda _: None,
     ) -> None:
@@ -59,9 +62,9 @@ class Session:
         self._resume = resume
         self._deliver: dict[str, Callable[[Transition, Callable[[bool], object]], object]] = {}
         if writer.has_transitions:
-            self._deliver[subscriber] = writer.deliver
+            self._deliver[_name(journal, ["stdout", *told])] = writer.deliver
         if command is not None:
-            self._deliver[command.subscriber] = command.deliver
+            self._deliver[_name(journal, command.words)] = command.deliver
         self._outcomes: dict[str, Outcome] = {}
         self._deciding: list[Outcome] = []
 
@@ -146,6 +149,8 @@ class Session:
                     self._journal.record_outcome(outcome)
             case _:
                 self._writer.tell(event)
+                if self._journal is not None:
+                    self._journal.flush()
 
     def _hand_out(self, transition: Transition) -> None:
         """Hands a transition to its subscribers, or what the journal says that they have to be told of the job."""
@@ -172,6 +177,15 @@ class Session:
         if self._command is not None:
             self._command.finish()
         return code
+
+
+def _name(journal: Journal | None, words: Sequence[str]) -> str:
+    """The name of a subscriber in the journal: who says the same again goes on where it was."""
+    if journal is None:
+        return words[0]
+    from automl_waiter.journal import subscriber_of
+
+    return subscriber_of(words)
 
 
 def _not_begun(ref: JobRef, signal: int) -> Ended:

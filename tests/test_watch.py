@@ -1,0 +1,368 @@
+"""Every job watched: which are followed, what is told of them, and how a watch ends and goes on."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+from processes import endpoint_environment, start
+from test_listing import failing, fleet, older, script
+from virtual import no_network
+
+from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Transition, aio, waiter
+from automl_waiter.jobs import JobRef, job_ref
+from automl_waiter.listing import VERIFIED_EVERY
+from automl_waiter.options import wait_options
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import EPOCH, ManualClock, Timeline
+from automl_waiter.watching import Matching, matching
+from benchmarks.service import Filters, Job, Service
+
+HOUR = 3600.0
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
+
+
+def new(count: int, *, every: float = 100.0, end: float = 1000.0) -> list[Job]:
+    """Jobs that are created one after the other while somebody watches."""
+    return [Job(f"new-{number}", 50 + every * number, script(end)) for number in range(count)]
+
+
+def watched(
+    jobs: Sequence[Job],
+    *,
+    which: Matching | None = None,
+    until_idle: bool = False,
+    known: Sequence[JobRef] = (),
+    filters: Filters = Filters.INDEXED,
+    seconds: float = 3 * HOUR,
+    change: Any = lambda service: None,
+) -> tuple[list[Event], Service, ManualClock]:
+    """The events of a watch that is cancelled after some seconds."""
+    clock = ManualClock(cancel_at=seconds)
+    service = Service(clock, jobs, filters=filters, max_rate=10)
+    change(service)
+    options = wait_options()
+    loop = waiter.watch_loop(service, which or Matching(), options, clock, until_idle=until_idle, known=known)
+    return list(waiter.events_of(loop, clock)), service, clock
+
+
+def ends(events: Sequence[Event]) -> dict[str, str]:
+    """How each job ended, of those that did."""
+    outcomes = [event.outcome for event in events if isinstance(event, Ended)]
+    return {outcome.job_name: str(outcome.status) for outcome in outcomes if outcome.verdict != "cancelled"}
+
+
+# Which jobs
+
+
+@pytest.mark.parametrize("filters", Filters)
+def test_jobs_in_progress_and_new_ones_are_followed(filters: Filters) -> None:
+    """Each job that runs when the watch begins, or is created later, is told to its end; what had ended is not."""
+    running, later = fleet(30), new(20)
+    events, _, _ = watched([*running, *later, *older(500)], filters=filters)
+    assert ends(events) == {job.name: job.timeline.entries[-1][1] for job in [*running, *later]}
+
+
+def test_a_job_that_comes_and_goes_between_two_looks_is_told() -> None:
+    """A job that has failed within seconds was never seen in progress, and its end is told."""
+    quick = Job("quick", 101.0, Timeline([(0, "InProgress", "Starting"), (3, "Failed", "Failed")]))
+    events, _, _ = watched([quick], seconds=200)
+    assert ends(events) == {"quick": "Failed"}
+
+
+def test_many_new_jobs_at_once_are_all_found() -> None:
+    """Hundreds of jobs that are created in the same seconds take several pages, and none is missed."""
+    burst = [Job(f"burst-{number}", 100 + number * 0.01, script(1000)) for number in range(450)]
+    events, _, _ = watched([*burst, *older(1000)])
+    assert len(ends(events)) == 450
+
+
+def test_a_large_fleet_with_new_jobs_is_followed_by_status() -> None:
+    """Where all jobs take many pages, the ends are read by status and new jobs from the newest page."""
+    running, later = fleet(500), new(30)
+    events, service, clock = watched([*running, *later])
+    assert len(ends(events)) == 530
+    lags = [event.outcome for event in events if isinstance(event, Ended) and event.outcome.verdict != "cancelled"]
+    due = {job.name: job.end or 0.0 for job in [*running, *later]}
+    late = [(event.at - EPOCH).total_seconds() for event in events if isinstance(event, Ended)]
+    named = [event.outcome.job_name for event in events if isinstance(event, Ended)]
+    assert max(at - due[name] for at, name in zip(late, named, strict=True)) < 16
+    assert len(lags) == 530
+    assert service.lists < clock.monotonic() / 60 * 32
+
+
+@pytest.mark.parametrize("filters", Filters)
+def test_names_choose_in_any_case_whatever_the_filters_do(filters: Filters) -> None:
+    """A part of a name chooses among the jobs, also where the service ignores it."""
+    jobs = [Job("Nightly-1", -10.0, script(500)), Job("nightly-2", 20.0, script(500)), Job("other", -10.0, script(500))]
+    events, _, _ = watched(jobs, which=matching("NIGHTLY"), filters=filters)
+    assert set(ends(events)) == {"Nightly-1", "nightly-2"}
+    assert {event.job_name for event in events if isinstance(event, Transition)} == {"Nightly-1", "nightly-2"}
+
+
+@pytest.mark.parametrize("since", [1000.0, EPOCH - timedelta(seconds=1000)])
+def test_since_adds_what_has_ended_and_leaves_out_what_is_older(since: Any) -> None:
+    """With `since` each job that was created within that time is told, and no other, whether it has ended or runs."""
+    jobs = [
+        Job("ended", -900.0, script(300)),
+        Job("running", -900.0, script(2000)),
+        Job("older", -1100.0, script(3000)),
+    ]
+    events, _, _ = watched([*jobs, *older(300)], which=matching(since=since))
+    assert set(ends(events)) == {"ended", "running"}
+
+
+@pytest.mark.parametrize(
+    "asked", [{"name_contains": ""}, {"name_contains": "x" * 64}, {"since": -1.0}, {"since": datetime(2026, 1, 1)}]
+)
+def test_what_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
+    """A watch of impossible names or times is refused before the first call."""
+    with pytest.raises(InvalidRequest):
+        matching(**asked)
+    with pytest.raises(InvalidRequest, match="among all jobs"):
+        list(waiter.watch("churn", name_contains="x", client=object()))
+
+
+# How it ends
+
+
+def test_until_idle_ends_when_no_job_is_in_progress() -> None:
+    """A watch until idle returns soon after the last end, and at once where nothing runs."""
+    jobs = fleet(10)
+    events, _, clock = watched([*jobs, *older(50)], until_idle=True, seconds=9 * HOUR)
+    assert len(ends(events)) == 10
+    assert clock.monotonic() < max(job.end or 0.0 for job in jobs) + 25
+    _, service, clock = watched(older(50), until_idle=True)
+    assert clock.monotonic() < 1
+    assert service.describes == 0
+
+
+def test_a_watch_that_may_not_list_says_so() -> None:
+    """Without ListAutoMLJobs there is no watch: it ends with what was denied."""
+    denied = AccessDenied("ListAutoMLJobs was denied: allow the IAM action sagemaker:ListAutoMLJobs")
+    with pytest.raises(AccessDenied, match="sagemaker:ListAutoMLJobs"):
+        watched(fleet(3), change=lambda service: setattr(service, "list_jobs", failing(denied)))
+
+
+def test_an_outage_longer_than_the_error_budget_ends_a_watch() -> None:
+    """A watch is waited for by somebody too: when nothing can be had for 15 minutes it says so."""
+    clock = ManualClock()
+    service = Service(clock, fleet(3))
+    read = service.list_jobs
+
+    def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if clock.monotonic() > 300:
+            raise no_network()
+        return read(request)
+
+    service.list_jobs = list_jobs  # type: ignore[method-assign]
+    loop = waiter.watch_loop(service, Matching(), wait_options(), clock)
+    with pytest.raises(ServiceUnavailable):
+        list(waiter.events_of(loop, clock))
+    assert 1200 <= clock.monotonic() < 1230
+
+
+def test_a_job_that_an_earlier_watch_knew_is_followed_though_it_has_ended() -> None:
+    """What ended while nobody watched is told by the next watch; a job of another account is not looked for."""
+    ended = Job("ended", -HOUR, script(1000))
+    known = [job_ref(ARN + "ended"), job_ref(ARN.replace("123456789012", "999999999999") + "foreign")]
+    events, service, _ = watched([ended, *fleet(2), *older(3)], known=known, seconds=100)
+    assert ends(events) == {"ended": "Completed"}
+    assert service.describes == 1
+
+
+def test_a_hidden_end_is_found_by_a_watch_too() -> None:
+    """A job whose end a large account's filters hide is found within the bound."""
+    running = fleet(500, hidden=True, longest=HOUR / 2)
+    events, _, _ = watched(running, seconds=HOUR / 2 + VERIFIED_EVERY + 200)
+    assert len(ends(events)) == 500
+
+
+# The library
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """An endpoint whose jobs take some seconds."""
+    scripts = {
+        "short": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
+        "phases": Timeline(
+            [
+                (0, "InProgress", "AnalyzingData"),
+                (250, "InProgress", "FeatureEngineering"),
+                (500, "InProgress", "ModelTuning"),
+                (750, "InProgress", "GeneratingModelInsightsReport"),
+                (1000, "Completed", "Completed"),
+            ]
+        ),
+        "failure": Timeline([(0, "InProgress", "AnalyzingData"), (100, "Failed", "Failed")], failure_reason="no data"),
+        "endless": Timeline([(0, "InProgress", "ModelTuning")]),
+    }
+    with Sandbox(scenarios=scripts, scenario="short", speed=100) as sandbox:
+        yield sandbox
+
+
+def created(sandbox: Sandbox, word: str, *scripts: str) -> list[str]:
+    """New jobs whose names contain the word."""
+    names = [f"{word}-{number}" for number in range(len(scripts))]
+    for name, scenario in zip(names, scripts, strict=True):
+        sandbox.create_job(name, scenario=scenario)
+    return names
+
+
+@pytest.mark.parametrize("shell", ["sync", "aio"])
+def test_the_library_watches_all_that_match(sandbox: Sandbox, shell: str) -> None:
+    """`watch()` yields the transitions of every job until idle, in both shells, and raises for none of them."""
+    names = created(sandbox, f"lib-{shell}", "short", "failure")
+    options: dict[str, Any] = {"client": sandbox.client(), "poll": 0.3, "name_contains": f"lib-{shell}"}
+    if shell == "sync":
+        told = list(waiter.watch(until_idle=True, **options))
+    else:
+
+        async def collect() -> list[Transition]:
+            return [transition async for transition in aio.watch(until_idle=True, **options)]
+
+        told = asyncio.run(collect())
+    assert {(transition.job_name, transition.after.status) for transition in told if transition.after.is_terminal} == {
+        (names[0], "Completed"),
+        (names[1], "Failed"),
+    }
+
+
+# The command
+
+
+def lines(stdout: str, kind: str = "transition") -> list[tuple[str, str]]:
+    """The job and phase of each transition on stdout."""
+    events = [json.loads(line) for line in stdout.splitlines()]
+    return [(event["job_name"], event["after"]["secondary_status"]) for event in events if event["event"] == kind]
+
+
+def test_the_command_watches_until_idle(command: Command, endpoint: Sandbox) -> None:
+    """A line for each transition and each end, and the exit code of the worst of them."""
+    for number, scenario in enumerate(["slow", "slow-failure"]):
+        endpoint.create_job(f"idle-{number}", scenario=scenario)
+    done = command("watch", "--until-idle", "--poll", "0.2s", "--name-contains", "idle-")
+    assert done.returncode == 10
+    assert "idle-0: completed" in done.stdout
+    assert "idle-1: failed: A scripted failure." in done.stdout
+    assert "idle-1: InProgress/AnalyzingData" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_signal_ends_a_watch_cleanly(endpoint: Sandbox) -> None:
+    """SIGTERM ends a watch with 143 at once, and nothing is said of jobs that go on."""
+    endpoint.create_job("signalled-1", scenario="endless")
+    arguments = ("watch", "--name-contains", "signalled", "-o", "jsonl")
+    with start(*arguments, env=endpoint_environment(endpoint.url)) as process:
+        assert process.stdout is not None
+        assert "transition" in process.stdout.readline()
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert time.monotonic() - begun < 1
+    assert stdout == ""
+    assert "Traceback" not in stderr
+
+
+# The journal
+
+
+def counted(path: Path) -> list[tuple[str, str]]:
+    """What a command that writes a line for each transition has written."""
+    return [tuple(line.split()) for line in path.read_text().splitlines()] if path.exists() else []  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", ["watch", "wait"])
+def test_a_killed_process_goes_on_where_it_was(sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
+    """Killed again and again, a watch and a wait tell each transition once to stdout and to --exec, and lose none."""
+    word = f"killed-{kind}"
+    names = created(sandbox, word, "phases", "phases")
+    told, journal = tmp_path / "told", tmp_path / "journal"
+    program = tmp_path / "tell"
+    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}\n')
+    program.chmod(0o700)
+    what = ["watch", "--name-contains", word, "--until-idle"] if kind == "watch" else ["wait", *names]
+    arguments = [*what, "--poll", "0.3s", "-o", "jsonl", "--journal", str(journal), "--exec", str(program)]
+    out = tmp_path / "out"
+    environment = endpoint_environment(sandbox.url)
+    for _ in range(3):
+        with out.open("a") as stdout, start(*arguments, env=environment, stdout=stdout) as process:
+            time.sleep(1.8)
+            process.send_signal(signal.SIGKILL)
+    with out.open("a") as stdout, start(*arguments, env=environment, stdout=stdout) as process:
+        _, stderr = process.communicate(timeout=40)
+    assert process.returncode == 0, stderr
+    phases = ("FeatureEngineering", "ModelTuning", "GeneratingModelInsightsReport", "Completed")
+    for seen in (lines(out.read_text()), counted(told)):
+        assert len(seen) == len(set(seen))
+        assert {(name, "Completed") for name in names} <= set(seen)
+        assert len(set(seen) & {(name, phase) for name in names for phase in phases}) >= 6
+
+
+def test_two_processes_share_a_journal(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Two watches of the same jobs with the same command run it once for each transition."""
+    names = created(sandbox, "shared", "phases", "phases")
+    told, program = tmp_path / "told", tmp_path / "tell"
+    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}\n')
+    program.chmod(0o700)
+    arguments = ["watch", "--name-contains", "shared", "--until-idle", "--poll", "0.3s", "-q", "-o", "none"]
+    arguments += ["--journal", str(tmp_path / "journal"), "--exec", str(program)]
+    processes = [start(*arguments, env=endpoint_environment(sandbox.url)) for _ in range(2)]
+    for process in processes:
+        process.communicate(timeout=40)
+        assert process.returncode == 0
+    seen = counted(told)
+    assert len(seen) == len(set(seen))
+    assert {(name, "Completed") for name in names} <= set(seen)
+
+
+def test_a_command_that_failed_is_run_again_by_the_next_process(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A transition that its command did not take is told to it again when somebody waits for the job again."""
+    [name] = created(sandbox, "refused", "short")
+    told, program, is_well = tmp_path / "told", tmp_path / "tell", tmp_path / "well"
+    program.write_text(f'#!/bin/sh\necho "$AUTOML_SECONDARY_STATUS" >> {told}\ntest -e {is_well}\n')
+    program.chmod(0o700)
+    arguments = ["wait", name, "--poll", "0.3s", "-o", "none", "-q", "--journal", str(tmp_path / "journal")]
+    for _ in range(3):
+        with start(*arguments, "--exec", str(program), env=endpoint_environment(sandbox.url)) as process:
+            process.communicate(timeout=40)
+        assert process.returncode == 0
+        is_well.touch()
+    runs = [line for [line] in counted(told)]  # type: ignore[misc]
+    assert runs.count("Completed") == 2
+
+
+def test_a_journal_that_cannot_be_used_ends_no_wait(command: Command, new_job: Any, tmp_path: Path) -> None:
+    """Without the journal the wait goes on, with one warning, and everybody is told."""
+    name = new_job("completed")
+    done = command("wait", name, "--poll", "0.2s", "-o", "jsonl", "--journal", str(tmp_path / "no" / "journal"))
+    assert done.returncode == 0
+    assert done.stderr.count("the wait goes on") == 1
+    assert lines(done.stdout)[-1] == (name, "Completed")
+
+
+def test_history_shows_what_the_journal_holds(command: Command, new_job: Any, tmp_path: Path) -> None:
+    """After a wait the journal has the job, its transitions and its outcome; a journal that there is not is bad usage."""
+    name, path = new_job("failed"), str(tmp_path / "journal")
+    command("wait", name, "--poll", "0.2s", "--journal", path)
+    assert oct(os.stat(path).st_mode)[-3:] == "600"
+    shown = command("history", "--journal", path)
+    assert shown.returncode == 0
+    assert f"{name}: Failed/Failed, failed (exit code 10)" in shown.stdout
+    assert "no [31m data" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    [job] = json.loads(command("history", "--journal", path, "-o", "json", name.upper()).stdout)["jobs"]
+    assert (job["job_name"], job["verdict"], job["exit_code"]) == (name, "failed", 10)
+    missing = command("history", "--journal", str(tmp_path / "none"))
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "there is no journal" in missing.stderr
+    assert datetime.fromisoformat(job["created_at"]).tzinfo == UTC
