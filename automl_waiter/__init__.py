@@ -27,7 +27,7 @@ from automl_waiter.errors import (
 
 __version__ = "0.1.0"
 
-from automl_waiter.events import Ended, Event, Notice, Poll, Retry, StopRequested, Warned
+from automl_waiter.events import Ended, Event, Heartbeat, Notice, Poll, Retry, StopRequested, Sweep, Warned
 from automl_waiter.outcome import ExitCode, Outcome, Part, Verdict
 from automl_waiter.polling import Exponential, Fixed, PhaseAware, PollContext, PollPolicy
 from automl_waiter.snapshot import Candidate, Snapshot
@@ -47,6 +47,7 @@ __all__ = [
     "ExitCode",
     "Exponential",
     "Fixed",
+    "Heartbeat",
     "InvalidRequest",
     "JobDegraded",
     "JobEnded",
@@ -69,6 +70,7 @@ __all__ = [
     "State",
     "Status",
     "StopRequested",
+    "Sweep",
     "Transition",
     "Verdict",
     "WaitCancelled",

@@ -21,15 +21,10 @@ from automl_waiter.statuses import State
 
 @dataclass(frozen=True)
 class Describe:
-    """Describe the job; no attempt begins after `deadline` (on the clock of the answers).
-
-    `is_first` says that nothing was answered yet. Many may have begun in the same second, so if the call is throttled
-    it is made again at any time within the next minutes.
-    """
+    """Describe the job; no attempt begins after `deadline` (on the clock of the answers)."""
 
     job_name: str
     deadline: float | None
-    is_first: bool = False
     operation: str = "DescribeAutoMLJobV2"
 
 
@@ -57,7 +52,6 @@ class ListJobs:
 
     request: Mapping[str, Any]
     deadline: float | None
-    is_first: bool = False
     job_name: None = None
     operation: str = "ListAutoMLJobs"
 

@@ -38,6 +38,8 @@ class Budget:
         self._rate = max_rate
         self._rated_at = -math.inf
         """When the rate was what `_rate` says."""
+        self.is_new = True
+        """Whether no call has succeeded yet."""
         self._full_at = -math.inf
         """When the bucket is full again, should nobody call until then."""
 
@@ -59,12 +61,16 @@ class Budget:
         self._full_at = max(self._full_at, at) + 1 / rate
         return at
 
-    def throttled(self, now: float, *, is_first: bool = False) -> None:
+    def succeeded(self) -> None:
+        """Takes in that the service has answered a call."""
+        self.is_new = False
+
+    def throttled(self, now: float) -> None:
         """Takes in that the service has throttled a call.
 
-        If that was the first call, others call too often, and will go on: the rate falls to its least.
+        If none has succeeded yet, others call too often, and will go on: the rate falls to its least.
         """
         if now - self._rated_at < _ONE_EVENT:
             return
-        self._rate = max(0.0 if is_first else self.rate(now) / 2, self.max_rate * _LEAST_SHARE)
+        self._rate = max(0.0 if self.is_new else self.rate(now) / 2, self.max_rate * _LEAST_SHARE)
         self._rated_at = now

@@ -40,10 +40,10 @@ class SharedBudget(Budget):
         with self._lock:
             return super().reserve(now)
 
-    def throttled(self, now: float, *, is_first: bool = False) -> None:
+    def throttled(self, now: float) -> None:
         """Takes in that the service has throttled a call."""
         with self._lock:
-            super().throttled(now, is_first=is_first)
+            super().throttled(now)
 
 
 class Connection:

@@ -44,7 +44,7 @@ _MANY_PAGES = 4
 _TRICKLE = 8.0
 VERIFIED_EVERY = 900.0
 """Seconds after which the reading of every job begins anew, whatever the filters show."""
-# The most of the call budget that sweeps take; the rest describes what ended.
+# The most of the call budget that sweeps take, the trickle half of it; the rest describes what ended.
 _SHARE = 0.5
 # LastModifiedTime is up to 1.45 s ahead of the response's Date, which has no fractions; and a listing may lag behind.
 _OVERLAP = timedelta(seconds=10)
@@ -52,6 +52,8 @@ _OVERLAP = timedelta(seconds=10)
 _TOLD_EVERY = 600.0
 # A timeout that is not longer needs no listing.
 _LEAST_TIMEOUT = 30.0
+# A sweep of ends takes three calls, and as much again beside it.
+_WORTH_READING_ENDS = 30
 _ENDS = (Status.COMPLETED, Status.FAILED, Status.STOPPED)
 _NEWEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": PAGE}
 
@@ -163,7 +165,7 @@ class Listing:
             pages = yield from (self._sweep_ends() if self._reads_ends else self._sweep_all())
             if is_last or not self._goes_on():
                 return  # who was not told of an end by the last sweep is late
-            if not self._reads_ends and self._is_too_dear():
+            if self._is_too_dear():
                 yield from self._detach(self._listed())
                 return
             next_at, is_last = self._next_sweep(begun)
@@ -186,7 +188,7 @@ class Listing:
         yield from self._detach(hidden)
         self._pages_of_all = reading.useful_pages
         self._has_read_newest(reading)
-        if reading.useful_pages >= _MANY_PAGES and self._may_read_ends:
+        if reading.useful_pages >= _MANY_PAGES and self._may_read_ends and len(self._listed()) >= _WORTH_READING_ENDS:
             self._reads_ends = True
             self._ended_since = self._changed_since = since_begun(reading)
             self._verified = reading.begun
@@ -219,8 +221,9 @@ class Listing:
 
     def _read_a_little(self) -> Generator[Action, Any, int]:
         """The pages of the trickle that are due: of what has changed, or, now and then, of all."""
-        pages = int((self._now - self._trickled) / _TRICKLE)
-        self._trickled += pages * _TRICKLE
+        gap = max(_TRICKLE, 1 / (self._rate * _SHARE / 2))
+        pages = int((self._now - self._trickled) / gap)
+        self._trickled += pages * gap
         for _ in range(pages):
             reading = self._trickle
             if reading is None:
@@ -255,7 +258,7 @@ class Listing:
     def _page(self, reading: Reading) -> Generator[Action, Any, None]:
         """Reads the next page, and tells of what it shows."""
         token = {"NextToken": reading.token} if reading.token else {}
-        answer: Answer = yield ListJobs({**reading.request, **token}, self._deadline, is_first=self._pages_of_all == 0)
+        answer: Answer = yield ListJobs({**reading.request, **token}, self._deadline)
         self._now, self._at = answer.finished, answer.at
         reading.pages += 1
         if answer.error is not None:
@@ -310,6 +313,9 @@ class Listing:
         return bool(self._listed())
 
     def _is_too_dear(self) -> bool:
+        """Whether it is cheaper to describe the jobs that are left."""
+        if self._reads_ends:
+            return len(self._listed()) < _WORTH_READING_ENDS
         return self._pages_of_all * _JOBS_PER_PAGE > len(self._listed())
 
     def _detach(self, members: Iterable[Member]) -> Generator[Action, Any, None]:
@@ -335,7 +341,8 @@ class Listing:
     def _next_sweep(self, begun: float) -> tuple[float, bool]:
         """When to sweep next, and whether that is the last time: the one that is over at the deadline."""
         if self._reads_ends:
-            interval, pages = max(self._interval, _SWEEP_OF_ENDS), len(_ENDS)
+            pages = len(_ENDS)
+            interval = max(self._interval, _SWEEP_OF_ENDS, pages / (self._rate * _SHARE / 2))
         else:
             pages = self._pages_of_all
             interval = max(self._interval, pages / (self._rate * _SHARE))

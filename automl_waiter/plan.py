@@ -132,7 +132,7 @@ class _Wait:
                 outcome = yield from self._follow(member)
                 if outcome is not None:
                     return outcome
-            answer = yield Describe(self.job.name, self.deadline, is_first=self.seen is None)
+            answer = yield Describe(self.job.name, self.deadline)
             self._take_times(answer)
             self.polls += 1
             outcome = yield from (self._failed(answer) if answer.error else self._seen(answer))
@@ -168,7 +168,7 @@ class _Wait:
                         return None
                 case _:
                     self._take_times(news)
-                    return self._conclude(Verdict.ERROR, error=news.error)
+                    return (yield from self._failed(news))
 
     def _listed(self, news: Answer) -> Generator[Action, Any, bool]:
         """Takes in the job's summary, and says whether the job should be described now."""

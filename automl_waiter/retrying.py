@@ -62,7 +62,7 @@ _LONGEST_PAUSE = 10.0
 # Where calling more often helps nobody, the pause grows on, to a quarter of the time for which it has gone on.
 _PATIENT = frozenset({Passing.THROTTLED, Passing.CREDENTIALS})
 _LONGEST_PATIENT_PAUSE = 60.0
-# Who is throttled before the first answer may be one of hundreds that began in the same second, on many machines.
+# Who is throttled in the first call may be one of hundreds that began in the same second, on many machines.
 _HERD_PAUSE = 90.0
 # A look at the deadline waits for its turn no longer than this, so that there is time for the call.
 _LAST_TURN = 0.4
@@ -216,11 +216,14 @@ class _Attempts:
         self._limits.waited_for_turn(self._started - asked)
         until = self._limits.attempt_until(self._started)
         try:
-            return (yield Attempt(_bound(self._call, self._gateway), until))
+            response = yield Attempt(_bound(self._call, self._gateway), until)
         except PassingFailure as failure:
             if failure.kind is Passing.THROTTLED:
-                budget.throttled(self._clock.monotonic(), is_first=self._is_first)
+                budget.throttled(self._clock.monotonic())
             raise
+        else:
+            budget.succeeded()
+            return response
         finally:
             self._limits.passed(until, self._clock.monotonic())
 
@@ -262,14 +265,11 @@ class _Attempts:
         if failure.kind in _PATIENT:
             longest = min(_LONGEST_PATIENT_PAUSE, max(longest, (now - self._begun) / 4))
         ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(self._failures.count, 16))
-        if self._is_first and self._failures.count == 1 and failure.kind is Passing.THROTTLED:
+        is_herd = failure.kind is Passing.THROTTLED and self._failures.count == 1 and self._gateway.budget.is_new
+        if is_herd:
             ceiling = max(_FIRST_PAUSE, min(_HERD_PAUSE, self._limits.last_attempt_at - now))
         delay = _FIRST_PAUSE + (ceiling - _FIRST_PAUSE) * self._clock.random()
         return max(0.0, min(delay, self._limits.last_attempt_at - now))
-
-    @property
-    def _is_first(self) -> bool:
-        return isinstance(self._call, Describe | ListJobs) and self._call.is_first
 
     def _answer(
         self, response: Any = None, error: AutoMLWaiterError | None = None, *, exhausted: bool = False

@@ -201,6 +201,8 @@ class Watch(Listing):
         return not self._until_idle or any(self._by_name.values())
 
     def _is_too_dear(self) -> bool:
+        if super()._is_too_dear():
+            self._reads_ends = False
         return False  # there is no other way to meet new jobs
 
     def _fail(self, answer: Answer) -> Generator[Action, Any, None]:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import Timeline
+from benchmarks.service import Throttle
 from benchmarks.workloads import recorded_jobs
 
 ROOT = Path(__file__).parents[1]
@@ -27,24 +29,52 @@ SCRIPTS = {
 }
 
 
-class CountingSandbox(Sandbox):
-    """The sandbox, with the recorded job and one that does not end; `calls` counts the describes by job name."""
+_DESCRIBE = "SageMaker.DescribeAutoMLJobV2"
+_LIMITED = (_DESCRIBE, "SageMaker.ListAutoMLJobs")
 
-    def __init__(self, speed: float = 1.0) -> None:
-        super().__init__(scenarios=SCRIPTS, scenario=RUNNING, speed=speed)
+
+class CountingSandbox(Sandbox):
+    """The sandbox, with the recorded job and one that does not end; `calls` counts the describes by job name.
+
+    Args:
+        speed: Seconds of a job that are played in a second.
+        scripts: Other jobs, by the name of their scenario.
+        limit: That of describes and listings together; `throttled` counts those that it refused.
+    """
+
+    def __init__(
+        self, speed: float = 1.0, *, scripts: Mapping[str, Timeline] | None = None, limit: Throttle | None = None
+    ) -> None:
+        super().__init__(scenarios=SCRIPTS | dict(scripts or {}), scenario=RUNNING, speed=speed)
         self.calls: Counter[str] = Counter()
+        self.looks = 0
+        """Describes and pages of listings, the throttled ones included."""
+        self.throttled = 0
+        self._limit = limit
         self._lock = threading.Lock()
         answer: Any = self._server.app
 
         def counted(environ: dict[str, Any], start_response: Any) -> Any:
-            if environ.get("HTTP_X_AMZ_TARGET") == "SageMaker.DescribeAutoMLJobV2":
+            operation = environ.get("HTTP_X_AMZ_TARGET")
+            if operation in _LIMITED:
                 body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
                 environ["wsgi.input"] = _Body(body)
-                with self._lock:
-                    self.calls[json.loads(body)["AutoMLJobName"]] += 1
+                job = json.loads(body)["AutoMLJobName"] if operation == _DESCRIBE else None
+                if not self._admits(job):
+                    return _refuse(start_response)
             return answer(environ, start_response)
 
         self._server.app = counted
+
+    def _admits(self, job: str | None) -> bool:
+        """Counts a describe of a job, or a page of a listing, and says whether it is answered."""
+        with self._lock:
+            self.looks += 1
+            if job is not None:
+                self.calls[job] += 1
+            is_admitted = self._limit is None or self._limit.admits(time.monotonic())
+            self.throttled += not is_admitted
+        return is_admitted
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,6 +104,17 @@ class _Body:
         return taken
 
 
+def _refuse(start_response: Any) -> list[bytes]:
+    body = json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"}).encode()
+    headers = {
+        "Content-Type": "application/x-amz-json-1.1",
+        "Content-Length": str(len(body)),
+        "x-amzn-ErrorType": "ThrottlingException",
+    }
+    start_response("400 Bad Request", list(headers.items()))
+    return [body]
+
+
 @dataclass(frozen=True)
 class Waited:
     """What a waiting process measured of itself.
@@ -92,9 +133,11 @@ class Waited:
 class Process:
     """A contender in a process of its own, loaded and ready."""
 
-    def __init__(self, waiter: str, task: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, waiter: str, task: str, environment: Mapping[str, str], *, module: str = "benchmarks.contender"
+    ) -> None:
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.contender", waiter, task],
+            [sys.executable, "-m", module, waiter, task],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -118,9 +161,14 @@ class Process:
 
     def result(self) -> Waited:
         """What it measured, once it is done."""
+        return Waited(**self.answer())
+
+    def answer(self) -> dict[str, Any]:
+        """The same, as it said it."""
         for line in self._lines:
             if line.startswith("{"):
-                return Waited(**json.loads(line))
+                answer: dict[str, Any] = json.loads(line)
+                return answer
         raise RuntimeError(f"a contender ended without a result: {self.popen.args!r}")
 
     def _expect(self, word: str) -> None:

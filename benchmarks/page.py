@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from automl_waiter.budget import DEFAULT_MAX_RATE
+from benchmarks import fleets as many
+from benchmarks import herd as herds
 from benchmarks import overhead as costs
 from benchmarks import peers as contenders
-from benchmarks import plots
+from benchmarks import plots, thousand
 from benchmarks.contender import SPEED
 from benchmarks.polling import (
     DEFAULT,
@@ -24,7 +27,7 @@ from benchmarks.polling import (
     on_recorded_jobs,
     reference_for,
 )
-from benchmarks.workloads import BASE, assumptions, recorded_jobs, typical_job
+from benchmarks.workloads import BASE, HOUR, MINUTE, assumptions, recorded_jobs, typical_job
 
 JOBS = 400
 """Jobs of each workload, and 5 times as many of the base."""
@@ -84,6 +87,57 @@ _RECORDED = """\
 known that ended straight from training. They are short, and there the default is late: it costs {late:.1f} times what
 a look every 30 s does. Of those with reports, some recordings begin in mid-job, so that the job looks younger than it
 was, and is looked at more.
+
+"""
+
+_FLEETS = """\
+## Many jobs
+
+Waits for many jobs share one call budget. Those of an account are followed together in ListAutoMLJobs, a page of which
+shows a hundred, and only a job that has ended is described. The bounds are those of `automl_waiter/listing.py`.
+
+"""
+
+_SIZES = """\
+### Fleets, in virtual time
+
+Base jobs that run at second 0 at random ages: of jobs begun evenly within {window:.0f} hours, those that still run.
+The max rate is {rate:g} calls/s, and the service throttles at {rate:g} calls/s (burst {burst:g}). *Before paging*: it
+applies a listing's filters before it pages. *After paging*: it pages first, and the account has {history:,} older,
+ended jobs. *A describe per job*: the default's pace for each by itself, under the same budget; fewer than 7 jobs are
+described so anyway. Assumed, because AWS does not tell: LastModifiedTime moves with each status, and every
+{moves:.0f} minutes within a phase. Watched for {watched}, or until all have ended, so the calls a minute are means of
+fleets that shrink. *Lag* is from a job's end until the wait told of it; an end that was not told of when the watch was
+over counts with what had passed of it.
+
+"""
+
+_HARDSHIPS = """\
+The bound is on how late any end is seen, in seconds: within 15 minutes and 8 seconds a page each job was shown,
+whatever the filters hide, and then it waits for its turn among all jobs at the max rate. *Among others*: {others}
+ended jobs of the account were created among the {few}. *Hidden*: the end does not move LastModifiedTime, and nothing
+does within a phase, so that a filter by time does not show it. The rows of {few} jobs are at {slow:g} calls/s, max rate
+and service both; without other words, filters are applied before paging.
+
+"""
+
+_HERD = """\
+### A herd, in virtual time
+
+{processes} processes, each with a budget of its own, begin in the same second to wait for jobs that were created in the
+minute before, against {rate:g} calls/s (burst {burst:g}), for half an hour. In the first second all of them call. The
+default's {herds} herds have different jobs and chances.
+
+"""
+
+_THOUSAND = """\
+### In one process, for real
+
+Over HTTP, through one client, the waiting in a process of its own; jobs of a minute, of which a tenth fails and a tenth
+is stopped. {jobs} jobs at a max rate of {raised:g} calls/s; and {fewer} begun together at the default's {default:g},
+against an endpoint that throttles at {limit:g} calls/s (burst {burst:g}). Memory is the most that the process held,
+less what it held after one describe call. *Late* is from the last job's end until the last wait returned: where all end
+at about the same time, the describes of their ends wait for their turns.
 
 """
 
@@ -163,6 +217,42 @@ def peers() -> str:
     return words + _table(head, rows) + "\n" + _criteria(contenders.criteria(compared))
 
 
+def fleets() -> str:
+    """Many jobs, in virtual time and for real: about nine minutes."""
+    sizes, hardships = many.sizes(), many.hardships()
+    rows = many.measure([*sizes, *hardships])
+    of_herds = herds.measure()
+    waits = thousand.measure()
+    words = _SIZES.format(
+        window=many.WINDOW / HOUR,
+        rate=many.RATE,
+        burst=many.BURST,
+        history=many.HISTORY,
+        moves=many.MOVES / MINUTE,
+        watched=", ".join(f"{hours / HOUR:g} h ({size:,})" for size, hours in many.watched().items()),
+    )
+    hard = _HARDSHIPS.format(others=many.OTHERS, few=many.FEW, slow=many.SLOW)
+    herd = _HERD.format(processes=herds.PROCESSES, rate=herds.RATE, burst=herds.BURST, herds=herds.HERDS)
+    real = _THOUSAND.format(
+        jobs=thousand.JOBS,
+        raised=thousand.RAISED,
+        fewer=thousand.FEWER,
+        default=DEFAULT_MAX_RATE,
+        limit=thousand.LIMIT,
+        burst=thousand.BURST,
+    )
+    promised = [*many.criteria(rows), *herds.criteria(of_herds), *thousand.criteria(*waits)]
+    return "\n".join(
+        [
+            _FLEETS + _criteria(promised),
+            words + _followed(rows[: len(sizes)]),
+            hard + _followed(rows[len(sizes) :], bounded=True),
+            herd + _herds(of_herds),
+            real + _waits([*waits[0], *waits[1]]),
+        ]
+    )
+
+
 def overhead() -> str:
     """Our own cost: about three minutes."""
     measured = costs.measure()
@@ -175,6 +265,45 @@ def overhead() -> str:
         *((name, f"{seconds:.2f} s") for name, seconds in measured.starts.items()),
     ]
     return _OVERHEAD + _table(("what", "takes"), rows) + "\n" + _criteria(costs.criteria(measured))
+
+
+def _followed(rows: Sequence[many.Followed], *, bounded: bool = False) -> str:
+    head = ["jobs", "how", "calls a minute", "p50 of the lag", "p95", "longest", "throttled calls", "ends seen"]
+    lines = []
+    for row in rows:
+        setting = row.setting
+        lags = (f"{lag:.1f} s" for lag in (row.percentile(50), row.percentile(95), row.lags[-1]))
+        size = f"{setting.jobs:,}" if setting.seeds == 1 else f"{setting.jobs:,} ({setting.seeds} fleets)"
+        line = [size, setting.how, f"{row.calls:.1f}", *lags, f"{row.throttled}", f"{row.seen} of {len(row.lags)}"]
+        lines.append([*line, f"{setting.bound:.0f} s"] if bounded else line)
+    return _table([*head, "bound"] if bounded else head, lines)
+
+
+def _herds(herd: Mapping[str, Sequence[herds.Herd]]) -> str:
+    rows = []
+    for name, runs in herd.items():
+        median, least, most = herds.busiest(runs)
+        calls, throttled = (sum(it.calls for it in runs), sum(it.throttled for it in runs))
+        means = (f"{total / len(runs):.0f}" for total in (calls, throttled))
+        exhausted = sum(it.exhausted for it in runs)
+        rows.append((name, f"{len(runs)}", f"{median:g}", f"{least}", f"{most}", *means, f"{exhausted}"))
+    head = (
+        *("policy", "herds", "calls in the busiest second after the first: median", "least", "most"),
+        *("calls a herd", "throttled a herd", "waits that ended with their error budget exhausted"),
+    )
+    return _table(head, rows)
+
+
+def _waits(waits: Sequence[thousand.Many]) -> str:
+    rows = [
+        (
+            *(f"{it.jobs}", it.way, f"{it.megabytes:.1f} MiB", f"{it.threads}", f"{it.cpu:.1f} s"),
+            *(f"{it.calls}", f"{it.throttled}", f"{it.late:.1f} s", f"{it.wrong}"),
+        )
+        for it in waits
+    ]
+    head = ("jobs", "how", "memory", "threads", "CPU", "calls", "throttled", "late", "wrong ends")
+    return _table(head, rows)
 
 
 def _late(recorded: dict[str, Result]) -> float:

@@ -65,7 +65,8 @@ def make() -> str:
         quiet=polling._QUIET / 60,
         share=Fraction(polling._QUIET_SHARE).limit_denominator(100),
     )
-    return "\n".join([head, page.polling(page.JOBS, HERE / "performance"), page.peers(), page.overhead()])
+    policies = page.polling(page.JOBS, HERE / "performance")
+    return "\n".join([head, policies, page.fleets(), page.peers(), page.overhead()])
 
 
 if __name__ == "__main__":

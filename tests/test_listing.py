@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual import no_network, run, throttle
@@ -24,7 +25,11 @@ from automl_waiter import (
     Transition,
     Verdict,
     Warned,
+    budget,
+    listing,
+    retrying,
 )
+from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.events import Heartbeat, Sweep, event_dict
 from automl_waiter.listing import VERIFIED_EVERY
 from automl_waiter.options import wait_options
@@ -497,3 +502,52 @@ def test_however_a_service_lists_every_end_is_seen(
     assert waited.longest_lag < VERIFIED_EVERY + 8 * 5 + len(made) / max_rate + 300
     for outcome in waited.outcomes.values():
         assert Counter(outcome.transitions).most_common(1)[0][1] == 1
+
+
+def test_the_page_states_the_bounds_that_hold() -> None:
+    """docs/many_jobs.md has the numbers of the code: the budget, the pace of a listing, and until when an end is seen."""
+    page = (ROOT / "docs" / "many_jobs.md").read_text()
+    assert f"{DEFAULT_MAX_RATE:g} calls a second" in page
+    assert f"grows back within {budget._RECOVERY / 60:g} minutes" in page
+    assert f"within {retrying._HERD_PAUSE:g} seconds" in page
+    assert budget._LEAST_SHARE == 1 / 8
+    assert f"| {listing._WORTH_LISTING} jobs and more | the newest jobs are listed every {listing._SWEEP:g} s" in page
+    assert f"takes {listing._MANY_PAGES} pages or more" in page
+    assert f"every {listing._SWEEP_OF_ENDS:g} s; all at a trickle" in page
+    assert f"{VERIFIED_EVERY / 60:g} minutes, and {listing._TRICKLE:g} s a page" in page
+    assert f"fewer than {listing._JOBS_PER_PAGE} jobs a page" in page
+
+
+def test_an_outage_at_the_deadline_is_a_timeout() -> None:
+    """Who cannot read the listing when the time is up has timed out, and reads what the last call failed of."""
+
+    def down(service: Service) -> None:
+        read = service.list_jobs
+
+        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
+            if service.clock.monotonic() > 100:
+                raise no_network()
+            return read(request)
+
+        service.list_jobs = list_jobs  # type: ignore[method-assign]
+
+    waited = Fleet([Job(f"job-{number}", 0.0, script(HOUR)) for number in range(8)], service=down, timeout=300)
+    assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.TIMED_OUT}
+    assert 300 <= waited.seconds <= 301
+    assert "no route to host" in waited.outcomes["job-0"].summary
+
+
+def test_what_is_left_of_a_large_fleet_is_described() -> None:
+    """When hundreds have ended and some are left, those are described, each at its own pace."""
+    jobs = [*fleet(400, longest=1000), *(Job(f"late-{number}", 0.0, script(4 * HOUR)) for number in range(10))]
+    waited = Fleet(jobs)
+    assert is_right(waited, jobs)
+    assert waited.service.lists < 400
+
+
+def test_a_slow_budget_is_not_taken_by_the_listing_alone() -> None:
+    """At one call in five seconds the ends of a large fleet are described too."""
+    jobs = fleet(400, longest=4 * HOUR)
+    waited = Fleet(jobs, max_rate=0.2)
+    assert is_right(waited, jobs)
+    assert waited.longest_lag < VERIFIED_EVERY

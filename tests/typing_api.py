@@ -40,6 +40,8 @@ def use() -> None:
         print(ended.shortfalls, value)
     for change in watch("a"):
         tell(change)
+    for change in watch(name_contains="nightly-", since=timedelta(hours=2), until_idle=True, max_rate=2.0):
+        tell(change)
     try:
         outcome.check()
     except WaitTimeout as error:
