@@ -13,7 +13,6 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.conditions import Condition
 from automl_waiter.errors import AutoMLWaiterError, Cancelled
 from automl_waiter.events import Ended, Event
@@ -98,12 +97,18 @@ class Waiter:
         on_transition: Callable[[Transition], object] | None = None,
         on_event: Callable[[Event], object] | None = None,
         error_budget: float | timedelta = 900,
-        max_rate: float = DEFAULT_MAX_RATE,
+        max_rate: float | None = None,
     ) -> None:
         self._options = wait_options(
-            timeout=timeout, poll=poll, until=until, require=require, stop_on=stop_on, error_budget=error_budget
+            timeout=timeout,
+            poll=poll,
+            until=until,
+            require=require,
+            stop_on=stop_on,
+            error_budget=error_budget,
+            max_rate=max_rate,
         )
-        self._gateways = Gateways(client, max_rate=max_rate)
+        self._gateways = Gateways(client, max_rate=self._options.max_rate)
         self._callbacks = on_transition, on_event
 
     async def wait(self, job: object, *, check: bool = True) -> Outcome:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
 from automl_waiter.conditions import Condition, HasStatus, condition
 from automl_waiter.errors import InvalidRequest
 from automl_waiter.outcome import DEFAULT_REQUIREMENT, Part, required_parts
-from automl_waiter.polling import PollPolicy, poll_policy
+from automl_waiter.polling import Fixed, PollPolicy, poll_policy
 from automl_waiter.text import clean, seconds_of
 
 NOT_FOUND_GRACE = 10.0
@@ -32,6 +33,8 @@ class WaitOptions:
     stop_on: frozenset[StopCause] = frozenset()
     error_budget: float = 900.0
     grace: float = NOT_FOUND_GRACE
+    max_rate: float = DEFAULT_MAX_RATE
+    """The most calls per second to an account and region."""
     once: bool = False
     """Look once, and say how the job is: neither grace nor a second look."""
 
@@ -49,8 +52,9 @@ def wait_options(
     require: str | Iterable[str] = DEFAULT_REQUIREMENT,
     stop_on: str | Iterable[str] = (),
     error_budget: float | timedelta = 900.0,
+    max_rate: float | None = None,
 ) -> WaitOptions:
-    """The options of `wait_for`, checked.
+    """The options of `wait_for` and of `Waiter`, checked. The max rate is by default one that leaves `poll` as it is.
 
     Raises:
         InvalidRequest: One of them makes no sense.
@@ -66,9 +70,15 @@ def wait_options(
         raise InvalidRequest("stop_on until needs an until condition")
     if "timeout" in stops and timeout is None:
         raise InvalidRequest("stop_on timeout needs a timeout")
+    policy = poll_policy(poll)
+    if max_rate is None:
+        max_rate = DEFAULT_MAX_RATE
+        if isinstance(policy, Fixed):
+            max_rate = max(max_rate, 2 / seconds_of(policy.interval))
     return WaitOptions(
         timeout=_timeout(timeout),
-        poll=poll_policy(poll),
+        poll=policy,
+        max_rate=Budget(max_rate).max_rate,
         until=condition(until),
         required=required_parts(require),
         stop_on=frozenset(stops),

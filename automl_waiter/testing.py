@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
+from automl_waiter.budget import Budget
 from automl_waiter.conditions import Condition
 from automl_waiter.errors import Cancelled, JobNotFound
 from automl_waiter.events import Ended
@@ -99,7 +99,7 @@ class ManualClock:
 class ScriptedJobs:
     """A gateway to scripted jobs: each began `start` seconds before the clock was at 0."""
 
-    def __init__(self, clock: ManualClock, *, max_rate: float = DEFAULT_MAX_RATE) -> None:
+    def __init__(self, clock: ManualClock, *, max_rate: float = 1e6) -> None:
         self._clock = clock
         self._jobs: dict[str, tuple[str, Timeline, datetime]] = {}
         self.calls = 0

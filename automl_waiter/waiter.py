@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from automl_waiter.actions import Member
-from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
+from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.conditions import Condition
 from automl_waiter.connection import Connection, connect
 from automl_waiter.errors import AccessDenied, AutoMLWaiterError, Cancelled, InvalidRequest
@@ -41,11 +41,7 @@ class WaitMachine(Clock, Protocol):
 
 
 class Gateways:
-    """The gateways of a wait: the caller's client, or one made for each region that an ARN names.
-
-    Raises:
-        InvalidRequest: `max_rate` is not a positive, finite number of calls per second.
-    """
+    """The gateways of a wait: the caller's client, or one made for each region that an ARN names."""
 
     def __init__(
         self,
@@ -55,7 +51,7 @@ class Gateways:
         max_rate: float = DEFAULT_MAX_RATE,
     ) -> None:
         self._client = client
-        self._max_rate = Budget(max_rate).max_rate
+        self._max_rate = max_rate
         self._connect = connect_to or (lambda region: connect(region=region))
         self._made: dict[str | None, Gateway] = {}
 
@@ -95,7 +91,8 @@ class Gateways:
 class Waiter:
     """Waits for AutoML jobs. Reusable, for one job or several; see `wait_for` for what the arguments mean.
 
-    `max_rate` is the most calls per second to an account and region; waits of a process with the same rate share it.
+    `max_rate` is the most calls per second to an account and region, for all waits of a process that have the same; by
+    default 5, or what a fixed `poll` needs.
     """
 
     def __init__(
@@ -111,12 +108,18 @@ class Waiter:
         on_event: Callable[[Event], object] | None = None,
         cancel_event: threading.Event | None = None,
         error_budget: float | timedelta = 900,
-        max_rate: float = DEFAULT_MAX_RATE,
+        max_rate: float | None = None,
     ) -> None:
         self._options = wait_options(
-            timeout=timeout, poll=poll, until=until, require=require, stop_on=stop_on, error_budget=error_budget
+            timeout=timeout,
+            poll=poll,
+            until=until,
+            require=require,
+            stop_on=stop_on,
+            error_budget=error_budget,
+            max_rate=max_rate,
         )
-        self._gateways = Gateways(client, max_rate=max_rate)
+        self._gateways = Gateways(client, max_rate=self._options.max_rate)
         self._callbacks = on_transition, on_event
         self._cancel_event = cancel_event
 

@@ -20,6 +20,8 @@ SPEED = 5
 """How many seconds of a job pass in one: sagemaker-core pauses for whole seconds, 5 by default."""
 POLLS = 200
 """How many of them, for the waiters that can count."""
+RATE = 100.0
+"""The max rate that is asked for where jobs are played fast, so that the pace is the policy's."""
 PAUSE = 0.03
 """Seconds from the beginning of a poll to that of the next, where the CPU of one is measured: some times a call's."""
 
@@ -46,7 +48,7 @@ class Contender:
 
 def automl_waiter() -> Contender:
     """This project, with its default policy."""
-    from automl_waiter import PhaseAware, PollContext, wait_for
+    from automl_waiter import PhaseAware, PollContext, Waiter
     from automl_waiter.connection import connect
 
     client = connect().client
@@ -74,13 +76,13 @@ def automl_waiter() -> Contender:
 
     def poll(job: str, count: int) -> None:
         with contextlib.suppress(KeyboardInterrupt):
-            wait_for(job, client=client, poll=Few(count))
+            Waiter(client, poll=Few(count), max_rate=RATE).wait(job)
 
     return Contender(
-        wait=lambda job, speed: wait_for(job, client=client, poll=Hastened(speed)),
+        wait=lambda job, speed: Waiter(client, poll=Hastened(speed), max_rate=RATE).wait(job),
         poll=poll,
         # The default's pace, once a job has trained for a while.
-        idle=lambda job: wait_for(job, client=client, poll=PhaseAware.longest),
+        idle=lambda job: Waiter(client, poll=PhaseAware.longest).wait(job),
     )
 
 

@@ -23,10 +23,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl_waiter import journal as journal_module
 from automl_waiter.cli.history import print_history
 from automl_waiter.errors import AutoMLWaiterError, JobNotFound
-from automl_waiter.journal import Entry, Journal, JournalError, UnfinishedJob, read_history, subscriber_of
+from automl_waiter.journal import Entry, Journal, JournalError, UnfinishedJob, read_history, subscriber_of, writing
 from automl_waiter.outcome import ExitCode, Outcome, Verdict
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.statuses import State
@@ -416,7 +415,7 @@ def test_an_interrupt_in_the_middle_holds_no_lock(
     """What a signal breaks off is undone, and this process and others go on."""
     journal = opened()
     with monkeypatch.context() as context:
-        context.setattr("automl_waiter.journal._Writing._claim_new", _interrupt)
+        context.setattr("automl_waiter.journal.transaction.Transaction._claim_new", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             journal.see(seen(0))
     other = opened()
@@ -511,8 +510,11 @@ def test_threads_share_a_journal(path: Path, opened: Callable[..., Open]) -> Non
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+def locked(path: Path, *, is_waited_for: bool = False) -> Iterator[None]:
+    """Another process has the file: journals wait for it as long as they do, or not at all."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db, pytest.MonkeyPatch.context() as context:
+        if not is_waited_for:
+            context.setattr(writing, "_BUSY_TIMEOUT", 0.0)
         db.execute("BEGIN EXCLUSIVE")
         yield
         db.execute("ROLLBACK")
@@ -522,7 +524,7 @@ def test_a_locked_file_holds_up_nothing(path: Path, opened: Callable[..., Open])
     """There is one warning and half a second at most; what happens meanwhile is told at once and written later."""
     journal = opened()
     journal.deliver(seen(0))
-    with locked(path):
+    with locked(path, is_waited_for=True):
         begun = time.monotonic()
         [entry] = journal.record(seen(1), ["stdout"])
         assert 0.3 < time.monotonic() - begun < 1.5
@@ -629,7 +631,7 @@ def test_more_than_can_be_kept_is_lost_with_a_warning(
     tmp_path: Path, opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded: the oldest changes are dropped, once there are too many, and that is told once."""
-    monkeypatch.setattr(journal_module, "_MOST_KEPT", 3)
+    monkeypatch.setattr(writing, "_MOST_KEPT", 3)
     path = tmp_path / "later" / "jobs.journal"
     journal = Open(path)
     journal.see(*map(seen, range(6)))
@@ -671,8 +673,8 @@ def test_the_right_one_of_two_alike_is_acknowledged(tmp_path: Path) -> None:
 
 def test_a_long_outage_is_caught_up_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept is written little by little, in order, so that no call takes long; nothing is told twice meanwhile."""
-    monkeypatch.setattr(journal_module, "_PART", 2)
-    monkeypatch.setattr(journal_module, "_BUSY_TIMEOUT", 0.0)
+    monkeypatch.setattr(writing, "_PART", 2)
+    monkeypatch.setattr(writing, "_BUSY_TIMEOUT", 0.0)
     path = tmp_path / "later" / "jobs.journal"
     journal = Open(path)
     assert journal.deliver(*map(seen, range(5))) == [f"Phase{number}" for number in range(5)]
@@ -794,7 +796,7 @@ def test_a_file_that_was_replaced_while_it_could_not_be_used(
     journal = opened()
     journal.see(seen(0))
     with monkeypatch.context() as context:
-        context.setattr(journal_module, "_identity_of", _no_answer)
+        context.setattr(writing, "_identity_of", _no_answer)
         journal.see(seen(1))
     path.unlink()
     journal.clock.seconds += 10

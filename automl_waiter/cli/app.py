@@ -123,7 +123,7 @@ def wait(
     until_any: bool,
     fail_fast: bool,
     error_budget: float,
-    max_rate: float,
+    max_rate: float | None,
     command: str | None,
     journal_path: str | None,
     output: str,
@@ -149,6 +149,7 @@ def wait(
         require=require,
         stop_on=[cause for cause in stop_on if cause != "interrupt"],
         error_budget=error_budget,
+        max_rate=max_rate,
     )
     if "interrupt" in stop_on:
         options = replace(options, stop_on=options.stop_on | {"interrupt"})
@@ -164,7 +165,7 @@ def wait(
         decides=has_ended if until_any else does_not_succeed if fail_fast else lambda _: False,
         resume=partial(resume_command, ctx),
     )
-    return session.run(refs, _connecting(refs, _gateways(ctx, aws, max_rate)), options)
+    return session.run(refs, _connecting(refs, _gateways(ctx, aws, options.max_rate)), options)
 
 
 @cli.command(short_help="Follow every job that matches, new ones included.", epilog=EXIT_CODES)
@@ -190,7 +191,7 @@ def watch(
     until_idle: bool,
     poll: float | None,
     error_budget: float,
-    max_rate: float,
+    max_rate: float | None,
     command: str | None,
     journal_path: str | None,
     output: str,
@@ -208,12 +209,12 @@ def watch(
       automl-waiter watch -o jsonl --exec ./notify.sh --journal jobs.db
       automl-waiter watch --name-contains nightly- --until-idle && ./deploy.sh
     """
-    options = wait_options(poll=poll, require=require, error_budget=error_budget)
+    options = wait_options(poll=poll, require=require, error_budget=error_budget, max_rate=max_rate)
     which = matching(name_contains, since)
     writer = ResultWriter(output, is_running=True)
     reporter = Reporter(log_format, quiet=quiet, progress=output != "text")
     session = _session(ctx, reporter, writer, command, journal_path, told=["watch", name_contains or ""])
-    gateways = _gateways(ctx, aws, max_rate)
+    gateways = _gateways(ctx, aws, options.max_rate)
 
     def begin() -> Callable[[Clock], Loop]:
         gateway = gateways.default()

@@ -102,8 +102,7 @@ pace_options = together(
     click.option(
         "--max-rate",
         type=click.FloatRange(min=0, min_open=True),
-        default=DEFAULT_MAX_RATE,
-        show_default=True,
+        show_default=f"{DEFAULT_MAX_RATE:g}, or what --poll needs",
         metavar="CALLS_PER_SECOND",
         help="The most calls to an account and region, for all jobs together.",
     ),

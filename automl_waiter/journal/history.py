@@ -1,0 +1,169 @@
+"""What a journal holds, read without writing to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from automl_waiter.errors import AutoMLWaiterError
+from automl_waiter.journal.problems import problem_of
+from automl_waiter.journal.schema import TRANSITION, check_is_file, check_is_journal, transition_of
+from automl_waiter.jsonform import jsonable
+from automl_waiter.outcome import transition_dict
+from automl_waiter.statuses import State
+from automl_waiter.text import clean
+from automl_waiter.tracker import Transition
+
+_READ_TIMEOUT = 2.0
+
+
+class JournalError(AutoMLWaiterError):
+    """A journal that was asked for cannot be read, or does not hold what was asked for."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of a transition for a subscriber.
+
+    Attributes:
+        subscriber: The subscriber.
+        state: "acknowledged" or "pending".
+        at: When it was acknowledged; of one that is pending, when a process last took it up.
+    """
+
+    subscriber: str
+    state: str
+    at: datetime | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The delivery in JSON's types."""
+        return {"subscriber": self.subscriber, "state": self.state, "at": jsonable(self.at)}
+
+
+@dataclass(frozen=True)
+class JournaledTransition:
+    """A transition and its deliveries."""
+
+    transition: Transition
+    deliveries: tuple[Delivery, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The transition in JSON's types, as everywhere, with its deliveries."""
+        return transition_dict(self.transition) | {"deliveries": [delivery.to_dict() for delivery in self.deliveries]}
+
+
+@dataclass(frozen=True)
+class JobHistory:
+    """What a journal holds of one job.
+
+    Attributes:
+        job_name: The job's name.
+        job_arn: The job's ARN.
+        state: The statuses last seen; None, if none was.
+        verdict: How the last wait for it ended; None while none has, or if the job has moved on since.
+        exit_code: What the command returned for it.
+        created_at: The CreationTime (UTC), if a wait for it has ended.
+        ended_at: The EndTime (UTC), if a wait saw it.
+        failure_reason: Why the job failed, in AWS's words.
+        transitions: What was seen, in order.
+    """
+
+    job_name: str
+    job_arn: str
+    state: State | None
+    verdict: str | None
+    exit_code: int | None
+    created_at: datetime | None
+    ended_at: datetime | None
+    failure_reason: str | None
+    transitions: tuple[JournaledTransition, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The history in JSON's types: a member of `jobs` in what `automl-waiter history -o json` prints."""
+        return {
+            "job_name": self.job_name,
+            "job_arn": self.job_arn,
+            "status": self.state and self.state.status,
+            "secondary_status": self.state and self.state.secondary_status,
+            "verdict": self.verdict,
+            "exit_code": self.exit_code,
+            "created_at": jsonable(self.created_at),
+            "ended_at": jsonable(self.ended_at),
+            "failure_reason": self.failure_reason,
+            "transitions": [transition.to_dict() for transition in self.transitions],
+        }
+
+
+def read_history(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> list[JobHistory]:
+    """What a journal holds of the jobs, given by name or ARN in any case; of all, where none is given.
+
+    Raises:
+        JournalError: There is no such file, it cannot be read, or it holds no such job.
+    """
+    named = clean(os.fspath(path))
+    try:
+        histories = _read(Path(os.path.realpath(path)))
+    except FileNotFoundError:
+        raise JournalError(f"there is no journal {named}") from None
+    except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+        raise JournalError(f"the journal {named} {clean(problem_of(error).words)}") from None
+    wanted = {job.lower() for job in jobs}
+    known = {key.lower() for history in histories for key in (history.job_name, history.job_arn)}
+    for job in jobs:
+        if job.lower() not in known:
+            raise JournalError(f"the journal {named} holds no job {clean(job)!r}")
+    return [
+        history for history in histories if not wanted or {history.job_name.lower(), history.job_arn.lower()} & wanted
+    ]
+
+
+def _read(path: Path) -> list[JobHistory]:
+    check_is_file(path)
+    # Nobody writes to a file without a log beside it; read as one that does not change, it is left without one.
+    is_in_use = any(Path(f"{path}-{log}").exists() for log in ("wal", "journal"))
+    mode = "mode=ro" if is_in_use else "immutable=1"
+    db = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, timeout=_READ_TIMEOUT)
+    with contextlib.closing(db):
+        check_is_journal(db, create=False)
+        db.execute("BEGIN")  # one state of the file for all that is read
+        rows = db.execute(
+            "SELECT id, name, arn, verdict, exit_code, created_at, ended_at, failure_reason FROM job ORDER BY id"
+        ).fetchall()
+        return [_history_of(db, row) for row in rows]
+
+
+def _history_of(db: sqlite3.Connection, row: Sequence[Any]) -> JobHistory:
+    number, name, arn, verdict, exit_code, created_at, ended_at, failure_reason = row
+    seen = db.execute(
+        f"SELECT {TRANSITION} FROM transition t WHERE t.job_id = ? ORDER BY t.id",  # noqa: S608
+        (number,),
+    ).fetchall()
+    transitions = tuple(
+        JournaledTransition(transition_of(each, name, arn), _deliveries_of(db, each[0])) for each in seen
+    )
+    return JobHistory(
+        job_name=name,
+        job_arn=arn,
+        state=transitions[-1].transition.after if transitions else None,
+        verdict=verdict,
+        exit_code=exit_code,
+        created_at=created_at and datetime.fromisoformat(created_at),
+        ended_at=ended_at and datetime.fromisoformat(ended_at),
+        failure_reason=failure_reason,
+        transitions=transitions,
+    )
+
+
+def _deliveries_of(db: sqlite3.Connection, transition: int) -> tuple[Delivery, ...]:
+    rows = db.execute(
+        "SELECT subscriber, CASE WHEN acknowledged_at IS NULL THEN 'pending' ELSE 'acknowledged' END, "
+        "coalesce(acknowledged_at, claimed_at) FROM delivery WHERE transition_id = ? ORDER BY subscriber",
+        (transition,),
+    )
+    return tuple(Delivery(subscriber, state, at and datetime.fromisoformat(at)) for subscriber, state, at in rows)

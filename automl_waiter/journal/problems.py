@@ -1,0 +1,60 @@
+"""What SQLite's and the system's errors mean for a journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+
+class Unusable(ValueError):
+    """A file that is not to be touched again. Its arguments are the problem's kind and words."""
+
+
+class Problem(NamedTuple):
+    """Why a file cannot be used: its kind, and what follows "the journal ..."."""
+
+    kind: str
+    words: str
+    is_final: bool = False
+    """Trying again is no use, or would harm a file that is not ours."""
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether another process has the file, which it may leave at any moment."""
+    return isinstance(error, sqlite3.Error) and _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an error of SQLite's, of the system's or of a stored value's is a sign of."""
+    match error:
+        case Unusable(args=(kind, words)):
+            return Problem(kind, words, is_final=True)
+        case FileNotFoundError():
+            return Problem("no directory", "cannot be created: there is no such directory")
+        case OSError():
+            return Problem("system", f"cannot be opened: {(error.strerror or str(error)).lower()}")
+        case sqlite3.Error():
+            return _problem_of_code(_primary_code(error), str(error))
+        case _:
+            return Problem("damaged", f"is damaged: {error}", is_final=True)
+
+
+def _problem_of_code(code: int, message: str) -> Problem:
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Problem("locked", "is locked by another process")
+        case sqlite3.SQLITE_FULL:
+            return Problem("full", "cannot be written: the disk is full")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return Problem("read-only", "cannot be written: it is read-only")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return Problem("damaged", f"is damaged, or not a journal: {message}", is_final=True)
+        case sqlite3.SQLITE_CANTOPEN:
+            return Problem("unopened", "cannot be opened")
+        case _:
+            return Problem("other", f"cannot be used: {message}")
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    # Absent from the errors of Python's own module.
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

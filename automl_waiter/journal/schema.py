@@ -1,0 +1,139 @@
+"""The file: what makes it a journal, and in what form things are stored in it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from automl_waiter.journal.problems import Unusable
+from automl_waiter.statuses import State
+from automl_waiter.tracker import Transition
+
+SCHEMA_VERSION = 1
+"""The `user_version` of a journal that this release writes."""
+
+# "amlw": tells a journal from any other SQLite file, which must not be written to.
+_APPLICATION_ID = 0x616D6C77
+
+_SCHEMA = (
+    """CREATE TABLE job (
+        id INTEGER PRIMARY KEY,
+        arn TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        name TEXT NOT NULL,
+        region TEXT NOT NULL,
+        has_ended INTEGER NOT NULL DEFAULT 0,
+        verdict TEXT,
+        exit_code INTEGER,
+        created_at TEXT,
+        ended_at TEXT,
+        failure_reason TEXT
+    )""",
+    "CREATE INDEX unfinished_job ON job (region) WHERE NOT has_ended",
+    """CREATE TABLE transition (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        job_id INTEGER NOT NULL REFERENCES job,
+        before_status TEXT,
+        before_secondary_status TEXT,
+        status TEXT NOT NULL,
+        secondary_status TEXT NOT NULL,
+        not_before TEXT,
+        observed_at TEXT NOT NULL
+    )""",
+    "CREATE INDEX transition_of_job ON transition (job_id)",
+    """CREATE TABLE delivery (
+        transition_id INTEGER NOT NULL REFERENCES transition,
+        subscriber TEXT NOT NULL,
+        owner TEXT,
+        claimed_at TEXT,
+        acknowledged_at TEXT,
+        PRIMARY KEY (transition_id, subscriber)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX pending_delivery ON delivery (subscriber, transition_id) WHERE acknowledged_at IS NULL",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+TRANSITION = (
+    "t.id, t.before_status, t.before_secondary_status, t.status, t.secondary_status, t.observed_at, t.not_before"
+)
+"""The columns of which `transition_of` makes a transition."""
+
+
+def check_is_file(path: Path) -> None:
+    """Refuses directories, pipes and devices.
+
+    Raises:
+        OSError: There is nothing of that name.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise Unusable("no file", "is not a file")
+
+
+def check_is_journal(db: sqlite3.Connection, *, create: bool) -> None:
+    """Makes a journal of an empty file, if it may, and refuses what is none, or is of a later release."""
+    if not any(_marks(db)):
+        if not create:
+            raise Unusable("empty", "is empty")
+        # Before the file's mode is changed, so that whoever is killed in between leaves a journal or nothing.
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            if not any(_marks(db)):
+                for statement in _SCHEMA:
+                    db.execute(statement)
+    _, application, version = _marks(db)
+    if application != _APPLICATION_ID:
+        raise Unusable("foreign", "is not a journal, but another program's database")
+    if version != SCHEMA_VERSION:
+        raise Unusable("version", f"is of version {version}, and this release knows version {SCHEMA_VERSION}")
+
+
+def _marks(db: sqlite3.Connection) -> tuple[int, ...]:
+    """The number of tables and the like, the application's number, and the version: all 0 in an empty file."""
+    questions = ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
+    return tuple(db.execute(question).fetchone()[0] for question in questions)
+
+
+def storable(transition: Transition) -> Transition:
+    """A transition that can be stored: AWS's text may hold halves of characters, which no file's encoding knows."""
+    return replace(
+        transition,
+        job_name=storable_text(transition.job_name),
+        job_arn=storable_text(transition.job_arn),
+        before=transition.before and State(*map(storable_text, transition.before)),
+        after=State(*map(storable_text, transition.after)),
+    )
+
+
+def storable_text(text: str) -> str:
+    """A text that can be stored."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def aware(instant: datetime) -> datetime:
+    """An instant that can be compared: one without a time zone is in UTC."""
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def stored(instant: datetime | None) -> str | None:
+    """An instant as it is stored: `datetime.fromisoformat` reads it back."""
+    # To the microsecond and of one width, so that it comes back as it was, and text sorts as time does.
+    return None if instant is None else aware(instant).astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def transition_of(row: Sequence[Any], job_name: str, job_arn: str) -> Transition:
+    """The transition in a row of the columns of `TRANSITION`."""
+    _, before, before_secondary, status, secondary, observed_at, not_before = row
+    return Transition(
+        job_name,
+        job_arn,
+        None if before is None else State(before, before_secondary),
+        State(status, secondary),
+        datetime.fromisoformat(observed_at),
+        not_before and datetime.fromisoformat(not_before),
+    )

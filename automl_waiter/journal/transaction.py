@@ -1,0 +1,242 @@
+"""One transaction on a journal: what is journaled, claimed and acknowledged together."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Set
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
+
+from automl_waiter.journal.owners import is_alive
+from automl_waiter.journal.schema import TRANSITION, aware, stored, transition_of
+from automl_waiter.outcome import Verdict
+from automl_waiter.tracker import Transition
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A transition that is to be delivered now.
+
+    Attributes:
+        id: Its number in the journal; None: it could not be journaled.
+        transition: As journaled: `before` and `not_before` may be what an earlier process saw.
+        subscribers: To which of this process's subscribers.
+    """
+
+    id: int | None
+    transition: Transition
+    subscribers: frozenset[str]
+
+
+class UnfinishedJob(NamedTuple):
+    """A job that there is more to tell of."""
+
+    name: str
+    arn: str
+
+
+class Transaction:
+    """What one transaction reads and writes, and what is to be remembered once it is committed.
+
+    Args:
+        db: In a transaction.
+        owner: This process.
+        now: The time of day (UTC).
+        handed_before: The deliveries, by transition and subscriber, that are not handed to this process again.
+
+    Attributes:
+        handed: The deliveries that it is handed.
+        acknowledged: The deliveries that are over.
+        latest: The last transition for each job and subscriber.
+    """
+
+    def __init__(self, db: sqlite3.Connection, owner: str, now: datetime, handed_before: Set[tuple[int, str]]) -> None:
+        self.handed: set[tuple[int, str]] = set()
+        self.acknowledged: set[tuple[int, str]] = set()
+        self.latest: dict[tuple[str, str], Transition] = {}
+        self._db = db
+        self._owner = owner
+        self._now = now
+        self._handed_before = handed_before
+
+    def record(self, transition: Transition, subscribers: frozenset[str]) -> list[Entry]:
+        """Journals a transition and claims what is to be delivered now."""
+        job, latest_id, latest = self._insert(transition)
+        found: dict[int, tuple[Transition, set[str]]] = {}
+        rows = self._db.execute(
+            f"SELECT d.subscriber, d.owner, d.claimed_at, {TRANSITION} FROM transition t "  # noqa: S608
+            "JOIN delivery d ON d.transition_id = t.id WHERE t.job_id = ? AND d.acknowledged_at IS NULL",
+            (job,),
+        ).fetchall()
+        for subscriber, owner, claimed_at, *row in rows:
+            if subscriber in subscribers and self._is_free(row[0], subscriber, owner, claimed_at):
+                self._claim(row[0], subscriber)
+                pending = transition_of(row, transition.job_name, transition.job_arn)
+                found.setdefault(row[0], (pending, set()))[1].add(subscriber)
+        for subscriber in subscribers:
+            self.latest[transition.job_arn.lower(), subscriber] = latest
+            if self._claim_new(latest_id, subscriber):
+                found.setdefault(latest_id, (latest, set()))[1].add(subscriber)
+        return [Entry(number, pending, frozenset(names)) for number, (pending, names) in sorted(found.items())]
+
+    def record_handed(self, transition: Transition, subscribers: frozenset[str]) -> None:
+        """Journals a transition that was handed out unjournaled."""
+        _, number, latest = self._insert(transition)
+        if latest.after == transition.after:  # if not, it came too late to be journaled
+            for subscriber in subscribers:
+                if not self._claim_new(number, subscriber):
+                    self._claim(number, subscriber)
+
+    def settle(self, entry: Entry, subscriber: str, acknowledged_at: datetime | None) -> None:
+        """Ends a delivery; it was not taken, if `acknowledged_at` is None."""
+        number = self._find(entry.transition) if entry.id is None else entry.id
+        if number is None:
+            return
+        if acknowledged_at is None:
+            self._db.execute(
+                "UPDATE delivery SET owner = NULL WHERE transition_id = ? AND subscriber = ? AND owner = ?",
+                (number, subscriber, self._owner),
+            )
+            return
+        # Whoever owns it by now: it was delivered.
+        self._db.execute(
+            "UPDATE delivery SET owner = NULL, acknowledged_at = ? "
+            "WHERE transition_id = ? AND subscriber = ? AND acknowledged_at IS NULL",
+            (stored(acknowledged_at), number, subscriber),
+        )
+        self.acknowledged.add((number, subscriber))
+
+    def end(
+        self,
+        *,
+        name: str,
+        arn: str,
+        verdict: Verdict,
+        exit_code: int,
+        created_at: datetime | None,
+        ended_at: datetime | None,
+        failure_reason: str | None,
+    ) -> None:
+        """Journals how the wait for a job ended."""
+        # A wait that was cancelled after another one saw the end takes nothing back.
+        self._db.execute(
+            "UPDATE job SET verdict = ?, exit_code = ?, has_ended = has_ended OR ?, "
+            "created_at = coalesce(?, created_at), ended_at = coalesce(?, ended_at), "
+            "failure_reason = coalesce(?, failure_reason) WHERE id = ? AND (? OR NOT has_ended OR verdict IS NULL)",
+            (
+                verdict.value,
+                exit_code,
+                verdict in (Verdict.NOT_FOUND, Verdict.REPLACED),
+                stored(created_at),
+                stored(ended_at),
+                failure_reason,
+                self._job(name, arn),
+                ended_at is not None,
+            ),
+        )
+
+    def unfinished(self, region: str, subscribers: frozenset[str]) -> list[UnfinishedJob]:
+        """The jobs of which there is more to tell to these subscribers."""
+        jobs = {
+            number: UnfinishedJob(name, arn)
+            for number, name, arn in self._db.execute(
+                "SELECT id, name, arn FROM job WHERE region = ? AND NOT has_ended", (region,)
+            )
+        }
+        rows = self._db.execute(
+            "SELECT j.id, j.name, j.arn, d.transition_id, d.subscriber, d.owner, d.claimed_at FROM delivery d "
+            "JOIN transition t ON t.id = d.transition_id JOIN job j ON j.id = t.job_id "
+            "WHERE d.acknowledged_at IS NULL AND j.region = ?",
+            (region,),
+        )
+        for number, name, arn, *delivery in rows:
+            if number not in jobs and delivery[1] in subscribers and self._is_free(*delivery):
+                jobs[number] = UnfinishedJob(name, arn)
+        return [jobs[number] for number in sorted(jobs)]
+
+    def release_all(self) -> None:
+        """Leaves to other processes what this one was to deliver and has not."""
+        self._db.execute("UPDATE delivery SET owner = NULL WHERE acknowledged_at IS NULL AND owner = ?", (self._owner,))
+
+    def _job(self, name: str, arn: str) -> int:
+        region = (arn.split(":") + [""] * 4)[3]
+        self._db.execute(
+            "INSERT INTO job (arn, name, region) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (arn, name, region)
+        )
+        return int(self._db.execute("SELECT id FROM job WHERE arn = ?", (arn,)).fetchone()[0])
+
+    def _insert(self, transition: Transition) -> tuple[int, int, Transition]:
+        """Journals a transition, if it is one, and returns the job, and the number and the form of its latest one."""
+        job = self._job(transition.job_name, transition.job_arn)
+        row = self._db.execute(
+            f"SELECT {TRANSITION} FROM transition t WHERE t.job_id = ? ORDER BY t.id DESC LIMIT 1",  # noqa: S608
+            (job,),
+        ).fetchone()
+        if row is not None:
+            latest = transition_of(row, transition.job_name, transition.job_arn)
+            if not is_news(latest, transition):
+                return job, row[0], latest
+            # Of the two looks before, the later one says more.
+            not_before = max(transition.not_before or latest.observed_at, latest.observed_at)
+            transition = replace(transition, before=latest.after, not_before=not_before)
+        cursor = self._db.execute(
+            "INSERT INTO transition (job_id, before_status, before_secondary_status, status, secondary_status, "
+            "observed_at, not_before) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                job,
+                *(transition.before or (None, None)),
+                *transition.after,
+                stored(transition.observed_at),
+                stored(transition.not_before),
+            ),
+        )
+        # How an earlier wait ended says nothing of a job that has gone on.
+        self._db.execute(
+            "UPDATE job SET has_ended = ?, verdict = NULL, exit_code = NULL WHERE id = ?",
+            (transition.after.is_terminal, job),
+        )
+        return job, int(cursor.lastrowid or 0), transition
+
+    def _find(self, transition: Transition) -> int | None:
+        """The journal's number of a transition that was handed out without one; another process may have made it."""
+        row = self._db.execute(
+            "SELECT t.id FROM transition t JOIN job j ON j.id = t.job_id "
+            "WHERE j.arn = ? AND t.status = ? AND t.secondary_status = ? ORDER BY t.observed_at = ? DESC, t.id DESC",
+            (transition.job_arn, *transition.after, stored(transition.observed_at)),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def _is_free(self, number: int, subscriber: str, owner: str | None, claimed_at: str | None) -> bool:
+        """Whether this process may make a delivery that nobody has acknowledged."""
+        if (number, subscriber) in self._handed_before or (number, subscriber) in self.handed:
+            return False
+        return owner is None or owner == self._owner or not is_alive(owner, claimed_at, self._now)
+
+    def _claim(self, number: int, subscriber: str) -> None:
+        self._db.execute(
+            "UPDATE delivery SET owner = ?, claimed_at = ? "
+            "WHERE transition_id = ? AND subscriber = ? AND acknowledged_at IS NULL",
+            (self._owner, stored(self._now), number, subscriber),
+        )
+        self.handed.add((number, subscriber))
+
+    def _claim_new(self, number: int, subscriber: str) -> bool:
+        """Claims a delivery, unless the subscriber has one of this transition."""
+        cursor = self._db.execute(
+            "INSERT INTO delivery (transition_id, subscriber, owner, claimed_at) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            (number, subscriber, self._owner, stored(self._now)),
+        )
+        if cursor.rowcount == 1:
+            self.handed.add((number, subscriber))
+        return cursor.rowcount == 1
+
+
+def is_news(latest: Transition | None, transition: Transition) -> bool:
+    """Whether a job that was last seen as in `latest` has moved on: an end is final, and time does not run back."""
+    return latest is None or not (
+        latest.after == transition.after
+        or latest.after.is_terminal
+        or aware(transition.observed_at) < aware(latest.observed_at)
+    )

@@ -1,0 +1,288 @@
+"""Writing a journal from this process, and what is kept in memory until it can be written."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from automl_waiter.journal.owners import owner_of_this_process
+from automl_waiter.journal.problems import Unusable, is_locked, problem_of
+from automl_waiter.journal.schema import check_is_file, check_is_journal, storable, storable_text
+from automl_waiter.journal.transaction import Entry, Transaction, UnfinishedJob, is_news
+from automl_waiter.outcome import Outcome
+from automl_waiter.text import clean
+from automl_waiter.tracker import Transition
+
+_BUSY_TIMEOUT = 0.5
+_RETRY_AFTER = 5.0
+_MOST_KEPT = 10_000
+_PART = 200
+_PAUSE = 0.01
+
+# Closing any descriptor of a file drops the locks that SQLite holds on it in this process, so none is opened beside it.
+_CREATION = threading.Lock()
+
+T = TypeVar("T")
+Write = Callable[[Transaction], None]
+
+
+def subscriber_of(words: Sequence[str]) -> str:
+    """The name of a subscriber: what it is, and a digest of all that is said of it, which may hold secrets."""
+    digest = hashlib.sha256(json.dumps(list(words)).encode()).hexdigest()
+    return storable_text(f"{os.path.basename(words[0])} {digest[:12]}")
+
+
+class Journal:
+    """A journal that is written by this process, from any of its threads. Nothing that it does raises.
+
+    Args:
+        path: The file. It is created at its first use, for this user alone.
+        warn: Told, in one line and once for each kind of problem, why the file cannot be used.
+        clock: Seconds that never go back: they space the attempts while the file cannot be used.
+        now: The time of day (UTC).
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        warn: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._path = Path(path).absolute()
+        self._warn = warn
+        self._clock = clock
+        self._now = now
+        self._owner = owner_of_this_process()
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._db: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._retry_at = -float("inf")
+        self._is_given_up = False
+        self._is_closed = False
+        self._has_written = False
+        self._warned: set[str] = set()
+        self._warnings: list[str] = []
+        self._kept: deque[Write] = deque()
+        self._handed: set[tuple[int, str]] = set()
+        """What this process was handed and is not known to be acknowledged: it is never handed out again here."""
+        self._latest: dict[tuple[str, str], Transition] = {}
+        """For each job and subscriber, the last transition: what is new is decided by it while the file is away."""
+
+    def record(self, transition: Transition, subscribers: Collection[str]) -> list[Entry]:
+        """Journals a transition, and returns what is to be delivered now of its job, in order.
+
+        That may be less than was given (another process delivers it, or was ahead), or more (an earlier process was
+        killed before it could deliver it).
+        """
+        seen = storable(transition)
+        names = frozenset(subscribers)
+        with self._session():
+            entries = self._attempt(lambda transaction: transaction.record(seen, names))
+            return self._unjournaled(seen, names) if entries is None else entries
+
+    def acknowledge(self, entry: Entry, subscriber: str) -> None:
+        """The subscriber has taken the transition: it is never delivered to it again."""
+        self._settle(partial(Transaction.settle, entry=entry, subscriber=subscriber, acknowledged_at=self._now()))
+
+    def release(self, entry: Entry, subscriber: str) -> None:
+        """The subscriber has not taken the transition: the next process delivers it again, and this one does not."""
+        self._settle(partial(Transaction.settle, entry=entry, subscriber=subscriber, acknowledged_at=None))
+
+    def record_outcome(self, outcome: Outcome) -> None:
+        """Journals how the wait for a job ended, if the job's ARN is known."""
+        arn = outcome.arn or (outcome.job if outcome.job.startswith("arn:") else None)
+        if arn is None:
+            return
+        reason = outcome.failure_reason
+        self._settle(
+            partial(
+                Transaction.end,
+                name=storable_text(outcome.job_name),
+                arn=storable_text(arn),
+                verdict=outcome.verdict,
+                exit_code=int(outcome.exit_code),
+                created_at=outcome.created_at,
+                ended_at=outcome.ended_at,
+                failure_reason=reason and storable_text(reason),
+            )
+        )
+
+    def unfinished(self, region: str, subscribers: Collection[str]) -> list[UnfinishedJob]:
+        """The jobs of a region that have not ended, or of which something is left to deliver to these subscribers."""
+        with self._session():
+            return self._attempt(lambda transaction: transaction.unfinished(region, frozenset(subscribers))) or []
+
+    def flush(self) -> None:
+        """Writes what is kept in memory, if there is anything and the file can be used again."""
+        with self._session():
+            if self._kept:
+                self._attempt(_nothing_more)
+
+    def close(self) -> None:
+        """Writes what is kept, and leaves to others what was not acknowledged."""
+        with self._session():
+            if self._is_closed:
+                return
+            if self._has_written or self._kept:
+                self._retry_at = -float("inf")
+                self._attempt(Transaction.release_all, is_patient=True)
+            self._is_closed = True
+            self._disconnect()
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[None]:
+        """One thread at a time; it waits for the others and for the file together no longer than the busy timeout."""
+        until = time.monotonic() + _BUSY_TIMEOUT
+        with self._lock:
+            self._until = until
+            try:
+                yield
+            finally:
+                warnings, self._warnings = self._warnings, []
+        # Without the lock: whoever is told may come back.
+        for warning in warnings:
+            self._warn(warning)
+
+    def _settle(self, write: Write) -> None:
+        with self._session():
+            self._keep(write)
+            self._attempt(_nothing_more)
+
+    def _unjournaled(self, transition: Transition, subscribers: frozenset[str]) -> list[Entry]:
+        keys = {name: (transition.job_arn.lower(), name) for name in subscribers}
+        new = frozenset(name for name in subscribers if is_news(self._latest.get(keys[name]), transition))
+        if not new:
+            return []
+        self._latest.update((keys[name], transition) for name in new)
+        self._keep(partial(Transaction.record_handed, transition=transition, subscribers=new))
+        return [Entry(None, transition, new)]
+
+    def _keep(self, write: Write) -> None:
+        if self._is_given_up or self._is_closed:
+            return
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.popleft()
+            self._tell("overflow", f"has {_MOST_KEPT} changes waiting to be written, and the oldest are lost")
+        self._kept.append(write)
+
+    def _attempt(self, work: Callable[[Transaction], T], *, is_patient: bool = False) -> T | None:
+        """Writes what is kept, then does the work; None if the file cannot be used now, or not within this call's time.
+
+        Args:
+            work: It is all written, or nothing of it is.
+            is_patient: Take as long as it takes to write what is kept.
+        """
+        if self._is_given_up or self._is_closed or self._clock() < self._retry_at:
+            return None
+        while True:
+            try:
+                return self._write(work, is_patient=is_patient)
+            except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+                # Of some locks (another process changes the file's mode) SQLite says at once that they are taken.
+                if not is_locked(error) or time.monotonic() + _PAUSE > self._until:
+                    self._fail(error)
+                    return None
+            time.sleep(_PAUSE)
+
+    def _write(self, work: Callable[[Transaction], T], *, is_patient: bool) -> T | None:
+        db = self._connected()
+        # In parts: after a long outage all of it takes seconds, and on a full disk it would fail only at its end.
+        while len(self._kept) > _PART:
+            self._transact(db, _PART, _nothing_more)
+            if not is_patient and time.monotonic() >= self._until:
+                return None
+        return self._transact(db, len(self._kept), work)
+
+    def _transact(self, db: sqlite3.Connection, count: int, work: Callable[[Transaction], T]) -> T:
+        """Writes the first of what is kept and does the work, in one transaction."""
+        self._bound(db)
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            transaction = Transaction(db, self._owner, self._now(), self._handed)
+            for write in itertools.islice(self._kept, count):
+                write(transaction)
+            result = work(transaction)
+        self._has_written = True
+        for _ in range(count):
+            self._kept.popleft()
+        self._handed |= transaction.handed
+        self._handed -= transaction.acknowledged
+        self._latest.update(transaction.latest)
+        return result
+
+    def _connected(self) -> sqlite3.Connection:
+        # Who writes on into a file that was removed can damage the one in its place, whose numbers mean something else.
+        if self._identity is not None and _identity_of(self._path) != self._identity:
+            raise Unusable("moved", "was removed or replaced")
+        if self._db is not None:
+            return self._db
+        with _CREATION, contextlib.suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        check_is_file(self._path)
+        identity = _identity_of(self._path)
+        db = sqlite3.connect(
+            f"{self._path.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._bound(db)
+            check_is_journal(db, create=True)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            db.close()
+            raise
+        self._db, self._identity = db, identity
+        return db
+
+    def _bound(self, db: sqlite3.Connection) -> None:
+        """Lets the next statements wait for a lock for what is left of this call's time."""
+        db.execute(f"PRAGMA busy_timeout = {max(0, round((self._until - time.monotonic()) * 1000))}")
+
+    def _fail(self, error: Exception) -> None:
+        problem = problem_of(error)
+        self._retry_at = self._clock() + _RETRY_AFTER
+        if problem.kind != "locked":
+            self._disconnect()  # what is wrong may lie in the connection: a file that was opened read-only stays so
+        if problem.is_final:
+            self._is_given_up = True
+            self._kept.clear()
+        self._tell(problem.kind, problem.words, is_final=problem.is_final)
+
+    def _disconnect(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+
+    def _tell(self, kind: str, words: str, *, is_final: bool = False) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            rest = "without it" if is_final else "and tries again to write to it"
+            self._warnings.append(f"the journal {clean(self._path)} {clean(words)}; the wait goes on {rest}")
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _nothing_more(_: Transaction) -> None:
+    pass
