@@ -147,12 +147,19 @@ def hardships() -> list[Setting]:
 
 
 def measure(settings: Sequence[Setting]) -> list[Followed]:
-    """What comes of each."""
+    """What comes of each; it takes about two minutes.
+
+    Raises:
+        RuntimeError: An end was told of that was none, or was another.
+    """
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         # The largest first, so that no process is left with one of them at the end.
         order = sorted(range(len(settings)), key=lambda index: -settings[index].jobs * settings[index].seconds)
         futures = {index: pool.submit(follow, settings[index]) for index in order}
-        return [futures[index].result() for index in range(len(settings))]
+        rows = [futures[index].result() for index in range(len(settings))]
+    if wrong := [f"{row.setting.jobs} jobs, {row.setting.how}" for row in rows if row.wrong]:
+        raise RuntimeError(f"an end was told of that was none, or was another: {'; '.join(wrong)}")
+    return rows
 
 
 def follow(setting: Setting) -> Followed:

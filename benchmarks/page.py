@@ -101,14 +101,14 @@ shows a hundred, and only a job that has ended is described. The bounds are thos
 _SIZES = """\
 ### Fleets, in virtual time
 
-Base jobs that run at second 0 at random ages: of jobs begun evenly within {window:.0f} hours, those that still run.
-The max rate is {rate:g} calls/s, and the service throttles at {rate:g} calls/s (burst {burst:g}). *Before paging*: it
+Base jobs that run at second 0 at random ages: of jobs begun evenly within {window:.0f} hours, those that still run. The
+max rate is {rate:g} calls/s, and the service throttles at {rate:g} calls/s (burst {burst:g}). *Before paging*: it
 applies a listing's filters before it pages. *After paging*: it pages first, and the account has {history:,} older,
 ended jobs. *A describe per job*: the default's pace for each by itself, under the same budget; fewer than 7 jobs are
-described so anyway. Assumed, because AWS does not tell: LastModifiedTime moves with each status, and every
-{moves:.0f} minutes within a phase. Watched for {watched}, or until all have ended, so the calls a minute are means of
-fleets that shrink. *Lag* is from a job's end until the wait told of it; an end that was not told of when the watch was
-over counts with what had passed of it.
+described so anyway. Assumed, because AWS does not tell: LastModifiedTime moves with each status, and every {moves:.0f}
+minutes within a phase. *Lag* is from a job's end until the wait told of it; an end that was not told of when the watch
+was over counts with what had passed of it. Watched for {watched},
+or until all have ended, so the calls a minute are means of fleets that shrink.
 
 """
 
@@ -125,8 +125,8 @@ _HERD = """\
 ### A herd, in virtual time
 
 {processes} processes, each with a budget of its own, begin in the same second to wait for jobs that were created in the
-minute before, against {rate:g} calls/s (burst {burst:g}), for half an hour. In the first second all of them call. The
-default's {herds} herds have different jobs and chances.
+minute before, against {rate:g} calls/s (burst {burst:g}), for half an hour. In the first second all of them call. Each
+of the default's {herds} herds has other jobs and other chances.
 
 """
 
@@ -218,7 +218,7 @@ def peers() -> str:
 
 
 def fleets() -> str:
-    """Many jobs, in virtual time and for real: about nine minutes."""
+    """Many jobs, in virtual time and for real: about eight minutes."""
     sizes, hardships = many.sizes(), many.hardships()
     rows = many.measure([*sizes, *hardships])
     of_herds = herds.measure()

@@ -64,7 +64,7 @@ class Many:
 
 
 def measure() -> tuple[list[Many], list[Many]]:
-    """The thousand, and the hundred against the limit; it takes about six minutes."""
+    """The thousand, and the hundred against the limit; it takes about five minutes."""
     thousand = [_measure(way, JOBS, RAISED) for way in (LISTED, DESCRIBED)]
     hundred = [_measure(way, FEWER, DEFAULT_MAX_RATE, Throttle(LIMIT, BURST)) for way in (LISTED, ALONE)]
     return thousand, hundred
