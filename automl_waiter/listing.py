@@ -7,7 +7,8 @@ How the service filters is not relied on, because its siblings return empty page
   the account are, and how the service pages, does not matter. So it begins, and a few hundred jobs need no more.
 - *ends*: where that takes many pages, the jobs that have ended since the sweep before, by status and LastModifiedTime.
   All are still read, but at a trickle: within 15 minutes and 8 seconds a page each job was shown, whatever the
-  filters hide. If that finds an end which they hid, or if they cost more pages than all, all are read from then on.
+  filters hide (at 0.5 calls a second and more). If that finds an end which they hid, or if they cost more pages than
+  all, all are read from then on.
 
 A job that is not shown is described, and so is each where listing is denied or costs more than describing.
 """
@@ -39,7 +40,6 @@ _JOBS_PER_PAGE = 5
 _SWEEP = 10.0
 # Reading ends costs a call for each terminal status.
 _SWEEP_OF_ENDS = 12.0
-_MANY_PAGES = 4
 # Beside sweeps of ends: seconds for each page that is read to see the other changes, and how often each job is.
 _TRICKLE = 8.0
 VERIFIED_EVERY = 900.0
@@ -97,7 +97,14 @@ class Reading:
     """When the first page was answered, by the service's clock if it told it."""
     last_created: datetime | None = None
     """The CreationTime of the last job that was shown."""
+    shown: int = 0
+    """How many jobs it has shown that were asked for, whoever follows them."""
     has_begun_anew: bool = False
+
+    def asks_for(self, shown: Snapshot) -> bool:
+        """Whether a job passes its filters: they may be ignored."""
+        status, after = self.request.get("StatusEquals"), self.request.get("LastModifiedTimeAfter")
+        return status in (None, shown.status) and (after is None or shown.last_modified_at > after)
 
 
 class ListingFailed(Exception):
@@ -188,7 +195,7 @@ class Listing:
         yield from self._detach(hidden)
         self._pages_of_all = reading.useful_pages
         self._has_read_newest(reading)
-        if reading.useful_pages >= _MANY_PAGES and self._may_read_ends and len(self._listed()) >= _WORTH_READING_ENDS:
+        if self._may_read_ends and self._ends_are_cheaper() and len(self._listed()) >= _WORTH_READING_ENDS:
             self._reads_ends = True
             self._ended_since = self._changed_since = since_begun(reading)
             self._verified = reading.begun
@@ -197,40 +204,52 @@ class Listing:
 
     def _sweep_ends(self) -> Generator[Action, Any, int]:
         """Reads what has ended since the sweep before, and a little of all."""
-        pages = 0
+        pages = shown = 0
         since = None
         for status in _ENDS:
             reading = self._reading(StatusEquals=str(status), LastModifiedTimeAfter=self._ended_since)
             while not reading.is_done:
-                if pages >= max(self._pages_of_all, 2 * len(_ENDS)):
-                    yield self._notice("ListAutoMLJobs filters only after paging: the newest jobs are read instead")
-                    self._read_all_from_now_on()
-                    return pages
+                # Many jobs may end at once, but then the pages are full.
+                is_sparse = shown + reading.shown < pages * PAGE / 2
+                if is_sparse and pages >= max(self._pages_of_all, 2 * len(_ENDS)):
+                    return pages + (yield from self._sweep_all_instead("filters only after paging"))
                 yield from self._page(reading)
                 pages += 1
+            shown += reading.shown
             since = since or since_begun(reading)
         self._ended_since = since
-        pages += yield from self._read_a_little()
+        try:
+            pages += yield from self._read_a_little()
+        except ListingFailed as failed:
+            if not isinstance(failed.answer.error, InvalidRequest):
+                raise
+            return pages + (yield from self._sweep_all_instead("takes its own tokens back"))
         if self._is_hidden is not None:
-            yield self._notice(
-                f"ListAutoMLJobs did not show by its filters that {clean(self._is_hidden)} has ended: "
-                "the newest jobs are read instead"
-            )
-            self._read_all_from_now_on()
+            name = clean(self._is_hidden)
+            return pages + (yield from self._sweep_all_instead(f"did not show by its filters that {name} has ended"))
         return pages
+
+    def _sweep_all_instead(self, why: str) -> Generator[Action, Any, int]:
+        """Gives up reading ends, and says why."""
+        yield self._notice(f"ListAutoMLJobs {why}: the newest jobs are read instead")
+        self._reads_ends = self._may_read_ends = False
+        self._trickle = None
+        return (yield from self._sweep_all())
 
     def _read_a_little(self) -> Generator[Action, Any, int]:
         """The pages of the trickle that are due: of what has changed, or, now and then, of all."""
-        gap = max(_TRICKLE, 1 / (self._rate * _SHARE / 2))
-        pages = int((self._now - self._trickled) / gap)
-        self._trickled += pages * gap
+        due = int((self._now - self._trickled) / self._gap)
+        self._trickled += due * self._gap
+        # Of what was missed while the machine slept no more is made up for than all.
+        pages = min(due, self._pages_of_all)
         for _ in range(pages):
             reading = self._trickle
-            if reading is None:
-                is_verifying = self._now - self._verified >= VERIFIED_EVERY
-                since = {} if is_verifying else {"LastModifiedTimeAfter": self._changed_since}
+            is_due = self._now - self._verified >= VERIFIED_EVERY
+            is_verifying = reading is not None and "LastModifiedTimeAfter" not in reading.request
+            if reading is None or (is_due and not is_verifying):
+                is_verifying = is_due
+                since = {} if is_due else {"LastModifiedTimeAfter": self._changed_since}
                 reading = self._trickle = self._reading(**since)
-            is_verifying = "LastModifiedTimeAfter" not in reading.request
             yield from self._page(reading)
             limit = max(self._pages_of_all, len(self._listed()) // _JOBS_PER_PAGE)
             if not reading.is_done and reading.pages < limit and not (is_verifying and not reading.missing):
@@ -241,10 +260,6 @@ class Listing:
                 yield from self._detach([member for member in reading.missing if not member.is_over])
             self._changed_since, self._trickle = since_begun(reading), None
         return pages
-
-    def _read_all_from_now_on(self) -> None:
-        self._reads_ends = self._may_read_ends = False
-        self._trickle = None
 
     def _reading(self, **filters: Any) -> Reading:
         return Reading({**_NEWEST_FIRST, **filters}, set(self._listed()))
@@ -270,8 +285,9 @@ class Listing:
         if reading.begun_at is None:
             reading.begun, reading.begun_at = answer.started, answer.served_at or answer.at
         summaries: Sequence[Mapping[str, Any]] = answer.response["AutoMLJobSummaries"]
-        for summary in summaries:
-            yield from self._show(Snapshot(summary), answer, reading)
+        for shown in map(Snapshot, summaries):
+            reading.shown += reading.asks_for(shown)
+            yield from self._show(shown, answer, reading)
         if summaries:
             reading.last_created = Snapshot(summaries[-1]).created_at
         token_after = answer.response.get("NextToken")
@@ -338,14 +354,27 @@ class Listing:
 
     # When
 
+    @property
+    def _interval_of_all(self) -> float:
+        return max(self._interval, self._pages_of_all / (self._rate * _SHARE))
+
+    @property
+    def _interval_of_ends(self) -> float:
+        return max(self._interval, _SWEEP_OF_ENDS, len(_ENDS) / (self._rate * _SHARE / 2))
+
+    @property
+    def _gap(self) -> float:
+        """Seconds between two pages of the trickle."""
+        return max(_TRICKLE, 1 / (self._rate * _SHARE / 2))
+
+    def _ends_are_cheaper(self) -> bool:
+        """Whether reading ends, and all at a trickle, takes fewer calls a second than reading all in each sweep."""
+        return self._pages_of_all / self._interval_of_all > len(_ENDS) / self._interval_of_ends + 1 / self._gap
+
     def _next_sweep(self, begun: float) -> tuple[float, bool]:
         """When to sweep next, and whether that is the last time: the one that is over at the deadline."""
-        if self._reads_ends:
-            pages = len(_ENDS)
-            interval = max(self._interval, _SWEEP_OF_ENDS, pages / (self._rate * _SHARE / 2))
-        else:
-            pages = self._pages_of_all
-            interval = max(self._interval, pages / (self._rate * _SHARE))
+        pages = len(_ENDS) if self._reads_ends else self._pages_of_all
+        interval = self._interval_of_ends if self._reads_ends else self._interval_of_all
         jittered = interval * (0.95 + 0.1 * self._random())
         at = max(begun + jittered, self._now)
         if self._deadline is None:

@@ -63,7 +63,7 @@ _LONGEST_PAUSE = 10.0
 _PATIENT = frozenset({Passing.THROTTLED, Passing.CREDENTIALS})
 _LONGEST_PATIENT_PAUSE = 60.0
 # Who is throttled in the first call may be one of hundreds that began in the same second, on many machines.
-_HERD_PAUSE = 90.0
+_HERD_PAUSE = 100.0
 # A look at the deadline waits for its turn no longer than this, so that there is time for the call.
 _LAST_TURN = 0.4
 

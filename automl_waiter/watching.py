@@ -110,11 +110,16 @@ class Watch(Listing):
         by_status = [{"StatusEquals": str(status)} for status in (Status.IN_PROGRESS, Status.STOPPING)]
         first = None
         for filters in by_status if self._which.since is None else [{}]:
-            reading = self._reading(**filters)
-            while not reading.is_done and not self._is_before(reading, self._since(reading)):
-                yield from self._page(reading)
-            pages += reading.pages
-            first = first or reading
+            while True:
+                met = len(self._by_name)
+                reading = self._reading(**filters)
+                while not reading.is_done and not self._is_before(reading, self._since(reading)):
+                    yield from self._page(reading)
+                pages += reading.pages
+                first = first or reading
+                # Where a job has ended between two pages, the next page begins one job too late.
+                if reading.pages == 1 or len(self._by_name) == met or not filters:
+                    break
         if first is not None:
             self._met_at = first.begun_at
             self._has_read_newest(first)

@@ -268,7 +268,7 @@ def test_a_signal_ends_a_watch_cleanly(endpoint: Sandbox) -> None:
         process.send_signal(signal.SIGTERM)
         stdout, stderr = process.communicate(timeout=20)
     assert process.returncode == 143
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3
     assert stdout == ""
     assert "Traceback" not in stderr
 
