@@ -21,10 +21,14 @@ from automl_waiter.statuses import State
 
 @dataclass(frozen=True)
 class Describe:
-    """Describe the job; no attempt begins after `deadline` (on the clock of the answers)."""
+    """Describe the job; no attempt begins after `deadline` (on the clock of the answers).
+
+    One that is urgent has its turn before others: the job is known to have ended.
+    """
 
     job_name: str
     deadline: float | None
+    is_urgent: bool = False
     operation: str = "DescribeAutoMLJobV2"
 
 
@@ -39,19 +43,24 @@ class FindNames:
 
 @dataclass(frozen=True)
 class Stop:
-    """Stop the job; no attempt begins after `deadline`."""
+    """Stop the job; no attempt begins after `deadline`. One that is urgent waits for no turn."""
 
     job_name: str
     deadline: float
+    is_urgent: bool = False
     operation: str = "StopAutoMLJob"
 
 
 @dataclass(frozen=True)
 class ListJobs:
-    """Read a page of ListAutoMLJobs with these members of its request; no attempt begins after `deadline`."""
+    """Read a page of ListAutoMLJobs with these members of its request; no attempt begins after `deadline`.
+
+    `patience` bounds the error budget, in seconds.
+    """
 
     request: Mapping[str, Any]
     deadline: float | None
+    patience: float | None = None
     job_name: None = None
     operation: str = "ListAutoMLJobs"
 

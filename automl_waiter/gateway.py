@@ -107,10 +107,12 @@ class Boto3Gateway:
         """The response of ListAutoMLJobs: a page."""
         page: Mapping[str, Any] = self._call("ListAutoMLJobs", "", **request)
         jobs = page.get("AutoMLJobSummaries")
-        if jobs is None or any(job.get(member) is None for job in jobs for member in _REQUIRED):
+        whole = [job for job in jobs or () if all(job.get(member) is not None for member in _REQUIRED)]
+        if jobs is None or (jobs and not whole):
             raise PassingFailure(Passing.RESPONSE, "the response is no page of jobs: cut short, or not from AWS")
         self._was_answered = True
-        return page
+        # Of a job whose summary lacks something no more is known than of one that is not listed.
+        return {**page, "AutoMLJobSummaries": whole}
 
     def _call(self, operation: str, job_name: str, **arguments: Any) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError

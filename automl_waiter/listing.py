@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from automl_waiter.actions import Action, Answer, ListingPlan, ListJobs, Member, Sleep, Tell
-from automl_waiter.errors import Cancelled, CredentialsExpired, InvalidRequest, ServiceUnavailable
+from automl_waiter.errors import Cancelled, CredentialsExpired, InvalidRequest
 from automl_waiter.events import Heartbeat, Notice, Sweep
 from automl_waiter.options import WaitOptions
 from automl_waiter.plan import HEARTBEAT
@@ -52,6 +52,9 @@ _OVERLAP = timedelta(seconds=10)
 _TOLD_EVERY = 600.0
 # A timeout that is not longer needs no listing.
 _LEAST_TIMEOUT = 30.0
+# A listing that fails for as long is left, because describing may still be possible; and when it is tried again.
+_LISTING_PATIENCE = 60.0
+_LONGEST_AWAY = 900.0
 # A sweep of ends takes three calls, and as much again beside it.
 _WORTH_READING_ENDS = 30
 _ENDS = (Status.COMPLETED, Status.FAILED, Status.STOPPED)
@@ -126,6 +129,8 @@ class Listing:
         random: Gives the next random number, uniform in [0, 1).
     """
 
+    _patience: float | None = _LISTING_PATIENCE
+
     def __init__(
         self,
         members: Iterable[Member],
@@ -145,6 +150,7 @@ class Listing:
         self._by_name: dict[str, list[Member]] = {}
         for member in members:
             self._by_name.setdefault(member.name.lower(), []).append(member)
+        self._slowdown = 1.0
         self._pages_of_all = 0
         """How many pages it took to show all."""
         self._reads_ends = False
@@ -153,17 +159,22 @@ class Listing:
         self._changed_since: datetime | None = None
         self._is_hidden: str | None = None
         """A job whose end the filters hid."""
+        self._has_failed = False
+        self._away = _LISTING_PATIENCE
         self._trickle: Reading | None = None
         self._trickled = self._verified = started
 
     def run(self) -> ListingPlan:
         """Reads until nobody follows any more."""
         try:
-            yield from self._sweeps()
+            while True:
+                try:
+                    return (yield from self._sweeps())
+                except ListingFailed as failed:
+                    if not (yield from self._goes_on_without(failed.answer)):
+                        return
         except Cancelled:
             return
-        except ListingFailed as failed:
-            yield from self._fail(failed.answer)
 
     def _sweeps(self) -> ListingPlan:
         is_last = False
@@ -190,8 +201,8 @@ class Listing:
             yield from self._page(reading)
         hidden = [member for member in reading.missing if not member.is_over]
         if hidden and is_first:
-            few = "1 job is" if len(hidden) == 1 else f"{len(hidden)} jobs are"
-            yield self._notice(f"{few} not among the newest {PAGE * reading.pages} in the listing: each is described")
+            few = "1 job was" if len(hidden) == 1 else f"{len(hidden)} jobs were"
+            yield self._notice(f"{few} not found in the listing: described one by one")
         yield from self._detach(hidden)
         self._pages_of_all = reading.useful_pages
         self._has_read_newest(reading)
@@ -273,8 +284,8 @@ class Listing:
     def _page(self, reading: Reading) -> Generator[Action, Any, None]:
         """Reads the next page, and tells of what it shows."""
         token = {"NextToken": reading.token} if reading.token else {}
-        answer: Answer = yield ListJobs({**reading.request, **token}, self._deadline)
-        self._now, self._at = answer.finished, answer.at
+        answer: Answer = yield ListJobs({**reading.request, **token}, self._deadline, self._patience)
+        self._now, self._at, self._slowdown = answer.finished, answer.at, answer.slowdown
         reading.pages += 1
         if answer.error is not None:
             # A token is not good for ever.
@@ -340,17 +351,29 @@ class Listing:
             member.is_listed, member.state = False, None
             yield Tell(member, Answer(self._now, self._now, self._at))
 
-    def _fail(self, answer: Answer) -> Generator[Action, Any, None]:
-        """Where nothing can be had of AWS, neither can describes; else they can do without the listing."""
+    def _goes_on_without(self, answer: Answer) -> Generator[Action, Any, bool]:
+        """Leaves the jobs to be described, and says whether to come back to the listing after a while."""
         error = answer.error
-        if isinstance(error, ServiceUnavailable | CredentialsExpired):
+        if isinstance(error, CredentialsExpired) and not answer.exhausted:
             for member in self._listed():
                 # Each its own: an error carries the outcome of its job.
                 own = type(error)(str(error), code=error.code)
                 yield Tell(member, replace(answer, error=own, retries=0))
-            return
-        yield self._notice(f"each job is described by itself, at the pace that --max-rate allows: {error}")
+            return False
+        if not self._has_failed:
+            yield self._notice(f"each job is described by itself, at the pace that the call budget allows: {error}")
         yield from self._detach(self._listed())
+        if not answer.exhausted:
+            return False
+        # It may be an outage of all, which the describes sit out. Then the listing spares calls again.
+        self._has_failed = True
+        self._away = min(2 * self._away, _LONGEST_AWAY)
+        yield from self._sleep(self._now + self._away)
+        for members in self._by_name.values():
+            for member in members:
+                member.is_listed = not member.is_over
+        self._reads_ends, self._trickle = False, None
+        return self._goes_on()
 
     # When
 
@@ -365,7 +388,7 @@ class Listing:
     @property
     def _gap(self) -> float:
         """Seconds between two pages of the trickle."""
-        return max(_TRICKLE, 1 / (self._rate * _SHARE / 2))
+        return max(_TRICKLE, 1 / (self._rate * _SHARE / 2)) * self._slowdown
 
     def _ends_are_cheaper(self) -> bool:
         """Whether reading ends, and all at a trickle, takes fewer calls a second than reading all in each sweep."""
@@ -375,8 +398,10 @@ class Listing:
         """When to sweep next, and whether that is the last time: the one that is over at the deadline."""
         pages = len(_ENDS) if self._reads_ends else self._pages_of_all
         interval = self._interval_of_ends if self._reads_ends else self._interval_of_all
+        interval *= self._slowdown
         jittered = interval * (0.95 + 0.1 * self._random())
-        at = max(begun + jittered, self._now)
+        # Retries may have taken longer than the interval, and that is no reason to go on at once.
+        at = max(begun, self._now - interval / 2) + jittered
         if self._deadline is None:
             return at, False
         last = self._deadline - (pages - 1) * (1 / self._rate + 0.2)

@@ -47,7 +47,8 @@ class _Task:
         self.is_job = is_job
         self.waits = 0
         """How often it has waited: an alarm that was set for an earlier wait is of no concern any more."""
-        self.is_waiting_for_call = False
+        self.waits_for: str | None = None
+        """What is wrong if its alarm rings; None: nothing is, it only slept."""
 
 
 class _Turns:
@@ -130,8 +131,7 @@ class Loop:
         while completion is None and self._alarms and self._alarms[0][0] <= now:
             _, _, task, wait = heapq.heappop(self._alarms)
             if task.waits == wait:
-                late = PassingFailure(Passing.TIMEOUT, "no answer in time") if task.is_waiting_for_call else None
-                self._go_on(task, None, late)
+                self._go_on(task, None, PassingFailure(Passing.TIMEOUT, task.waits_for) if task.waits_for else None)
         for turns in self._turns.values():
             while turns.queue:
                 task, wait = turns.queue[0]
@@ -147,7 +147,7 @@ class Loop:
 
     def _advance(self, task: _Task, value: Any, error: BaseException | None) -> Iterator[Start | Event]:
         """Takes a task's steps up to the next one that takes time."""
-        steps, task.is_waiting_for_call = task.steps, False
+        steps, task.waits_for = task.steps, None
         try:
             step = steps.send(value) if error is None else steps.throw(error)
             while True:
@@ -158,15 +158,15 @@ class Loop:
                     case Attempt(call=call, until=until):
                         ticket = next(self._order)
                         self._calls[ticket] = task, task.waits
-                        task.is_waiting_for_call = True
+                        task.waits_for = "no answer in time"
                         self._set_alarm(task, until)
                         yield Start(ticket, call, until)
                         return None
-                    case Turn(budget=budget, until=until):
+                    case Turn(budget=budget, until=until, is_urgent=is_urgent):
                         turns = self._turns.setdefault(budget, _Turns(budget))
                         if turns.queue or not turns.is_now(self._clock.monotonic()):
-                            turns.queue.append((task, task.waits))
-                            task.is_waiting_for_call = True
+                            (turns.queue.appendleft if is_urgent else turns.queue.append)((task, task.waits))
+                            task.waits_for = "its turn in the call budget did not come in time: see the max rate"
                             return self._set_alarm(task, until)
                     case Follow(member=member, until=until):
                         value = self._news.pop(member, None)
@@ -187,6 +187,10 @@ class Loop:
         return None
 
     def _set_alarm(self, task: _Task, at: float) -> None:
+        if len(self._alarms) > 1000 + 3 * len(self._tasks):
+            # Who follows a listing sets an alarm for its deadline at each piece of news.
+            self._alarms = [alarm for alarm in self._alarms if alarm[2].waits == alarm[3] and alarm[2] in self._tasks]
+            heapq.heapify(self._alarms)
         if at < math.inf:
             heapq.heappush(self._alarms, (at, next(self._order), task, task.waits))
 

@@ -106,6 +106,8 @@ class _Wait:
         """Whether `until` held in the listing, so that it holds, however the job goes on until it is described."""
         self.is_listing_wrong = False
         """Whether the listing has shown an end that was none: then it is not followed any more."""
+        self.listed_end: tuple[Snapshot, datetime] | None = None
+        """The end that the listing has shown, and when."""
         self.has_woken_late = False
         self.age = 0.0
         """The job's age at `self.now`, in seconds."""
@@ -132,7 +134,7 @@ class _Wait:
                 outcome = yield from self._follow(member)
                 if outcome is not None:
                     return outcome
-            answer = yield Describe(self.job.name, self.deadline)
+            answer = yield Describe(self.job.name, self.deadline, is_urgent=self.listed_end is not None)
             self._take_times(answer)
             self.polls += 1
             outcome = yield from (self._failed(answer) if answer.error else self._seen(answer))
@@ -151,12 +153,17 @@ class _Wait:
 
     def _follow(self, member: Member) -> Generator[Action, Any, Outcome | None]:
         """Takes in what the listing shows of the job; returns when the job must be described, or is decided."""
-        until = None if self.deadline is None else self.deadline + _NEWS_OVERTIME
+        # A deadline of its own is not known to who reads the listing, so the job is described at it.
+        is_own = self.options.timeout == "auto"
+        until = None if self.deadline is None else self.deadline + (0 if is_own else _NEWS_OVERTIME)
         while True:
             news: Answer | Woken = yield Follow(member, until)
             match news:
                 case Woken(now, at):
                     self._pass_time(now, at)
+                    if is_own:
+                        self.is_listing_wrong = True
+                        return None
                     if until is None or now < until + _OVERSLEPT or self.has_woken_late:
                         return (yield from self._late(None))
                     # The machine slept past the deadline: the listing is read once more before the wait gives up.
@@ -172,6 +179,8 @@ class _Wait:
 
     def _listed(self, news: Answer) -> Generator[Action, Any, bool]:
         """Takes in the job's summary, and says whether the job should be described now."""
+        if self.seen is not None and news.finished <= self.seen:
+            return False  # it is older than what a describe has shown meanwhile
         known = self.tracker.snapshot
         snapshot = Snapshot({**(known.raw if known else {}), **news.response})
         before = self.seen
@@ -180,6 +189,7 @@ class _Wait:
         self.polls += 1
         if snapshot.state.is_terminal:
             self.is_listing_wrong = True  # unless the describe shows the end too, which is then told
+            self.listed_end = snapshot, news.at
             return True
         try:
             sighting = self.tracker.observe(snapshot, news.at)
@@ -216,8 +226,22 @@ class _Wait:
                 return None
             return (yield from self._not_found(error))
         if answer.exhausted and is_late:
+            yield from self._take_listed_end()
+            snapshot = self.tracker.snapshot
+            if snapshot is not None and snapshot.status in (Status.FAILED, Status.STOPPED):
+                return self._conclude(self._verdict_of_end(snapshot))
             return (yield from self._late(error))
         return self._conclude(Verdict.ERROR, error=error)
+
+    def _take_listed_end(self) -> Generator[Action, Any, None]:
+        """Believes the listing, where there was no time to describe the job that it shows to have ended.
+
+        It tells how a job failed. Whether one that has completed gave what was asked of it, only a describe tells.
+        """
+        if self.listed_end is not None:
+            sighting = self.tracker.observe(*self.listed_end)
+            if sighting.transition:
+                yield sighting.transition
 
     def _not_found(self, error: JobNotFound) -> Plan:
         if self.seen is not None:
@@ -343,7 +367,7 @@ class _Wait:
     def _stop(self, cause: StopCause, *, within: float = _STOP_TIMEOUT) -> Generator[Action, Any, None]:
         self.stop_cause = cause
         self.deadline = self.now + within
-        answer = yield Stop(self.job.name, self.deadline)
+        answer = yield Stop(self.job.name, self.deadline, is_urgent=cause == "interrupt")
         self._take_times(answer)
         self.stop_error = answer.error
         self.is_told_to_stop = answer.error is None

@@ -90,6 +90,7 @@ class Turn:
 
     budget: Budget
     until: float
+    is_urgent: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,9 @@ class _Limits:
             case FindNames(deadline=deadline):
                 self.budget_ends = begun
                 self.deadline = min(begun + _FIND_NAMES_TIMEOUT, math.inf if deadline is None else deadline)
+            case ListJobs(patience=float(patience)):
+                self.budget_ends = begun + min(error_budget, patience)
+        match call:
             case Describe(deadline=float(deadline)) | ListJobs(deadline=float(deadline)) | Stop(deadline=deadline):
                 self.deadline = max(deadline, begun)
                 if begun > deadline + _OVERSLEPT:
@@ -211,7 +215,10 @@ class _Attempts:
     def _attempt(self) -> Generator[Step, Any, Any]:
         budget = self._gateway.budget
         asked = self._clock.monotonic()
-        yield Turn(budget, self._limits.turn_until)
+        if not self._passes_all:
+            # A page tells of a hundred jobs, and takes no more than half of the budget.
+            is_urgent = isinstance(self._call, ListJobs) or (isinstance(self._call, Describe) and self._call.is_urgent)
+            yield Turn(budget, self._limits.turn_until, is_urgent)
         self._started = self._clock.monotonic()
         self._limits.waited_for_turn(self._started - asked)
         until = self._limits.attempt_until(self._started)
@@ -226,6 +233,10 @@ class _Attempts:
             return response
         finally:
             self._limits.passed(until, self._clock.monotonic())
+
+    @property
+    def _passes_all(self) -> bool:
+        return isinstance(self._call, Stop) and self._call.is_urgent
 
     def _again_after(self, first: PassingFailure | None) -> Generator[Step, Any, Any]:
         """The response of an attempt after the first, which failed and is tenacity's first one."""

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from automl_waiter.actions import Action, Answer, Begin, Member
-from automl_waiter.errors import InvalidRequest
+from automl_waiter.errors import AutoMLWaiterError, InvalidRequest
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.listing import Listing, Reading, since_begun
-from automl_waiter.options import WaitOptions
+from automl_waiter.options import NOT_FOUND_GRACE, WaitOptions
 from automl_waiter.plan import wait_plan
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.statuses import Status
@@ -69,6 +69,8 @@ class Watch(Listing):
         credentials_expire_at: When they are known to (UTC).
     """
 
+    _patience = None  # there is no other way
+
     def __init__(
         self,
         which: Matching,
@@ -83,6 +85,7 @@ class Watch(Listing):
     ) -> None:
         super().__init__((), options, started=started, max_rate=max_rate, random=random)
         self._which = which
+        self._started = started
         self._until_idle = until_idle
         self._known = list(known)
         self._expiry = credentials_expire_at
@@ -108,8 +111,11 @@ class Watch(Listing):
         """Begins with the jobs that there are."""
         pages = 0
         by_status = [{"StatusEquals": str(status)} for status in (Status.IN_PROGRESS, Status.STOPPING)]
+        # Names are asked for only here: where they are compared after paging, a page without one does not tell how old
+        # its jobs are, and so each sweep would read all that there ever were.
+        named = {"NameContains": self._which.name_contains} if self._which.name_contains else {}
         first = None
-        for filters in by_status if self._which.since is None else [{}]:
+        for filters in [{**status, **named} for status in by_status] if self._which.since is None else [{}]:
             while True:
                 met = len(self._by_name)
                 reading = self._reading(**filters)
@@ -123,8 +129,11 @@ class Watch(Listing):
         if first is not None:
             self._met_at = first.begun_at
             self._has_read_newest(first)
+        if self._known and self._account is None:
+            yield from self._page(self._reading())
         for ref in self._known:
-            is_ours = self._account in (None, ref.account) and self._is_named(ref.name)
+            # A journal may hold the jobs of other accounts, whom this one would find missing.
+            is_ours = ref.account == self._account and self._is_named(ref.name)
             if is_ours and ref.name.lower() not in self._by_name:
                 yield from self._begin(ref)
         return pages
@@ -177,10 +186,6 @@ class Watch(Listing):
             case _:
                 return None
 
-    def _reading(self, **filters: Any) -> Reading:
-        named = {"NameContains": self._which.name_contains} if self._which.name_contains else {}
-        return super()._reading(**named, **filters)
-
     def _is_to_go_on(self, reading: Reading, limit: int) -> bool:
         if reading.is_done:
             return False
@@ -203,14 +208,15 @@ class Watch(Listing):
         for name, members in self._by_name.items():
             if members and all(member.is_over for member in members):
                 self._by_name[name] = []
-        return not self._until_idle or any(self._by_name.values())
+        # A job that was created just now may not be listed yet.
+        is_early = not self._by_name and self._now - self._started < NOT_FOUND_GRACE
+        return not self._until_idle or is_early or any(self._by_name.values())
 
     def _is_too_dear(self) -> bool:
         if super()._is_too_dear():
             self._reads_ends = False
         return False  # there is no other way to meet new jobs
 
-    def _fail(self, answer: Answer) -> Generator[Action, Any, None]:
+    def _goes_on_without(self, answer: Answer) -> Generator[Action, Any, bool]:
         yield from ()
-        if answer.error is not None:
-            raise answer.error
+        raise answer.error or AutoMLWaiterError("the listing failed")

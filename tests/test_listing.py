@@ -262,7 +262,7 @@ def test_jobs_that_the_listing_does_not_show_are_described() -> None:
     others = [Job(f"other-{number}", -10 * HOUR - number, script(600)) for number in range(2000)]
     waited = Fleet([*jobs, *ancient], others)
     assert is_right(waited, [*jobs, *ancient])
-    assert waited.notices == ["3 jobs are not among the newest 1000 in the listing: each is described"]
+    assert waited.notices == ["3 jobs were not found in the listing: described one by one"]
     assert waited.service.lists < waited.seconds / 10 * 3
 
 
@@ -310,16 +310,113 @@ def test_an_outage_of_the_listing_is_waited_out() -> None:
     assert {event.operation for event in retries} == {"ListAutoMLJobs"}
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "after"), [(no_network(), 69, 900), (CredentialsExpired("log in", code="ExpiredToken"), 77, 0)]
-)
-def test_a_listing_that_fails_for_good_ends_every_wait_at_once(error: Exception, code: int, after: float) -> None:
-    """Where nothing can be had of AWS, each job's outcome says so by itself, and no job is described in vain."""
+def test_expired_credentials_end_every_wait_at_once() -> None:
+    """Credentials that cannot be renewed are no use for describes either: each job's outcome says so by itself."""
+    error = CredentialsExpired("log in", code="ExpiredToken")
     waited = Fleet(fleet(20), service=lambda service: setattr(service, "list_jobs", failing(error)))
-    assert {outcome.exit_code for outcome in waited.outcomes.values()} == {code}
-    assert waited.seconds == pytest.approx(after, abs=1)
+    assert {outcome.exit_code for outcome in waited.outcomes.values()} == {77}
+    assert waited.seconds == 0
     assert waited.service.describes == 0
     assert len({id(outcome.error) for outcome in waited.outcomes.values()}) == 20
+
+
+def test_a_listing_that_alone_fails_is_left_and_tried_again() -> None:
+    """After a minute without a page the jobs are described; when the listing is back, it spares the calls again."""
+
+    def away(service: Service) -> None:
+        read = service.list_jobs
+
+        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
+            if 300 < service.clock.monotonic() < 1500:
+                raise throttle()
+            return read(request)
+
+        service.list_jobs = list_jobs  # type: ignore[method-assign]
+
+    jobs = fleet(30)
+    waited = Fleet(jobs, service=away)
+    assert is_right(waited, jobs)
+    assert len(waited.notices) == 1
+    assert "described by itself" in waited.notices[0]
+    assert waited.longest_lag < 250
+    assert waited.service.lists > 200
+    assert 60 < waited.service.describes < 900
+
+
+def test_an_outage_of_everything_ends_the_wait_by_the_error_budget() -> None:
+    """Where describes fail too, every job ends with 69, a minute after the error budget at most."""
+
+    def down(service: Service) -> None:
+        service.list_jobs = service.describe = failing(no_network())  # type: ignore[method-assign]
+
+    waited = Fleet(fleet(20), service=down)
+    assert {outcome.exit_code for outcome in waited.outcomes.values()} == {69}
+    assert 900 <= waited.seconds < 1000
+
+
+def test_a_throttled_listing_is_read_less_often() -> None:
+    """Where AWS allows a call in twenty seconds, no more than a few are refused."""
+    jobs = fleet(8, longest=HOUR)
+    waited = Fleet(jobs, limit=Throttle(0.05, 5), error_budget=10 * HOUR)
+    assert is_right(waited, jobs)
+    assert waited.service.throttled < len(waited.service.calls) / 2
+    assert len(waited.service.calls) < waited.seconds / 5
+
+
+def test_news_that_are_older_than_a_describe_are_no_news() -> None:
+    """A page that was read before a describe was answered takes nothing back."""
+    faults = [no_network(), no_network(), no_network()]
+
+    def shaky(service: Service) -> None:
+        describe = service.describe
+
+        def failing_describe(job_name: str) -> Mapping[str, Any]:
+            if job_name == "job-0" and faults:
+                raise faults.pop()
+            return describe(job_name)
+
+        service.describe = failing_describe  # type: ignore[method-assign]
+
+    jobs = [
+        Job(
+            f"job-{number}",
+            -1.0,
+            Timeline([(0, "InProgress", "Starting"), (2, "InProgress", "ModelTuning"), (500, "Failed", "Failed")]),
+        )
+        for number in range(8)
+    ]
+    waited = Fleet(jobs, service=shaky, timeout="auto")
+    for job in jobs:
+        told = [event for event in waited.events if isinstance(event, Transition) and event.job_name == job.name]
+        assert [str(event.after.secondary_status) for event in told][-2:] == ["ModelTuning", "Failed"]
+        assert len(told) <= 3
+        assert all(event.not_before is None or event.not_before <= event.observed_at for event in told)
+
+
+def test_a_listing_does_not_wait_behind_names_that_there_are_not() -> None:
+    """Hundreds of unknown names are described one by one, and the ends of the others are seen all the same."""
+    jobs = fleet(50, longest=HOUR / 4)
+    waited = Fleet(
+        jobs, names=[*(f"nobody-{number}" for number in range(300)), *(job.name for job in jobs)], max_rate=2
+    )
+    assert is_right(waited, jobs)
+    assert max(waited.lags[job.name] for job in jobs) < 20
+
+
+def test_a_failure_that_only_the_listing_has_time_to_show_counts() -> None:
+    """At the deadline there are turns for a few describes; who has none is told by the listing how a job failed."""
+    jobs = [Job(f"job-{number}", 0.0, script(997, status="Failed")) for number in range(40)]
+    waited = Fleet(jobs, timeout=1000, max_rate=5)
+    assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.FAILED}
+    assert {outcome.failure_reason for outcome in waited.outcomes.values()} == {"no data", None}
+
+
+def test_an_auto_deadline_has_a_last_look_too() -> None:
+    """With timeout="auto" each job is described at its own deadline, and what has ended by then has ended."""
+    limited = Timeline([(0, "InProgress", "ModelTuning"), (1000 + 1800 - 3, "Failed", "Failed")], max_runtime=1000)
+    jobs = [Job(f"job-{number}", 0.0, limited) for number in range(8)]
+    waited = Fleet(jobs, timeout="auto")
+    assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.FAILED}
 
 
 def test_a_throttled_service_is_called_less() -> None:
@@ -527,14 +624,16 @@ def test_an_outage_at_the_deadline_is_a_timeout() -> None:
     """Who cannot read the listing when the time is up has timed out, and reads what the last call failed of."""
 
     def down(service: Service) -> None:
-        read = service.list_jobs
+        def until_down(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            def made(asked: Any) -> Any:
+                if service.clock.monotonic() > 100:
+                    raise no_network()
+                return call(asked)
 
-        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
-            if service.clock.monotonic() > 100:
-                raise no_network()
-            return read(request)
+            return made
 
-        service.list_jobs = list_jobs  # type: ignore[method-assign]
+        service.list_jobs = until_down(service.list_jobs)  # type: ignore[method-assign]
+        service.describe = until_down(service.describe)  # type: ignore[method-assign]
 
     waited = Fleet([Job(f"job-{number}", 0.0, script(HOUR)) for number in range(8)], service=down, timeout=300)
     assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.TIMED_OUT}

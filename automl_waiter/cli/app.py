@@ -212,7 +212,7 @@ def watch(
     options = wait_options(poll=poll, require=require, error_budget=error_budget, max_rate=max_rate)
     which = matching(name_contains, since)
     writer = ResultWriter(output, is_running=True)
-    reporter = Reporter(log_format, quiet=quiet, progress=output != "text")
+    reporter = Reporter(log_format, quiet=quiet, progress=output != "text", is_running=True)
     session = _session(ctx, reporter, writer, command, journal_path, told=["watch", name_contains or ""])
     gateways = _gateways(ctx, aws, options.max_rate)
 

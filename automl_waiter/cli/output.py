@@ -27,7 +27,7 @@ from automl_waiter.events import (
 )
 from automl_waiter.logs import level_of, summary_of
 from automl_waiter.machine import SystemClock
-from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome, Verdict
+from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome
 from automl_waiter.plan import HEARTBEAT
 from automl_waiter.text import clean, format_duration, isoformat
 from automl_waiter.tracker import Anomaly, Transition
@@ -113,6 +113,7 @@ class Reporter:
         log_format: One of LOG_FORMATS.
         quiet: Tell errors alone.
         progress: Tell of transitions and good ends too.
+        is_running: Show signs of life although the transitions are told elsewhere.
         clock: Seconds that never go back; None: the machine's.
     """
 
@@ -122,13 +123,15 @@ class Reporter:
         *,
         quiet: bool,
         progress: bool = True,
+        is_running: bool = False,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._json = log_format == "json"
         self._quiet = quiet
         self._progress = progress
         self._clock = clock or SystemClock().monotonic
-        self._last_line: float | None = None
+        # A look alone shows no signs of life.
+        self._last_line = self._clock() if progress or is_running else None
         self._lines = LineThread()
 
     def tell(self, event: Event) -> None:
@@ -214,6 +217,12 @@ class ResultWriter:
     def __init__(self, output: str, *, is_running: bool = False) -> None:
         self._output = output
         self._is_running = is_running
+        self._is_lost = False
+
+    @property
+    def keeps_outcomes(self) -> bool:
+        """Whether all outcomes are written at the end."""
+        return self._output == "json"
 
     @property
     def has_transitions(self) -> bool:
@@ -227,9 +236,9 @@ class ResultWriter:
 
     def tell(self, event: Event) -> None:
         """Another event, in the forms for those who read along."""
-        if self._output == "jsonl" and not isinstance(event, Poll | Sweep | Heartbeat) and not self._is_left(event):
+        if self._output == "jsonl" and not isinstance(event, Poll | Sweep | Heartbeat):
             self._write(json_line(event_dict(event)))
-        if self._output == "text" and self._is_running and isinstance(event, Ended) and not self._is_left(event):
+        if self._output == "text" and self._is_running and isinstance(event, Ended):
             self._write(f"{_time_of(event)}  {clean(event.outcome.summary)}")
 
     def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
@@ -241,12 +250,12 @@ class ResultWriter:
                 for line in outcome_lines(outcome):
                     self._write(line)
 
-    def _is_left(self, event: Event) -> bool:
-        """Whether it says no more than that a running account of many jobs has ended before the job."""
-        return self._is_running and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED
-
     def _write(self, line: str) -> bool:
+        """Writes a line, and says whether somebody has it: what was lost once goes nowhere from then on."""
+        if self._is_lost:
+            return False
         problem = write_line(sys.stdout, line)
+        self._is_lost = problem is not None
         # A reader that has gone knows it; a full disk would lose the result without a word.
         if problem is not None and not isinstance(problem, BrokenPipeError):
             write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.signals import Interrupted, Interrupts
+from automl_waiter.errors import AutoMLWaiterError, InvalidRequest
 from automl_waiter.events import Ended, Event
 from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.loop import Loop
 from automl_waiter.machine import Machine
 from automl_waiter.options import WaitOptions
-from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code
+from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code, exit_code_of_error
 from automl_waiter.retrying import Clock
 from automl_waiter.tracker import Transition
 from automl_waiter.waiter import events_of, loop_of
@@ -67,13 +69,17 @@ class Session:
             self._deliver[_name(journal, command.words)] = command.deliver
         self._outcomes: dict[str, Outcome] = {}
         self._deciding: list[Outcome] = []
+        self._is_watch = False
 
     def unfinished(self, region: str) -> list[JobRef]:
         """The jobs of a region of which there is more to tell than the journal holds."""
         if self._journal is None:
             return []
-        found = self._journal.unfinished(region, self._deliver)
-        return [replace(job_ref(job.arn), name=job.name) for job in found]
+        refs = []
+        for job in self._journal.unfinished(region, self._deliver):
+            with suppress(InvalidRequest):  # what AWS calls an ARN may be none to us
+                refs.append(replace(job_ref(job.arn), name=job.name))
+        return refs
 
     def run(self, refs: Sequence[JobRef], connect: Callable[[], Sequence[Gateway]], options: WaitOptions) -> ExitCode:
         """Waits for the jobs and returns the exit code: the deciding job's, else all jobs' together."""
@@ -93,15 +99,24 @@ class Session:
     def watch(self, begin: Callable[[], Callable[[Clock], Loop]]) -> ExitCode:
         """Watches until it is idle or a signal comes, and returns the signal's exit code or all jobs' together."""
 
+        self._is_watch = True
+
         def finish(signal: int | None, _: bool) -> ExitCode:
-            # Of a job that goes on without being watched there is nothing to say.
-            outcomes = [outcome for outcome in self._outcomes.values() if outcome.verdict is not Verdict.CANCELLED]
+            outcomes = list(self._outcomes.values())
+            if not outcomes and signal is None:
+                self._reporter.note("watch", "no job that matches is in progress")
             return self._finish(outcomes, None if signal is None else ExitCode(128 + signal))
 
-        return self._drive(begin, finish)
+        def fail(error: AutoMLWaiterError) -> None:
+            self._finish(list(self._outcomes.values()), exit_code_of_error(error))
+
+        return self._drive(begin, finish, fail)
 
     def _drive(
-        self, begin: Callable[[], Callable[[Clock], Loop]], finish: Callable[[int | None, bool], ExitCode]
+        self,
+        begin: Callable[[], Callable[[Clock], Loop]],
+        finish: Callable[[int | None, bool], ExitCode],
+        fail: Callable[[AutoMLWaiterError], object] = lambda _: None,
     ) -> ExitCode:
         """Tells of what happens. `begin` connects; `finish` is told of a signal, and whether it came later."""
         machine, is_begun = Machine(), False
@@ -127,6 +142,10 @@ class Session:
                 return finish(received[0] if received else None, True)
         except Interrupted as interrupted:
             return finish(interrupted.signal, False)
+        except AutoMLWaiterError as error:
+            if is_begun:
+                fail(error)  # what is known is told first
+            raise
         finally:
             machine.close()
             if self._journal is not None:
@@ -138,12 +157,16 @@ class Session:
         return bool(self._deciding)
 
     def _tell(self, event: Event) -> None:
+        if self._is_watch and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED:
+            return  # of a job that goes on without being watched there is nothing to say
         self._reporter.tell(event)
         match event:
             case Transition():
                 self._hand_out(event)
             case Ended(outcome=outcome):
-                self._outcomes[outcome.job] = outcome
+                # A watch may last for weeks, and needs no more than the exit codes.
+                is_kept = not self._is_watch or self._writer.keeps_outcomes
+                self._outcomes[outcome.job] = outcome if is_kept else replace(outcome, snapshot=None, transitions=())
                 self._writer.tell(event)
                 if self._journal is not None:
                     self._journal.record_outcome(outcome)
