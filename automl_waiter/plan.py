@@ -226,22 +226,25 @@ class _Wait:
                 return None
             return (yield from self._not_found(error))
         if answer.exhausted and is_late:
-            yield from self._take_listed_end()
-            snapshot = self.tracker.snapshot
-            if snapshot is not None and snapshot.status in (Status.FAILED, Status.STOPPED):
-                return self._conclude(self._verdict_of_end(snapshot))
-            return (yield from self._late(error))
+            outcome = yield from self._believed_end()
+            return outcome or (yield from self._late(error))
         return self._conclude(Verdict.ERROR, error=error)
 
-    def _take_listed_end(self) -> Generator[Action, Any, None]:
+    def _believed_end(self) -> Generator[Action, Any, Outcome | None]:
         """Believes the listing, where there was no time to describe the job that it shows to have ended.
 
         It tells how a job failed. Whether one that has completed gave what was asked of it, only a describe tells.
         """
-        if self.listed_end is not None:
-            sighting = self.tracker.observe(*self.listed_end)
-            if sighting.transition:
-                yield sighting.transition
+        if self.listed_end is None:
+            return None
+        snapshot, at = self.listed_end
+        try:
+            sighting = self.tracker.observe(snapshot, at)
+        except JobReplaced as error:
+            return self._conclude(Verdict.REPLACED, error=error)
+        yield from filter(None, [sighting.transition])
+        is_known = snapshot.status in (Status.FAILED, Status.STOPPED)
+        return self._conclude(self._verdict_of_end(snapshot)) if is_known else None
 
     def _not_found(self, error: JobNotFound) -> Plan:
         if self.seen is not None:

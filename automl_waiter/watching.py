@@ -109,26 +109,23 @@ class Watch(Listing):
 
     def _meet(self) -> Generator[Action, Any, int]:
         """Begins with the jobs that there are."""
-        pages = 0
         by_status = [{"StatusEquals": str(status)} for status in (Status.IN_PROGRESS, Status.STOPPING)]
         # Names are asked for only here: where they are compared after paging, a page without one does not tell how old
         # its jobs are, and so each sweep would read all that there ever were.
         named = {"NameContains": self._which.name_contains} if self._which.name_contains else {}
-        first = None
+        readings: list[Reading] = []
         for filters in [{**status, **named} for status in by_status] if self._which.since is None else [{}]:
             while True:
                 met = len(self._by_name)
                 reading = self._reading(**filters)
                 while not reading.is_done and not self._is_before(reading, self._since(reading)):
                     yield from self._page(reading)
-                pages += reading.pages
-                first = first or reading
+                readings.append(reading)
                 # Where a job has ended between two pages, the next page begins one job too late.
                 if reading.pages == 1 or len(self._by_name) == met or not filters:
                     break
-        if first is not None:
-            self._met_at = first.begun_at
-            self._has_read_newest(first)
+        self._met_at = readings[0].begun_at
+        self._has_read_newest(readings[0])
         if self._known and self._account is None:
             yield from self._page(self._reading())
         for ref in self._known:
@@ -136,7 +133,7 @@ class Watch(Listing):
             is_ours = ref.account == self._account and self._is_named(ref.name)
             if is_ours and ref.name.lower() not in self._by_name:
                 yield from self._begin(ref)
-        return pages
+        return sum(reading.pages for reading in readings)
 
     def _show(self, shown: Snapshot, answer: Answer, reading: Reading) -> Generator[Action, Any, None]:
         name = shown.name.lower()

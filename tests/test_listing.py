@@ -22,6 +22,7 @@ from automl_waiter import (
     PhaseAware,
     PollContext,
     Retry,
+    ServiceUnavailable,
     Transition,
     Verdict,
     Warned,
@@ -29,10 +30,13 @@ from automl_waiter import (
     listing,
     retrying,
 )
+from automl_waiter.actions import Answer, Describe, Follow, Member
 from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.events import Heartbeat, Sweep, event_dict
+from automl_waiter.jobs import job_ref
 from automl_waiter.listing import VERIFIED_EVERY
 from automl_waiter.options import wait_options
+from automl_waiter.plan import wait_plan
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
 from benchmarks.service import Filters, Job, Service, Throttle
 
@@ -732,3 +736,50 @@ def test_a_mass_stop_is_not_taken_for_bad_filters() -> None:
     waited = Fleet(jobs, max_rate=50)
     assert is_right(waited, jobs)
     assert waited.notices == []
+
+
+def test_a_machine_that_slept_past_the_deadline_reads_the_listing_once_more() -> None:
+    """On waking there is a last look, and who has ended meanwhile has ended."""
+    jobs = [Job(f"job-{number}", 0.0, script(2000)) for number in range(10)]
+    clock = Sleepy([(600.0, HOUR)])
+    service = Service(clock, jobs, max_rate=50)
+    events = run([job.name for job in jobs], [service] * 10, wait_options(timeout=1000), clock)
+    assert {event.outcome.verdict for event in events if isinstance(event, Ended)} == {Verdict.COMPLETED}
+
+
+def test_a_trickle_that_is_denied_leaves_each_job_to_be_described() -> None:
+    """A listing that is denied in the middle is left, whichever page it was."""
+
+    def partly(service: Service) -> None:
+        read = service.list_jobs
+
+        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
+            if "StatusEquals" not in request and service.clock.monotonic() > 100:
+                raise AccessDenied("ListAutoMLJobs was denied")
+            return read(request)
+
+        service.list_jobs = list_jobs  # type: ignore[method-assign]
+
+    jobs = fleet(400, longest=HOUR / 4)
+    waited = Fleet(jobs, service=partly)
+    assert is_right(waited, jobs)
+    assert len(waited.notices) == 1
+
+
+def test_a_foreign_job_that_only_the_listing_has_time_to_show_is_replaced() -> None:
+    """At the deadline the failure of a job of that name is none of the job whose ARN was given."""
+    job = job_ref("arn:aws:sagemaker:us-east-1:999999999999:automl-job/churn")
+    plan = wait_plan(job, wait_options(timeout=100), started=0.0, random=lambda: 0.5, member=Member("churn"))
+    assert isinstance(next(plan), Follow)
+    summary = {
+        "AutoMLJobName": "churn",
+        "AutoMLJobArn": job.arn and job.arn.replace("9", "1"),
+        "AutoMLJobStatus": "Failed",
+        "AutoMLJobSecondaryStatus": "Failed",
+        "CreationTime": EPOCH,
+        "LastModifiedTime": EPOCH,
+    }
+    assert isinstance(plan.send(Answer(99.9, 99.9, EPOCH, response=summary)), Describe)
+    ended = plan.send(Answer(100.4, 100.4, EPOCH, error=ServiceUnavailable("no turn"), exhausted=True))
+    assert isinstance(ended, Ended)
+    assert ended.outcome.verdict is Verdict.REPLACED

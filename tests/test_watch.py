@@ -418,3 +418,29 @@ def test_a_silent_watch_shows_signs_of_life() -> None:
         reporter.tell(Sweep(None, EPOCH, 3, 1, 10.0))
     assert 12 <= len(written) <= 15
     assert "3 jobs are in progress, next look in 10s" in written[0]
+
+
+def test_an_account_without_running_jobs_is_known_by_its_older_ones() -> None:
+    """What an earlier watch knew is told where nothing runs any more, too."""
+    events, _, _ = watched([Job("ended", -HOUR, script(1000))], known=[job_ref(ARN + "ended")], seconds=100)
+    assert ends(events) == {"ended": "Completed"}
+
+
+def test_an_arn_of_a_form_that_is_not_known_is_followed_all_the_same() -> None:
+    """AWS may have other ARNs than we know; the job is watched by its name."""
+
+    def odd(service: Service) -> None:
+        def changed(call: Any) -> Any:
+            def made(asked: Any) -> Any:
+                answer = call(asked)
+                for job in answer.get("AutoMLJobSummaries", [answer]):
+                    job["AutoMLJobArn"] = "arn:aws:sagemaker::automl"
+                return answer
+
+            return made
+
+        service.list_jobs = changed(service.list_jobs)  # type: ignore[method-assign]
+        service.describe = changed(service.describe)  # type: ignore[method-assign]
+
+    events, _, _ = watched([Job("odd", -10.0, script(500))], change=odd)
+    assert ends(events) == {"odd": "Completed"}
