@@ -1,28 +1,17 @@
-"""Every job watched: which are followed, what is told of them, and how a watch ends and goes on."""
+"""Every job watched, in virtual time: which are followed, what is told of them, and how a watch ends and goes on."""
 
-import asyncio
-import json
-import os
-import signal
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import Command
-from processes import endpoint_environment, start
 from test_listing import failing, fleet, older, script
 from virtual import no_network
 
-from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Transition, aio, waiter
-from automl_waiter.cli.output import Reporter
-from automl_waiter.events import Sweep
+from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Transition, waiter
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.listing import VERIFIED_EVERY
 from automl_waiter.options import wait_options
-from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
 from automl_waiter.watching import Matching, matching
 from benchmarks.service import Filters, Job, Service
@@ -187,189 +176,6 @@ def test_a_hidden_end_is_found_by_a_watch_too() -> None:
     assert len(ends(events)) == 500
 
 
-# The library
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """An endpoint whose jobs take some seconds."""
-    scripts = {
-        "short": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
-        "phases": Timeline(
-            [
-                (0, "InProgress", "AnalyzingData"),
-                (250, "InProgress", "FeatureEngineering"),
-                (500, "InProgress", "ModelTuning"),
-                (750, "InProgress", "GeneratingModelInsightsReport"),
-                (1000, "Completed", "Completed"),
-            ]
-        ),
-        "failure": Timeline([(0, "InProgress", "AnalyzingData"), (100, "Failed", "Failed")], failure_reason="no data"),
-        "endless": Timeline([(0, "InProgress", "ModelTuning")]),
-    }
-    with Sandbox(scenarios=scripts, scenario="short", speed=100) as sandbox:
-        yield sandbox
-
-
-def created(sandbox: Sandbox, word: str, *scripts: str) -> list[str]:
-    """New jobs whose names contain the word."""
-    names = [f"{word}-{number}" for number in range(len(scripts))]
-    for name, scenario in zip(names, scripts, strict=True):
-        sandbox.create_job(name, scenario=scenario)
-    return names
-
-
-@pytest.mark.parametrize("shell", ["sync", "aio"])
-def test_the_library_watches_all_that_match(sandbox: Sandbox, shell: str) -> None:
-    """`watch()` yields the transitions of every job until idle, in both shells, and raises for none of them."""
-    names = created(sandbox, f"lib-{shell}", "short", "failure")
-    options: dict[str, Any] = {"client": sandbox.client(), "poll": 0.3, "name_contains": f"lib-{shell}"}
-    if shell == "sync":
-        told = list(waiter.watch(until_idle=True, **options))
-    else:
-
-        async def collect() -> list[Transition]:
-            return [transition async for transition in aio.watch(until_idle=True, **options)]
-
-        told = asyncio.run(collect())
-    assert {(transition.job_name, transition.after.status) for transition in told if transition.after.is_terminal} == {
-        (names[0], "Completed"),
-        (names[1], "Failed"),
-    }
-
-
-# The command
-
-
-def lines(stdout: str, kind: str = "transition") -> list[tuple[str, str]]:
-    """The job and phase of each transition on stdout."""
-    events = [json.loads(line) for line in stdout.splitlines()]
-    return [(event["job_name"], event["after"]["secondary_status"]) for event in events if event["event"] == kind]
-
-
-def test_the_command_watches_until_idle(command: Command, endpoint: Sandbox) -> None:
-    """A line for each transition and each end, and the exit code of the worst of them."""
-    for number, scenario in enumerate(["slow", "slow-failure"]):
-        endpoint.create_job(f"idle-{number}", scenario=scenario)
-    done = command("watch", "--until-idle", "--poll", "0.2s", "--name-contains", "idle-")
-    assert done.returncode == 10
-    assert "idle-0: completed" in done.stdout
-    assert "idle-1: failed: A scripted failure." in done.stdout
-    assert "idle-1: InProgress/AnalyzingData" in done.stdout
-    assert done.stderr == ""
-
-
-def test_a_signal_ends_a_watch_cleanly(endpoint: Sandbox) -> None:
-    """SIGTERM ends a watch with 143 at once, and nothing is said of jobs that go on."""
-    endpoint.create_job("signalled-1", scenario="endless")
-    arguments = ("watch", "--name-contains", "signalled", "-o", "jsonl")
-    with start(*arguments, env=endpoint_environment(endpoint.url)) as process:
-        assert process.stdout is not None
-        assert "transition" in process.stdout.readline()
-        begun = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        stdout, stderr = process.communicate(timeout=20)
-    assert process.returncode == 143
-    assert time.monotonic() - begun < 3
-    assert stdout == ""
-    assert "Traceback" not in stderr
-
-
-# The journal
-
-
-def counted(path: Path) -> list[tuple[str, str]]:
-    """What a command that writes a line for each transition has written."""
-    return [tuple(line.split()) for line in path.read_text().splitlines()] if path.exists() else []  # type: ignore[misc]
-
-
-@pytest.mark.parametrize("kind", ["watch", "wait"])
-def test_a_killed_process_goes_on_where_it_was(sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
-    """Killed again and again, a watch and a wait tell each transition once to stdout and to --exec, and lose none."""
-    word = f"killed-{kind}"
-    names = created(sandbox, word, "phases", "phases")
-    told, journal = tmp_path / "told", tmp_path / "journal"
-    program = tmp_path / "tell"
-    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}\n')
-    program.chmod(0o700)
-    what = ["watch", "--name-contains", word, "--until-idle"] if kind == "watch" else ["wait", *names]
-    arguments = [*what, "--poll", "0.3s", "-o", "jsonl", "--journal", str(journal), "--exec", str(program)]
-    out = tmp_path / "out"
-    environment = endpoint_environment(sandbox.url)
-    for _ in range(3):
-        with out.open("a") as stdout, start(*arguments, env=environment, stdout=stdout) as process:
-            time.sleep(1.8)
-            process.send_signal(signal.SIGKILL)
-    with out.open("a") as stdout, start(*arguments, env=environment, stdout=stdout) as process:
-        _, stderr = process.communicate(timeout=40)
-    assert process.returncode == 0, stderr
-    phases = ("FeatureEngineering", "ModelTuning", "GeneratingModelInsightsReport", "Completed")
-    for seen in (lines(out.read_text()), counted(told)):
-        assert len(seen) == len(set(seen))
-        assert {(name, "Completed") for name in names} <= set(seen)
-        assert len(set(seen) & {(name, phase) for name in names for phase in phases}) >= 6
-
-
-def test_two_processes_share_a_journal(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Two watches of the same jobs with the same command run it once for each transition."""
-    names = created(sandbox, "shared", "phases", "phases")
-    told, program = tmp_path / "told", tmp_path / "tell"
-    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}\n')
-    program.chmod(0o700)
-    arguments = ["watch", "--name-contains", "shared", "--until-idle", "--poll", "0.3s", "-q", "-o", "none"]
-    arguments += ["--journal", str(tmp_path / "journal"), "--exec", str(program)]
-    processes = [start(*arguments, env=endpoint_environment(sandbox.url)) for _ in range(2)]
-    for process in processes:
-        process.communicate(timeout=40)
-        assert process.returncode == 0
-    seen = counted(told)
-    assert len(seen) == len(set(seen))
-    assert {(name, "Completed") for name in names} <= set(seen)
-
-
-def test_a_command_that_failed_is_run_again_by_the_next_process(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A transition that its command did not take is told to it again when somebody waits for the job again."""
-    [name] = created(sandbox, "refused", "short")
-    told, program, is_well = tmp_path / "told", tmp_path / "tell", tmp_path / "well"
-    program.write_text(f'#!/bin/sh\necho "$AUTOML_SECONDARY_STATUS" >> {told}\ntest -e {is_well}\n')
-    program.chmod(0o700)
-    arguments = ["wait", name, "--poll", "0.3s", "-o", "none", "-q", "--journal", str(tmp_path / "journal")]
-    for _ in range(3):
-        with start(*arguments, "--exec", str(program), env=endpoint_environment(sandbox.url)) as process:
-            process.communicate(timeout=40)
-        assert process.returncode == 0
-        is_well.touch()
-    runs = [line for [line] in counted(told)]  # type: ignore[misc]
-    assert runs.count("Completed") == 2
-
-
-def test_a_journal_that_cannot_be_used_ends_no_wait(command: Command, new_job: Any, tmp_path: Path) -> None:
-    """Without the journal the wait goes on, with one warning, and everybody is told."""
-    name = new_job("completed")
-    done = command("wait", name, "--poll", "0.2s", "-o", "jsonl", "--journal", str(tmp_path / "no" / "journal"))
-    assert done.returncode == 0
-    assert done.stderr.count("the wait goes on") == 1
-    assert lines(done.stdout)[-1] == (name, "Completed")
-
-
-def test_history_shows_what_the_journal_holds(command: Command, new_job: Any, tmp_path: Path) -> None:
-    """After a wait the journal has the job, its transitions and its outcome; a journal that there is not is bad usage."""
-    name, path = new_job("failed"), str(tmp_path / "journal")
-    command("wait", name, "--poll", "0.2s", "--journal", path)
-    assert oct(os.stat(path).st_mode)[-3:] == "600"
-    shown = command("history", "--journal", path)
-    assert shown.returncode == 0
-    assert f"{name}: Failed/Failed, failed (exit code 10)" in shown.stdout
-    assert "no [31m data" in shown.stdout
-    assert "\x1b" not in shown.stdout
-    [job] = json.loads(command("history", "--journal", path, "-o", "json", name.upper()).stdout)["jobs"]
-    assert (job["job_name"], job["verdict"], job["exit_code"]) == (name, "failed", 10)
-    missing = command("history", "--journal", str(tmp_path / "none"))
-    assert (missing.returncode, missing.stdout) == (2, "")
-    assert "there is no journal" in missing.stderr
-    assert datetime.fromisoformat(job["created_at"]).tzinfo == UTC
-
-
 def test_a_name_that_matches_nothing_costs_a_page_a_sweep() -> None:
     """Where names are compared after paging, an account with a long history is not read again and again."""
     _, service, clock = watched(older(3000), which=matching("zzz"), filters=Filters.POST_FILTERED, seconds=HOUR)
@@ -380,44 +186,6 @@ def test_a_job_created_just_now_is_waited_for_until_idle() -> None:
     """A watch until idle gives a job that is not listed yet ten seconds, as a wait does."""
     events, _, _ = watched([Job("late", 5.0, script(300))], until_idle=True)
     assert ends(events) == {"late": "Completed"}
-
-
-def test_a_line_that_nobody_read_is_not_delivered(sandbox: Sandbox, tmp_path: Path) -> None:
-    """After its reader has gone, nothing that is written counts as told; the next process tells it."""
-    [name] = created(sandbox, "unread", "phases")
-    arguments = ["wait", name, "--poll", "0.3s", "-o", "jsonl", "-q", "--journal", str(tmp_path / "journal")]
-    environment = endpoint_environment(sandbox.url)
-    with start(*arguments, env=environment) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.stdout.close()
-        process.wait(30)
-    with start(*arguments, env=environment) as process:
-        stdout, _ = process.communicate(timeout=30)
-    assert [phase for _, phase in lines(stdout)][-2:] == ["GeneratingModelInsightsReport", "Completed"]
-
-
-def test_a_watch_that_fails_tells_what_it_knows(sandbox: Sandbox) -> None:
-    """A watch that may not go on prints what it has, and the reason, with the reason's exit code."""
-    environment = endpoint_environment("http://127.0.0.1:9")
-    with start("watch", "-o", "json", "--error-budget", "1s", env=environment) as process:
-        stdout, stderr = process.communicate(timeout=30)
-    assert process.returncode == 69
-    assert json.loads(stdout) == {"exit_code": 69, "jobs": []}
-    assert stderr.splitlines()[-1].startswith("automl-waiter: ListAutoMLJobs failed")
-
-
-def test_a_silent_watch_shows_signs_of_life() -> None:
-    """In CI a watch without transitions writes a line every five minutes at most."""
-    seconds = [0.0]
-    written: list[str] = []
-    reporter = Reporter("console", quiet=False, progress=False, is_running=True, clock=lambda: seconds[0])
-    reporter._lines.write = written.append  # type: ignore[method-assign]
-    for _ in range(360):
-        seconds[0] += 10
-        reporter.tell(Sweep(None, EPOCH, 3, 1, 10.0))
-    assert 12 <= len(written) <= 15
-    assert "3 jobs are in progress, next look in 10s" in written[0]
 
 
 def test_an_account_without_running_jobs_is_known_by_its_older_ones() -> None:
