@@ -15,13 +15,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, Fault, FaultyEndpoint
+from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, Fault, FaultyEndpoint, Handler
 from reliability import (
     ABSENT,
     COMPLETED,
     FAILED,
     MOMENTS,
     ORDEALS,
+    SOON_FAILED,
     Ordeal,
     Signalled,
     Survived,
@@ -32,6 +33,8 @@ from reliability import (
     soak,
     survive,
 )
+
+from automl_waiter.errors import Passing
 
 HEAD = """\
 # What a wait survives
@@ -45,7 +48,8 @@ PASSING = """\
 ## Faults that may pass
 
 For each fault one wait, whose first two calls meet it. The job behind it has failed, so the exit code that is
-expected is 10. {survived} of {tried} were survived.
+expected is 10. {survived} of {tried} were survived. Throttling comes after one good answer: who is throttled before any
+waits for up to 100 seconds, as [one of many](many_jobs.md) that may have begun at once.
 
 """
 
@@ -95,7 +99,7 @@ def page() -> str:
 
 def passing() -> str:
     """The faults that may pass."""
-    all_survived = _survive([Ordeal(name, _twice(fault), FAILED, 10) for name, (_, fault) in PASSING_FAULTS.items()])
+    all_survived = _survive([_ordeal(name, kind, fault) for name, (kind, fault) in PASSING_FAULTS.items()])
     right = sum(it.code == it.ordeal.code for it in all_survived)
     rows = [(it.ordeal.name, PASSING_FAULTS[it.ordeal.name][0], it.code, _tenths(it.seconds)) for it in all_survived]
     head = PASSING.format(survived=right, tried=len(rows))
@@ -162,6 +166,12 @@ def soaked() -> str:
     }
     rows = [(when, it.threads, it.descriptors, f"{it.memory:.1f}") for when, it in held.items()]
     return head + _table(("the process", "threads", "file descriptors", "resident memory (MiB)"), rows)
+
+
+def _ordeal(name: str, kind: Passing, fault: Fault) -> Ordeal:
+    if kind is Passing.THROTTLED:
+        return Ordeal(name, lambda: [Handler.answer_rightly, fault, fault], SOON_FAILED, 10)
+    return Ordeal(name, _twice(fault), FAILED, 10)
 
 
 def _twice(fault: Fault) -> Callable[[], list[Fault]]:

@@ -56,7 +56,7 @@ def script(end: float, *, status: str = "Completed") -> Timeline:
     )
 
 
-def fleet(count: int, *, hidden: bool = False, longest: float = 2 * HOUR, seed: int = 0) -> list[Job]:
+def fleet(count: int, *, hidden: bool = False, longest: float = HOUR, seed: int = 0) -> list[Job]:
     """Jobs that were created within the hour before 0, and end at different times after it."""
     chance = random.Random(seed)
     jobs = []
@@ -559,7 +559,7 @@ def test_an_end_that_only_the_listing_shows_is_no_end() -> None:
     assert is_right(waited, jobs)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     filters=st.sampled_from(Filters),
     jobs=st.lists(

@@ -32,7 +32,7 @@ def watched(
     until_idle: bool = False,
     known: Sequence[JobRef] = (),
     filters: Filters = Filters.INDEXED,
-    seconds: float = 3 * HOUR,
+    seconds: float = 2 * HOUR,
     change: Any = lambda service: None,
 ) -> tuple[list[Event], Service, ManualClock]:
     """The events of a watch that is cancelled after some seconds."""
