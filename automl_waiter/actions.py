@@ -11,7 +11,7 @@ import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from automl_waiter.errors import AutoMLWaiterError
 from automl_waiter.events import Event
@@ -19,8 +19,7 @@ from automl_waiter.outcome import Outcome
 from automl_waiter.statuses import State
 
 
-@dataclass(frozen=True)
-class Describe:
+class Describe(NamedTuple):
     """Describe the job; no attempt begins after `deadline` (on the clock of the answers).
 
     One that is urgent has its turn before others: the job is known to have ended.
@@ -65,23 +64,20 @@ class ListJobs:
     operation: str = "ListAutoMLJobs"
 
 
-@dataclass(frozen=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Do nothing until the clock shows `until`."""
 
     until: float
 
 
-@dataclass(frozen=True)
-class Woken:
+class Woken(NamedTuple):
     """A sleep is over: what the shell's clock shows now, in seconds and as an instant (UTC)."""
 
     now: float
     at: datetime
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What came of a call, its retries included: a response, or the error that ended it.
 
     Attributes:

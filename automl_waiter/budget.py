@@ -61,6 +61,14 @@ class Budget:
         self._full_at = max(self._full_at, at) + 1 / rate
         return at
 
+    def take(self, now: float) -> bool:
+        """Whether there is a turn now; then it is taken. Nobody is overtaken: who waits has reserved the next one."""
+        rate = self.rate(now)
+        if self._full_at - (max(rate, 2.0) - 1) / rate > now:
+            return False
+        self._full_at = max(self._full_at, now) + 1 / rate
+        return True
+
     def succeeded(self) -> None:
         """Takes in that the service has answered a call."""
         self.is_new = False

@@ -40,6 +40,11 @@ class SharedBudget(Budget):
         with self._lock:
             return super().reserve(now)
 
+    def take(self, now: float) -> bool:
+        """Whether there is a turn now; then it is taken."""
+        with self._lock:
+            return super().take(now)
+
     def throttled(self, now: float) -> None:
         """Takes in that the service has throttled a call."""
         with self._lock:

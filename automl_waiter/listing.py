@@ -16,7 +16,7 @@ A job that is not shown is described, and so is each where listing is denied or 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -318,7 +318,7 @@ class Listing:
                 if shown.state.is_terminal and member.state is not None and self._should_be_known(shown, reading):
                     self._is_hidden = shown.name
                 member.is_listed, member.state, member.told_at = True, shown.state, self._now
-                yield Tell(member, replace(answer, response=shown.raw, retries=0))
+                yield Tell(member, answer._replace(response=shown.raw, retries=0))
 
     def _should_be_known(self, shown: Snapshot, reading: Reading) -> bool:
         """Whether the sweeps of ends should have shown an end that is found now."""
@@ -358,7 +358,7 @@ class Listing:
             for member in self._listed():
                 # Each its own: an error carries the outcome of its job.
                 own = type(error)(str(error), code=error.code)
-                yield Tell(member, replace(answer, error=own, retries=0))
+                yield Tell(member, answer._replace(error=own, retries=0))
             return False
         if not self._has_failed:
             yield self._notice(f"each job is described by itself, at the pace that the call budget allows: {error}")

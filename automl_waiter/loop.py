@@ -11,8 +11,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from automl_waiter.actions import Follow, Member, Sleep, Tell
 from automl_waiter.budget import Budget
@@ -23,8 +22,7 @@ from automl_waiter.outcome import Outcome
 from automl_waiter.retrying import Attempt, Clock, Launch, Steps, Turn
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """Make this call beside the loop; its completion bears the ticket. Nobody waits for it after `until`."""
 
     ticket: int
@@ -32,8 +30,7 @@ class Start:
     until: float
 
 
-@dataclass(frozen=True)
-class Pause:
+class Pause(NamedTuple):
     """Wait for the next completion, at most until the clock shows `until`."""
 
     until: float
@@ -60,14 +57,11 @@ class _Turns:
         self.next_at: float | None = None
         """When the turn comes that is reserved for the first."""
 
-    def is_now(self, now: float) -> bool:
-        """Whether there is a turn now; then it is taken."""
+    def reserve(self, now: float) -> float:
+        """When the turn of the first comes."""
         if self.next_at is None:
             self.next_at = self.budget.reserve(now)
-        if self.next_at > now:
-            return False
-        self.next_at = None
-        return True
+        return self.next_at
 
 
 class Loop:
@@ -116,8 +110,11 @@ class Loop:
             task.steps.close()
 
     def _next_time(self) -> float:
-        turns = [turns.next_at for turns in self._turns.values() if turns.queue and turns.next_at is not None]
-        return min([*turns, self._alarms[0][0] if self._alarms else math.inf])
+        at = self._alarms[0][0] if self._alarms else math.inf
+        for turns in self._turns.values():
+            if turns.queue and turns.next_at is not None:
+                at = min(at, turns.next_at)
+        return at
 
     def _wake(self, completion: Completion | None) -> None:
         """Lets all go on who need not wait any longer."""
@@ -136,8 +133,9 @@ class Loop:
             while turns.queue:
                 task, wait = turns.queue[0]
                 if task.waits == wait:
-                    if not turns.is_now(now):
+                    if turns.reserve(now) > now:
                         break
+                    turns.next_at = None
                     self._go_on(task, None)
                 turns.queue.popleft()
 
@@ -164,10 +162,10 @@ class Loop:
                         return None
                     case Turn(budget=budget, until=until, is_urgent=is_urgent):
                         turns = self._turns.setdefault(budget, _Turns(budget))
-                        if turns.queue or not turns.is_now(self._clock.monotonic()):
-                            (turns.queue.appendleft if is_urgent else turns.queue.append)((task, task.waits))
-                            task.waits_for = "its turn in the call budget did not come in time: see the max rate"
-                            return self._set_alarm(task, until)
+                        turns.reserve(self._clock.monotonic())
+                        (turns.queue.appendleft if is_urgent else turns.queue.append)((task, task.waits))
+                        task.waits_for = "its turn in the call budget did not come in time: see the max rate"
+                        return self._set_alarm(task, until)
                     case Follow(member=member, until=until):
                         value = self._news.pop(member, None)
                         if value is None:

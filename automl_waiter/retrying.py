@@ -10,10 +10,9 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from automl_waiter.actions import (
     Answer,
@@ -76,16 +75,14 @@ class Clock(Protocol):
     def random(self) -> float: ...
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """Make this call, and abandon it when the clock shows `until` by throwing a PassingFailure."""
 
     call: Callable[[], Any]
     until: float
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """Wait until the call budget has a turn; when the clock shows `until`, throw a PassingFailure instead."""
 
     budget: Budget
@@ -93,8 +90,7 @@ class Turn:
     is_urgent: bool = False
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(NamedTuple):
     """Begin with another job's steps, beside the others."""
 
     steps: Steps
@@ -213,14 +209,14 @@ class _Attempts:
             return self._answer(error=error)
 
     def _attempt(self) -> Generator[Step, Any, Any]:
-        budget = self._gateway.budget
-        asked = self._clock.monotonic()
-        if not self._passes_all:
+        budget, asked = self._gateway.budget, self._clock.monotonic()
+        self._started = asked
+        if not self._passes_all and not budget.take(asked):
             # A page tells of a hundred jobs, and takes no more than half of the budget.
             is_urgent = isinstance(self._call, ListJobs) or (isinstance(self._call, Describe) and self._call.is_urgent)
             yield Turn(budget, self._limits.turn_until, is_urgent)
-        self._started = self._clock.monotonic()
-        self._limits.waited_for_turn(self._started - asked)
+            self._started = self._clock.monotonic()
+            self._limits.waited_for_turn(self._started - asked)
         until = self._limits.attempt_until(self._started)
         try:
             response = yield Attempt(_bound(self._call, self._gateway), until)

@@ -152,7 +152,7 @@ def test_many_jobs_are_read_from_a_page_and_described_once() -> None:
 
 def test_every_transition_that_a_page_shows_is_told_once() -> None:
     """A job that is followed in a listing tells what one tells that is described, in order."""
-    waited = Fleet(fleet(20))
+    waited = Fleet(fleet(20, longest=2 * HOUR))
     assert {tuple(waited.transitions(name)[-3:]) for name in waited.outcomes} <= {
         ("ModelTuning", "GeneratingModelInsightsReport", end) for end in ("Completed", "Failed", "Stopped")
     }
@@ -337,7 +337,7 @@ def test_a_listing_that_alone_fails_is_left_and_tried_again() -> None:
 
         service.list_jobs = list_jobs  # type: ignore[method-assign]
 
-    jobs = fleet(30)
+    jobs = fleet(30, longest=2 * HOUR)
     waited = Fleet(jobs, service=away)
     assert is_right(waited, jobs)
     assert len(waited.notices) == 1
