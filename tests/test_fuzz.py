@@ -212,7 +212,7 @@ anything = given(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @anything
 def test_a_wait_cannot_be_lost(**thrown: Any) -> None:
     """Whatever is thrown at hundreds of waits, none is lost."""

@@ -9,7 +9,7 @@ import pytest
 
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.statuses import State
-from automl_waiter.timeline import PROBLEM_TYPES, Timeline
+from automl_waiter.timeline import PROBLEM_TYPES, Timeline, page_of
 
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws-cn:sagemaker:cn-north-1:123456789012:automl-job/churn"
@@ -145,3 +145,9 @@ def test_a_second_look_at_a_state_is_cheap() -> None:
 def test_the_scenarios_are_short_jobs_that_end() -> None:
     """Each scenario ends within two and a half hours of job time."""
     assert {name for name, script in SCENARIOS.items() if script.end is None or script.end > 9000} == set()
+
+
+def test_a_token_that_no_page_gave_is_refused() -> None:
+    """A listing goes on only from where an earlier page ended."""
+    with pytest.raises(ValueError, match="token"):
+        page_of([], {"NextToken": "x"})

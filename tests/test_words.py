@@ -263,3 +263,8 @@ def test_the_readme_lists_every_exit_code() -> None:
     """The README's table has every exit code that the command uses."""
     table = "".join(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| "))
     assert {int(number) for number in re.findall(r"\b\d{1,3}\b", table)} >= set(ExitCode)
+
+
+def test_a_job_that_is_known_already_is_itself() -> None:
+    """What was made of a name is taken as it is."""
+    assert job_ref(job := job_ref("churn")) is job
