@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +17,11 @@ from automl_waiter.errors import AutoMLWaiterError
 from automl_waiter.events import Event
 from automl_waiter.outcome import Outcome
 from automl_waiter.statuses import State
+
+OVERSLEPT = 5.0
+"""Seconds: a sleep that is late by more was not the shell's. The machine slept, or the process was stopped."""
+WAKING = 15.0
+"""Seconds for which what is past its deadline on waking is tried: the network needs some to come back."""
 
 
 class Describe(NamedTuple):
@@ -31,8 +36,7 @@ class Describe(NamedTuple):
     operation: str = "DescribeAutoMLJobV2"
 
 
-@dataclass(frozen=True)
-class FindNames:
+class FindNames(NamedTuple):
     """List names of jobs that are like the one that was not found."""
 
     job_name: str
@@ -40,8 +44,7 @@ class FindNames:
     operation: str = "ListAutoMLJobs"
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(NamedTuple):
     """Stop the job; no attempt begins after `deadline`. One that is urgent waits for no turn."""
 
     job_name: str
@@ -50,8 +53,7 @@ class Stop:
     operation: str = "StopAutoMLJob"
 
 
-@dataclass(frozen=True)
-class ListJobs:
+class ListJobs(NamedTuple):
     """Read a page of ListAutoMLJobs with these members of its request; no attempt begins after `deadline`.
 
     `patience` bounds the error budget, in seconds.
@@ -122,8 +124,7 @@ class Member:
     told_at: float = -math.inf
 
 
-@dataclass(frozen=True)
-class Follow:
+class Follow(NamedTuple):
     """Wait for news of a job from the listing, at most until the clock shows `until`.
 
     It is answered with an `Answer` whose response is the job's summary, or None if the job must be described; with an
@@ -134,19 +135,17 @@ class Follow:
     until: float | None
 
 
-@dataclass(frozen=True)
-class Tell:
+class Tell(NamedTuple):
     """Answer the `Follow` of a job."""
 
     member: Member
     answer: Answer
 
 
-@dataclass(frozen=True)
-class Begin:
+class Begin(NamedTuple):
     """Begin with another job: its plan goes on beside the others."""
 
-    plan: Plan = field(repr=False)
+    plan: Plan
 
 
 Call = Describe | FindNames | Stop | ListJobs

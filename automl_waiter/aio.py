@@ -14,19 +14,19 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from automl_waiter.conditions import Condition
-from automl_waiter.errors import AutoMLWaiterError, Cancelled
+from automl_waiter.errors import Cancelled
 from automl_waiter.events import Ended, Event
 from automl_waiter.jobs import job_ref
 from automl_waiter.loop import Loop, Pause, Start
 from automl_waiter.machine import CallThreads, Completion, SystemClock
-from automl_waiter.options import StopOn, WaitOptions, wait_options
+from automl_waiter.options import StopOn, wait_options
 from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome
 from automl_waiter.polling import PollPolicy
 from automl_waiter.retrying import Clock
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.subscribers import Subscribers
 from automl_waiter.tracker import Transition
-from automl_waiter.waiter import ONE_LOOK, Gateways, check_one, check_watched, loop_of, watch_loop
+from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, check_watched, looked_at, waiting_for, watching
 from automl_waiter.watching import matching
 
 __all__ = ["Waiter", "as_completed", "describe", "wait_for", "wait_for_all", "watch"]
@@ -124,7 +124,7 @@ class Waiter:
 
     async def as_completed(self, jobs: Iterable[object]) -> AsyncIterator[Outcome]:
         """The outcome of each job, as soon as it is known."""
-        async for event in self._events(jobs, self._options):
+        async for event in self._run(waiting_for(jobs, self._gateways, self._options)):
             if isinstance(event, Ended):
                 yield event.outcome
 
@@ -138,13 +138,7 @@ class Waiter:
     ) -> AsyncIterator[Transition]:
         """The transitions of a job, or of all that match, as they are seen; see `automl_waiter.watch`."""
         which = matching(name_contains, since)
-        if job is None:
-            gateway = self._gateways.default()
-            events = self._run(lambda clock: watch_loop(gateway, which, self._options, clock, until_idle=until_idle))
-        else:
-            check_one(which, until_idle)
-            events = self._events([job], self._options)
-        async for event in events:
+        async for event in self._run(watching(job, self._gateways, self._options, which, until_idle=until_idle)):
             if isinstance(event, Transition):
                 yield event
             elif isinstance(event, Ended) and job is not None:
@@ -152,17 +146,11 @@ class Waiter:
 
     async def describe(self, job: object) -> Snapshot:
         """The job as it is now; see `automl_waiter.describe`."""
-        [outcome] = [event.outcome async for event in self._events([job], ONE_LOOK) if isinstance(event, Ended)]
-        if outcome.snapshot is None or outcome.error is not None:
-            raise outcome.error or AutoMLWaiterError(outcome.summary)
-        return outcome.snapshot
+        loop_on = waiting_for([job], self._gateways, ONE_LOOK)
+        [outcome] = [event.outcome async for event in self._run(loop_on) if isinstance(event, Ended)]
+        return looked_at(outcome)
 
-    def _events(self, jobs: Iterable[object], options: WaitOptions) -> AsyncIterator[Event]:
-        refs = list({ref.key: ref for ref in map(job_ref, jobs)}.values())
-        gateways = [self._gateways.of(ref) for ref in refs]
-        return self._run(lambda clock: loop_of(refs, gateways, options, clock))
-
-    async def _run(self, loop_on: Callable[[Clock], Loop]) -> AsyncIterator[Event]:
+    async def _run(self, loop_on: LoopOn) -> AsyncIterator[Event]:
         machine, subscribers = Machine(), Subscribers(*self._callbacks)
         try:
             async for event in events_of(loop_on(machine), machine):

@@ -55,19 +55,21 @@ class Budget:
 
     def reserve(self, now: float) -> float:
         """When the next call may be made: now or later. That turn is then taken, whether it is used or not."""
-        rate = self.rate(now)
-        held = max(rate, 2.0) / rate
-        at = max(now, self._full_at - held + 1 / rate)
-        self._full_at = max(self._full_at, at) + 1 / rate
+        at = max(now, self._next_at(now))
+        self._full_at = max(self._full_at, at) + 1 / self.rate(now)
         return at
 
     def take(self, now: float) -> bool:
         """Whether there is a turn now; then it is taken. Nobody is overtaken: who waits has reserved the next one."""
-        rate = self.rate(now)
-        if self._full_at - (max(rate, 2.0) - 1) / rate > now:
+        if self._next_at(now) > now:
             return False
-        self._full_at = max(self._full_at, now) + 1 / rate
+        self._full_at = max(self._full_at, now) + 1 / self.rate(now)
         return True
+
+    def _next_at(self, now: float) -> float:
+        """When the bucket holds a call; it may have done so for long."""
+        rate = self.rate(now)
+        return self._full_at - (max(rate, 2.0) - 1) / rate
 
     def succeeded(self) -> None:
         """Takes in that the service has answered a call."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from automl_waiter.aws_errors import from_sdk, quoted
-from automl_waiter.budget import Budget
 from automl_waiter.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
 
 _CONNECT_TIMEOUT = 5
@@ -26,29 +24,6 @@ _FIXED = frozenset({"env", "explicit"})
 _EXPIRY_VARIABLES = ("AWS_CREDENTIAL_EXPIRATION", "AWS_SESSION_EXPIRATION")
 # The same in the shared credentials file: saml2aws and granted, then others; the SDKs pass over them.
 _EXPIRY_KEYS = ("x_security_token_expires", "aws_session_expiration")
-
-
-class SharedBudget(Budget):
-    """A call budget for waits in several threads."""
-
-    def __init__(self, max_rate: float) -> None:
-        super().__init__(max_rate)
-        self._lock = threading.Lock()
-
-    def reserve(self, now: float) -> float:
-        """When the next call may be made; that turn is then taken."""
-        with self._lock:
-            return super().reserve(now)
-
-    def take(self, now: float) -> bool:
-        """Whether there is a turn now; then it is taken."""
-        with self._lock:
-            return super().take(now)
-
-    def throttled(self, now: float) -> None:
-        """Takes in that the service has throttled a call."""
-        with self._lock:
-            super().throttled(now)
 
 
 class Connection:
@@ -64,9 +39,9 @@ class Connection:
         return None
 
     @property
-    def budgets(self) -> MutableMapping[float, SharedBudget]:
-        """The call budgets of whoever else calls AWS through the same client, by their max rates."""
-        return _BUDGETS_OF_CLIENTS.setdefault(self.client, {})
+    def account_key(self) -> Hashable | None:
+        """What tells the account and region from others, as far as that is known; None: the client does."""
+        return None
 
     def renew(self, expired: Any) -> bool:
         """Looks for new credentials after those of the client `expired` have expired.
@@ -116,10 +91,9 @@ class OwnConnection(Connection):
             return True
 
     @property
-    def budgets(self) -> MutableMapping[float, SharedBudget]:
-        """The call budgets of whoever else calls the same endpoint with the same credentials, by their max rates."""
-        source = getattr(self._credentials, "method", None)
-        return _BUDGETS.setdefault((self.client.meta.endpoint_url, source, self._key), {})
+    def account_key(self) -> Hashable | None:
+        """What tells the account and region from others: the endpoint, and which credentials there are."""
+        return self.client.meta.endpoint_url, getattr(self._credentials, "method", None), self._key
 
     @property
     def _may_change(self) -> bool:
@@ -137,23 +111,6 @@ class OwnConnection(Connection):
                 return _login_expires_at(self._session)
             case _:
                 return None
-
-
-# Waits in one process share a budget, whoever has begun them: the account's limit does not ask either.
-_BUDGETS: dict[tuple[Any, ...], dict[float, SharedBudget]] = {}
-_BUDGETS_OF_CLIENTS: MutableMapping[Any, dict[float, SharedBudget]] = WeakKeyDictionary()
-_BUDGETS_LOCK = threading.Lock()
-
-
-def budget_of(connection: Connection, max_rate: float) -> SharedBudget:
-    """The call budget for an account and region, shared by all waits of this process that have the same max rate.
-
-    Raises:
-        InvalidRequest: The rate is not a positive, finite number.
-    """
-    budget = SharedBudget(max_rate)
-    with _BUDGETS_LOCK:
-        return connection.budgets.setdefault(max_rate, budget)
 
 
 def connect(*, profile: str | None = None, region: str | None = None, endpoint_url: str | None = None) -> Connection:

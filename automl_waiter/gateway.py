@@ -9,8 +9,9 @@ from typing import Any, NoReturn, Protocol
 
 from automl_waiter.aws_errors import from_code, from_sdk, quoted, raised_in
 from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
-from automl_waiter.connection import Connection, budget_of
+from automl_waiter.connection import Connection
 from automl_waiter.errors import AccessDenied, CredentialsExpired, InvalidRequest, Passing, PassingFailure
+from automl_waiter.shared_budgets import budget_of
 
 # The members without which a response is no snapshot: a 200 whose body is cut or foreign parses to an empty dict.
 _REQUIRED = (

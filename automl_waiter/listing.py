@@ -157,7 +157,7 @@ class Listing:
         self._may_read_ends = True
         self._ended_since: datetime | None = None
         self._changed_since: datetime | None = None
-        self._is_hidden: str | None = None
+        self._hidden_end: str | None = None
         """A job whose end the filters hid."""
         self._has_failed = False
         self._away = _LISTING_PATIENCE
@@ -183,8 +183,7 @@ class Listing:
             pages = yield from (self._sweep_ends() if self._reads_ends else self._sweep_all())
             if is_last or not self._goes_on():
                 return  # who was not told of an end by the last sweep is late
-            if self._is_too_dear():
-                yield from self._detach(self._listed())
+            if self._is_too_dear() and not (yield from self._goes_on_cheaper()):
                 return
             next_at, is_last = self._next_sweep(begun)
             yield Sweep(None, self._at, len(self._listed()), pages, max(0.0, next_at - self._now))
@@ -235,8 +234,8 @@ class Listing:
             if not isinstance(failed.answer.error, InvalidRequest):
                 raise
             return pages + (yield from self._sweep_all_instead("takes its own tokens back"))
-        if self._is_hidden is not None:
-            name = clean(self._is_hidden)
+        if self._hidden_end is not None:
+            name = clean(self._hidden_end)
             return pages + (yield from self._sweep_all_instead(f"did not show by its filters that {name} has ended"))
         return pages
 
@@ -316,7 +315,7 @@ class Listing:
             is_news = shown.state != member.state or not member.is_listed
             if is_news or self._now - member.told_at >= _TOLD_EVERY:
                 if shown.state.is_terminal and member.state is not None and self._should_be_known(shown, reading):
-                    self._is_hidden = shown.name
+                    self._hidden_end = shown.name
                 member.is_listed, member.state, member.told_at = True, shown.state, self._now
                 yield Tell(member, answer._replace(response=shown.raw, retries=0))
 
@@ -344,6 +343,11 @@ class Listing:
         if self._reads_ends:
             return len(self._listed()) < _WORTH_READING_ENDS
         return self._pages_of_all * _JOBS_PER_PAGE > len(self._listed())
+
+    def _goes_on_cheaper(self) -> Generator[Action, Any, bool]:
+        """Leaves the jobs to be described, and says whether to go on reading."""
+        yield from self._detach(self._listed())
+        return False
 
     def _detach(self, members: Iterable[Member]) -> Generator[Action, Any, None]:
         """Leaves these to be described, each by its plan."""

@@ -180,7 +180,8 @@ class Loop:
                             self._drop(task)
                         yield step
                 step = steps.send(value)
-        except StopIteration:
+        except (StopIteration, Cancelled):
+            # It is over, or it had not begun when all were cancelled, and then there is nothing to tell.
             self._drop(task)
         return None
 

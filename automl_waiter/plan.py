@@ -10,7 +10,20 @@ from collections.abc import Callable, Generator
 from datetime import datetime
 from typing import Any
 
-from automl_waiter.actions import Action, Answer, Describe, FindNames, Follow, Member, Plan, Sleep, Stop, Woken
+from automl_waiter.actions import (
+    OVERSLEPT,
+    WAKING,
+    Action,
+    Answer,
+    Describe,
+    FindNames,
+    Follow,
+    Member,
+    Plan,
+    Sleep,
+    Stop,
+    Woken,
+)
 from automl_waiter.errors import AutoMLWaiterError, Cancelled, JobNotFound, JobReplaced
 from automl_waiter.events import Ended, Heartbeat, Notice, Poll, StopRequested, Warned
 from automl_waiter.jobs import JobRef
@@ -31,9 +44,6 @@ _AUTO_WITHOUT_LIMIT = 72 * 3600.0
 _MERGE_WITH_DEADLINE = 2.0
 # The last look of a listing is at the deadline too, and its news come a moment later.
 _NEWS_OVERTIME = 0.6
-# Who wakes later than this was asleep, and the network needs some seconds to come back.
-_OVERSLEPT = 5.0
-_WAKING = 15.0
 # CI systems end a step that is silent for some minutes (CircleCI after ten), and people wonder sooner.
 HEARTBEAT = 240.0
 # From a signal until the job is told to stop, its retries included: a CI system soon kills what does not leave.
@@ -164,10 +174,10 @@ class _Wait:
                     if is_own:
                         self.is_listing_wrong = True
                         return None
-                    if until is None or now < until + _OVERSLEPT or self.has_woken_late:
+                    if until is None or now < until + OVERSLEPT or self.has_woken_late:
                         return (yield from self._late(None))
                     # The machine slept past the deadline: the listing is read once more before the wait gives up.
-                    self.has_woken_late, until = True, now + _WAKING
+                    self.has_woken_late, until = True, now + WAKING
                 case Answer(error=None, response=None):
                     return None
                 case Answer(error=None):

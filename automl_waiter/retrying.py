@@ -15,6 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from automl_waiter.actions import (
+    OVERSLEPT,
+    WAKING,
     Answer,
     Begin,
     Call,
@@ -48,10 +50,6 @@ if TYPE_CHECKING:
 
 # An attempt may outlive the deadline by less than the second that is promised.
 _OVERTIME = 0.9
-# A sleep that is late by more than this was not the shell's: the machine slept, or the process was stopped.
-_OVERSLEPT = 5.0
-# What is past its deadline on waking is tried for this long: the network needs some seconds to come back.
-_WAKING = 15.0
 # No attempt takes longer, whatever the client's own timeouts are.
 _LONGEST_ATTEMPT = 60.0
 _FIND_NAMES_TIMEOUT = 5.0
@@ -146,8 +144,8 @@ class _Limits:
         match call:
             case Describe(deadline=float(deadline)) | ListJobs(deadline=float(deadline)) | Stop(deadline=deadline):
                 self.deadline = max(deadline, begun)
-                if begun > deadline + _OVERSLEPT:
-                    self.deadline = begun + _WAKING
+                if begun > deadline + OVERSLEPT:
+                    self.deadline = begun + WAKING
 
     @property
     def last_attempt_at(self) -> float:
@@ -171,10 +169,10 @@ class _Limits:
     def passed(self, until: float, now: float) -> None:
         """Takes in that something which was to last until `until` was over when the clock showed `now`."""
         overslept = now - until
-        if overslept > _OVERSLEPT:
+        if overslept > OVERSLEPT:
             self.budget_ends += overslept
             if now > self.deadline:
-                self.deadline = now + _WAKING
+                self.deadline = now + WAKING
 
 
 class _Attempts:
@@ -211,7 +209,8 @@ class _Attempts:
     def _attempt(self) -> Generator[Step, Any, Any]:
         budget, asked = self._gateway.budget, self._clock.monotonic()
         self._started = asked
-        if not self._passes_all and not budget.take(asked):
+        waits_for_none = isinstance(self._call, Stop) and self._call.is_urgent
+        if not waits_for_none and not budget.take(asked):
             # A page tells of a hundred jobs, and takes no more than half of the budget.
             is_urgent = isinstance(self._call, ListJobs) or (isinstance(self._call, Describe) and self._call.is_urgent)
             yield Turn(budget, self._limits.turn_until, is_urgent)
@@ -229,10 +228,6 @@ class _Attempts:
             return response
         finally:
             self._limits.passed(until, self._clock.monotonic())
-
-    @property
-    def _passes_all(self) -> bool:
-        return isinstance(self._call, Stop) and self._call.is_urgent
 
     def _again_after(self, first: PassingFailure | None) -> Generator[Step, Any, Any]:
         """The response of an attempt after the first, which failed and is tenacity's first one."""
@@ -272,8 +267,7 @@ class _Attempts:
         if failure.kind in _PATIENT:
             longest = min(_LONGEST_PATIENT_PAUSE, max(longest, (now - self._begun) / 4))
         ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(self._failures.count, 16))
-        is_herd = failure.kind is Passing.THROTTLED and self._failures.count == 1 and self._gateway.budget.is_new
-        if is_herd:
+        if failure.kind is Passing.THROTTLED and self._failures.count == 1 and self._gateway.budget.is_new:
             ceiling = max(_FIRST_PAUSE, min(_HERD_PAUSE, self._limits.last_attempt_at - now))
         delay = _FIRST_PAUSE + (ceiling - _FIRST_PAUSE) * self._clock.random()
         return max(0.0, min(delay, self._limits.last_attempt_at - now))

@@ -27,9 +27,11 @@ from automl_waiter.jobs import job_ref
 from automl_waiter.machine import Completion
 from automl_waiter.options import wait_options
 from automl_waiter.outcome import Outcome
+from automl_waiter.paging import page_of, summary_of
 from automl_waiter.polling import PollPolicy
-from automl_waiter.timeline import Timeline, page_of, summary_of
-from automl_waiter.waiter import events_of, loop_of
+from automl_waiter.timeline import Timeline
+from automl_waiter.waiter import events_of
+from automl_waiter.waits import loop_of
 
 try:
     import pytest
@@ -205,7 +207,8 @@ def _simulated_jobs(monkeypatch: Any) -> ScriptedJobs:
     jobs = ScriptedJobs(clock)
     monkeypatch.setattr("automl_waiter.waiter.Machine", lambda *_: clock)
     monkeypatch.setattr("automl_waiter.aio.Machine", lambda: clock)
-    monkeypatch.setattr("automl_waiter.waiter.Gateways.of", lambda *_: jobs)
+    monkeypatch.setattr("automl_waiter.waits.Gateways.of", lambda *_: jobs)
+    monkeypatch.setattr("automl_waiter.waits.Gateways.default", lambda _: jobs)
     return jobs
 
 

@@ -1,11 +1,11 @@
-"""A scripted AutoML job: what each describe of it answers, by its age; and what a listing of several answers."""
+"""A scripted AutoML job: what each describe of it answers, by its age."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -161,62 +161,6 @@ def _response(
         response["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
         response["ModelDeployResult"] = deploy_result(state, f"{name}-endpoint")
     return response
-
-
-_OF_SUMMARIES = (
-    *("AutoMLJobName", "AutoMLJobArn", "AutoMLJobStatus", "AutoMLJobSecondaryStatus"),
-    *("CreationTime", "EndTime", "LastModifiedTime", "FailureReason", "PartialFailureReasons"),
-)
-_KEYS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "Name": lambda job: job["AutoMLJobName"].lower(),
-    "CreationTime": lambda job: job["CreationTime"],
-    "Status": lambda job: job["AutoMLJobStatus"],
-}
-
-
-def summary_of(response: Mapping[str, Any]) -> dict[str, Any]:
-    """The job as ListAutoMLJobs has it, of what DescribeAutoMLJobV2 answers."""
-    return {member: response[member] for member in _OF_SUMMARIES if member in response}
-
-
-def is_listed(job: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
-    """Whether the filters of a request of ListAutoMLJobs let a summary pass."""
-    if (request.get("NameContains") or "").lower() not in job["AutoMLJobName"].lower():
-        return False
-    if request.get("StatusEquals") not in (None, job["AutoMLJobStatus"]):
-        return False
-    for time in ("CreationTime", "LastModifiedTime"):
-        after, before = request.get(f"{time}After"), request.get(f"{time}Before")
-        if (after and job[time] <= after) or (before and job[time] >= before):
-            return False
-    return True
-
-
-def page_of(jobs: Iterable[Mapping[str, Any]], request: Mapping[str, Any]) -> dict[str, Any]:
-    """The page of ListAutoMLJobs that a request asks for: by name from Z to A, ten a page, unless asked otherwise.
-
-    Raises:
-        ValueError: The token is none that an earlier page gave.
-    """
-    key, is_descending = _KEYS[request.get("SortBy") or "Name"], request.get("SortOrder") != "Ascending"
-    listed = sorted((job for job in jobs if is_listed(job, request)), key=key, reverse=is_descending)
-    return paged("AutoMLJobSummaries", listed, request)
-
-
-def paged(member: str, items: Sequence[Any], request: Mapping[str, Any]) -> dict[str, Any]:
-    """One page of what is listed, ten by default, with a token if there are more.
-
-    Raises:
-        ValueError: The token is none that an earlier page gave.
-    """
-    token = request.get("NextToken") or "0"
-    if not token.isdecimal():
-        raise ValueError("the token is invalid")
-    first, size = int(token), min(int(request.get("MaxResults") or 10), 100)
-    page: dict[str, Any] = {member: list(items[first : first + size])}
-    if first + size < len(items):
-        page["NextToken"] = str(first + size)
-    return page
 
 
 def has_best_candidate(state: State) -> bool:

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from automl_waiter.actions import Member
-from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.conditions import Condition
-from automl_waiter.connection import Connection, connect
-from automl_waiter.errors import AccessDenied, AutoMLWaiterError, Cancelled, InvalidRequest
+from automl_waiter.errors import Cancelled
 from automl_waiter.events import Ended, Event
-from automl_waiter.gateway import Boto3Gateway, ClosedGateway, Gateway
-from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.listing import Listing, is_worth_listing
+from automl_waiter.jobs import job_ref
 from automl_waiter.loop import Loop, Pause, Start
 from automl_waiter.machine import Completion, Machine
-from automl_waiter.options import StopOn, WaitOptions, wait_options
-from automl_waiter.outcome import DEFAULT_REQUIREMENT, UNDECIDED, Outcome
-from automl_waiter.plan import wait_plan
+from automl_waiter.options import StopOn, wait_options
+from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome
 from automl_waiter.polling import PollPolicy
-from automl_waiter.retrying import Clock, steps
+from automl_waiter.retrying import Clock
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.subscribers import Subscribers
 from automl_waiter.tracker import Transition
-from automl_waiter.watching import Matching, Watch, matching
-
-ONE_LOOK = WaitOptions(error_budget=10.0, once=True)
-"""To see how a job is: no grace for a name that is not found, and not much patience."""
+from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, check_watched, looked_at, waiting_for, watching
+from automl_waiter.watching import matching
 
 
 class WaitMachine(Clock, Protocol):
@@ -38,54 +30,6 @@ class WaitMachine(Clock, Protocol):
     def start(self, ticket: int, call: Callable[[], Any], until: float) -> None: ...
     def wait(self, until: float) -> Completion | None: ...
     def close(self) -> None: ...
-
-
-class Gateways:
-    """The gateways of a wait: the caller's client, or one made for each region that an ARN names."""
-
-    def __init__(
-        self,
-        client: Any = None,
-        connect_to: Callable[[str | None], Connection] | None = None,
-        *,
-        max_rate: float = DEFAULT_MAX_RATE,
-    ) -> None:
-        self._client = client
-        self._max_rate = max_rate
-        self._connect = connect_to or (lambda region: connect(region=region))
-        self._made: dict[str | None, Gateway] = {}
-
-    def default(self) -> Gateway:
-        """The gateway to the caller's account and default region.
-
-        Raises:
-            InvalidRequest: There is no region.
-        """
-        return self._in_region(None)
-
-    def of(self, job: JobRef) -> Gateway:
-        """The gateway to a job.
-
-        Raises:
-            InvalidRequest: There is no region, or the caller's client is one of another region than the job.
-        """
-        if self._client is not None and job.region not in (None, self._client.meta.region_name):
-            raise InvalidRequest(
-                f"{job.arn} is in {job.region}, but the client that was given is for {self._client.meta.region_name}"
-            )
-        return self._in_region(job.region)
-
-    def _in_region(self, region: str | None) -> Gateway:
-        if region not in self._made:
-            given = self._client is not None
-            try:
-                connection = Connection(self._client) if given else self._connect(region)
-            except AccessDenied as error:
-                return ClosedGateway(error)  # not kept: somebody may log in before the next wait
-            # One for the default region and for those who name it: they share a listing.
-            gateway = self._made.get(connection.region) or Boto3Gateway(connection, self._max_rate)
-            self._made[region] = self._made[connection.region] = gateway
-        return self._made[region]
 
 
 class Waiter:
@@ -136,7 +80,7 @@ class Waiter:
 
     def as_completed(self, jobs: Iterable[object]) -> Iterator[Outcome]:
         """The outcome of each job, as soon as it is known."""
-        for event in self._events(jobs):
+        for event in self._run(waiting_for(jobs, self._gateways, self._options)):
             if isinstance(event, Ended):
                 yield event.outcome
 
@@ -150,24 +94,13 @@ class Waiter:
     ) -> Iterator[Transition]:
         """The transitions of a job, or of all that match, as they are seen; see the function of this name."""
         which = matching(name_contains, since)
-        if job is None:
-            gateway = self._gateways.default()
-            events = self._run(lambda clock: watch_loop(gateway, which, self._options, clock, until_idle=until_idle))
-        else:
-            check_one(which, until_idle)
-            events = self._events([job])
-        for event in events:
+        for event in self._run(watching(job, self._gateways, self._options, which, until_idle=until_idle)):
             if isinstance(event, Transition):
                 yield event
             elif isinstance(event, Ended) and job is not None:
                 check_watched(event.outcome)
 
-    def _events(self, jobs: Iterable[object]) -> Iterator[Event]:
-        refs = list({ref.key: ref for ref in map(job_ref, jobs)}.values())
-        gateways = [self._gateways.of(ref) for ref in refs]
-        return self._run(lambda clock: loop_of(refs, gateways, self._options, clock))
-
-    def _run(self, loop_on: Callable[[Clock], Loop]) -> Iterator[Event]:
+    def _run(self, loop_on: LoopOn) -> Iterator[Event]:
         machine, subscribers = Machine(self._cancel_event), Subscribers(*self._callbacks)
         try:
             for event in events_of(loop_on(machine), machine):
@@ -176,22 +109,6 @@ class Waiter:
         finally:
             subscribers.close()
             machine.close()
-
-
-def check_watched(outcome: Outcome) -> None:
-    """Raises what ended a watch before its job, so that its end is not taken for the job's."""
-    if outcome.verdict in UNDECIDED:
-        outcome.check()
-
-
-def check_one(which: Matching, until_idle: bool) -> None:
-    """Refuses what makes sense only for a watch of all jobs.
-
-    Raises:
-        InvalidRequest: Something of that was given beside a job.
-    """
-    if which != Matching() or until_idle:
-        raise InvalidRequest("name_contains, since and until_idle choose among all jobs: give them or a job")
 
 
 def events_of(
@@ -217,62 +134,6 @@ def events_of(
                     advance, value = steps.throw, cancelled
             case _:
                 yield step
-
-
-def loop_of(jobs: Sequence[JobRef], gateways: Sequence[Gateway], options: WaitOptions, clock: Clock) -> Loop:
-    """The loop of a wait for these jobs, each through its gateway; those that share one share a listing."""
-    loop, started = Loop(clock), clock.monotonic()
-    members: dict[int, Member] = {}
-    fleets = []
-    for gateway in dict.fromkeys(gateways):
-        mine = [index for index, other in enumerate(gateways) if other is gateway]
-        if is_worth_listing(len(mine), options):
-            found = {index: Member(jobs[index].name) for index in mine}
-            members |= found
-            fleets.append((gateway, list(found.values())))
-    told: set[Gateway] = set()
-    for index, (job, gateway) in enumerate(zip(jobs, gateways, strict=True)):
-        plan = wait_plan(
-            job,
-            options,
-            started=started,
-            random=clock.random,
-            member=members.get(index),
-            # Said once for the jobs that share a client, by the first.
-            credentials_expire_at=None if gateway in told else gateway.credentials_expire_at,
-        )
-        told.add(gateway)
-        loop.add(steps(plan, gateway, clock, error_budget=options.error_budget))
-    for gateway, fleet in fleets:
-        rate = gateway.budget.max_rate
-        listing = Listing(fleet, options, started=started, max_rate=rate, random=clock.random)
-        loop.add(steps(listing.run(), gateway, clock, error_budget=options.error_budget), is_job=False)
-    return loop
-
-
-def watch_loop(
-    gateway: Gateway,
-    which: Matching,
-    options: WaitOptions,
-    clock: Clock,
-    *,
-    until_idle: bool = False,
-    known: Iterable[JobRef] = (),
-) -> Loop:
-    """The loop that follows every job that matches, in the account and region of a gateway."""
-    watch = Watch(
-        which,
-        options,
-        started=clock.monotonic(),
-        max_rate=gateway.budget.max_rate,
-        random=clock.random,
-        until_idle=until_idle,
-        known=known,
-        credentials_expire_at=gateway.credentials_expire_at,
-    )
-    loop = Loop(clock)
-    loop.add(steps(watch.run(), gateway, clock, error_budget=options.error_budget))
-    return loop
 
 
 def wait_for(
@@ -391,12 +252,9 @@ def describe(job: object, *, client: Any = None) -> Snapshot:
         JobReplaced: The name means another job than the ARN.
         ServiceError: AWS refused, or could not be reached.
     """
-    ref = job_ref(job)
-    loop = loop_of([ref], [Gateways(client).of(ref)], ONE_LOOK, machine := Machine())
+    loop_on, machine = waiting_for([job], Gateways(client), ONE_LOOK), Machine()
     try:
-        [outcome] = [event.outcome for event in events_of(loop, machine) if isinstance(event, Ended)]
+        [outcome] = [event.outcome for event in events_of(loop_on(machine), machine) if isinstance(event, Ended)]
     finally:
         machine.close()
-    if outcome.snapshot is None or outcome.error is not None:
-        raise outcome.error or AutoMLWaiterError(outcome.summary)
-    return outcome.snapshot
+    return looked_at(outcome)

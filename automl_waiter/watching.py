@@ -200,19 +200,22 @@ class Watch(Listing):
         since = since_begun(reading)
         self._new_since = None if since is None else since - _LISTED_WITHIN
 
-    def _goes_on(self) -> bool:
-        # Of a job that is over only the name is kept, so that a watch of weeks does not grow by much.
+    def _forget_what_is_over(self) -> None:
+        """Keeps only the name of a job that is over, so that a watch of weeks does not grow by much."""
         for name, members in self._by_name.items():
-            if members and all(member.is_over for member in members):
+            if all(member.is_over for member in members):
                 self._by_name[name] = []
+
+    def _goes_on(self) -> bool:
+        self._forget_what_is_over()
         # A job that was created just now may not be listed yet.
         is_early = not self._by_name and self._now - self._started < NOT_FOUND_GRACE
         return not self._until_idle or is_early or any(self._by_name.values())
 
-    def _is_too_dear(self) -> bool:
-        if super()._is_too_dear():
-            self._reads_ends = False
-        return False  # there is no other way to meet new jobs
+    def _goes_on_cheaper(self) -> Generator[Action, Any, bool]:
+        yield from ()
+        self._reads_ends = False
+        return True  # there is no other way to meet new jobs
 
     def _goes_on_without(self, answer: Answer) -> Generator[Action, Any, bool]:
         yield from ()

@@ -13,7 +13,8 @@ from automl_waiter.jobs import job_ref
 from automl_waiter.listing import _TRICKLE, PAGE, VERIFIED_EVERY
 from automl_waiter.options import wait_options
 from automl_waiter.testing import ManualClock, Timeline
-from automl_waiter.waiter import events_of, loop_of
+from automl_waiter.waiter import events_of
+from automl_waiter.waits import loop_of
 from benchmarks.service import Filters, Job, Service, Throttle
 from benchmarks.workloads import BASE, HOUR, MINUTE
 

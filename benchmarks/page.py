@@ -10,7 +10,7 @@ from benchmarks import fleets as many
 from benchmarks import herd as herds
 from benchmarks import overhead as costs
 from benchmarks import peers as contenders
-from benchmarks import plots, thousand
+from benchmarks import thousand
 from benchmarks.contender import SPEED
 from benchmarks.polling import (
     DEFAULT,
@@ -165,6 +165,8 @@ turn, and their medians given.
 
 def polling(jobs: int, folder: Path) -> str:
     """The policies, in virtual time: some minutes. The pictures are drawn into the folder."""
+    from benchmarks import plots  # it loads matplotlib, which the tests do without
+
     results = compare(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     plots.pareto(results[BASE.name], front(jobs, _FRONT_KAPPAS), _FRONT_KAPPAS, folder / "pareto.svg")

@@ -13,8 +13,8 @@ from typing import Any
 
 from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
 from automl_waiter.errors import InvalidRequest, JobNotFound, Passing, PassingFailure
+from automl_waiter.paging import is_listed
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
-from automl_waiter.timeline import is_listed
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
 _OTHER_FILTERS = {"NameContains", "CreationTimeAfter", "CreationTimeBefore", "LastModifiedTimeBefore"}

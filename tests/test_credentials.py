@@ -19,7 +19,7 @@ from automl_waiter.connection import Connection, OwnConnection, connect
 from automl_waiter.errors import Passing
 from automl_waiter.jobs import job_ref
 from automl_waiter.testing import Timeline
-from automl_waiter.waiter import Gateways
+from automl_waiter.waits import Gateways
 
 COMPLETED = Timeline([(0, "Completed", "Completed")])
 ENDLESS = Timeline([(0, "InProgress", "ModelTuning")])

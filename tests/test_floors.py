@@ -15,8 +15,8 @@ PACKAGE = ROOT / "automl_waiter"
 FLOORS = {
     0: "statuses errors text jsonform jobs budget",
     1: "snapshot tracker events outcome polling conditions actions",
-    2: "plan listing watching options timeline",
-    3: "gateway connection aws_errors machine retrying loop",
+    2: "plan listing watching options timeline paging",
+    3: "gateway connection aws_errors shared_budgets machine retrying loop waits",
     4: "waiter aio logs subscribers journal",
     5: "testing sandbox cli __main__",
 }

@@ -26,7 +26,8 @@ from automl_waiter.gateway import Boto3Gateway
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import wait_options
 from automl_waiter.testing import EPOCH, Timeline
-from automl_waiter.waiter import events_of, loop_of
+from automl_waiter.waiter import events_of
+from automl_waiter.waits import loop_of
 
 TERMINAL = {"Completed", "Failed", "Stopped"}
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"

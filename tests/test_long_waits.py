@@ -34,7 +34,8 @@ from automl_waiter.plan import STALLED_AFTER, wait_plan
 from automl_waiter.retrying import Attempt
 from automl_waiter.statuses import Stage
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline
-from automl_waiter.waiter import events_of, loop_of
+from automl_waiter.waiter import events_of
+from automl_waiter.waits import loop_of
 
 HOUR = 3600.0
 

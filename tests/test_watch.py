@@ -8,7 +8,7 @@ import pytest
 from test_listing import failing, fleet, older, script
 from virtual import no_network
 
-from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Transition, waiter
+from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Transition, waiter, waits
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.listing import VERIFIED_EVERY
 from automl_waiter.options import wait_options
@@ -40,7 +40,7 @@ def watched(
     service = Service(clock, jobs, filters=filters, max_rate=10)
     change(service)
     options = wait_options()
-    loop = waiter.watch_loop(service, which or Matching(), options, clock, until_idle=until_idle, known=known)
+    loop = waits.watch_loop(service, which or Matching(), options, clock, until_idle=until_idle, known=known)
     return list(waiter.events_of(loop, clock)), service, clock
 
 
@@ -154,7 +154,7 @@ def test_an_outage_longer_than_the_error_budget_ends_a_watch() -> None:
         return read(request)
 
     service.list_jobs = list_jobs  # type: ignore[method-assign]
-    loop = waiter.watch_loop(service, Matching(), wait_options(), clock)
+    loop = waits.watch_loop(service, Matching(), wait_options(), clock)
     with pytest.raises(ServiceUnavailable):
         list(waiter.events_of(loop, clock))
     assert 1200 <= clock.monotonic() < 1230

@@ -28,6 +28,8 @@ def sandbox() -> Iterator[Sandbox]:
     """An endpoint whose jobs take some seconds."""
     scripts = {
         "short": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
+        # Slow enough that a process on a busy machine sees them in progress.
+        "slow": Timeline([(0, "InProgress", "ModelTuning"), (500, "Completed", "Completed")]),
         "phases": Timeline(
             [
                 (0, "InProgress", "AnalyzingData"),
@@ -37,7 +39,7 @@ def sandbox() -> Iterator[Sandbox]:
                 (1000, "Completed", "Completed"),
             ]
         ),
-        "failure": Timeline([(0, "InProgress", "AnalyzingData"), (100, "Failed", "Failed")], failure_reason="no data"),
+        "failure": Timeline([(0, "InProgress", "AnalyzingData"), (500, "Failed", "Failed")], failure_reason="no data"),
         "endless": Timeline([(0, "InProgress", "ModelTuning")]),
     }
     with Sandbox(scenarios=scripts, scenario="short", speed=100) as sandbox:
@@ -55,7 +57,7 @@ def created(sandbox: Sandbox, word: str, *scripts: str) -> list[str]:
 @pytest.mark.parametrize("shell", ["sync", "aio"])
 def test_the_library_watches_all_that_match(sandbox: Sandbox, shell: str) -> None:
     """`watch()` yields the transitions of every job until idle, in both shells, and raises for none of them."""
-    names = created(sandbox, f"lib-{shell}", "short", "failure")
+    names = created(sandbox, f"lib-{shell}", "slow", "failure")
     options: dict[str, Any] = {"client": sandbox.client(), "poll": 0.3, "name_contains": f"lib-{shell}"}
     if shell == "sync":
         told = list(waiter.watch(until_idle=True, **options))

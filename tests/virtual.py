@@ -17,7 +17,7 @@ from automl_waiter.jobs import job_ref
 from automl_waiter.machine import Completion
 from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
-from automl_waiter.waiter import loop_of
+from automl_waiter.waits import loop_of
 
 TRAINING = [(0, "InProgress", "Starting"), (60, "InProgress", "ModelTuning")]
 COMPLETED = Timeline([*TRAINING, (600, "Completed", "Completed")])

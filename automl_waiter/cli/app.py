@@ -34,14 +34,12 @@ from automl_waiter.connection import connect
 from automl_waiter.errors import AutoMLWaiterError
 from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.loop import Loop
 from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.outcome import UNDECIDED, ExitCode, Outcome, exit_code_of_error, required_parts
-from automl_waiter.retrying import Clock
 from automl_waiter.sandbox import SandboxUnavailable
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.text import clean
-from automl_waiter.waiter import ONE_LOOK, Gateways, watch_loop
+from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, watch_loop
 from automl_waiter.watching import matching
 
 # Since click 8.2; before, it prints the help by itself.
@@ -216,7 +214,7 @@ def watch(
     session = _session(ctx, reporter, writer, command, journal_path, told=["watch", name_contains or ""])
     gateways = _gateways(ctx, aws, options.max_rate)
 
-    def begin() -> Callable[[Clock], Loop]:
+    def begin() -> LoopOn:
         gateway = gateways.default()
         known = session.unfinished(gateway.region)
         return lambda clock: watch_loop(gateway, which, options, clock, until_idle=until_idle, known=known)

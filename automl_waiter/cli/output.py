@@ -215,8 +215,8 @@ class ResultWriter:
     """
 
     def __init__(self, output: str, *, is_running: bool = False) -> None:
+        self.is_running = is_running
         self._output = output
-        self._is_running = is_running
         self._is_lost = False
 
     @property
@@ -227,7 +227,7 @@ class ResultWriter:
     @property
     def has_transitions(self) -> bool:
         """Whether transitions are a part of the results."""
-        return self._output == "jsonl" or (self._output == "text" and self._is_running)
+        return self._output == "jsonl" or (self._output == "text" and self.is_running)
 
     def deliver(self, transition: Transition, done: Callable[[bool], object] = lambda _: None) -> None:
         """Writes a transition; `done` is told whether it was written."""
@@ -238,14 +238,14 @@ class ResultWriter:
         """Another event, in the forms for those who read along."""
         if self._output == "jsonl" and not isinstance(event, Poll | Sweep | Heartbeat):
             self._write(json_line(event_dict(event)))
-        if self._output == "text" and self._is_running and isinstance(event, Ended):
+        if self._output == "text" and self.is_running and isinstance(event, Ended):
             self._write(f"{_time_of(event)}  {clean(event.outcome.summary)}")
 
     def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
         """The outcomes, when all are known."""
         if self._output == "json":
             self._write(json_line({"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}))
-        elif self._output == "text" and not self._is_running:
+        elif self._output == "text" and not self.is_running:
             for outcome in outcomes:
                 for line in outcome_lines(outcome):
                     self._write(line)

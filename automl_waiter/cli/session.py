@@ -17,13 +17,12 @@ from automl_waiter.errors import AutoMLWaiterError, InvalidRequest
 from automl_waiter.events import Ended, Event
 from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.loop import Loop
 from automl_waiter.machine import Machine
 from automl_waiter.options import WaitOptions
 from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code, exit_code_of_error
-from automl_waiter.retrying import Clock
 from automl_waiter.tracker import Transition
-from automl_waiter.waiter import events_of, loop_of
+from automl_waiter.waiter import events_of
+from automl_waiter.waits import LoopOn, loop_of
 
 if TYPE_CHECKING:  # It loads SQLite, which most waits do without.
     from automl_waiter.journal import Entry, Journal
@@ -69,7 +68,6 @@ class Session:
             self._deliver[_name(journal, command.words)] = command.deliver
         self._outcomes: dict[str, Outcome] = {}
         self._deciding: list[Outcome] = []
-        self._is_watch = False
 
     def unfinished(self, region: str) -> list[JobRef]:
         """The jobs of a region of which there is more to tell than the journal holds."""
@@ -84,7 +82,7 @@ class Session:
     def run(self, refs: Sequence[JobRef], connect: Callable[[], Sequence[Gateway]], options: WaitOptions) -> ExitCode:
         """Waits for the jobs and returns the exit code: the deciding job's, else all jobs' together."""
 
-        def begin() -> Callable[[Clock], Loop]:
+        def begin() -> LoopOn:
             gateways = connect()
             return lambda clock: loop_of(refs, gateways, options, clock)
 
@@ -96,10 +94,8 @@ class Session:
 
         return self._drive(begin, finish)
 
-    def watch(self, begin: Callable[[], Callable[[Clock], Loop]]) -> ExitCode:
+    def watch(self, begin: Callable[[], LoopOn]) -> ExitCode:
         """Watches until it is idle or a signal comes, and returns the signal's exit code or all jobs' together."""
-
-        self._is_watch = True
 
         def finish(signal: int | None, _: bool) -> ExitCode:
             outcomes = list(self._outcomes.values())
@@ -114,7 +110,7 @@ class Session:
 
     def _drive(
         self,
-        begin: Callable[[], Callable[[Clock], Loop]],
+        begin: Callable[[], LoopOn],
         finish: Callable[[int | None, bool], ExitCode],
         fail: Callable[[AutoMLWaiterError], object] = lambda _: None,
     ) -> ExitCode:
@@ -157,7 +153,7 @@ class Session:
         return bool(self._deciding)
 
     def _tell(self, event: Event) -> None:
-        if self._is_watch and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED:
+        if self._writer.is_running and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED:
             return  # of a job that goes on without being watched there is nothing to say
         self._reporter.tell(event)
         match event:
@@ -165,7 +161,7 @@ class Session:
                 self._hand_out(event)
             case Ended(outcome=outcome):
                 # A watch may last for weeks, and needs no more than the exit codes.
-                is_kept = not self._is_watch or self._writer.keeps_outcomes
+                is_kept = not self._writer.is_running or self._writer.keeps_outcomes
                 self._outcomes[outcome.job] = outcome if is_kept else replace(outcome, snapshot=None, transitions=())
                 self._writer.tell(event)
                 if self._journal is not None:

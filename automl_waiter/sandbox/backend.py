@@ -16,7 +16,8 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.models import SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
 
-from automl_waiter.timeline import Timeline, candidate, deploy_result, page_of, paged, summary_of
+from automl_waiter.paging import page_of, paged, summary_of
+from automl_waiter.timeline import Timeline, candidate, deploy_result
 
 SCENARIO_TAG = "automl-waiter:scenario"
 
