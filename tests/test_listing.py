@@ -249,6 +249,18 @@ def failing(*errors: Exception, then: Callable[[Mapping[str, Any]], Any] | None 
     return call
 
 
+def listing_as(
+    answer: Callable[[Service, Callable[[Mapping[str, Any]], Any], Mapping[str, Any]], Any],
+) -> Callable[[Service], None]:
+    """Makes a service list as `answer` says, which is handed the service, its own listing, and the request."""
+
+    def change(service: Service) -> None:
+        read = service.list_jobs
+        service.list_jobs = lambda request: answer(service, read, request)  # type: ignore[method-assign]
+
+    return change
+
+
 def test_a_denied_listing_leaves_each_job_to_be_described() -> None:
     """Describing alone suffices: what was denied is said once, with the IAM action, and every job ends right."""
     jobs = fleet(50)
@@ -327,18 +339,13 @@ def test_expired_credentials_end_every_wait_at_once() -> None:
 def test_a_listing_that_alone_fails_is_left_and_tried_again() -> None:
     """After a minute without a page the jobs are described; when the listing is back, it spares the calls again."""
 
-    def away(service: Service) -> None:
-        read = service.list_jobs
-
-        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
-            if 300 < service.clock.monotonic() < 1500:
-                raise throttle()
-            return read(request)
-
-        service.list_jobs = list_jobs  # type: ignore[method-assign]
+    def away(service: Service, read: Callable[..., Any], request: Mapping[str, Any]) -> Any:
+        if 300 < service.clock.monotonic() < 1500:
+            raise throttle()
+        return read(request)
 
     jobs = fleet(30, longest=2 * HOUR)
-    waited = Fleet(jobs, service=away)
+    waited = Fleet(jobs, service=listing_as(away))
     assert is_right(waited, jobs)
     assert len(waited.notices) == 1
     assert "described by itself" in waited.notices[0]
@@ -541,19 +548,14 @@ def test_an_end_that_only_the_listing_shows_is_no_end() -> None:
     """Where a describe contradicts the listing, the describe is believed, and the job is described from then on."""
     jobs = fleet(20, longest=1000)
 
-    def hasty(service: Service) -> None:
-        read = service.list_jobs
+    def hasty(service: Service, read: Callable[..., Any], request: Mapping[str, Any]) -> Any:
+        page = read(request)
+        for summary in page["AutoMLJobSummaries"]:
+            if summary["AutoMLJobName"] == "job-3":
+                summary |= {"AutoMLJobStatus": "Completed", "AutoMLJobSecondaryStatus": "Completed"}
+        return page
 
-        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
-            page = read(request)
-            for summary in page["AutoMLJobSummaries"]:
-                if summary["AutoMLJobName"] == "job-3":
-                    summary |= {"AutoMLJobStatus": "Completed", "AutoMLJobSecondaryStatus": "Completed"}
-            return page
-
-        service.list_jobs = list_jobs  # type: ignore[method-assign]
-
-    waited = Fleet(jobs, service=hasty)
+    waited = Fleet(jobs, service=listing_as(hasty))
     assert waited.lags["job-3"] > 0
     assert waited.outcomes["job-3"].verdict is not Verdict.ERROR
     assert is_right(waited, jobs)
@@ -584,22 +586,17 @@ def test_however_a_service_lists_every_end_is_seen(
         for number, (age, left, hidden, status) in enumerate(jobs)
     ]
 
-    def shaky(service: Service) -> None:
-        read = service.list_jobs
+    def shaky(service: Service, read: Callable[..., Any], request: Mapping[str, Any]) -> Any:
+        match faults.pop(0) if faults else None:
+            case "throttled":
+                raise throttle()
+            case "network":
+                raise no_network()
+            case "invalid":
+                raise InvalidRequest("the token is not valid")
+        return read(request)
 
-        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
-            match faults.pop(0) if faults else None:
-                case "throttled":
-                    raise throttle()
-                case "network":
-                    raise no_network()
-                case "invalid":
-                    raise InvalidRequest("the token is not valid")
-            return read(request)
-
-        service.list_jobs = list_jobs  # type: ignore[method-assign]
-
-    waited = Fleet(made, older(others), service=shaky, filters=filters, max_rate=max_rate)
+    waited = Fleet(made, older(others), service=listing_as(shaky), filters=filters, max_rate=max_rate)
     assert is_right(waited, made)
     assert waited.longest_lag < VERIFIED_EVERY + 8 * 5 + len(made) / max_rate + 300
     for outcome in waited.outcomes.values():
@@ -665,19 +662,14 @@ def test_a_token_that_expires_once_is_no_matter() -> None:
     """A NextToken that is refused once begins the page's listing anew, and nobody hears of it."""
     refused: list[str] = []
 
-    def once(service: Service) -> None:
-        read = service.list_jobs
-
-        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
-            if "NextToken" in request and not refused:
-                refused.append(request["NextToken"])
-                raise InvalidRequest("the token is not valid")
-            return read(request)
-
-        service.list_jobs = list_jobs  # type: ignore[method-assign]
+    def once(service: Service, read: Callable[..., Any], request: Mapping[str, Any]) -> Any:
+        if "NextToken" in request and not refused:
+            refused.append(request["NextToken"])
+            raise InvalidRequest("the token is not valid")
+        return read(request)
 
     jobs = fleet(200, longest=HOUR / 4)
-    waited = Fleet(jobs, service=once)
+    waited = Fleet(jobs, service=listing_as(once))
     assert is_right(waited, jobs)
     assert len(refused) == 1
     assert waited.notices == []
@@ -750,18 +742,13 @@ def test_a_machine_that_slept_past_the_deadline_reads_the_listing_once_more() ->
 def test_a_trickle_that_is_denied_leaves_each_job_to_be_described() -> None:
     """A listing that is denied in the middle is left, whichever page it was."""
 
-    def partly(service: Service) -> None:
-        read = service.list_jobs
-
-        def list_jobs(request: Mapping[str, Any]) -> Mapping[str, Any]:
-            if "StatusEquals" not in request and service.clock.monotonic() > 100:
-                raise AccessDenied("ListAutoMLJobs was denied")
-            return read(request)
-
-        service.list_jobs = list_jobs  # type: ignore[method-assign]
+    def partly(service: Service, read: Callable[..., Any], request: Mapping[str, Any]) -> Any:
+        if "StatusEquals" not in request and service.clock.monotonic() > 100:
+            raise AccessDenied("ListAutoMLJobs was denied")
+        return read(request)
 
     jobs = fleet(400, longest=HOUR / 4)
-    waited = Fleet(jobs, service=partly)
+    waited = Fleet(jobs, service=listing_as(partly))
     assert is_right(waited, jobs)
     assert len(waited.notices) == 1
 

@@ -17,8 +17,10 @@ from automl_waiter import (
     AccessDenied,
     CredentialsExpired,
     Ended,
+    ExitCode,
     InvalidRequest,
     JobNotFound,
+    Outcome,
     PollContext,
     Retry,
     ServiceUnavailable,
@@ -29,6 +31,7 @@ from automl_waiter import (
 from automl_waiter.actions import Sleep
 from automl_waiter.errors import Passing, PassingFailure
 from automl_waiter.jobs import job_ref
+from automl_waiter.loop import Loop
 from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.plan import STALLED_AFTER, wait_plan
 from automl_waiter.retrying import Attempt
@@ -435,3 +438,20 @@ def test_a_wait_may_be_advanced_from_one_thread_and_then_another() -> None:
     assert isinstance(told[-2], Ended)
     assert told[-2].outcome.verdict == Verdict.COMPLETED
     assert len([event for event in told if isinstance(event, Retry)]) == 40
+
+
+# The loop
+
+
+def test_a_task_that_had_not_begun_when_all_were_cancelled_is_dropped() -> None:
+    """Where the first job decides for all at once, what has not begun yet has nothing to tell, and the loop ends."""
+    ended = Ended("a", EPOCH, Outcome(job="a", job_name="a", verdict=Verdict.COMPLETED, exit_code=ExitCode.OK))
+    loop = Loop(ManualClock())
+    for _ in range(2):
+        loop.add(iter_of(ended))
+    assert [step for step in loop.run(lambda _: True) if isinstance(step, Ended)] == [ended]
+
+
+def iter_of(event: Ended) -> Any:
+    """Steps that tell an event and are over."""
+    yield event

@@ -12,7 +12,7 @@ from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUna
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.listing import VERIFIED_EVERY
 from automl_waiter.options import wait_options
-from automl_waiter.testing import EPOCH, ManualClock, Timeline
+from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, simulated_jobs  # noqa: F401
 from automl_waiter.watching import Matching, matching
 from benchmarks.service import Filters, Job, Service
 
@@ -212,3 +212,11 @@ def test_an_arn_of_a_form_that_is_not_known_is_followed_all_the_same() -> None:
 
     events, _, _ = watched([Job("odd", -10.0, script(500))], change=odd)
     assert ends(events) == {"odd": "Completed"}
+
+
+def test_the_fixture_serves_a_watch_of_all(simulated_jobs: ScriptedJobs) -> None:  # noqa: F811
+    """With `simulated_jobs` a test of one's own watches all scripted jobs, in virtual time and without AWS."""
+    simulated_jobs.add("a", script(600))
+    simulated_jobs.add("b", script(900))
+    told = [change for change in waiter.watch(until_idle=True) if change.after.is_terminal]
+    assert [change.job_name for change in told] == ["a", "b"]
