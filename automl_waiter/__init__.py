@@ -27,12 +27,13 @@ from automl_waiter.errors import (
 
 __version__ = "0.1.0"
 
-from automl_waiter.events import Ended, Event, Heartbeat, Notice, Poll, Retry, StopRequested, Sweep, Warned
-from automl_waiter.outcome import ExitCode, Outcome, Part, Verdict
+from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Notice, Poll, Retry, StopRequested, Sweep, Warned
+from automl_waiter.outcome import Outcome
 from automl_waiter.polling import Exponential, Fixed, PhaseAware, PollContext, PollPolicy
 from automl_waiter.snapshot import Candidate, Snapshot
 from automl_waiter.statuses import SecondaryStatus, State, Status
 from automl_waiter.tracker import Anomaly, Transition
+from automl_waiter.verdicts import ExitCode, Part, Verdict
 from automl_waiter.waiter import Waiter, as_completed, describe, wait_for, wait_for_all, watch
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Anomaly",
     "AutoMLWaiterError",
     "Candidate",
+    "Candidates",
     "ConditionNotMet",
     "CredentialsExpired",
     "Ended",

@@ -1,8 +1,8 @@
 """What a plan asks for, and how it is answered.
 
-A plan is a generator. It yields calls (`Describe`, `FindNames`, `Stop`, `ListJobs`), each answered with an `Answer`; a
-`Sleep`, answered with a `Woken`; and events, answered with None. Plans of many jobs follow a listing together: one
-reads it and yields `Tell`, the others yield `Follow`.
+A plan is a generator. It yields calls (`Describe`, `ListJobs` and others), each answered with an `Answer`; a `Sleep`,
+answered with a `Woken`; and events, answered with None. Plans of many jobs follow a listing together: one reads it and
+yields `Tell`, the others yield `Follow`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,19 @@ class ListJobs(NamedTuple):
     patience: float | None = None
     job_name: None = None
     operation: str = "ListAutoMLJobs"
+
+
+class ListCandidates(NamedTuple):
+    """Read a page of ListCandidatesForAutoMLJob; no attempt begins after `deadline`.
+
+    `patience` is the error budget, in seconds: with 0 there is one attempt.
+    """
+
+    job_name: str
+    token: str | None
+    deadline: float | None
+    patience: float
+    operation: str = "ListCandidatesForAutoMLJob"
 
 
 class Sleep(NamedTuple):
@@ -148,7 +161,7 @@ class Begin(NamedTuple):
     plan: Plan
 
 
-Call = Describe | FindNames | Stop | ListJobs
+Call = Describe | FindNames | Stop | ListJobs | ListCandidates
 Action = Call | Sleep | Follow | Tell | Begin | Event
 Plan = Generator[Action, Any, Outcome]
 ListingPlan = Generator[Action, Any, None]

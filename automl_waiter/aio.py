@@ -10,24 +10,31 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from automl_waiter.conditions import Condition
+from automl_waiter.display import notebook_view
 from automl_waiter.errors import Cancelled
 from automl_waiter.events import Ended, Event
 from automl_waiter.jobs import job_ref
 from automl_waiter.loop import Loop, Pause, Start
 from automl_waiter.machine import CallThreads, Completion, SystemClock
 from automl_waiter.options import StopOn, wait_options
-from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome
+from automl_waiter.outcome import Outcome
+from automl_waiter.plan import CANDIDATES_EVERY
 from automl_waiter.polling import PollPolicy
 from automl_waiter.retrying import Clock
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.subscribers import Subscribers
 from automl_waiter.tracker import Transition
+from automl_waiter.verdicts import DEFAULT_REQUIREMENT
 from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, check_watched, looked_at, waiting_for, watching
 from automl_waiter.watching import matching
+
+if TYPE_CHECKING:
+    from automl_waiter.display.notebook import NotebookView
 
 __all__ = ["Waiter", "as_completed", "describe", "wait_for", "wait_for_all", "watch"]
 
@@ -113,14 +120,12 @@ class Waiter:
 
     async def wait(self, job: object, *, check: bool = True) -> Outcome:
         """Returns when the job has ended; see `automl_waiter.wait_for`."""
-        outcomes = [outcome async for outcome in self.as_completed([job])]
-        return outcomes[0].check() if check else outcomes[0]
+        [outcome] = (await self._wait([job])).values()
+        return outcome.check() if check else outcome
 
     async def wait_for_all(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         """Returns when every job has ended; see `automl_waiter.wait_for_all`."""
-        refs = [job_ref(job) for job in jobs]
-        outcomes = {outcome.job: outcome async for outcome in self.as_completed(refs)}
-        return {ref.key: outcomes[ref.key] for ref in refs}
+        return await self._wait(jobs)
 
     async def as_completed(self, jobs: Iterable[object]) -> AsyncIterator[Outcome]:
         """The outcome of each job, as soon as it is known."""
@@ -150,13 +155,26 @@ class Waiter:
         [outcome] = [event.outcome async for event in self._run(loop_on) if isinstance(event, Ended)]
         return looked_at(outcome)
 
-    async def _run(self, loop_on: LoopOn) -> AsyncIterator[Event]:
+    async def _wait(self, jobs: Iterable[object]) -> dict[str, Outcome]:
+        """Returns when every job has ended, while a notebook shows how they are."""
+        refs = [job_ref(job) for job in jobs]
+        view = notebook_view(ref.name for ref in refs)
+        options = self._options if view is None else replace(self._options, candidates_every=CANDIDATES_EVERY)
+        events = self._run(waiting_for(refs, self._gateways, options), view)
+        outcomes = {event.outcome.job: event.outcome async for event in events if isinstance(event, Ended)}
+        return {ref.key: outcomes[ref.key] for ref in refs}
+
+    async def _run(self, loop_on: LoopOn, view: NotebookView | None = None) -> AsyncIterator[Event]:
         machine, subscribers = Machine(), Subscribers(*self._callbacks)
         try:
             async for event in events_of(loop_on(machine), machine):
                 await subscribers.tell_async(event)
+                if view is not None:
+                    view.tell(event)
                 yield event
         finally:
+            if view is not None:
+                view.close()
             machine.close()
 
 

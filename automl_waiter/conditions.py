@@ -29,6 +29,25 @@ class HasStatus:
         return self.status == (snapshot.status if self.status in _STATUSES else snapshot.secondary_status)
 
 
+@dataclass(frozen=True)
+class Expression:
+    """Holds when JMESPath calls the result of an expression over the response true."""
+
+    text: str
+    compiled: Any
+    reads_best_candidate: bool
+
+    def __call__(self, snapshot: Snapshot) -> bool:
+        from jmespath.exceptions import JMESPathError
+
+        try:
+            return _is_true(self.compiled.search(jsonable(snapshot.response)))
+        except (JMESPathError, ValueError, OverflowError):
+            # A function was given null because a member is not there yet, or a number that it cannot take (NaN,
+            # infinity), so it does not hold yet.
+            return False
+
+
 def condition(until: str | Condition | None) -> Condition | None:
     """The condition that is meant by `until`.
 
@@ -57,16 +76,14 @@ def _jmespath(expression: str) -> Condition:
     except RecursionError:
         raise InvalidRequest(f"until {clean(expression)[:40]!r}... is nested too deeply") from None
 
-    def holds(snapshot: Snapshot) -> bool:
-        try:
-            result = compiled.search(jsonable(snapshot.response))
-        except (JMESPathError, ValueError, OverflowError):
-            # A function was given null because a member is not there yet, or a number that it cannot take (NaN,
-            # infinity), so it does not hold yet.
-            return False
-        return _is_true(result)
+    return Expression(expression, compiled, _names(compiled.parsed, "BestCandidate"))
 
-    return holds
+
+def _names(node: Any, name: str) -> bool:
+    if not isinstance(node, dict):
+        return False  # of an index or a slice
+    is_it = node["type"] == "field" and node["value"] == name
+    return is_it or any(_names(child, name) for child in node.get("children", ()))
 
 
 def _is_true(result: Any) -> bool:

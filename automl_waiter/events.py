@@ -11,23 +11,41 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from automl_waiter.candidates import Leaderboard, objective_of
 from automl_waiter.jsonform import jsonable
 from automl_waiter.outcome import Outcome, transition_dict
+from automl_waiter.snapshot import Snapshot
 from automl_waiter.statuses import State
 from automl_waiter.tracker import Anomaly, Transition
 
 
 @dataclass(frozen=True)
 class Poll:
-    """A look found the job in `state`; the next one is `next_in` seconds from it."""
+    """A look found the job as `snapshot` shows it; the next one is `next_in` seconds from it."""
 
     event: ClassVar[str] = "poll"
 
     job_name: str
     at: datetime
-    state: State
+    snapshot: Snapshot
     polls: int
     next_in: float
+
+    @property
+    def state(self) -> State:
+        """Both statuses."""
+        return self.snapshot.state
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The candidates were listed, which is done where somebody watches or waits for one, at a pace of its own."""
+
+    event: ClassVar[str] = "candidates"
+
+    job_name: str
+    at: datetime
+    leaderboard: Leaderboard
 
 
 @dataclass(frozen=True)
@@ -118,7 +136,7 @@ class Ended:
     outcome: Outcome
 
 
-Event = Transition | Anomaly | Poll | Sweep | Heartbeat | Retry | Warned | Notice | StopRequested | Ended
+Event = Transition | Anomaly | Poll | Candidates | Sweep | Heartbeat | Retry | Warned | Notice | StopRequested | Ended
 
 
 def event_dict(event: Event) -> dict[str, Any]:
@@ -132,6 +150,11 @@ def event_dict(event: Event) -> dict[str, Any]:
         case Poll():
             state = event.state._asdict()
             return head | {"state": state, "polls": event.polls, "next_in": jsonable(event.next_in)}
+        case Candidates(leaderboard=board):
+            objective = objective_of(board.best) if board.best else None
+            best = board.best and objective and {"name": board.best.name, **objective._asdict()}
+            more: dict[str, Any] = jsonable({"listed": len(board.candidates), "best": best})
+            return head | more
         case Heartbeat():
             return head | {"state": event.state and event.state._asdict(), "next_in": jsonable(event.next_in)}
         case _:

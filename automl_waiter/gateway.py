@@ -22,11 +22,13 @@ _REQUIRED = (
     "CreationTime",
     "LastModifiedTime",
 )
+_OF_CANDIDATES = ("CandidateName", "CandidateStatus", "CreationTime")
 
 _METHODS = {
     "DescribeAutoMLJobV2": "describe_auto_ml_job_v2",
     "StopAutoMLJob": "stop_auto_ml_job",
     "ListAutoMLJobs": "list_auto_ml_jobs",
+    "ListCandidatesForAutoMLJob": "list_candidates_for_auto_ml_job",
 }
 
 
@@ -64,6 +66,10 @@ class Gateway(Protocol):
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The response of ListAutoMLJobs: a page."""
+        ...
+
+    def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
+        """The response of ListCandidatesForAutoMLJob: the first page, or the one that a token leads to."""
         ...
 
 
@@ -115,6 +121,17 @@ class Boto3Gateway:
         # Of a job whose summary lacks something no more is known than of one that is not listed.
         return {**page, "AutoMLJobSummaries": whole}
 
+    def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
+        """The response of ListCandidatesForAutoMLJob: the first page, or the one that a token leads to."""
+        more = {} if token is None else {"NextToken": token}
+        page: Mapping[str, Any] = self._call(
+            "ListCandidatesForAutoMLJob", job_name, AutoMLJobName=job_name, MaxResults=100, **more
+        )
+        if page.get("Candidates") is None:
+            raise PassingFailure(Passing.RESPONSE, "the response is no page of candidates: cut short, or not from AWS")
+        whole = [one for one in page["Candidates"] if all(one.get(member) is not None for member in _OF_CANDIDATES)]
+        return {**page, "Candidates": whole}
+
     def _call(self, operation: str, job_name: str, **arguments: Any) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
@@ -164,9 +181,9 @@ class ClosedGateway:
         self._reason = reason
         self.budget = Budget()
 
-    def describe(self, _: object) -> NoReturn:
+    def describe(self, *_: object) -> NoReturn:
         """Fails."""
         # An error of its own for each job, because it carries the job's outcome.
         raise AccessDenied(str(self._reason), code=self._reason.code)
 
-    stop = find_names = list_jobs = describe
+    stop = find_names = list_jobs = list_candidates = describe

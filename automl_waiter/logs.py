@@ -6,7 +6,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-from automl_waiter.events import Ended, Event, Heartbeat, Notice, Poll, Retry, Sweep, Warned, event_dict
+from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Notice, Poll, Retry, Sweep, Warned, event_dict
 from automl_waiter.text import clean
 from automl_waiter.tracker import Anomaly
 
@@ -32,7 +32,7 @@ def level_of(event: Event) -> int:
     match event:
         case Warned() | Anomaly():
             return logging.WARNING
-        case Poll() | Sweep() | Heartbeat():
+        case Poll() | Candidates() | Sweep() | Heartbeat():
             return logging.DEBUG
         case _:
             return logging.INFO
@@ -63,6 +63,8 @@ def summary_of(event: Event) -> str:
             return f"{_subject(event)}{event.operation} failed ({event.message}), again in {event.delay:.1f}s"
         case Anomaly() | Warned() | Notice():
             return f"{_subject(event)}{clean(event.message)}"
+        case Candidates(leaderboard=board):
+            return f"{_subject(event)}{len(board.candidates)} candidates"
         case Sweep():
             return f"{event.running} jobs are in progress, {event.pages} pages were read"
         case _:

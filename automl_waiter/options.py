@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Literal
 
 from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
-from automl_waiter.conditions import Condition, HasStatus, condition
+from automl_waiter.conditions import Condition, Expression, HasStatus, condition
 from automl_waiter.errors import InvalidRequest
-from automl_waiter.outcome import DEFAULT_REQUIREMENT, Part, required_parts
 from automl_waiter.polling import Fixed, PollPolicy, poll_policy
 from automl_waiter.text import clean, seconds_of
+from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Part, required_parts
 
 NOT_FOUND_GRACE = 10.0
 """Seconds for which a name that is not found is looked for again: AWS does not promise read-after-create."""
@@ -38,10 +38,18 @@ class WaitOptions:
     once: bool = False
     """Look once, and say how the job is: neither grace nor a second look."""
 
+    candidates_every: float | None = None
+    """Seconds after which the candidates are listed again while they are trained, because somebody watches."""
+
     @property
     def is_listable(self) -> bool:
         """Whether a summary of ListAutoMLJobs tells when the wait is over: it has the statuses, and little more."""
         return self.until is None or isinstance(self.until, HasStatus)
+
+    @property
+    def is_for_a_candidate(self) -> bool:
+        """Whether the wait may be over with a candidate, while the job is still training."""
+        return isinstance(self.until, Expression) and self.until.reads_best_candidate
 
 
 def wait_options(

@@ -25,15 +25,17 @@ from automl_waiter.actions import (
     Woken,
 )
 from automl_waiter.errors import AutoMLWaiterError, Cancelled, JobNotFound, JobReplaced
-from automl_waiter.events import Ended, Heartbeat, Notice, Poll, StopRequested, Warned
+from automl_waiter.events import Candidates, Ended, Heartbeat, Notice, Poll, StopRequested, Warned
 from automl_waiter.jobs import JobRef
+from automl_waiter.leaderboard import read_candidates
 from automl_waiter.options import StopCause, WaitOptions
-from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome, Verdict, exit_code_of, shortfalls_of
+from automl_waiter.outcome import Outcome, shortfalls_of
 from automl_waiter.polling import PollContext
-from automl_waiter.snapshot import Snapshot
+from automl_waiter.snapshot import Candidate, Snapshot
 from automl_waiter.statuses import Stage, State, Status, stage_of
 from automl_waiter.text import clean, format_duration, isoformat
 from automl_waiter.tracker import Tracker
+from automl_waiter.verdicts import EXPLANATIONS, ExitCode, Verdict, exit_code_of
 
 _GRACE_POLL = 2.0
 _STOP_TIMEOUT = 600.0
@@ -46,6 +48,10 @@ _MERGE_WITH_DEADLINE = 2.0
 _NEWS_OVERTIME = 0.6
 # CI systems end a step that is silent for some minutes (CircleCI after ten), and people wonder sooner.
 HEARTBEAT = 240.0
+CANDIDATES_EVERY = 120.0
+"""Seconds from one listing of the candidates to the next: each takes minutes to train."""
+# A page that hangs is left before the next look.
+_READING = 1.0
 # From a signal until the job is told to stop, its retries included: a CI system soon kills what does not leave.
 _INTERRUPT_STOP = 4.0
 
@@ -119,6 +125,11 @@ class _Wait:
         self.listed_end: tuple[Snapshot, datetime] | None = None
         """The end that the listing has shown, and when."""
         self.has_woken_late = False
+        self.candidates_at: float | None = None
+        """When to list the candidates next; None: not any more, or not yet."""
+        if options.candidates_every is not None or options.is_for_a_candidate:
+            self.candidates_at = started
+        self.listed_candidate: Candidate | None = None
         self.age = 0.0
         """The job's age at `self.now`, in seconds."""
         self.phase_since = started
@@ -294,13 +305,15 @@ class _Wait:
             if self._followed is not None:
                 return None
             next_look = self._clamp(answer.started + self._delay(snapshot))
-            yield Poll(snapshot.name, answer.at, snapshot.state, self.polls, max(0.0, next_look - self.now))
-            yield from self._sleep(next_look)
+            yield Poll(snapshot.name, answer.at, snapshot, self.polls, max(0.0, next_look - self.now))
+            outcome = yield from self._list_candidates(snapshot, next_look)
+            if outcome is None:
+                # A job that was told to stop meanwhile is near its end.
+                yield from self._sleep(min(next_look, self.now + _STOPPING_POLL) if self.stop_cause else next_look)
         return outcome
 
     def _decide(self, snapshot: Snapshot, is_terminal: bool, started: float) -> Generator[Action, Any, Outcome | None]:
-        until = self.options.until
-        if until is not None and self.stop_cause != "until" and (self.condition_was_listed or until(snapshot)):
+        if self.stop_cause != "until" and (self.condition_was_listed or self._holds(snapshot)):
             if is_terminal or "until" not in self.options.stop_on:
                 return self._conclude(Verdict.CONDITION_MET)
             yield from self._stop("until")
@@ -311,6 +324,46 @@ class _Wait:
             return self._conclude(Verdict.IN_PROGRESS)
         if self.deadline is not None and started >= self.deadline:
             return (yield from self._late(None))
+        return None
+
+    def _holds(self, snapshot: Snapshot) -> bool:
+        until = self.options.until
+        if until is None:
+            return False
+        if self.listed_candidate is not None and snapshot.best_candidate is None:
+            snapshot = Snapshot({**snapshot.raw, "BestCandidate": self.listed_candidate.raw})
+        return until(snapshot)
+
+    def _list_candidates(self, snapshot: Snapshot, until: float) -> Generator[Action, Any, Outcome | None]:
+        """Lists the candidates in the pause before the next look, as often as it is their time.
+
+        They are trained in one stage of the job. A wait for one ends there too, for a describe names the best candidate
+        only afterwards: it is absent in 18 recorded responses under ModelTuning, and there in 30 of the phases behind.
+        """
+        stage = stage_of(snapshot.state)
+        if stage is Stage.PREPARING:
+            return None
+        until -= _READING
+        while self.candidates_at is not None and self.candidates_at < until and self.stop_cause is None:
+            yield from self._sleep(self.candidates_at)
+            reading = yield from read_candidates(snapshot.name, deadline=until)
+            self._take_times(reading.last)
+            board = reading.leaderboard
+            if board.error is not None and not reading.last.exhausted:
+                self.candidates_at = None
+                if self.options.is_for_a_candidate:
+                    yield self._warned(f"the condition can hold only once the job has trained: {board.error}")
+                return None
+            is_last = board.error is None and stage is not Stage.TRAINING
+            pause = (self.options.candidates_every or CANDIDATES_EVERY) * max(reading.pages, self.slowdown)
+            self.candidates_at = None if is_last else self.now + pause
+            if board.error is None:
+                yield Candidates(snapshot.name, self.at, board)
+                if self.options.is_for_a_candidate:
+                    self.listed_candidate = board.best
+                    outcome = yield from self._decide(snapshot, is_terminal=False, started=reading.last.started)
+                    if outcome is not None:
+                        return outcome
         return None
 
     def _verdict_of_end(self, snapshot: Snapshot) -> Verdict:
@@ -488,6 +541,7 @@ class _Wait:
             retries=self.retries,
             waited=self.now - self.started,
             error=error,
+            listed_candidate=self.listed_candidate,
         )
 
     def _name(self) -> str:

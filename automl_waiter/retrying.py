@@ -23,6 +23,7 @@ from automl_waiter.actions import (
     Describe,
     FindNames,
     Follow,
+    ListCandidates,
     ListingPlan,
     ListJobs,
     Plan,
@@ -110,7 +111,7 @@ def steps(plan: Plan | ListingPlan, gateway: Gateway, clock: Clock, *, error_bud
         advance = plan.send
         try:
             match action:
-                case Describe() | FindNames() | Stop() | ListJobs():
+                case Describe() | FindNames() | Stop() | ListJobs() | ListCandidates():
                     value = yield from _Attempts(action, gateway, clock, error_budget).answer()
                 case Sleep():
                     yield action
@@ -139,9 +140,11 @@ class _Limits:
             case FindNames(deadline=deadline):
                 self.budget_ends = begun
                 self.deadline = min(begun + _FIND_NAMES_TIMEOUT, math.inf if deadline is None else deadline)
-            case ListJobs(patience=float(patience)):
+            case ListJobs(patience=float(patience)) | ListCandidates(patience=patience):
                 self.budget_ends = begun + min(error_budget, patience)
         match call:
+            case ListCandidates(deadline=float(deadline)):
+                self.deadline = max(deadline, begun)
             case Describe(deadline=float(deadline)) | ListJobs(deadline=float(deadline)) | Stop(deadline=deadline):
                 self.deadline = max(deadline, begun)
                 if begun > deadline + OVERSLEPT:
@@ -330,6 +333,8 @@ def _bound(call: Call, gateway: Gateway) -> Callable[[], Any]:
             return partial(gateway.stop, call.job_name)
         case ListJobs(request=request):
             return partial(gateway.list_jobs, request)
+        case ListCandidates(token=token):
+            return partial(gateway.list_candidates, call.job_name, token)
 
 
 @functools.cache

@@ -442,6 +442,13 @@ class Snapshot(View):
             criteria |= holder.get("CompletionCriteria") or {}
         return CompletionCriteria(criteria)
 
+    def _repr_html_(self) -> str:
+        """The job as notebooks show it."""
+        from automl_waiter.documents.html import fragment
+        from automl_waiter.facts import snapshot_document
+
+        return fragment(snapshot_document(self))
+
     @property
     def response(self) -> dict[str, Any]:
         """The response without the SDK's ResponseMetadata."""

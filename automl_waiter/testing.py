@@ -27,7 +27,7 @@ from automl_waiter.jobs import job_ref
 from automl_waiter.machine import Completion
 from automl_waiter.options import wait_options
 from automl_waiter.outcome import Outcome
-from automl_waiter.paging import page_of, summary_of
+from automl_waiter.paging import page_of, paged, summary_of
 from automl_waiter.polling import PollPolicy
 from automl_waiter.timeline import Timeline
 from automl_waiter.waiter import events_of
@@ -137,6 +137,12 @@ class ScriptedJobs:
         self.lists += 1
         jobs = [summary_of(self._response(job)) for job in self._jobs.values()]
         return page_of(jobs, request)
+
+    def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
+        """The response of ListCandidatesForAutoMLJob: a page."""
+        name, timeline, created = self._find(job_name)
+        found = timeline.candidates(self._elapsed(created), name=name, created=created, arn=_ARN + name.lower())
+        return paged("Candidates", found, {"MaxResults": 100, "NextToken": token})
 
     def _find(self, job_name: str) -> tuple[str, Timeline, datetime]:
         if job_name.lower() not in self._jobs:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from automl_waiter.candidates import is_minimized
 from automl_waiter.statuses import Stage, State, Status, stage_of
 
 PROBLEM_TYPES = {
@@ -36,8 +37,10 @@ _CONFIGS: dict[str, dict[str, Any]] = {
     "Tabular": {"ProblemType": "BinaryClassification", "TargetAttributeName": "churned"},
     "TextGeneration": {"BaseModelName": "Dolly3B"},
 }
-# The objectives that are better when they are smaller.
-_ERRORS = frozenset({"MSE", "RMSE", "MAE", "MAPE", "MASE", "WAPE", "AverageWeightedQuantileLoss"})
+# A job that trains has another candidate now and then, and its best one last. Each stands here by its rank.
+_TRAINING = frozenset({"ModelTuning", "TrainingModels"})
+_SECONDS_PER_CANDIDATE = 100
+_RANKS = (8, 6, 7, 4, 5, 3, 2)
 _BUCKET = "s3://amzn-s3-demo-bucket/automl"
 # The service's LastModifiedTime is 28 to 40 ms later than EndTime once a job has ended (29 of 29 recorded responses).
 _MODIFIED_AFTER_END = timedelta(milliseconds=35)
@@ -115,6 +118,36 @@ class Timeline:
         """
         return dict(_response(self, self._entry_at(elapsed), name, created, arn, speed))
 
+    def candidates(
+        self,
+        elapsed: float,
+        *,
+        name: str,
+        created: datetime,
+        arn: str,
+        metric: str | None = None,
+        speed: float = 1.0,
+    ) -> list[dict[str, Any]]:
+        """The candidates that ListCandidatesForAutoMLJob has at that age, the oldest first.
+
+        The arguments are those of `response`; `metric` is the objective, where it is not the script's own.
+        """
+        metric = metric or PROBLEM_TYPES[self.problem_type or "Tabular"]
+
+        def trained(rank: int, second: float) -> dict[str, Any]:
+            return candidate(name, rank, metric, created + timedelta(seconds=second / speed), arn, speed)
+
+        found = []
+        for begin, _, secondary in self.entries if elapsed >= 0 else ():
+            for number, rank in enumerate(_RANKS, 1):
+                second = begin + number * _SECONDS_PER_CANDIDATE
+                if secondary in _TRAINING and second <= elapsed and self._entry_at(second)[0] == begin:
+                    found.append(trained(rank, second))
+        best = next((entry for entry in self.entries if has_best_candidate(State(*entry[1:]))), None)
+        if best is not None and best[0] <= elapsed and has_best_candidate(self.state_at(elapsed)):
+            found.append(trained(1, best[0]))
+        return found
+
     def _entry_at(self, elapsed: float) -> tuple[float, str, str]:
         _, status, secondary = self.entries[0]
         # The first state holds from the creation on, so that no time in a response lies ahead.
@@ -156,7 +189,9 @@ def _response(
     if status == Status.FAILED:
         response["FailureReason"] = timeline.failure_reason or "A scripted failure."
     if has_best_candidate(state):
-        response["BestCandidate"] = candidate(name, 1, objective["MetricName"], created, changed, arn)
+        trained = next(second for second, *known in timeline.entries if has_best_candidate(State(*known)))
+        ended = created + timedelta(seconds=trained / speed)
+        response["BestCandidate"] = candidate(name, 1, objective["MetricName"], ended, arn, speed)
     if timeline.deploy:
         response["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
         response["ModelDeployResult"] = deploy_result(state, f"{name}-endpoint")
@@ -176,15 +211,14 @@ def deploy_result(state: State, endpoint_name: str) -> dict[str, str]:
     return {"EndpointName": endpoint_name} if deployed else {}
 
 
-def candidate(
-    job_name: str, number: int, metric: str, created: datetime, ended: datetime, job_arn: str
-) -> dict[str, Any]:
-    """A candidate of a scripted job; number 1 is the best."""
-    minimize = metric in _ERRORS
-    spread = 1 + 0.05 * (number - 1)
-    training = f"{job_name}-{number:03}"
+def candidate(job_name: str, rank: int, metric: str, ended: datetime, job_arn: str, speed: float) -> dict[str, Any]:
+    """A candidate of a scripted job that was trained when it says; the one of rank 1 is the best."""
+    minimize = is_minimized(metric)
+    spread = 1 + 0.05 * (rank - 1)
+    training = f"{job_name}-{rank:03}"
     value = round(0.09 * spread if minimize else 0.91 / spread, 4)
     location = f"{_BUCKET}/output/{training}"
+    splits = {"Train": 0.97 if minimize else 1.02, "Validation": 1.0}
     return {
         "CandidateName": training,
         "FinalAutoMLJobObjectiveMetric": {
@@ -209,7 +243,7 @@ def candidate(
                 "Environment": {"SAGEMAKER_PROGRAM": "sagemaker_serve"},
             }
         ],
-        "CreationTime": created,
+        "CreationTime": ended - timedelta(seconds=0.9 * _SECONDS_PER_CANDIDATE / speed),
         "EndTime": ended,
         "LastModifiedTime": ended,
         "CandidateProperties": {
@@ -218,7 +252,8 @@ def candidate(
                 "ModelInsights": f"{location}/insights",
             },
             "CandidateMetrics": [
-                {"MetricName": metric, "StandardMetricName": metric, "Value": value, "Set": "Validation"}
+                {"MetricName": metric, "StandardMetricName": metric, "Value": round(value * factor, 4), "Set": split}
+                for split, factor in splits.items()
             ],
         },
     }

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from automl_waiter.conditions import Condition
+from automl_waiter.display import notebook_view
 from automl_waiter.errors import Cancelled
 from automl_waiter.events import Ended, Event
 from automl_waiter.jobs import job_ref
 from automl_waiter.loop import Loop, Pause, Start
 from automl_waiter.machine import Completion, Machine
 from automl_waiter.options import StopOn, wait_options
-from automl_waiter.outcome import DEFAULT_REQUIREMENT, Outcome
+from automl_waiter.outcome import Outcome
+from automl_waiter.plan import CANDIDATES_EVERY
 from automl_waiter.polling import PollPolicy
 from automl_waiter.retrying import Clock
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.subscribers import Subscribers
 from automl_waiter.tracker import Transition
+from automl_waiter.verdicts import DEFAULT_REQUIREMENT
 from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, check_watched, looked_at, waiting_for, watching
 from automl_waiter.watching import matching
+
+if TYPE_CHECKING:
+    from automl_waiter.display.notebook import NotebookView
 
 
 class WaitMachine(Clock, Protocol):
@@ -69,14 +76,12 @@ class Waiter:
 
     def wait(self, job: object, *, check: bool = True) -> Outcome:
         """Blocks until the job has ended; see `wait_for`."""
-        [outcome] = self.as_completed([job])
+        [outcome] = self._wait([job]).values()
         return outcome.check() if check else outcome
 
     def wait_for_all(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         """Blocks until every job has ended; see the function of this name."""
-        refs = [job_ref(job) for job in jobs]
-        outcomes = {outcome.job: outcome for outcome in self.as_completed(refs)}
-        return {ref.key: outcomes[ref.key] for ref in refs}
+        return self._wait(jobs)
 
     def as_completed(self, jobs: Iterable[object]) -> Iterator[Outcome]:
         """The outcome of each job, as soon as it is known."""
@@ -100,13 +105,26 @@ class Waiter:
             elif isinstance(event, Ended) and job is not None:
                 check_watched(event.outcome)
 
-    def _run(self, loop_on: LoopOn) -> Iterator[Event]:
+    def _wait(self, jobs: Iterable[object]) -> dict[str, Outcome]:
+        """Blocks until every job has ended, while a notebook shows how they are."""
+        refs = [job_ref(job) for job in jobs]
+        view = notebook_view(ref.name for ref in refs)
+        options = self._options if view is None else replace(self._options, candidates_every=CANDIDATES_EVERY)
+        events = self._run(waiting_for(refs, self._gateways, options), view)
+        outcomes = {event.outcome.job: event.outcome for event in events if isinstance(event, Ended)}
+        return {ref.key: outcomes[ref.key] for ref in refs}
+
+    def _run(self, loop_on: LoopOn, view: NotebookView | None = None) -> Iterator[Event]:
         machine, subscribers = Machine(self._cancel_event), Subscribers(*self._callbacks)
         try:
             for event in events_of(loop_on(machine), machine):
                 subscribers.tell(event, self._cancel_event)
+                if view is not None:
+                    view.tell(event)
                 yield event
         finally:
+            if view is not None:
+                view.close()
             subscribers.close()
             machine.close()
 

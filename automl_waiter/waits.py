@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from automl_waiter.actions import Member
+from automl_waiter.actions import ListingPlan, Member
 from automl_waiter.budget import DEFAULT_MAX_RATE
+from automl_waiter.candidates import Leaderboard
 from automl_waiter.connection import Connection, connect
 from automl_waiter.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
 from automl_waiter.gateway import Boto3Gateway, ClosedGateway, Gateway
 from automl_waiter.jobs import JobRef, job_ref
+from automl_waiter.leaderboard import read_candidates
 from automl_waiter.listing import Listing, is_worth_listing
 from automl_waiter.loop import Loop
 from automl_waiter.options import WaitOptions
-from automl_waiter.outcome import UNDECIDED, Outcome
+from automl_waiter.outcome import Outcome
 from automl_waiter.plan import wait_plan
 from automl_waiter.retrying import Clock, steps
 from automl_waiter.snapshot import Snapshot
+from automl_waiter.verdicts import UNDECIDED
 from automl_waiter.watching import Matching, Watch
 
 ONE_LOOK = WaitOptions(error_budget=10.0, once=True)
@@ -153,6 +156,18 @@ def watch_loop(
     )
     loop = Loop(clock)
     loop.add(steps(watch.run(), gateway, clock, error_budget=options.error_budget))
+    return loop
+
+
+def candidates_loop(job_name: str, gateway: Gateway, clock: Clock, take: Callable[[Leaderboard], object]) -> Loop:
+    """The loop that lists the candidates of a job once, all pages, and hands them over."""
+
+    def plan() -> ListingPlan:
+        reading = yield from read_candidates(job_name, deadline=None, patience=ONE_LOOK.error_budget)
+        take(reading.leaderboard)
+
+    loop = Loop(clock)
+    loop.add(steps(plan(), gateway, clock, error_budget=ONE_LOOK.error_budget))
     return loop
 
 

@@ -46,6 +46,7 @@ class _Process:
         self.describe = service.describe
         self.stop = service.stop
         self.find_names = service.find_names
+        self.list_candidates = service.list_candidates
 
     def list_jobs(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
         """Not called: a process waits for one job."""

@@ -156,6 +156,10 @@ class Service:
         """No name is like another."""
         return []
 
+    def list_candidates(self, job_name: str, _: str | None) -> Mapping[str, Any]:
+        """Nobody watches here."""
+        raise InvalidRequest(f"the candidates of {job_name} are not to be listed")
+
     def _begin_call(self) -> None:
         now = self.clock.monotonic()
         self.calls.append(now)

@@ -15,9 +15,9 @@ from processes import clean_environment
 
 from automl_waiter import Outcome, Transition, Verdict
 from automl_waiter.cli.execute import environment_of
-from automl_waiter.outcome import ExitCode
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.statuses import State
+from automl_waiter.verdicts import ExitCode
 
 NewJob = Callable[[str], str]
 

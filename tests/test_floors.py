@@ -13,11 +13,11 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "automl_waiter"
 FLOORS = {
-    0: "statuses errors text jsonform jobs budget",
-    1: "snapshot tracker events outcome polling conditions actions",
-    2: "plan listing watching options timeline paging",
+    0: "statuses errors text jsonform jobs budget verdicts documents",
+    1: "candidates facts phases snapshot tracker events outcome polling conditions actions",
+    2: "plan leaderboard listing watching options timeline paging",
     3: "gateway connection aws_errors shared_budgets machine retrying loop waits",
-    4: "waiter aio logs subscribers journal",
+    4: "display waiter aio logs subscribers journal",
     5: "testing sandbox cli __main__",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
@@ -59,7 +59,7 @@ def test_the_readmes_map_names_every_file() -> None:
     chart = (ROOT / "README.md").read_text().partition("## The map")[2]
     told = set(re.findall(r"`([a-z_]+\.py|[a-z]+/)`", chart))
     shown = {path.name for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("cli/*.py")] if not path.name.startswith("__")}
-    assert told == shown | {"cli/", "journal/", "sandbox/"}
+    assert told == shown | {"cli/", "display/", "documents/", "journal/", "sandbox/"}
 
 
 def test_no_floor_has_a_cycle() -> None:
@@ -77,8 +77,8 @@ def test_the_core_is_pure(path: Path) -> None:
 
 
 def test_importing_the_library_loads_no_heavy_library() -> None:
-    """`import automl_waiter` loads boto3, tenacity, structlog and click only when they are needed."""
-    code = "import sys, automl_waiter; print([m for m in ('boto3','botocore','tenacity','structlog','click') if m in sys.modules])"
+    """`import automl_waiter` loads boto3, tenacity, structlog, click and rich only when they are needed."""
+    code = "import sys, automl_waiter; print([m for m in ('boto3','botocore','tenacity','structlog','click','rich') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 

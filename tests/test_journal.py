@@ -26,11 +26,12 @@ from hypothesis import strategies as st
 from automl_waiter.cli.history import print_history
 from automl_waiter.errors import AutoMLWaiterError, JobNotFound
 from automl_waiter.journal import Entry, Journal, JournalError, UnfinishedJob, read_history, subscriber_of, writing
-from automl_waiter.outcome import ExitCode, Outcome, Verdict
+from automl_waiter.outcome import Outcome
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.statuses import State
 from automl_waiter.testing import Timeline
 from automl_waiter.tracker import Transition
+from automl_waiter.verdicts import ExitCode, Verdict
 
 START = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 PHASES = ["Starting", "AnalyzingData", "FeatureEngineering", "ModelTuning", "GeneratingExplainabilityReport"]

@@ -22,12 +22,14 @@ from processes import clean_environment, endpoint_environment, start
 from automl_waiter.cli.output import Reporter
 from automl_waiter.events import Heartbeat, Poll, Retry
 from automl_waiter.plan import HEARTBEAT
+from automl_waiter.snapshot import Snapshot
 from automl_waiter.statuses import State
 from automl_waiter.testing import Timeline
 from automl_waiter.tracker import Transition
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 TUNING = State("InProgress", "ModelTuning")
+TUNING_JOB = Snapshot(Timeline([(0, *TUNING)]).response(0, name="churn", created=NOW, arn="arn"))
 
 # What a job's own text may do to a terminal (ESC, CSI, DEL, a carriage return, a right-to-left override) and to a CI runner.
 HOSTILE = "no data\x1b[31m\x9b31m\x7f\r\n::error::forged\n##vso[task.setvariable variable=x]y\n##[error]z\n##teamcity[a]\u202e"
@@ -234,7 +236,7 @@ def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixtur
     capsys.readouterr()
     while now < 86400:
         left = delay
-        reporter.tell(Poll("churn", NOW, TUNING, 1, left))
+        reporter.tell(Poll("churn", NOW, TUNING_JOB, 1, left))
         while left:
             if told := capsys.readouterr().err:
                 lines.append(now)

@@ -12,8 +12,8 @@ from automl_waiter import Outcome, Verdict
 from automl_waiter.cli.app import Invocation, cli, wait
 from automl_waiter.cli.resume import resume_command
 from automl_waiter.cli.signals import Interrupts
-from automl_waiter.outcome import ExitCode
 from automl_waiter.testing import Timeline
+from automl_waiter.verdicts import ExitCode
 
 End = tuple[Verdict, ExitCode]
 

@@ -35,10 +35,10 @@ from automl_waiter import (
 from automl_waiter.events import event_dict
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.outcome import Part
 from automl_waiter.statuses import STATES, SecondaryStatus, State, Status
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, simulate
 from automl_waiter.tracker import AnomalyKind, Tracker
+from automl_waiter.verdicts import Part
 
 
 @both_shells

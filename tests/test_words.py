@@ -19,8 +19,9 @@ from automl_waiter.cli.output import json_line
 from automl_waiter.errors import AutoMLWaiterError, InvalidRequest, WaitTimeout
 from automl_waiter.jobs import job_ref
 from automl_waiter.jsonform import jsonable
-from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code
+from automl_waiter.outcome import Outcome
 from automl_waiter.text import clean, format_duration, parse_duration, parseable_duration, redact, redact_command
+from automl_waiter.verdicts import ExitCode, Verdict, combined_exit_code
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn"
 

@@ -14,20 +14,25 @@ import click
 
 from automl_waiter import __version__
 from automl_waiter.budget import DEFAULT_MAX_RATE
+from automl_waiter.cli.completion import complete_jobs, complete_journaled_jobs, complete_until
 from automl_waiter.cli.execute import CommandRunner, command_words
 from automl_waiter.cli.flags import (
-    EXIT_CODES,
     Duration,
     aws_options,
     log_option,
     output_option,
     pace_options,
+    progress_option,
     result_options,
     subscriber_options,
 )
+from automl_waiter.cli.help import COMPLETION, ENVIRONMENT, EXIT_CODES, PageGroup
+from automl_waiter.cli.lines import write_line
 from automl_waiter.cli.local import play_demo, serve_sandbox
-from automl_waiter.cli.output import Reporter, ResultWriter, write_line
+from automl_waiter.cli.output import Reporter, ResultWriter
+from automl_waiter.cli.report import FORMATS, make_report, print_report
 from automl_waiter.cli.resume import resume_command
+from automl_waiter.cli.screen import Screen, open_screen
 from automl_waiter.cli.session import Session
 from automl_waiter.cli.signals import Interrupts
 from automl_waiter.connection import connect
@@ -35,10 +40,12 @@ from automl_waiter.errors import AutoMLWaiterError
 from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.outcome import UNDECIDED, ExitCode, Outcome, exit_code_of_error, required_parts
+from automl_waiter.outcome import Outcome
+from automl_waiter.plan import CANDIDATES_EVERY
 from automl_waiter.sandbox import SandboxUnavailable
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.text import clean
+from automl_waiter.verdicts import UNDECIDED, ExitCode, exit_code_of_error, required_parts
 from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, watch_loop
 from automl_waiter.watching import matching
 
@@ -54,12 +61,29 @@ class Invocation:
     aws: dict[str, str | None] = field(default_factory=dict)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+_GOOD_ENOUGH = "BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.9`"
+_OF_A_WAIT = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
+
+
+@click.group(
+    cls=PageGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        ("automl-waiter wait churn-2026 && ./deploy.sh", "Wait, and deploy only if the job gave what was asked of it:"),
+        ("automl-waiter report churn-2026", "See what happened to a job that nobody watched:"),
+        ("automl-waiter demo", "See it at work, without an AWS account:"),
+    ],
+    lists=_OF_A_WAIT | {"Completion (names of jobs too)": COMPLETION},
+)
 @click.version_option(__version__, prog_name="automl-waiter", message="%(prog)s %(version)s")
 @aws_options
 @click.pass_context
 def cli(ctx: click.Context, /, **aws: str | None) -> None:
-    """Wait until an Amazon SageMaker AutoML job is done, and know how it ended."""
+    """Wait until an Amazon SageMaker AutoML job is done, and know how it ended.
+
+    Results go to stdout, everything for people to stderr, and the exit code says how it ended. COMMAND --help has the
+    rest.
+    """
     ctx.obj.aws = aws
 
 
@@ -85,8 +109,20 @@ def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
     return list({ref.key: ref for ref in map(job_ref, names)}.values())
 
 
-@cli.command(short_help="Block until every job has ended.", epilog=EXIT_CODES)
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@cli.command(
+    short_help="Block until every job has ended.",
+    examples=[
+        ("automl-waiter wait churn-2026 --timeout 6h --stop-on timeout", "Give a job six hours, and then stop it:"),
+        ("automl-waiter wait a b c --fail-fast -o json", "Wait for several, until one does not succeed:"),
+        (
+            f"automl-waiter wait churn-2026 --stop-on until --until '{_GOOD_ENOUGH}'",
+            "Stop a job as soon as it is good enough, and pay for no more:",
+        ),
+        ("automl-waiter wait churn-2026 --exec ./notify.sh --journal jobs.db", "Tell somebody of each phase, once:"),
+    ],
+    lists=_OF_A_WAIT,
+)
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_jobs)
 @click.option(
     "--timeout",
     type=Duration({"auto": "auto", "none": None}),
@@ -96,7 +132,12 @@ def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
     help="For the whole wait. auto: the job's own limit and 30 minutes.",
 )
 @pace_options
-@click.option("--until", metavar="EXPR", help="Return earlier: a status, a phase, or JMESPath over the response.")
+@click.option(
+    "--until",
+    metavar="EXPR",
+    shell_complete=complete_until,
+    help="Return earlier: a status, a phase, or JMESPath over the response.",
+)
 @click.option(
     "--stop-on",
     multiple=True,
@@ -107,6 +148,7 @@ def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
 @click.option("--fail-fast", is_flag=True, help="Wait until the first job that does not succeed.")
 @subscriber_options
 @result_options
+@progress_option
 @log_option
 @aws_options
 @click.pass_context
@@ -127,16 +169,15 @@ def wait(
     output: str,
     quiet: bool,
     require: tuple[str, ...],
+    display: str,
     log_format: str,
     **aws: str | None,
 ) -> int:
     """Block until every JOB has ended: its name or its ARN; - reads names from standard input.
 
-    \b
-    Examples:
-      automl-waiter wait churn-2026
-      automl-waiter wait churn-2026 --timeout 6h --stop-on timeout
-      automl-waiter wait a b c --fail-fast -o json
+    On a terminal it shows the phases, the candidates and the time meanwhile; elsewhere it writes a line for each
+    transition, and one at least every five minutes. It needs sagemaker:DescribeAutoMLJobV2, and
+    sagemaker:ListCandidatesForAutoMLJob to show candidates or to wait for one.
     """
     if until_any and fail_fast:
         raise click.UsageError("--any and --fail-fast exclude each other")
@@ -151,12 +192,24 @@ def wait(
     )
     if "interrupt" in stop_on:
         options = replace(options, stop_on=options.stop_on | {"interrupt"})
-    reporter = Reporter(log_format, quiet=quiet)
     refs = _refs(jobs, ctx.obj.interrupts)
+    hint = "Ctrl-C stops the jobs" if "interrupt" in stop_on else "Ctrl-C ends the wait; the jobs go on"
+    writer = ResultWriter(output)
+    screen = open_screen(
+        display,
+        log_format,
+        quiet=quiet,
+        is_free=not writer.has_transitions,
+        names=[ref.name for ref in refs],
+        hint=hint if len(refs) > 1 else hint.replace("jobs go", "job goes").replace("jobs", "job"),
+        ends=len(refs) > 1 or output != "text",
+    )
+    if screen.view is not None:
+        options = replace(options, candidates_every=CANDIDATES_EVERY)
     session = _session(
         ctx,
-        reporter,
-        ResultWriter(output),
+        screen,
+        writer,
         command,
         journal_path,
         told=["wait", *(ref.key for ref in refs)],
@@ -166,7 +219,14 @@ def wait(
     return session.run(refs, _connecting(refs, _gateways(ctx, aws, options.max_rate)), options)
 
 
-@cli.command(short_help="Follow every job that matches, new ones included.", epilog=EXIT_CODES)
+@cli.command(
+    short_help="Follow every job that matches, new ones included.",
+    examples=[
+        ("automl-waiter watch -o jsonl --exec ./notify.sh --journal jobs.db", "Tell of every job, for weeks:"),
+        ("automl-waiter watch --name-contains nightly- --until-idle && ./deploy.sh", "Wait until none is in progress:"),
+    ],
+    lists=_OF_A_WAIT,
+)
 @click.option("--name-contains", metavar="TEXT", help="Only jobs whose names contain this, in any case.")
 @click.option(
     "--since",
@@ -178,6 +238,7 @@ def wait(
 @pace_options
 @subscriber_options
 @result_options
+@progress_option
 @log_option
 @aws_options
 @click.pass_context
@@ -195,23 +256,27 @@ def watch(
     output: str,
     quiet: bool,
     require: tuple[str, ...],
+    display: str,
     log_format: str,
     **aws: str | None,
 ) -> int:
     """Follow every job of the account and region that matches, new ones included, and tell each transition.
 
     It needs sagemaker:ListAutoMLJobs, and describes each job that has ended.
-
-    \b
-    Examples:
-      automl-waiter watch -o jsonl --exec ./notify.sh --journal jobs.db
-      automl-waiter watch --name-contains nightly- --until-idle && ./deploy.sh
     """
     options = wait_options(poll=poll, require=require, error_budget=error_budget, max_rate=max_rate)
     which = matching(name_contains, since)
     writer = ResultWriter(output, is_running=True)
-    reporter = Reporter(log_format, quiet=quiet, progress=output != "text", is_running=True)
-    session = _session(ctx, reporter, writer, command, journal_path, told=["watch", name_contains or ""])
+    screen = open_screen(
+        display,
+        log_format,
+        quiet=quiet,
+        is_free=not writer.has_transitions,
+        hint="Ctrl-C ends the watch; the jobs go on",
+        progress=output != "text",
+        is_running=True,
+    )
+    session = _session(ctx, screen, writer, command, journal_path, told=["watch", name_contains or ""])
     gateways = _gateways(ctx, aws, options.max_rate)
 
     def begin() -> LoopOn:
@@ -222,8 +287,11 @@ def watch(
     return session.watch(begin)
 
 
-@cli.command(short_help="Show what a journal holds.")
-@click.argument("jobs", nargs=-1, metavar="[JOB...]")
+@cli.command(
+    short_help="Show what a journal holds.",
+    examples=[("automl-waiter history --journal jobs.db -o json churn-2026", "What was seen of a job, for a program:")],
+)
+@click.argument("jobs", nargs=-1, metavar="[JOB...]", shell_complete=complete_journaled_jobs)
 @click.option(
     "--journal", "journal_path", required=True, type=click.Path(dir_okay=False), metavar="PATH", help="The journal."
 )
@@ -240,8 +308,12 @@ def history(jobs: tuple[str, ...], journal_path: str, output: str) -> int:
     return ExitCode.OK
 
 
-@cli.command(short_help="Look once; the exit code says how the job is.", epilog=EXIT_CODES)
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@cli.command(
+    short_help="Look once; the exit code says how the job is.",
+    examples=[("automl-waiter status -q -o none churn-2026; echo $?", "75 means that it is still in progress:")],
+    lists=_OF_A_WAIT,
+)
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_jobs)
 @result_options
 @aws_options
 @click.pass_context
@@ -256,22 +328,77 @@ def status(
     return session.run(refs, _connecting(refs, _gateways(ctx, aws)), options)
 
 
+@cli.command(
+    short_help="Say what happened to a job.",
+    examples=[
+        ("automl-waiter report churn-2026 --format html > churn.html", "A page to look at and to pass on:"),
+        ("automl-waiter report churn-2026 --journal jobs.db", "With the phases as a watch has seen them:"),
+    ],
+)
+@click.argument("job", shell_complete=complete_jobs)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="html: one page with a chart of the phases and a plot of the candidates, which needs nothing else.",
+)
+@click.option(
+    "--journal",
+    "journal_path",
+    type=click.Path(dir_okay=False),
+    metavar="PATH",
+    help="Tell the phases as they were seen and written in this file.",
+)
+@aws_options
+@click.pass_context
+def report(ctx: click.Context, /, job: str, form: str, journal_path: str | None, **aws: str | None) -> int:
+    """Say what happened to JOB, whether or not somebody watched it: a name or an ARN.
+
+    Its phases, its candidates, the best one's metrics, where its notebooks, reports and model lie, what it lacks and
+    why, and what to do about it. It needs sagemaker:ListCandidatesForAutoMLJob to tell of the candidates.
+    """
+    from automl_waiter.journal import JournalError
+
+    ref = job_ref(job)
+    with ctx.obj.interrupts.ending():
+        try:
+            document = make_report(ref, _gateways(ctx, aws).of(ref), journal_path)
+        except JournalError as error:
+            raise click.UsageError(str(error)) from None
+        print_report(document, form)
+    return ExitCode.OK
+
+
 scenario_option = partial(click.option, "--scenario", type=click.Choice(list(SCENARIOS)), default="completed")
 
 
-@cli.command(short_help="See a recorded job play, offline.")
+@cli.command(
+    short_help="See a recorded job play, offline.",
+    examples=[("automl-waiter demo --scenario deploy-error", "See a job that completes without its endpoint:")],
+)
 @scenario_option(show_default=True, help="How the job ends.")
 @result_options
+@progress_option
 @click.pass_context
-def demo(ctx: click.Context, /, scenario: str, output: str, quiet: bool, require: tuple[str, ...]) -> int:
+def demo(ctx: click.Context, /, scenario: str, output: str, quiet: bool, require: tuple[str, ...], display: str) -> int:
     """Play a recorded job at high speed, offline and without an AWS account, and wait for it."""
-    reporter = Reporter("console", quiet=quiet)
-    session = Session(reporter, ResultWriter(output), ctx.obj.interrupts)
+    options = wait_options(require=require, poll=0.5)
     with ctx.obj.interrupts.ending():
-        return play_demo(scenario, wait_options(require=require, poll=0.5), session, reporter)
+        return play_demo(
+            scenario,
+            replace(options, candidates_every=0.5),
+            ResultWriter(output),
+            partial(open_screen, display, "console", quiet=quiet, is_free=output != "jsonl", ends=output != "text"),
+            ctx.obj.interrupts,
+        )
 
 
-@cli.command(short_help="Serve a local endpoint with scripted jobs.")
+@cli.command(
+    short_help="Serve a local endpoint with scripted jobs.",
+    examples=[("automl-waiter sandbox --port 5000 --speed 60", "A job's hour in a minute, at http://127.0.0.1:5000:")],
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 picks a free one.")
 @scenario_option(show_default=True, help="Of jobs whose tag automl-waiter:scenario names none.")
 @click.option(
@@ -303,7 +430,7 @@ def does_not_succeed(outcome: Outcome) -> bool:
 
 def _session(
     ctx: click.Context,
-    reporter: Reporter,
+    screen: Screen,
     writer: ResultWriter,
     command: str | None,
     journal_path: str | None,
@@ -313,28 +440,25 @@ def _session(
 ) -> Session:
     """A session with `--exec` and `--journal`. `told` says what stdout is told of: who asks the same again goes on."""
     words = command_words(command) if command is not None else None
-    journal = None
+    reporter, journal = screen.reporter, None
     if journal_path is not None:
         from automl_waiter.journal import Journal
 
-        journal = Journal(journal_path, warn=partial(_warn, reporter))
+        journal = Journal(journal_path, warn=partial(reporter.warn, "journal"))
     return Session(
         reporter,
         writer,
         ctx.obj.interrupts,
-        command=CommandRunner(words, partial(_report, reporter)) if words else None,
+        command=CommandRunner(words, partial(_report, reporter), output=screen.pipe()) if words else None,
         journal=journal,
         told=told,
+        github=screen.github,
         **more,
     )
 
 
 def _connecting(refs: Sequence[JobRef], gateways: Gateways) -> Callable[[], list[Gateway]]:
     return lambda: [gateways.of(ref) for ref in refs]
-
-
-def _warn(reporter: Reporter, problem: str) -> None:
-    reporter.note("journal", f"warning: {problem}", level=logging.WARNING)
 
 
 def _report(reporter: Reporter, job_name: str, problem: str) -> None:

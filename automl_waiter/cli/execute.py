@@ -51,10 +51,19 @@ class CommandRunner:
         words: The command.
         report: Told of what goes wrong: the job's name, and what.
         limit: Seconds after which a command is ended.
+        output: The file descriptor to which it prints; None: stderr's.
     """
 
-    def __init__(self, words: list[str], report: Callable[[str, str], None], *, limit: float = COMMAND_LIMIT) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        report: Callable[[str, str], None],
+        *,
+        limit: float = COMMAND_LIMIT,
+        output: int | None = None,
+    ) -> None:
         self.words = words
+        self._output = output
         self._report = report
         self._limit = limit
         self._transitions: queue.SimpleQueue[tuple[Transition, Callable[[bool], object]] | None] = queue.SimpleQueue()
@@ -97,7 +106,8 @@ class CommandRunner:
                 env=os.environ | environment_of(transition),
                 stdin=subprocess.DEVNULL,
                 # stdout is for results alone.
-                stdout=sys.stderr.fileno() if sys.stderr else subprocess.DEVNULL,
+                stdout=self._output or (sys.stderr.fileno() if sys.stderr else subprocess.DEVNULL),
+                stderr=self._output,
                 # A group of its own: the terminal's Ctrl-C is for the wait, and what it starts can be ended with it.
                 start_new_session=True,
             )

@@ -8,27 +8,11 @@ from typing import Any
 import click
 
 from automl_waiter.budget import DEFAULT_MAX_RATE
-from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS
-from automl_waiter.outcome import DEFAULT_REQUIREMENT, Part
+from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS, PROGRESS
 from automl_waiter.text import parse_duration
+from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Part
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-EXIT_CODES = """\b
-Exit codes:
-  0    Completed with what was required, or --until holds
-  2    bad usage, or a request that AWS calls invalid
-  10   Failed
-  11   Stopped
-  12   Completed, but a required part is missing
-  14   no such job, or another job under this name
-  15   Completed before --until held
-  69   AWS could not be reached within the error budget
-  75   still in progress (status)
-  77   access denied, or credentials missing, invalid or expired
-  124  timed out (the job goes on, unless --stop-on timeout)
-  130, 143  SIGINT, SIGTERM
-"""
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # generic since click 8.2
@@ -133,6 +117,17 @@ subscriber_options = together(
     ),
 )
 """Who else is told of transitions."""
+
+progress_option = click.option(
+    "--progress",
+    "display",
+    type=click.Choice(PROGRESS),
+    default="auto",
+    show_default=True,
+    show_envvar=True,
+    envvar="AUTOML_WAITER_PROGRESS",
+    help="What stderr shows meanwhile: a live view, lines, or what GitHub Actions understands. auto: by where it runs.",
+)
 
 log_option = click.option(
     "--log-format", type=click.Choice(LOG_FORMATS), default="console", show_default=True, help="The form of stderr."

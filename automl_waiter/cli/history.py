@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Collection, Sequence
 
-from automl_waiter.cli.output import json_line, write_line
+from automl_waiter.cli.lines import write_line
+from automl_waiter.cli.output import json_line
 from automl_waiter.journal import JobHistory, JournaledTransition, read_history
 from automl_waiter.text import clean, format_duration, isoformat
 

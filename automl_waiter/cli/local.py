@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 
-from automl_waiter.cli.output import Reporter, write_line
+from automl_waiter.cli.lines import write_line
+from automl_waiter.cli.output import ResultWriter
+from automl_waiter.cli.screen import Screen
 from automl_waiter.cli.session import Session
+from automl_waiter.cli.signals import Interrupts
 from automl_waiter.connection import Connection
 from automl_waiter.gateway import Boto3Gateway
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import WaitOptions
-from automl_waiter.outcome import ExitCode
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.text import format_duration
+from automl_waiter.verdicts import ExitCode
 
 _DEMO_JOB = "demo"
 # The demo shows the main job in half a minute, whatever the recorded job took.
 _DEMO_SECONDS = 15.0
 
 
-def play_demo(scenario: str, options: WaitOptions, session: Session, reporter: Reporter) -> ExitCode:
+def play_demo(
+    scenario: str,
+    options: WaitOptions,
+    writer: ResultWriter,
+    open_screen: Callable[..., Screen],
+    interrupts: Interrupts,
+) -> ExitCode:
     """Plays a scenario in a sandbox in this process, and waits for it as a user would."""
     from automl_waiter.sandbox.server import Sandbox
 
@@ -28,12 +38,14 @@ def play_demo(scenario: str, options: WaitOptions, session: Session, reporter: R
     speed = max(1.0, runtime / _DEMO_SECONDS)
     with Sandbox(scenario=scenario, speed=speed) as sandbox:
         sandbox.create_job(_DEMO_JOB, scenario=scenario)
-        reporter.note(
+        screen = open_screen(names=[_DEMO_JOB])
+        screen.reporter.note(
             "demo",
-            f"A job of {format_duration(runtime)} ({scenario}) plays in {format_duration(runtime / speed)}, offline, "
-            f"on {sandbox.url}. In earnest: automl-waiter wait {_DEMO_JOB}",
+            f"A recorded job of {format_duration(runtime)} ({scenario}), played in {format_duration(runtime / speed)}, "
+            f"offline. In earnest: automl-waiter wait {_DEMO_JOB}",
         )
         gateway = Boto3Gateway(Connection(sandbox.client()))
+        session = Session(screen.reporter, writer, interrupts, github=screen.github)
         return session.run([job_ref(_DEMO_JOB)], lambda: [gateway], options)
 
 

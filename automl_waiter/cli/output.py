@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import logging
-import os
-import queue
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
+from automl_waiter.cli.lines import LineThread, write_line
+from automl_waiter.documents.text import text_lines
 from automl_waiter.events import (
     Ended,
     Event,
@@ -25,79 +22,26 @@ from automl_waiter.events import (
     Warned,
     event_dict,
 )
+from automl_waiter.facts import outcomes_documents
 from automl_waiter.logs import level_of, summary_of
 from automl_waiter.machine import SystemClock
-from automl_waiter.outcome import EXPLANATIONS, ExitCode, Outcome
+from automl_waiter.outcome import Outcome
 from automl_waiter.plan import HEARTBEAT
-from automl_waiter.text import clean, format_duration, isoformat
+from automl_waiter.text import clean, format_duration
 from automl_waiter.tracker import Anomaly, Transition
+from automl_waiter.verdicts import ExitCode, is_bad
+
+if TYPE_CHECKING:
+    from automl_waiter.cli.live import LiveView
 
 OUTPUTS = ("text", "json", "jsonl", "none")
 LOG_FORMATS = ("console", "json")
+PROGRESS = ("auto", "live", "lines", "github")
 
 # CI systems kill a step that is silent for some minutes (CircleCI after ten): five are the most between two lines.
 _SILENCE = 300.0
 # A line that is due is written by then, and not when it is too late.
 _MARGIN = 10.0
-# How long a line is waited for before it is left to its thread.
-_PATIENCE = 0.2
-
-
-def write_line(stream: TextIO | None, line: str) -> OSError | None:
-    """Writes a line at once, and returns what went wrong. It is no reason to end a wait."""
-    if stream is None:  # closed by whoever started this process; print would take stdout instead
-        return None
-    try:
-        stream.write(f"{line}\n")
-        stream.flush()
-    except OSError as error:
-        # Nobody reads any more, or the disk is full. Python flushes once more when it exits, and would then
-        # replace the exit code, so what is left in the buffer goes nowhere.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return error
-    return None
-
-
-class LineThread:
-    """Writes lines to stderr in a thread of its own: a reader that has stopped (Ctrl-S, a pager) stops no wait."""
-
-    def __init__(self) -> None:
-        self._lines: queue.SimpleQueue[tuple[str, threading.Event]] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._last = threading.Event()
-        self._last.set()
-
-    def write(self, line: str) -> None:
-        """Writes a line, at once unless nobody reads; what is written later is still in order."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="automl-waiter-lines", daemon=True)
-            self._thread.start()
-        is_held_up = not self._last.is_set()
-        self._last = threading.Event()
-        self._lines.put((line, self._last))
-        if not is_held_up:
-            self._last.wait(_PATIENCE)
-
-    def _run(self) -> None:
-        while True:
-            line, is_written = self._lines.get()
-            _write_past_buffers(sys.stderr, line)
-            is_written.set()
-
-
-def _write_past_buffers(stream: TextIO | None, line: str) -> None:
-    """Writes a line without a lock of Python's, which a writer that is held up would keep until the process ends."""
-    try:
-        if stream is not None:
-            descriptor = stream.fileno()
-            rest = f"{line}\n".encode(stream.encoding, "backslashreplace")
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-    except (AttributeError, ValueError, io.UnsupportedOperation):
-        write_line(stream, line)  # no file of the system's: a notebook's, or a test's
-    except OSError:
-        pass  # nobody reads any more
 
 
 def json_line(document: Mapping[str, Any]) -> str:
@@ -114,6 +58,8 @@ class Reporter:
         quiet: Tell errors alone.
         progress: Tell of transitions and good ends too.
         is_running: Show signs of life although the transitions are told elsewhere.
+        view: Shows how things stand; then only what is to stay is told in lines.
+        ends: Tell how each job ended: not where the result says it at once.
         clock: Seconds that never go back; None: the machine's.
     """
 
@@ -124,6 +70,8 @@ class Reporter:
         quiet: bool,
         progress: bool = True,
         is_running: bool = False,
+        view: LiveView | None = None,
+        ends: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._json = log_format == "json"
@@ -132,11 +80,15 @@ class Reporter:
         self._clock = clock or SystemClock().monotonic
         # A look alone shows no signs of life.
         self._last_line = self._clock() if progress or is_running else None
-        self._lines = LineThread()
+        self._view = view
+        self._ends = ends
+        self._lines = view or LineThread()
 
     def tell(self, event: Event) -> None:
         """Tells of an event, if it is one that people should see."""
-        if self._quiet and not (isinstance(event, Ended) and is_bad(event.outcome)):
+        if self._view is not None:
+            self._view.tell(event)
+        if self._quiet and not (isinstance(event, Ended) and is_bad(event.outcome.exit_code)):
             return
         if self._json:
             members = {name: value for name, value in event_dict(event).items() if name not in ("event", "describe")}
@@ -156,8 +108,24 @@ class Reporter:
         else:
             self._lines.write(f"error: {line}" if level >= logging.ERROR else line)
 
+    def warn(self, name: str, problem: str) -> None:
+        """Tells of what goes wrong beside the wait."""
+        self.note(name, f"warning: {problem}", level=logging.WARNING)
+
+    def command(self, line: str) -> None:
+        """Writes a line that whoever runs this takes for a command."""
+        self._lines.write(line)
+
+    def close(self) -> None:
+        """Takes the view away; what is told from now on is a line."""
+        if self._view is not None:
+            self._view.close()
+            self._view, self._lines = None, LineThread()
+
     def _line(self, event: Event) -> str | None:
         match event:
+            case Transition() | Poll() | Heartbeat() | Sweep() | Retry() if self._view is not None:
+                return None  # it shows them
             case Transition() if self._progress:
                 return _transition_line(event)
             case Poll(next_in=quiet) | Heartbeat(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT)):
@@ -177,8 +145,8 @@ class Reporter:
                 return f"{event.job_name}: told to stop"
             case StopRequested():
                 return f"{event.job_name}: told to stop ({event.cause}); waiting until it has"
-            case Ended(outcome=outcome) if self._progress or outcome.error:
-                return ("error: " if is_bad(outcome) else "") + outcome.summary
+            case Ended(outcome=outcome) if self._ends and (self._progress or outcome.error):
+                return ("error: " if is_bad(outcome.exit_code) else "") + outcome.summary
             case _:
                 return None
 
@@ -192,11 +160,6 @@ class Reporter:
 
 def _jobs(count: int) -> str:
     return "1 job is" if count == 1 else f"{count} jobs are"
-
-
-def is_bad(outcome: Outcome) -> bool:
-    """Whether an outcome is one that should alarm: being in progress is none."""
-    return outcome.exit_code not in (ExitCode.OK, ExitCode.IN_PROGRESS)
 
 
 def _transition_line(transition: Transition) -> str:
@@ -246,9 +209,8 @@ class ResultWriter:
         if self._output == "json":
             self._write(json_line({"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}))
         elif self._output == "text" and not self.is_running:
-            for outcome in outcomes:
-                for line in outcome_lines(outcome):
-                    self._write(line)
+            for line in result_lines(outcomes, sys.stdout):
+                self._write(line)
 
     def _write(self, line: str) -> bool:
         """Writes a line, and says whether somebody has it: what was lost once goes nowhere from then on."""
@@ -271,25 +233,8 @@ def _time_of(event: Event) -> str:
     return f"{event.at:%Y-%m-%d %H:%M:%S}Z"
 
 
-def outcome_lines(outcome: Outcome) -> list[str]:
-    """An outcome for people: a line that says how it ended, and the facts below."""
-    facts: list[tuple[str, object]] = []
-    if outcome.snapshot is not None:
-        facts.append(("status", outcome.snapshot.state))
-        facts.append(("created", isoformat(outcome.snapshot.created_at)))
-        if outcome.ended_at:
-            took = format_duration((outcome.ended_at - outcome.snapshot.created_at).total_seconds())
-            facts.append(("ended", f"{isoformat(outcome.ended_at)}, after {took}"))
-    candidate = outcome.to_dict()["best_candidate"]
-    if candidate:
-        facts.append(("best candidate", f"{candidate['name']}, {candidate['metric']} {candidate['value']}"))
-    if outcome.endpoint_name:
-        facts.append(("endpoint", outcome.endpoint_name))
-    facts += [("missing", f"{part}: {EXPLANATIONS[part]}") for part in outcome.shortfalls]
-    if outcome.failure_reason:
-        facts.append(("reason", outcome.failure_reason))
-    facts += [("partial failure", reason) for reason in outcome.partial_failure_reasons]
-    if outcome.error:
-        facts.append(("error", outcome.error))
-    head = f"{clean(outcome.job_name)}: {outcome.verdict.replace('_', ' ')}"
-    return [head, *(f"  {name:<16}{clean(value)}" for name, value in facts)]
+def result_lines(outcomes: Sequence[Outcome], stream: TextIO | None) -> list[str]:
+    """The outcomes for people: of each a line that says how it ended, and the facts below."""
+    documents = outcomes_documents(outcomes)
+    lines = [line for document in documents for line in ["", *text_lines(document, stream)]]
+    return lines if stream is not None and stream.isatty() else lines[1:]

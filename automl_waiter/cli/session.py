@@ -19,12 +19,14 @@ from automl_waiter.gateway import Gateway
 from automl_waiter.jobs import JobRef, job_ref
 from automl_waiter.machine import Machine
 from automl_waiter.options import WaitOptions
-from automl_waiter.outcome import ExitCode, Outcome, Verdict, combined_exit_code, exit_code_of_error
+from automl_waiter.outcome import Outcome
 from automl_waiter.tracker import Transition
+from automl_waiter.verdicts import ExitCode, Verdict, combined_exit_code, exit_code_of_error
 from automl_waiter.waiter import events_of
 from automl_waiter.waits import LoopOn, loop_of
 
-if TYPE_CHECKING:  # It loads SQLite, which most waits do without.
+if TYPE_CHECKING:  # They load what most waits do without.
+    from automl_waiter.cli.github import GitHubRun
     from automl_waiter.journal import Entry, Journal
 
 
@@ -40,6 +42,7 @@ class Session:
         told: What stdout is told of. Under that name it goes on, from the journal, where it was.
         decides: Whether an outcome decides for all jobs.
         resume: The command that waits on for the jobs that may still run.
+        github: The step of GitHub Actions in which this runs.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Session:
         told: Sequence[str] = (),
         decides: Callable[[Outcome], bool] = lambda _: False,
         resume: Callable[[Sequence[Outcome]], str | None] = lambda _: None,
+        github: GitHubRun | None = None,
     ) -> None:
         self._reporter = reporter
         self._writer = writer
@@ -61,6 +65,7 @@ class Session:
         self._journal = journal
         self._decides = decides
         self._resume = resume
+        self._github = github
         self._deliver: dict[str, Callable[[Transition, Callable[[bool], object]], object]] = {}
         if writer.has_transitions:
             self._deliver[_name(journal, ["stdout", *told])] = writer.deliver
@@ -143,6 +148,7 @@ class Session:
                 fail(error)  # what is known is told first
             raise
         finally:
+            self._reporter.close()
             machine.close()
             if self._journal is not None:
                 self._journal.close()
@@ -156,6 +162,8 @@ class Session:
         if self._writer.is_running and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED:
             return  # of a job that goes on without being watched there is nothing to say
         self._reporter.tell(event)
+        if self._github is not None:
+            self._github.tell(event)
         match event:
             case Transition():
                 self._hand_out(event)
@@ -189,7 +197,10 @@ class Session:
         if code is None:
             deciding = self._deciding[:1] or outcomes
             code = combined_exit_code(outcome.exit_code for outcome in deciding)
+        self._reporter.close()
         self._writer.finish(outcomes, code)
+        if self._github is not None:
+            self._github.finish(outcomes, code)
         resume = self._resume(outcomes)
         if resume is not None:
             self._reporter.note("resume", f"to wait on: {resume}", level=logging.WARNING)

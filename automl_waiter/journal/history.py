@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -117,7 +118,10 @@ def read_history(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> li
     known = {key.lower() for history in histories for key in (history.job_name, history.job_arn)}
     for job in jobs:
         if job.lower() not in known:
-            raise JournalError(f"the journal {named} holds no job {clean(job)!r}")
+            names = {history.job_name.lower(): history.job_name for history in histories}
+            nearest = [names[name] for name in difflib.get_close_matches(job.lower(), names, n=3)]
+            hint = f"; there is {', '.join(map(clean, nearest))}" if nearest else ""
+            raise JournalError(f"the journal {named} holds no job {clean(job)!r}{hint}")
     return [
         history for history in histories if not wanted or {history.job_name.lower(), history.job_arn.lower()} & wanted
     ]

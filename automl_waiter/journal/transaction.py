@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from automl_waiter.journal.owners import is_alive
 from automl_waiter.journal.schema import TRANSITION, aware, stored, transition_of
-from automl_waiter.outcome import Verdict
 from automl_waiter.tracker import Transition
+from automl_waiter.verdicts import Verdict
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
@@ -17,15 +17,11 @@ from moto.sagemaker.models import SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
 
 from automl_waiter.paging import page_of, paged, summary_of
-from automl_waiter.timeline import Timeline, candidate, deploy_result
+from automl_waiter.timeline import Timeline, deploy_result
 
 SCENARIO_TAG = "automl-waiter:scenario"
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", re.ASCII)
-# A job that trains has another candidate now and then, up to seven beside its best one.
-_TRAINING = frozenset({"ModelTuning", "TrainingModels"})
-_SECONDS_PER_CANDIDATE = 100
-_OTHER_CANDIDATES = 7
 _REQUIRED = ("AutoMLJobName", "AutoMLJobInputDataConfig", "OutputDataConfig", "AutoMLProblemTypeConfig", "RoleArn")
 # What a caller gives to CreateAutoMLJobV2 and finds again in DescribeAutoMLJobV2.
 _GIVEN = (
@@ -78,9 +74,8 @@ class ScriptedJob:
         if config.get("CompletionCriteria"):
             resolved["CompletionCriteria"] = config["CompletionCriteria"]
         response["ResolvedAttributes"] = resolved
-        if best := response.get("BestCandidate"):
-            metric = objective["MetricName"]
-            response["BestCandidate"] = candidate(self.name, 1, metric, self.created, best["EndTime"], self.arn)
+        if "BestCandidate" in response:
+            response["BestCandidate"] = self._candidates(elapsed, objective["MetricName"])[-1]
         deploy = self.given.get("ModelDeployConfig")
         response.pop("ModelDeployConfig", None)
         response.pop("ModelDeployResult", None)
@@ -94,19 +89,13 @@ class ScriptedJob:
         return summary_of(self.describe())
 
     def candidates(self) -> list[dict[str, Any]]:
-        """The candidates so far: they come one by one while the job trains, and the best one last."""
-        described, elapsed = self.describe(), self.elapsed
-        metric = described["AutoMLJobObjective"]["MetricName"]
-        found = []
-        for begin, _, secondary in self.timeline.entries:
-            for number in range(1, _OTHER_CANDIDATES + 1):
-                second = begin + number * _SECONDS_PER_CANDIDATE
-                trained = secondary in _TRAINING and self.timeline.state_at(second).secondary_status == secondary
-                if trained and second <= elapsed:
-                    ended = self.created + timedelta(seconds=second / self.speed)
-                    rank = _OTHER_CANDIDATES + 2 - number
-                    found.append(candidate(self.name, rank, metric, self.created, ended, self.arn))
-        return [*found, described["BestCandidate"]] if "BestCandidate" in described else found
+        """The candidates so far."""
+        return self._candidates(self.elapsed, self.describe()["AutoMLJobObjective"]["MetricName"])
+
+    def _candidates(self, elapsed: float, metric: str) -> list[dict[str, Any]]:
+        return self.timeline.candidates(
+            elapsed, name=self.name, created=self.created, arn=self.arn, metric=metric, speed=self.speed
+        )
 
 
 class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]

@@ -1,0 +1,81 @@
+"""What a shell completes: names of jobs, as AWS or a journal knows them, and statuses. Whatever fails, it is silent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from automl_waiter.statuses import SecondaryStatus, Status
+from automl_waiter.text import clean
+
+# Seconds: somebody has pressed a key. Credentials alone may take longer, where there are none.
+_PATIENCE = 2.0
+_CALL_TIMEOUT = 1.5
+_AWS = ("profile", "region", "endpoint_url")
+
+
+def complete_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of the newest jobs that begin so, each with its status."""
+    given = ctx.params.get("jobs") or ()
+    return [item for item in _within(_PATIENCE, lambda: _listed(ctx, incomplete)) if item.value not in given]
+
+
+def complete_journaled_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names in the journal that was given before."""
+
+    def names() -> list[CompletionItem]:
+        from automl_waiter.journal import read_history
+
+        histories = read_history(ctx.params["journal_path"])
+        return [_item(history.job_name, history.state or "") for history in histories]
+
+    return _beginning(incomplete, _within(_PATIENCE, names))
+
+
+def complete_until(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The statuses and phases."""
+    return _beginning(incomplete, [CompletionItem(word) for word in dict.fromkeys([*Status, *SecondaryStatus])])
+
+
+def _listed(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    import boto3
+    from botocore.config import Config
+
+    outer = ctx.parent.params if ctx.parent else {}
+    aws = {name: ctx.params.get(name) or outer.get(name) for name in _AWS}
+    config = Config(connect_timeout=_CALL_TIMEOUT, read_timeout=_CALL_TIMEOUT, retries={"total_max_attempts": 1})
+    session = boto3.Session(profile_name=aws["profile"], region_name=aws["region"])
+    client = session.client("sagemaker", endpoint_url=aws["endpoint_url"], config=config)
+    request: dict[str, Any] = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
+    if incomplete:
+        request["NameContains"] = incomplete
+    jobs = client.list_auto_ml_jobs(**request)["AutoMLJobSummaries"]
+    return _beginning(incomplete, [_item(job["AutoMLJobName"], job["AutoMLJobStatus"]) for job in jobs])
+
+
+def _item(name: str, told: object) -> CompletionItem:
+    return CompletionItem(clean(name), help=clean(told))
+
+
+def _beginning(incomplete: str, items: list[CompletionItem]) -> list[CompletionItem]:
+    return [item for item in items if item.value.lower().startswith(incomplete.lower())]
+
+
+def _within(seconds: float, find: Callable[[], list[CompletionItem]]) -> list[CompletionItem]:
+    """What is found in that time, or nothing."""
+    found: list[CompletionItem] = []
+
+    def run() -> None:
+        try:
+            found.extend(find())
+        except Exception:
+            found.clear()  # a shell that is asked to complete is no place for an error
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return list(found)

@@ -1,0 +1,120 @@
+"""What GitHub Actions understands: the step's outputs, its summary page, and annotations on the run.
+
+The forms are those of docs.github.com, "Workflow commands for GitHub Actions".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from automl_waiter.documents.markdown import markdown
+from automl_waiter.events import Ended, Event, Warned
+from automl_waiter.facts import outcomes_documents
+from automl_waiter.outcome import Outcome
+from automl_waiter.text import clean, redact
+from automl_waiter.verdicts import ExitCode, is_bad
+
+# A summary page and an output have at most 1 MiB each.
+_MOST_BYTES = 1_000_000
+# Variables whose values must not stand in what a run keeps; GitHub hides them in its log alone.
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN")
+_SHORTEST_SECRET = 8
+# The members of a job in the output `jobs`: not the response, which is long and may name what nobody asked for.
+_LEFT_OUT = ("describe", "transitions")
+
+
+class GitHubRun:
+    """A step of a workflow in which a wait runs.
+
+    Args:
+        command: Writes a workflow command to the log; None: there are to be none.
+        warn: Told of what could not be written.
+        environ: Where the runner says which files are whose.
+    """
+
+    def __init__(
+        self,
+        command: Callable[[str], object] | None,
+        warn: Callable[[str], object],
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._command = command
+        self._warn = warn
+        self._environ = environ
+        self._secrets = [value for name in _SECRETS if len(value := environ.get(name, "")) >= _SHORTEST_SECRET]
+
+    def tell(self, event: Event) -> None:
+        """Annotates the run with what went wrong."""
+        if self._command is None:
+            return
+        match event:
+            case Ended(outcome=outcome) if is_bad(outcome.exit_code):
+                self._annotate("error", outcome.job_name, outcome.summary)
+            case Warned():
+                self._annotate("warning", event.job_name, event.message)
+            case _:
+                pass
+
+    def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
+        """Writes the outputs and the summary of the step."""
+        outputs = outputs_of(outcomes, code)
+        if len(outputs["jobs"].encode()) > _MOST_BYTES:
+            del outputs["jobs"]
+            self._warn(f"the output jobs is left out: {len(outcomes)} jobs are more than an output can hold")
+        self._append("GITHUB_OUTPUT", "".join(_output(name, self._safe(value)) for name, value in outputs.items()))
+        pages = [markdown(document) for document in outcomes_documents(outcomes)]
+        page = self._safe("\n".join(pages)).encode()
+        if len(page) > _MOST_BYTES:
+            page = page[:_MOST_BYTES].rpartition(b"\n")[0] + b"\n\nMore does not fit on this page.\n"
+        self._append("GITHUB_STEP_SUMMARY", page.decode(errors="replace"))
+
+    def _annotate(self, kind: str, title: str, message: str) -> None:
+        if self._command is not None:
+            words = _escaped(clean(self._safe(message)))
+            self._command(f"::{kind} title={_escaped(clean(title), ':,')}::{words}")
+
+    def _append(self, variable: str, text: str) -> None:
+        path = self._environ.get(variable)
+        if not path or not text:
+            return
+        try:
+            with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError as error:
+            self._warn(f"{variable} could not be written: {error.strerror}")
+
+    def _safe(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return redact(text)
+
+
+def outputs_of(outcomes: Sequence[Outcome], code: ExitCode) -> dict[str, str]:
+    """The outputs of the step: of one job its best-known members, and of all of them `jobs`, in JSON."""
+    documents = [outcome.to_dict() for outcome in outcomes]
+    outputs: dict[str, object] = {"exit-code": int(code)}
+    if len(documents) == 1:
+        [job] = documents
+        best = job["best_candidate"] or {}
+        names = ("job_name", "job_arn", "verdict", "status", "secondary_status", "endpoint_name", "failure_reason")
+        outputs |= {name.replace("_", "-"): job[name] for name in names}
+        outputs |= {"shortfalls": ",".join(job["shortfalls"]), "best-candidate": best.get("name")}
+        outputs |= {"metric": best.get("metric"), "value": best.get("value")}
+    jobs = [{name: value for name, value in job.items() if name not in _LEFT_OUT} for job in documents]
+    outputs["jobs"] = json.dumps(jobs, allow_nan=False)
+    return {name: "" if value is None else str(value) for name, value in outputs.items()}
+
+
+def _output(name: str, value: str) -> str:
+    # Random, so that no text of a job can end its value and begin another output.
+    delimiter = f"end-{uuid.uuid4()}"
+    return f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
+
+
+def _escaped(text: str, more: Iterable[str] = ()) -> str:
+    for character in ("%", "\r", "\n", *more):
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

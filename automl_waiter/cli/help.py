@@ -1,0 +1,142 @@
+"""The pages that `--help` prints: what a command does, examples, its options by subject, and its exit codes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from automl_waiter.text import clean
+
+# The names of the options' parameters, by what they are about, in the order of the page.
+_SECTIONS = {
+    "Which jobs": ("name_contains", "since"),
+    "When it ends": ("timeout", "until", "stop_on", "until_any", "fail_fast", "until_idle"),
+    "What counts as success": ("require",),
+    "How often AWS is called": ("poll", "max_rate", "error_budget"),
+    "What is told, and to whom": ("output", "form", "quiet", "display", "log_format", "command", "journal_path"),
+    "Where AWS is": ("profile", "region", "endpoint_url"),
+}
+_OTHERS = "Options"
+_LONGEST_LINE = 100
+
+EXIT_CODES = (
+    ("0", "Completed with what was required, or --until holds"),
+    ("2", "bad usage, or a request that AWS calls invalid"),
+    ("10", "Failed"),
+    ("11", "Stopped"),
+    ("12", "Completed, but a required part is missing"),
+    ("14", "no such job, or another job under this name"),
+    ("15", "Completed before --until held"),
+    ("69", "AWS could not be reached within the error budget"),
+    ("75", "still in progress (status)"),
+    ("77", "access denied, or credentials missing, invalid or expired"),
+    ("124", "timed out (the job goes on, unless --stop-on timeout)"),
+    ("130, 143", "SIGINT, SIGTERM"),
+)
+ENVIRONMENT = (
+    ("AWS_PROFILE, AWS_REGION, ...", "What every AWS program reads, boto3's variables all."),
+    ("AWS_ENDPOINT_URL_SAGEMAKER", "The endpoint, where --endpoint-url names none."),
+    (
+        "AUTOML_WAITER_PROGRESS",
+        "What stderr shows, where --progress says nothing; in a notebook, lines is no view.",
+    ),
+    ("NO_COLOR, TERM=dumb, CI", "No colours; no live view; no live view."),
+    ("GITHUB_ACTIONS", "Set to true, as GitHub sets it: outputs, a summary and annotations for the step."),
+)
+COMPLETION = (
+    ("bash", 'eval "$(_AUTOML_WAITER_COMPLETE=bash_source automl-waiter)"    in ~/.bashrc'),
+    ("zsh", 'eval "$(_AUTOML_WAITER_COMPLETE=zsh_source automl-waiter)"    in ~/.zshrc'),
+    ("fish", "_AUTOML_WAITER_COMPLETE=fish_source automl-waiter | source    in ~/.config/fish/config.fish"),
+)
+
+Rows = Sequence[tuple[str, str]]
+
+
+class Page(click.Command):
+    """A command whose help is a page.
+
+    Args:
+        examples: Command lines, and what each does.
+        lists: More to know, each a title and rows.
+    """
+
+    def __init__(self, *args: Any, examples: Rows = (), lists: dict[str, Rows] | None = None, **options: Any) -> None:
+        options.setdefault("context_settings", {}).setdefault("max_content_width", _LONGEST_LINE)
+        super().__init__(*args, **options)
+        self._examples = examples
+        self._lists = lists or {}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the examples, the options by section, and what more there is to know."""
+        _write_examples(formatter, self._examples)
+        left = _records(self, ctx)
+        sections = {title: [left.pop(name) for name in names if name in left] for title, names in _SECTIONS.items()}
+        for title, records in [*sections.items(), (_OTHERS, list(left.values()))]:
+            _write_list(formatter, title, records)
+        for title, rows in self._lists.items():
+            _write_list(formatter, title, rows)
+
+
+class PageGroup(click.Group):
+    """The command of commands: a page as well, and it names the nearest command to one that there is not."""
+
+    command_class = Page
+
+    def __init__(self, *args: Any, examples: Rows = (), lists: dict[str, Rows] | None = None, **options: Any) -> None:
+        options.setdefault("context_settings", {}).setdefault("max_content_width", _LONGEST_LINE)
+        super().__init__(*args, **options)
+        self._examples = examples
+        self._lists = lists or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, those that are used most first."""
+        return list(self.commands)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the examples, the commands, the options, and what more there is to know."""
+        _write_examples(formatter, self._examples)
+        self.format_commands(ctx, formatter)
+        _write_list(formatter, _OTHERS, list(_records(self, ctx).values()))
+        for title, rows in self._lists.items():
+            _write_list(formatter, title, rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant.
+
+        Raises:
+            click.UsageError: There is none of that name.
+        """
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            known = self.list_commands(ctx)
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
+            raise click.UsageError(f"no command {clean(name)!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _records(command: click.Command, ctx: click.Context) -> dict[str | None, tuple[str, str]]:
+    """The options and what the page says of each, by their parameters' names."""
+    options = (param for param in command.get_params(ctx) if isinstance(param, click.Option))
+    return {option.name: record for option in options if (record := option.get_help_record(ctx))}
+
+
+def _write_examples(formatter: click.HelpFormatter, examples: Rows) -> None:
+    if not examples:
+        return
+    with formatter.section("Examples"):
+        for number, (line, what) in enumerate(examples):
+            formatter.write("\n" if number else "")
+            formatter.write_text(what)
+            formatter.write(f"{'':{formatter.current_indent}}  $ {line}\n")
+
+
+def _write_list(formatter: click.HelpFormatter, title: str, rows: Rows) -> None:
+    if rows:
+        with formatter.section(title):
+            formatter.write_dl(rows)

@@ -1,0 +1,86 @@
+"""`report`: what happened to a job, printed, whether or not somebody watched it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from automl_waiter.candidates import Leaderboard
+from automl_waiter.cli.lines import write_line
+from automl_waiter.documents import Document
+from automl_waiter.documents.html import page
+from automl_waiter.documents.markdown import markdown
+from automl_waiter.documents.text import text_lines
+from automl_waiter.events import Ended
+from automl_waiter.facts import report_document
+from automl_waiter.gateway import Gateway
+from automl_waiter.jobs import JobRef
+from automl_waiter.machine import Machine
+from automl_waiter.outcome import Outcome
+from automl_waiter.tracker import Transition
+from automl_waiter.waiter import events_of
+from automl_waiter.waits import ONE_LOOK, candidates_loop, looked_at, loop_of
+
+FORMATS = ("text", "markdown", "html")
+
+
+def make_report(job: JobRef, gateway: Gateway, journal_path: str | None) -> Document:
+    """What is known of the job: by a look at it, by its candidates, and by what a journal holds.
+
+    Raises:
+        AutoMLWaiterError: There is no such job, AWS refused, or could not be reached.
+        JournalError: The journal cannot be read.
+    """
+    seen = _journaled(journal_path)
+    machine = Machine()
+    try:
+        loop = loop_of([job], [gateway], ONE_LOOK, machine)
+        [outcome] = [event.outcome for event in events_of(loop, machine) if isinstance(event, Ended)]
+        snapshot = looked_at(outcome)
+        boards: list[Leaderboard] = []
+        for _ in events_of(candidates_loop(snapshot.name, gateway, machine, boards.append), machine):
+            pass  # of what is retried meanwhile nobody need be told
+    finally:
+        machine.close()
+    return report_document(outcome, _with(seen.get(snapshot.arn.lower(), ()), outcome), boards[0])
+
+
+def print_report(document: Document, form: str) -> None:
+    """Prints it as one of FORMATS."""
+    match form:
+        case "html":
+            lines = page(document).splitlines()
+        case "markdown":
+            lines = markdown(document).splitlines()
+        case _:
+            lines = text_lines(document, sys.stdout)
+    for line in lines:
+        problem = write_line(sys.stdout, line)
+        if problem is not None:
+            # A reader that has gone knows it; a full disk would lose the result without a word.
+            if not isinstance(problem, BrokenPipeError):
+                write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")
+            return
+
+
+def _journaled(path: str | None) -> dict[str, Sequence[Transition]]:
+    """What was seen of each job, by its ARN in small letters."""
+    if path is None:
+        return {}
+    from automl_waiter.journal import read_history
+
+    return {
+        history.job_arn.lower(): [journaled.transition for journaled in history.transitions]
+        for history in read_history(path)
+    }
+
+
+def _with(seen: Sequence[Transition], outcome: Outcome) -> Sequence[Transition]:
+    """What was seen before, and what is seen now, if it is something else."""
+    if not seen:
+        return outcome.transitions
+    now = outcome.transitions[0]
+    if now.after == seen[-1].after:
+        return seen
+    return [*seen, replace(now, before=seen[-1].after, not_before=seen[-1].observed_at)]

@@ -1,0 +1,36 @@
+"""A wait as it goes on, for somebody who watches: what is known by now, and its views on a terminal and in a notebook.
+
+A view subscribes to the event stream like everything else; nothing that it does can change a wait.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from automl_waiter.logs import LOGGER
+
+if TYPE_CHECKING:
+    from automl_waiter.display.notebook import NotebookView
+
+SWITCH = "AUTOML_WAITER_PROGRESS"
+"""The environment variable that says how a wait is shown, where nothing else does."""
+
+
+def notebook_view(names: Iterable[str]) -> NotebookView | None:
+    """A live view of jobs of these names, if this runs in a notebook and nobody has switched it off."""
+    shell = sys.modules.get("IPython")
+    if shell is None or os.environ.get(SWITCH, "auto") not in ("auto", "live"):
+        return None
+    try:
+        # A terminal's IPython shows no HTML; the shell of a notebook has a kernel.
+        if getattr(shell.get_ipython(), "kernel", None) is None:
+            return None
+        from automl_waiter.display.notebook import NotebookView
+
+        return NotebookView(names)
+    except Exception:
+        LOGGER.exception("the wait cannot be shown here; it goes on")
+        return None

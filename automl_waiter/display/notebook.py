@@ -1,0 +1,126 @@
+"""The live view of a notebook: one cell output that is kept up to date while the cell waits."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from automl_waiter.display.progress import JobProgress, Progress
+from automl_waiter.documents import Block, Document, Fact, Facts, Table, Tone
+from automl_waiter.documents.html import fragment
+from automl_waiter.events import Event
+from automl_waiter.facts import head_of, kind_of, moment, objective_words, outcomes_documents, tone_of
+from automl_waiter.machine import SystemClock
+from automl_waiter.text import format_duration
+
+# Seconds: what only the time has changed is shown as often as this.
+_REFRESH = 5.0
+
+
+class NotebookView:
+    """Shows a wait in the output of the cell that waits. It is drawn in a thread of its own.
+
+    Args:
+        names: The names of the jobs, as far as they are known.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        from IPython.display import HTML, display
+
+        self._html = HTML
+        self._progress = Progress(names)
+        self._clock = SystemClock()
+        self._changed = threading.Event()
+        self._is_over = False
+        self._lock = threading.Lock()
+        self._handle: Any = display(HTML(self._drawn()), display_id=True)
+        # The kernel tells by a context variable which cell an output is of.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=lambda: context.run(self._run), name="automl-waiter-view", daemon=True)
+        self._thread.start()
+
+    def tell(self, event: Event) -> None:
+        """Takes in an event and shows what has come of it."""
+        with self._lock:
+            self._progress.take(event)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Shows how the wait ended, once and for all."""
+        self._is_over = True
+        self._changed.set()
+        self._thread.join(_REFRESH)
+
+    def _run(self) -> None:
+        # Whatever the notebook does with what it is shown, the wait goes on.
+        with suppress(Exception):
+            while not self._is_over:
+                self._changed.wait(_REFRESH)
+                self._changed.clear()
+                self._handle.update(self._html(self._drawn()))
+            self._handle.update(self._html(self._drawn()))
+
+    def _drawn(self) -> str:
+        with self._lock:
+            return fragments(self._progress, self._clock.now())
+
+
+def fragments(progress: Progress, now: datetime) -> str:
+    """The wait in HTML."""
+    jobs = list(progress.jobs.values())
+    outcomes = [job.outcome for job in jobs if job.outcome is not None]
+    if jobs and len(outcomes) == len(jobs):
+        return "".join(map(fragment, outcomes_documents(outcomes)))
+    return fragment(_one(jobs[0], now) if len(jobs) == 1 else _many(progress, now))
+
+
+def _one(job: JobProgress, now: datetime) -> Document:
+    facts = []
+    phases = job.phases
+    if job.snapshot is not None and (kind := kind_of(job.snapshot)):
+        facts.append(Fact("job", kind))
+    if (age := job.age(now)) is not None and job.snapshot is not None:
+        limit = job.snapshot.completion_criteria.max_runtime_seconds
+        most = f" of at most {format_duration(limit)} ({100 * min(1.0, age / limit):.0f} %)" if limit else ""
+        facts.append(Fact("elapsed", format_duration(round(age)) + most))
+    if job.leaderboard is not None and job.leaderboard.candidates:
+        facts.append(Fact("candidates", f"{job.leaderboard.count('Completed')} trained"))
+    if job.reached is not None:
+        before, best, _ = job.reached
+        was = f", {before.value:.6g} before" if before else ""
+        facts.append(Fact("best so far", f"{best.metric} {best.value:.6g}{was}"))
+    if job.next_look is not None:
+        facts.append(Fact("next look", moment(job.next_look)))
+    if job.retry is not None:
+        facts.append(Fact("trouble", f"{job.retry.operation} failed: {job.retry.message}", Tone.WARNING))
+    if job.stop is not None:
+        facts.append(Fact("told to stop", job.stop, Tone.WARNING))
+    rows = tuple(
+        (phase.name, format_duration(round(phase.seconds(now))) + ("" if phase.end else " so far")) for phase in phases
+    )
+    blocks: list[Block] = [Facts(tuple(facts))]
+    if rows:
+        blocks.append(Table("Phases", ("phase", "lasted"), rows, frozenset({1})))
+    head = "looked for" if job.state is None else str(job.state)
+    return Document(job.name, head, Tone.PLAIN, tuple(blocks))
+
+
+def _many(progress: Progress, now: datetime) -> Document:
+    rows, tones = [], []
+    for job in progress.jobs.values():
+        phases = job.phases
+        if job.outcome is not None:
+            best = job.outcome.best_candidate
+            rows.append((job.name, head_of(job.outcome), "", (best and objective_words(best)) or ""))
+            tones.append(tone_of(job.outcome))
+        else:
+            lasted = format_duration(round(phases[-1].seconds(now))) if phases else ""
+            reached = f"{job.reached[1].metric} {job.reached[1].value:.6g}" if job.reached else ""
+            rows.append((job.name, phases[-1].name if phases else "looked for", lasted, reached))
+            tones.append(Tone.PLAIN)
+    table = Table(None, ("job", "phase", "in it", "best"), tuple(rows), frozenset({2}), tuple(tones))
+    return Document(f"{len(rows)} jobs", f"{len(progress.running)} in progress", Tone.PLAIN, (table,))

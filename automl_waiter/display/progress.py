@@ -1,0 +1,127 @@
+"""What is known of a wait by now, put together from its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from automl_waiter.candidates import Leaderboard, Objective, objective_of
+from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Poll, Retry, StopRequested, Sweep
+from automl_waiter.outcome import Outcome
+from automl_waiter.phases import Phase, phases_of
+from automl_waiter.snapshot import Candidate, Snapshot
+from automl_waiter.statuses import State
+from automl_waiter.tracker import Transition
+
+
+@dataclass
+class JobProgress:
+    """What is known of one job by now.
+
+    Attributes:
+        name: The job's name.
+        snapshot: What the last describe found.
+        transitions: What was seen.
+        polls: How many looks there were.
+        next_look: When the next one is (UTC).
+        leaderboard: The candidates, as last listed.
+        reached: What the best one has reached: what it was before, what it is, and since when.
+        retry: The call that failed last, while it is being made again.
+        stop: Why the job was told to stop, if it was.
+        outcome: How the wait for it ended.
+    """
+
+    name: str
+    snapshot: Snapshot | None = None
+    transitions: list[Transition] = field(default_factory=list)
+    polls: int = 0
+    next_look: datetime | None = None
+    leaderboard: Leaderboard | None = None
+    reached: tuple[Objective | None, Objective, datetime] | None = None
+    retry: Retry | None = None
+    stop: str | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def state(self) -> State | None:
+        """The statuses that were last seen."""
+        return self.transitions[-1].after if self.transitions else None
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The phases so far."""
+        created = self.snapshot.created_at if self.snapshot else None
+        return phases_of(self.transitions, created, self.outcome.ended_at if self.outcome else None)
+
+    def age(self, now: datetime) -> float | None:
+        """The job's age in seconds, if its creation is known."""
+        return None if self.snapshot is None else max(0.0, (now - self.snapshot.created_at).total_seconds())
+
+    def take(self, event: Event) -> None:
+        """Takes in an event of this job."""
+        match event:
+            case Transition():
+                self.transitions.append(event)
+            case Poll():
+                self.snapshot, self.polls, self.retry = event.snapshot, event.polls, None
+                self.next_look = event.at + timedelta(seconds=event.next_in)
+                self._reach(event.snapshot.best_candidate, event.at)
+            case Candidates(leaderboard=board):
+                self.leaderboard = board
+                self._reach(board.best, event.at)
+            case Heartbeat():
+                self.next_look = event.at + timedelta(seconds=event.next_in)
+            case Retry():
+                self.retry = event
+            case StopRequested(cause=cause):
+                self.stop = cause
+            case Ended(outcome=outcome):
+                self.outcome, self.snapshot = outcome, outcome.snapshot or self.snapshot
+            case _:
+                pass
+
+    def _reach(self, best: Candidate | None, at: datetime) -> None:
+        found = objective_of(best) if best is not None else None
+        before = self.reached and self.reached[1]
+        if found is not None and found != before:
+            self.reached = before, found, at
+
+
+class Progress:
+    """What is known of all jobs of a wait by now.
+
+    Args:
+        names: The names of the jobs, as far as they are known before.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.jobs = {name.lower(): JobProgress(name) for name in names}
+        self.next_sweep: datetime | None = None
+        """When the listing in which many jobs are followed is read next."""
+        self.retry: Retry | None = None
+        """The call for the listing that failed last, while it is being made again."""
+
+    def take(self, event: Event) -> None:
+        """Takes in an event."""
+        match event:
+            case Sweep(at=at, next_in=seconds):
+                self.next_sweep, self.retry = at + timedelta(seconds=seconds), None
+            case Retry(job_name=None):
+                self.retry = event
+            case _ if event.job_name is not None:
+                # AWS compares names without case, and a wait may have been asked for in another than the job's own.
+                job = self.jobs.setdefault(event.job_name.lower(), JobProgress(event.job_name))
+                job.name = event.job_name
+                job.take(event)
+
+    @property
+    def running(self) -> list[JobProgress]:
+        """The jobs that are waited for still, in the order in which they were first seen."""
+        return [job for job in self.jobs.values() if job.outcome is None]
+
+    @property
+    def next_look(self) -> datetime | None:
+        """When the next look at any of the jobs is."""
+        looks = [job.next_look for job in self.running if job.next_look is not None]
+        return min(filter(None, [self.next_sweep, *looks]), default=None)

@@ -1,0 +1,194 @@
+"""The live view of a terminal: what is drawn, by what is known and how much room there is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from automl_waiter.display.progress import JobProgress, Progress
+from automl_waiter.documents.document import Tone
+from automl_waiter.documents.text import SIGNS, STYLES
+from automl_waiter.events import Retry
+from automl_waiter.facts import head_of, kind_of
+from automl_waiter.phases import NOT_WATCHED, Phase
+from automl_waiter.text import clean, format_duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_LABELS = 12
+_BAR = 40
+# Below so many rows the phases that are over are left out.
+_FEW_ROWS = 16
+
+
+def frame_lines(progress: Progress, now: datetime, console: Console, hint: str = "") -> list[str]:
+    """The lines of a frame, with the terminal's escapes for colour, none of them wider than the terminal.
+
+    Args:
+        progress: What is known.
+        now: The time of day (UTC).
+        console: Where it is drawn: its size and colours.
+        hint: What the person can do, as the last line.
+    """
+    # The last column stays free: a terminal moves on to the next line there, each in its own way.
+    width, height = max(10, console.width - 1), console.height
+    if len(progress.jobs) == 1:
+        [job] = progress.jobs.values()
+        texts = _one(job, now, width, height)
+    else:
+        texts = _many(progress, now, width, height)
+    if hint:
+        texts.append(_text(("  " + hint, STYLES[Tone.QUIET])))
+    kept = texts[-max(1, height - 1) :]
+    for text in kept:
+        text.truncate(width, overflow="ellipsis")
+    with console.capture() as captured:
+        for text in kept:
+            console.print(text, no_wrap=True, crop=False)
+    return captured.get().splitlines()
+
+
+def _one(job: JobProgress, now: datetime, width: int, height: int) -> list[Text]:
+    kind = kind_of(job.snapshot) if job.snapshot else None
+    head = _text((clean(job.name), "bold"))
+    if kind:
+        head.append(f"  {clean(kind)}", STYLES[Tone.QUIET])
+    lines = [head]
+    phases = job.phases
+    lines += [_phase(phase, now, phases) for phase in (phases if height > _FEW_ROWS else phases[-1:])]
+    age = job.age(now)
+    if job.snapshot is not None and age is not None:
+        lines.append(_elapsed(age, job.snapshot.completion_criteria.max_runtime_seconds, width))
+    if told := _candidates(job, now):
+        lines.append(_labelled("candidates", told))
+    if job.retry is None:
+        lines.append(_labelled("next look", _next_look(job.next_look, now)))
+    else:
+        lines += _failing(job.retry, 1, now, width)
+    if job.stop is not None:
+        lines += _trouble(f"told to stop ({job.stop}), waiting until it has", width)
+    return lines
+
+
+def _phase(phase: Phase, now: datetime, phases: list[Phase]) -> Text:
+    widest = max(len(clean(one.name)) for one in phases)
+    is_present = phase.end is None
+    sign, style = ("▸", "bold") if is_present else ("·" if phase.name == NOT_WATCHED else "✓", STYLES[Tone.QUIET])
+    return _text((f"  {sign} {clean(phase.name):<{widest}}  {format_duration(round(phase.seconds(now)))}", style))
+
+
+def _elapsed(age: float, limit: int | None, width: int) -> Text:
+    line = _labelled("elapsed", format_duration(round(age)))
+    if limit:
+        line.append(f" of at most {format_duration(limit)}  ")
+        share = min(1.0, age / limit)
+        told = f" {100 * share:.0f} %"
+        size = min(_BAR, width - line.cell_len - len(told))
+        if size >= 5:
+            full = round(size * share)
+            line.append("━" * full, STYLES[Tone.WARNING] if share > 0.9 else STYLES[Tone.GOOD])
+            line.append("─" * (size - full), STYLES[Tone.QUIET])
+        line.append(told.strip() if size < 5 else told)
+    return line
+
+
+def _candidates(job: JobProgress, now: datetime) -> str:
+    words = []
+    if job.leaderboard is not None and job.leaderboard.candidates:
+        done, going = job.leaderboard.count("Completed"), job.leaderboard.count("InProgress")
+        words.append(f"{done} trained" + (f" and {going} in training" if going else ""))
+    if job.reached is not None:
+        before, best, since = job.reached
+        told = f"best {best.metric} {best.value:.6g}"
+        if before is not None:
+            told += f" ({before.value:.6g} until {format_duration(round(max(0.0, (now - since).total_seconds())))} ago)"
+        words.append(clean(told))
+    return ", ".join(words)
+
+
+def _next_look(at: datetime | None, now: datetime) -> str:
+    left = 0.0 if at is None else (at - now).total_seconds()
+    return "now" if left < 1 else f"in {format_duration(round(left))}"
+
+
+def _failing(retry: Retry, jobs: int, now: datetime, width: int) -> list[Text]:
+    """What is wrong, and when it is tried again."""
+    which = f" for {jobs} jobs" if jobs > 1 else ""
+    told = f"{retry.operation} failed {_times(retry.attempt)}{which}: {retry.message}"
+    again = retry.at + timedelta(seconds=retry.delay)
+    return [_labelled("next try", _next_look(again, now)), *_trouble(told, width)]
+
+
+def _trouble(words: str, width: int) -> list[Text]:
+    sign, style = SIGNS[Tone.WARNING], STYLES[Tone.WARNING]
+    lines = textwrap.wrap(clean(words), max(20, width - 4), max_lines=3, placeholder=" …")
+    return [_text((f"  {sign if number == 0 else ' '} {line}", style)) for number, line in enumerate(lines)]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Text]:
+    running = progress.running
+    counts = Counter(head_of(job.outcome) for job in progress.jobs.values() if job.outcome is not None)
+    told = [f"{count} {words}" for words, count in counts.items()] + [f"{len(running)} in progress"]
+    jobs = f"{len(progress.jobs)} jobs" if progress.jobs else "no job yet"
+    lines = [_text((jobs, "bold"), f": {', '.join(told)}")]
+    # Room for the head, the line on what is left out, the next look, troubles and the hint.
+    shown = running[: max(1, height - 8)]
+    if shown:
+        lines += _table([_row(job, now) for job in shown], width)
+    if len(shown) < len(running):
+        lines.append(_text((f"  and {len(running) - len(shown)} more", STYLES[Tone.QUIET])))
+    failing = [job.retry for job in running if job.retry is not None]
+    if retry := progress.retry or (failing[0] if failing else None):
+        return lines + _failing(retry, len(failing), now, width)
+    return [*lines, _labelled("next look", _next_look(progress.next_look, now))]
+
+
+def _table(rows: list[tuple[str, ...]], width: int) -> list[Text]:
+    """The rows under their header. Where there is no room for all, the age is left out, then the best candidate."""
+    rows = [("job", "phase", "in it", "age", "best"), *rows]
+    columns = list(range(len(rows[0])))
+    widths = [max(len(row[column]) for row in rows) for column in columns]
+    for dropped in (3, 4):
+        if 2 + sum(widths[column] + 2 for column in columns) > width:
+            columns.remove(dropped)
+    spare = width - sum(widths[column] + 2 for column in columns)
+    widths[1] = max(8, min(widths[1], widths[1] + spare))
+    lines = []
+    for number, row in enumerate(rows):
+        cells = []
+        for column in columns:
+            cell, size = row[column], widths[column]
+            told = cell if len(cell) <= size else cell[: size - 1] + "…"
+            cells.append(f"{told:>{size}}" if column in (2, 3) else f"{told:<{size}}")
+        lines.append(_text(("  " + "  ".join(cells).rstrip(), "" if number else STYLES[Tone.QUIET])))
+    return lines
+
+
+def _row(job: JobProgress, now: datetime) -> tuple[str, str, str, str, str]:
+    phases, age = job.phases, job.age(now)
+    present = phases[-1] if phases else None
+    return (
+        clean(job.name),
+        clean(present.name) if present else "not seen yet",
+        format_duration(round(present.seconds(now))) if present else "",
+        "" if age is None else format_duration(round(age)),
+        clean(f"{job.reached[1].metric} {job.reached[1].value:.4g}") if job.reached else "",
+    )
+
+
+def _labelled(label: str, value: str) -> Text:
+    return _text((f"  {label:<{_LABELS}}", STYLES[Tone.QUIET]), value)
+
+
+def _text(*parts: str | tuple[str, str]) -> Text:
+    from rich.text import Text
+
+    return Text.assemble(*parts)

@@ -1,0 +1,428 @@
+"""What people are told of a job: its facts, put together as a document, whatever form it is shown in."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from automl_waiter.candidates import Leaderboard, objective_of
+from automl_waiter.documents.document import (
+    Bar,
+    Bars,
+    Block,
+    Document,
+    Fact,
+    Facts,
+    Note,
+    Notes,
+    Plot,
+    Point,
+    Table,
+    Tone,
+)
+from automl_waiter.phases import NOT_WATCHED, Phase, phases_of
+from automl_waiter.text import format_duration
+from automl_waiter.verdicts import EXPLANATIONS, ExitCode, Part, Verdict
+
+if TYPE_CHECKING:
+    from automl_waiter.outcome import Outcome
+    from automl_waiter.snapshot import Candidate, Snapshot
+    from automl_waiter.tracker import Transition
+
+# As the service writes it: which of the job's own jobs failed, and what that one said.
+_FAILED_JOB = re.compile(
+    r"\s*Failed Job Arn: (?P<arn>arn:[^\s,]+/(?P<name>[^\s,/]+)),?\s*(?:Error message:\s*)?", re.DOTALL
+)
+_LOG_GROUPS = {
+    ":processing-job/": "/aws/sagemaker/ProcessingJobs",
+    ":training-job/": "/aws/sagemaker/TrainingJobs",
+    ":transform-job/": "/aws/sagemaker/TransformJobs",
+}
+_SPLITS = ("Train", "Validation", "Test")
+_DETAILED = 3
+"""So many jobs are told of one by one; more, in a table."""
+
+_HEADS = {
+    Verdict.COMPLETED: "completed",
+    Verdict.FAILED: "failed",
+    Verdict.STOPPED: "stopped",
+    Verdict.CONDITION_MET: "the condition holds",
+    Verdict.CONDITION_NOT_MET: "completed before the condition held",
+    Verdict.TIMED_OUT: "timed out",
+    Verdict.CANCELLED: "the wait was cancelled",
+    Verdict.NOT_FOUND: "not found",
+    Verdict.REPLACED: "replaced",
+    Verdict.ERROR: "error",
+    Verdict.IN_PROGRESS: "in progress",
+}
+_UNDECIDED_TONE = {
+    Verdict.TIMED_OUT: Tone.WARNING,
+    Verdict.CANCELLED: Tone.WARNING,
+    Verdict.IN_PROGRESS: Tone.PLAIN,
+}
+
+
+# What is said in some words
+
+
+def head_of(outcome: Outcome) -> str:
+    """How a wait ended, in some words."""
+    if outcome.verdict is Verdict.DEGRADED:
+        return f"completed, missing: {', '.join(outcome.shortfalls)}"
+    return _HEADS[outcome.verdict]
+
+
+def tone_of(outcome: Outcome) -> Tone:
+    """How that is meant."""
+    if outcome.verdict in _UNDECIDED_TONE:
+        return _UNDECIDED_TONE[outcome.verdict]
+    if outcome.exit_code != ExitCode.OK:
+        return Tone.BAD
+    return Tone.WARNING if outcome.shortfalls else Tone.GOOD
+
+
+def kind_of(snapshot: Snapshot) -> str | None:
+    """A job's problem type and objective; None, if the response tells neither, as a summary does not."""
+    problem = snapshot.problem_type
+    config, resolved = snapshot.problem_type_config, snapshot.resolved_attributes
+    known = resolved.problem_type_resolved_attributes if resolved else None
+    detail = (known and known.tabular and known.tabular.problem_type) or (
+        config and config.tabular and config.tabular.problem_type
+    )
+    if problem and detail:
+        problem = f"{problem} ({detail})"
+    objective = (resolved and resolved.objective) or snapshot.objective
+    metric = objective.raw.get("MetricName") if objective else None
+    words = [problem, f"objective {metric}" if metric else None]
+    return ", ".join(filter(None, words)) or None
+
+
+def objective_words(candidate: Candidate) -> str | None:
+    """What a candidate has reached: `F1 0.91`."""
+    objective = objective_of(candidate)
+    return None if objective is None else f"{objective.metric} {objective.value:.6g}"
+
+
+def moment(instant: datetime) -> str:
+    """An instant for people: `2026-11-24 09:30:00 UTC`."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+# Documents
+
+
+def outcome_document(outcome: Outcome) -> Document:
+    """How a wait ended: what is told at its end, and shown in a notebook."""
+    snapshot = outcome.snapshot
+    blocks: list[Block | None] = [Facts(tuple(_outcome_facts(outcome)))]
+    if snapshot is not None:
+        phases = phases_of(outcome.transitions, snapshot.created_at, outcome.ended_at)
+        blocks += [
+            _phase_table(phases, snapshot.created_at) if len(phases) > 1 else None,
+            _metrics(outcome.best_candidate),
+            _artifacts(snapshot, outcome.best_candidate),
+        ]
+    blocks.append(_next_steps(outcome))
+    return Document(outcome.job_name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
+
+
+def outcomes_documents(outcomes: Sequence[Outcome]) -> list[Document]:
+    """How a wait for several ended: one by one, or in a table and in full where something is wrong."""
+    if len(outcomes) <= _DETAILED:
+        return [outcome_document(outcome) for outcome in outcomes]
+    rows = tuple((outcome.job_name, head_of(outcome), _took(outcome), _best(outcome)) for outcome in outcomes)
+    table = Table(None, ("job", "how it ended", "took", "best"), rows, frozenset({2}), tuple(map(tone_of, outcomes)))
+    wrong = tuple(
+        Note(f"{outcome.job_name}: {trouble}", tone=tone_of(outcome))
+        for outcome in outcomes
+        if (trouble := _trouble(outcome))
+    )
+    good = sum(outcome.exit_code == ExitCode.OK for outcome in outcomes)
+    tone = Tone.GOOD if good == len(outcomes) else Tone.BAD
+    head = f"{good} as asked, {len(outcomes) - good} not"
+    blocks = (table, Notes("What is wrong", wrong)) if wrong else (table,)
+    return [Document(f"{len(outcomes)} jobs", head, tone, blocks)]
+
+
+def snapshot_document(snapshot: Snapshot) -> Document:
+    """How a job is, as one look found it."""
+    state = snapshot.state
+    tone = {"Completed": Tone.GOOD, "Failed": Tone.BAD, "Stopped": Tone.BAD}.get(state.status, Tone.PLAIN)
+    best = snapshot.best_candidate
+    facts = [*_job_facts(snapshot), *_best_facts(best), *_end_facts(snapshot)]
+    blocks = (Facts(tuple(facts)), _metrics(best), _artifacts(snapshot, best))
+    return Document(snapshot.name, str(state), tone, tuple(filter(None, blocks)))
+
+
+def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderboard: Leaderboard) -> Document:
+    """Everything that is known of a job afterwards.
+
+    Args:
+        outcome: One look at it.
+        transitions: What was seen of it before, where somebody watched.
+        leaderboard: Its candidates.
+    """
+    snapshot = outcome.snapshot
+    if snapshot is None:
+        return outcome_document(outcome)
+    ended_at = outcome.ended_at
+    until = ended_at or (transitions[-1].observed_at if transitions else outcome.transitions[-1].observed_at)
+    phases = phases_of(transitions or outcome.transitions, snapshot.created_at, ended_at)
+    best = outcome.best_candidate or leaderboard.best
+    facts = [*_job_facts(snapshot), *_best_facts(best), *_end_facts(snapshot)]
+    facts += [Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING) for part in outcome.shortfalls]
+    blocks: list[Block | None] = [
+        Facts(tuple(facts)),
+        _next_steps(outcome),
+        _phase_table(phases, snapshot.created_at, _training_of(leaderboard)),
+        _phase_bars(phases, leaderboard, until),
+        *_candidate_blocks(leaderboard),
+        _metrics(best),
+        _artifacts(snapshot, best),
+    ]
+    return Document(snapshot.name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
+
+
+# The pieces
+
+
+def _outcome_facts(outcome: Outcome) -> Iterator[Fact]:
+    snapshot = outcome.snapshot
+    if snapshot is not None:
+        yield from _job_facts(snapshot)
+    if outcome.polls:
+        again = f", {outcome.retries} calls made again" if outcome.retries > 1 else ""
+        again = ", 1 call made again" if outcome.retries == 1 else again
+        looks = "1 look" if outcome.polls == 1 else f"{outcome.polls} looks"
+        yield Fact("waited", f"{format_duration(outcome.waited)}, {looks}{again}")
+    yield from _best_facts(outcome.best_candidate)
+    if snapshot is not None:
+        yield from _end_facts(snapshot)
+    for part in outcome.shortfalls:
+        yield Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING)
+    if outcome.error is not None:
+        yield Fact("error", str(outcome.error), Tone.BAD)
+
+
+def _job_facts(snapshot: Snapshot) -> Iterator[Fact]:
+    if kind := kind_of(snapshot):
+        yield Fact("job", kind)
+    yield Fact("status", str(snapshot.state))
+    yield Fact("created", moment(snapshot.created_at))
+    if snapshot.state.is_terminal and snapshot.ended_at is not None:
+        took = _span(snapshot.created_at, snapshot.ended_at)
+        yield Fact("ended", f"{moment(snapshot.ended_at)}, after {took}")
+    limit = snapshot.completion_criteria.max_runtime_seconds
+    if limit is not None:
+        yield Fact("its limit", format_duration(limit))
+
+
+def _best_facts(best: Candidate | None) -> Iterator[Fact]:
+    if best is not None:
+        name, objective = best.raw.get("CandidateName", "without a name"), objective_words(best)
+        yield Fact("best candidate", f"{name}, {objective}" if objective else name)
+
+
+def _end_facts(snapshot: Snapshot) -> Iterator[Fact]:
+    if snapshot.endpoint_name:
+        yield Fact("endpoint", snapshot.endpoint_name)
+    if snapshot.failure_reason:
+        yield from _reason(snapshot.failure_reason)
+    for reason in snapshot.partial_failure_reasons:
+        yield Fact("partial failure", reason, Tone.WARNING)
+
+
+def _reason(reason: str) -> Iterator[Fact]:
+    """A failure reason in readable form: what failed, of which job, and what that one said."""
+    found = _FAILED_JOB.search(reason)
+    if found is None:
+        yield Fact("reason", reason, Tone.BAD)
+        return
+    yield Fact("reason", reason[: found.start()].strip() or "a job of its own failed", Tone.BAD)
+    yield Fact("failed job", found["arn"], is_code=True)
+    if said := reason[found.end() :].strip():
+        yield Fact("it said", said, Tone.BAD)
+
+
+def _training_of(leaderboard: Leaderboard) -> Phase | None:
+    """From when to when the candidates were trained, which the response tells of a job that nobody watched."""
+    trained = [(one.created_at, one.ended_at) for one in leaderboard.candidates if one.ended_at]
+    if not trained:
+        return None
+    begin, end = min(begin for begin, _ in trained), max(end for _, end in trained if end)
+    return Phase("candidates were trained", begin, max(begin, end))
+
+
+def _phase_table(phases: Sequence[Phase], created_at: datetime, training: Phase | None = None) -> Table:
+    rows = []
+    is_watched = all(phase.name != NOT_WATCHED for phase in phases)
+    for phase in [*phases, *([training] if training and not is_watched else [])]:
+        lasted = "goes on" if phase.end is None else format_duration(phase.seconds(phase.end))
+        rows.append((phase.name, moment(phase.begin), _span(created_at, phase.begin), lasted))
+    tones = [Tone.PLAIN if phase.name != NOT_WATCHED else Tone.QUIET for phase in phases]
+    columns = ("phase", "from", "at age", "lasted")
+    return Table("Phases", columns, tuple(rows), frozenset({2, 3}), tuple(tones))
+
+
+def _phase_bars(phases: Sequence[Phase], leaderboard: Leaderboard, until: datetime) -> Bars | None:
+    bars = [
+        Bar(phase.name, phase.begin, max(phase.begin, phase.end or until), is_sure=phase.name != NOT_WATCHED)
+        for phase in phases
+    ]
+    if training := _training_of(leaderboard):
+        bars.append(Bar(training.name, training.begin, training.end or training.begin))
+    return Bars("How long each lasted", tuple(bars)) if bars else None
+
+
+def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
+    if leaderboard.error is not None:
+        words = "The candidates could not be listed" if not leaderboard.candidates else "Some candidates are missing"
+        yield Notes("Candidates", (Note(f"{words}: {leaderboard.error}", tone=Tone.WARNING),))
+    candidates = leaderboard.candidates
+    if not candidates:
+        return
+    failures = any(one.failure_reason for one in candidates)
+    rows = []
+    for rank, one in enumerate(candidates, 1):
+        took = _span(one.created_at, one.ended_at) if one.ended_at else ""
+        row = (str(rank), one.name, one.status, objective_words(one) or "", took)
+        rows.append((*row, one.failure_reason or "") if failures else row)
+    columns = ("", "candidate", "status", "objective", "trained in", *(["reason"] if failures else []))
+    tones = tuple(
+        Tone.BAD if one.status == "Failed" else Tone.GOOD if rank == 0 and objective_of(one) else Tone.PLAIN
+        for rank, one in enumerate(candidates)
+    )
+    yield Table(f"Candidates ({len(candidates)})", columns, tuple(rows), frozenset({0, 3, 4}), tones)
+    objectives = [(one, found) for one in candidates if (found := objective_of(one)) and one.ended_at]
+    if len(objectives) > 1:
+        first = objectives[0][1]
+        points = tuple(Point(one.name, one.ended_at, found.value) for one, found in objectives if one.ended_at)
+        better = "smaller" if first.is_minimized else "larger"
+        yield Plot(f"{first.metric} of the candidates over time ({better} is better)", points, first.is_minimized)
+
+
+def _metrics(candidate: Candidate | None) -> Table | None:
+    if candidate is None or candidate.properties is None:
+        return None
+    values: dict[str, dict[str, str]] = {}
+    for metric in candidate.properties.metrics:
+        name = metric.standard_metric_name or metric.metric_name
+        if name and metric.value is not None:
+            values.setdefault(name, {})[metric.set or ""] = f"{metric.value:.6g}"
+    if not values:
+        return None
+    found = dict.fromkeys(split for known in values.values() for split in known)
+    splits = [split for split in _SPLITS if split in found] + [split for split in found if split not in _SPLITS]
+    rows = tuple((name, *(known.get(split, "") for split in splits)) for name, known in values.items())
+    columns = ("metric", *(split.lower() or "value" for split in splits))
+    return Table("Metrics of the best candidate", columns, rows, frozenset(range(1, len(columns))))
+
+
+def _artifacts(snapshot: Snapshot, candidate: Candidate | None) -> Facts | None:
+    found: list[tuple[str, str | None]] = []
+    if artifacts := snapshot.artifacts:
+        found += [
+            ("data exploration", artifacts.data_exploration_notebook_location),
+            ("candidate notebook", artifacts.candidate_definition_notebook_location),
+        ]
+    if candidate is not None:
+        locations = candidate.properties.artifact_locations if candidate.properties else None
+        if locations is not None:
+            found += [
+                ("explainability", locations.raw.get("Explainability")),
+                ("model insights", locations.model_insights),
+                ("backtest results", locations.backtest_results),
+            ]
+        models = dict.fromkeys(one.raw.get("ModelDataUrl") for one in candidate.inference_containers)
+        found += [("model", url) for url in models]
+    facts = tuple(Fact(label, location, is_code=True) for label, location in found if location)
+    return Facts(facts, "Artifacts") if facts else None
+
+
+# What to do next
+
+
+def _next_steps(outcome: Outcome) -> Notes | None:
+    notes = tuple(_notes(outcome))
+    return Notes("What to do", notes) if notes else None
+
+
+def _notes(outcome: Outcome) -> Iterator[Note]:
+    snapshot = outcome.snapshot
+    if snapshot is None:
+        return
+    region = shlex.quote(snapshot.arn.split(":")[3]) if snapshot.arn.count(":") > 3 else ""
+    where = f" --region {region}" if region else ""
+    since = f"{snapshot.created_at:%Y-%m-%dT%H:%M:%SZ}"
+    name = shlex.quote(snapshot.name)
+    for part in outcome.shortfalls:
+        match part:
+            case Part.BEST_CANDIDATE:
+                yield Note(
+                    "No candidate was named the best: none has finished with a result. The report shows how far each "
+                    "came. More time (MaxAutoMLJobRuntimeInSeconds) or more candidates may help.",
+                    f"automl-waiter report {name}{where}",
+                )
+            case Part.ENDPOINT:
+                yield Note(
+                    "The model is there, but nobody can call it. The endpoint that failed tells why (FailureReason in "
+                    "describe-endpoint); the best candidate's InferenceContainers can still be deployed by hand.",
+                    f"aws sagemaker list-endpoints --status-equals Failed --creation-time-after {since}{where}",
+                )
+            case Part.EXPLAINABILITY | Part.INSIGHTS:
+                report = "explainability" if part is Part.EXPLAINABILITY else "model insights"
+                yield Note(
+                    f"The model can be used without its {report} report. The processing job that failed tells why.",
+                    f"aws sagemaker list-processing-jobs --status-equals Failed --creation-time-after {since}{where}",
+                )
+            case Part.NO_PARTIAL_FAILURES:
+                yield Note("The result is of what did not fail. The messages above say what it lacks.")
+    if snapshot.status == "Failed":
+        yield from _after_failure(snapshot.failure_reason or "", where)
+    if outcome.verdict is Verdict.STOPPED:
+        yield Note(
+            "Somebody stopped the job. CloudTrail knows who.",
+            "aws cloudtrail lookup-events "
+            f"--lookup-attributes AttributeKey=EventName,AttributeValue=StopAutoMLJob{where}",
+        )
+
+
+def _after_failure(reason: str, where: str) -> Iterator[Note]:
+    found = _FAILED_JOB.search(reason)
+    group = next((group for kind, group in _LOG_GROUPS.items() if found and kind in found["arn"]), None)
+    if found is None or group is None:
+        yield Note("The reason above is all that the job says. No AutoML job can be started again: create another one.")
+        return
+    yield Note(
+        "The log of the job that failed says more. When the cause is mended, create another job: none can be started "
+        "again.",
+        f"aws logs tail {group} --since 30d --log-stream-name-prefix {shlex.quote(found['name'])}{where}",
+    )
+
+
+# A row for each job
+
+
+def _took(outcome: Outcome) -> str:
+    if outcome.created_at is None or outcome.ended_at is None:
+        return ""
+    return _span(outcome.created_at, outcome.ended_at)
+
+
+def _span(begin: datetime, end: datetime) -> str:
+    return format_duration(max(0.0, (end - begin).total_seconds()))
+
+
+def _best(outcome: Outcome) -> str:
+    return (objective_words(outcome.best_candidate) or "") if outcome.best_candidate else ""
+
+
+def _trouble(outcome: Outcome) -> str:
+    if outcome.error is not None:
+        return str(outcome.error)
+    if outcome.failure_reason:
+        return outcome.failure_reason
+    return "; ".join(EXPLANATIONS[part] for part in outcome.shortfalls)
