@@ -133,7 +133,7 @@ def outcomes_documents(outcomes: Sequence[Outcome]) -> list[Document]:
     """How a wait for several ended: one by one, or in a table and in full where something is wrong."""
     if len(outcomes) <= _DETAILED:
         return [outcome_document(outcome) for outcome in outcomes]
-    rows = tuple((outcome.job_name, head_of(outcome), _took(outcome), _best(outcome)) for outcome in outcomes)
+    rows = tuple((outcome.job_name, _how(outcome), _took(outcome), _best(outcome)) for outcome in outcomes)
     table = Table(None, ("job", "how it ended", "took", "best"), rows, frozenset({2}), tuple(map(tone_of, outcomes)))
     wrong = tuple(
         Note(f"{outcome.job_name}: {trouble}", tone=tone_of(outcome))
@@ -394,7 +394,8 @@ def _after_failure(reason: str, where: str) -> Iterator[Note]:
     found = _FAILED_JOB.search(reason)
     group = next((group for kind, group in _LOG_GROUPS.items() if found and kind in found["arn"]), None)
     if found is None or group is None:
-        yield Note("The reason above is all that the job says. No AutoML job can be started again: create another one.")
+        said = "The reason above is all that the job says." if reason else "The job gives no reason."
+        yield Note(f"{said} No AutoML job can be started again: create another one.")
         return
     yield Note(
         "The log of the job that failed says more. When the cause is mended, create another job: none can be started "
@@ -404,6 +405,11 @@ def _after_failure(reason: str, where: str) -> Iterator[Note]:
 
 
 # A row for each job
+
+
+def _how(outcome: Outcome) -> str:
+    is_over = outcome.snapshot is None or outcome.snapshot.state.is_terminal
+    return head_of(outcome) if is_over else f"{head_of(outcome)} ({outcome.status}/{outcome.secondary_status})"
 
 
 def _took(outcome: Outcome) -> str:

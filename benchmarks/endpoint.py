@@ -25,7 +25,7 @@ ENDED, RUNNING = "ended", "running"
 # A recorded one that went on to a report, and one that trains for as long as it is looked at.
 SCRIPTS = {
     ENDED: recorded_jobs()[0],
-    RUNNING: Timeline([(0, "InProgress", "ModelTuning")]),
+    RUNNING: Timeline([(0, "InProgress", "ModelTuning")], max_runtime=86400),
 }
 
 

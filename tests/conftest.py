@@ -47,6 +47,27 @@ def endpoint() -> Iterator[Sandbox]:
         yield sandbox
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="write the recordings anew, to be looked at and committed")
+
+
+Recorded = Callable[[str, str], None]
+
+
+@pytest.fixture
+def recorded(request: pytest.FixtureRequest) -> Recorded:
+    """Compares a text with its recording, a file of that name; `pytest --record` writes it anew."""
+
+    def compare(name: str, text: str) -> None:
+        path = ROOT / "tests" / "recordings" / name
+        if request.config.getoption("--record"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert text == path.read_text()
+
+    return compare
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What lasts a minute begins first, beside all others, instead of after them."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)

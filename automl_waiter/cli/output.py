@@ -236,5 +236,4 @@ def _time_of(event: Event) -> str:
 def result_lines(outcomes: Sequence[Outcome], stream: TextIO | None) -> list[str]:
     """The outcomes for people: of each a line that says how it ended, and the facts below."""
     documents = outcomes_documents(outcomes)
-    lines = [line for document in documents for line in ["", *text_lines(document, stream)]]
-    return lines if stream is not None and stream.isatty() else lines[1:]
+    return [line for document in documents for line in ["", *text_lines(document, stream)]][1:]

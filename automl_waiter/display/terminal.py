@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from automl_waiter.candidates import Leaderboard, Objective
 from automl_waiter.display.progress import JobProgress, Progress
 from automl_waiter.documents.document import Tone
 from automl_waiter.documents.text import SIGNS, STYLES
@@ -58,13 +59,15 @@ def _one(job: JobProgress, now: datetime, width: int, height: int) -> list[Text]
     if kind:
         head.append(f"  {clean(kind)}", STYLES[Tone.QUIET])
     lines = [head]
-    phases = job.phases
-    lines += [_phase(phase, now, phases) for phase in (phases if height > _FEW_ROWS else phases[-1:])]
+    phases = job.phases if height > _FEW_ROWS else job.phases[-1:]
+    lines += [_phase(phase, now, phases) for phase in phases]
     age = job.age(now)
     if job.snapshot is not None and age is not None:
         lines.append(_elapsed(age, job.snapshot.completion_criteria.max_runtime_seconds, width))
-    if told := _candidates(job, now):
-        lines.append(_labelled("candidates", told))
+    if job.leaderboard is not None and job.leaderboard.candidates:
+        lines.append(_labelled("candidates", _trained(job.leaderboard)))
+    if job.reached is not None:
+        lines.append(_labelled("best so far", clean(_best(job.reached, now))))
     if job.retry is None:
         lines.append(_labelled("next look", _next_look(job.next_look, now)))
     else:
@@ -96,18 +99,18 @@ def _elapsed(age: float, limit: int | None, width: int) -> Text:
     return line
 
 
-def _candidates(job: JobProgress, now: datetime) -> str:
-    words = []
-    if job.leaderboard is not None and job.leaderboard.candidates:
-        done, going = job.leaderboard.count("Completed"), job.leaderboard.count("InProgress")
-        words.append(f"{done} trained" + (f" and {going} in training" if going else ""))
-    if job.reached is not None:
-        before, best, since = job.reached
-        told = f"best {best.metric} {best.value:.6g}"
-        if before is not None:
-            told += f" ({before.value:.6g} until {format_duration(round(max(0.0, (now - since).total_seconds())))} ago)"
-        words.append(clean(told))
-    return ", ".join(words)
+def _trained(board: Leaderboard) -> str:
+    going = board.count("InProgress")
+    return f"{board.count('Completed')} trained" + (f", {going} in training" if going else "")
+
+
+def _best(reached: tuple[Objective | None, Objective, datetime], now: datetime) -> str:
+    before, best, since = reached
+    told = f"{best.metric} {best.value:.6g}"
+    if before is None:
+        return told
+    ago = format_duration(round(max(0.0, (now - since).total_seconds())))
+    return f"{told} ({before.value:.6g} until {ago} ago)"
 
 
 def _next_look(at: datetime | None, now: datetime) -> str:

@@ -21,7 +21,7 @@ STYLES = {
 }
 SIGNS = {Tone.GOOD: "✓", Tone.WARNING: "!", Tone.BAD: "✗"}
 
-_LABELS = 16
+_LABELS = 17
 # Wide enough that nothing is broken where lines have no end.
 _UNBROKEN = 100_000
 
@@ -35,13 +35,16 @@ def console_for(stream: TextIO | None, *, width: int | None = None) -> Console:
 
 def text_lines(document: Document, stream: TextIO | None = None) -> list[str]:
     """The document's lines, as they are to be written to a stream; None: as to a file."""
+    from rich.text import Text
+
     console = console_for(stream)
     if stream is None or not console.is_terminal:
         console = console_for(None, width=_UNBROKEN)
         console.no_color, console.legacy_windows = True, False
     with console.capture() as captured:
         for renderable in renderables(document, is_terminal=console.is_terminal):
-            console.print(renderable)
+            # Single lines, commands among them, are the terminal's to break: they can then be copied as one.
+            console.print(renderable, soft_wrap=isinstance(renderable, Text))
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
@@ -83,8 +86,7 @@ def _block(block: Block) -> Iterator[RenderableType]:
                 grid.add_row(Text(sign, style=STYLES[note.tone]), Text(clean(note.text)))
                 yield Padding(grid, (0, 0, 0, 2), expand=False)
                 if note.command is not None:
-                    # Not broken into lines by us: the terminal does it, and it can still be copied as one.
-                    yield Text(f"    {clean(note.command)}", no_wrap=True, overflow="ignore", style="bold")
+                    yield Text(f"    {clean(note.command)}", style="bold")
 
 
 def _grid(table: Table) -> RenderableType:

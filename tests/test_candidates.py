@@ -1,0 +1,280 @@
+"""The candidates of a job: which is better, when they are listed, and the wait for one that is good enough."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from virtual import Faulty, both_shells, no_network, throttle
+
+from automl_waiter import AccessDenied, aio, waiter
+from automl_waiter.candidates import Leaderboard, is_minimized, objective_of, ranked
+from automl_waiter.errors import ServiceUnavailable
+from automl_waiter.events import Candidates, Ended, Event, Warned
+from automl_waiter.jobs import job_ref
+from automl_waiter.options import WaitOptions, wait_options
+from automl_waiter.plan import CANDIDATES_EVERY
+from automl_waiter.snapshot import Candidate
+from automl_waiter.testing import ManualClock, Timeline
+from automl_waiter.waits import candidates_loop, loop_of
+
+BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
+JOB = Timeline(
+    [
+        (0, "InProgress", "AnalyzingData"),
+        (600, "InProgress", "ModelTuning"),
+        (1500, "InProgress", "GeneratingExplainabilityReport"),
+        (2100, "Completed", "Completed"),
+    ]
+)
+VALUE = "BestCandidate.FinalAutoMLJobObjectiveMetric.Value"
+
+
+class Listed(Faulty):
+    """Scripted jobs that count when their candidates are listed; what is in `problems` is raised first."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.listings: list[float] = []
+        self.problems: list[Exception | None] = []
+        self.seconds = 0.0
+
+    def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
+        self.listings.append(self.clock.monotonic())
+        self.clock.advance(self.seconds)
+        problem = self.problems.pop(0) if self.problems else None
+        if problem is not None:
+            raise problem
+        return super().list_candidates(job_name, token)
+
+
+def watched(jobs: Listed, options: WaitOptions, timeline: Timeline = JOB, shell: str = "sync") -> list[Event]:
+    """The events of a wait for a job."""
+    jobs.add("churn", timeline)
+    loop = loop_of([job_ref("churn")], [jobs], options, jobs.clock)
+    if shell == "sync":
+        return list(waiter.events_of(loop, jobs.clock))
+
+    async def run() -> list[Event]:
+        return [event async for event in aio.events_of(loop, jobs.clock)]
+
+    import asyncio
+
+    return asyncio.run(run())
+
+
+def seen(**options: Any) -> WaitOptions:
+    """The options of a wait that somebody watches."""
+    return WaitOptions(candidates_every=CANDIDATES_EVERY, **options)
+
+
+def candidate(
+    name: str, value: float | None, *, metric: str = "F1", kind: str | None = "Maximize", **more: Any
+) -> Candidate:
+    objective = {"MetricName": metric, "Value": value} | ({"Type": kind} if kind else {})
+    raw = {"CandidateName": name, "CandidateStatus": "Completed", "CreationTime": BEGIN} | more
+    return Candidate(raw if value is None else raw | {"FinalAutoMLJobObjectiveMetric": objective})
+
+
+# Which is better
+
+
+@pytest.mark.parametrize(
+    ("metric", "smaller"),
+    [("F1", False), ("AUC", False), ("RMSE", True), ("validation:mse", True), ("validation:accuracy", False)],
+)
+def test_an_error_is_better_when_it_is_smaller(metric: str, smaller: bool) -> None:
+    """Errors and losses are minimized, scores are not, also under the names that jobs of 2020 gave them."""
+    assert is_minimized(metric) is smaller
+
+
+def test_the_service_says_which_way_is_better() -> None:
+    """Where the response names the direction, the metric's name does not matter."""
+    assert [one.name for one in ranked([candidate("a", 1, kind="Minimize"), candidate("b", 2, kind="Minimize")])] == [
+        "a",
+        "b",
+    ]
+    assert [one.name for one in ranked([candidate("a", 1), candidate("b", 2)])] == ["b", "a"]
+
+
+def test_who_has_no_number_is_last() -> None:
+    """A candidate without a result, or with one that is no number, ranks behind all others, the oldest first."""
+    late = candidate("late", None, CreationTime=BEGIN + timedelta(hours=1))
+    board = Leaderboard(
+        ranked([late, candidate("early", None), candidate("nan", float("nan")), candidate("good", 0.5)])
+    )
+    assert [one.name for one in board.candidates] == ["good", "early", "nan", "late"]
+    assert board.best is not None
+    assert board.best.name == "good"
+    assert Leaderboard(ranked([late])).best is None
+
+
+def test_an_objective_has_its_standard_name() -> None:
+    """`validation:f1` is told as F1, where the response says so."""
+    raw = {"FinalAutoMLJobObjectiveMetric": {"MetricName": "validation:f1", "StandardMetricName": "F1", "Value": 1}}
+    assert objective_of(Candidate(raw)) == ("F1", 1, False)
+
+
+# When they are listed
+
+
+@both_shells
+def test_they_are_listed_at_a_pace_of_their_own(shell: str) -> None:
+    """Whoever watches has them every two minutes while they are trained, once more behind that, and never otherwise."""
+    jobs = Listed(ManualClock())
+    events = watched(jobs, seen(poll=wait_options(poll=10).poll), shell=shell)
+    assert [second // 60 for second in jobs.listings] == [10, 12, 14, 16, 18, 20, 22, 24, 26]
+    assert len(jobs.listings) < len(jobs.looks) / 20
+    boards = [event.leaderboard for event in events if isinstance(event, Candidates)]
+    assert [len(board.candidates) for board in boards] == [0, 1, 2, 3, 4, 6, 7, 7, 8]
+    assert boards[-1].best is not None
+    assert boards[-1].best.name == "churn-001"
+
+
+def test_nobody_watches_and_they_are_not_listed() -> None:
+    """A wait that nobody watches, and that waits for no candidate, needs no right to list them."""
+    jobs = Listed(ManualClock())
+    watched(jobs, wait_options(until="Completed"))
+    assert jobs.listings == []
+
+
+@both_shells
+def test_who_may_not_list_them_is_left_alone(shell: str) -> None:
+    """Where IAM denies it, they are absent: nobody is told, and nobody asks again."""
+    jobs = Listed(ManualClock())
+    jobs.problems = [AccessDenied("no")] * 100
+    events = watched(jobs, seen(), shell=shell)
+    assert len(jobs.listings) == 1
+    assert {event.event for event in events} == {"transition", "poll", "outcome"}
+    assert isinstance(events[-1], Ended)
+    assert events[-1].outcome.verdict == "completed"
+
+
+@pytest.mark.parametrize("problem", [throttle(), no_network()])
+def test_a_listing_that_fails_is_left_for_the_next_time(problem: Exception) -> None:
+    """One that is throttled or does not come through is neither repeated nor told, and made again when it is time."""
+    jobs = Listed(ManualClock())
+    jobs.problems = [problem]
+    events = watched(jobs, seen())
+    assert jobs.listings[1] - jobs.listings[0] >= CANDIDATES_EVERY
+    assert not [event for event in events if event.event == "retry"]
+    assert [event for event in events if isinstance(event, Candidates)]
+
+
+def test_a_listing_that_hangs_does_not_hold_up_a_look() -> None:
+    """The looks of a fixed pace stay where they are, within a second, although a listing takes longer than the pause."""
+    calm, slow = Listed(ManualClock()), Listed(ManualClock())
+    slow.seconds = 1.5
+    for jobs in (calm, slow):
+        watched(jobs, seen(poll=wait_options(poll=3).poll))
+    late = [look - (index * 3) for index, look in enumerate(slow.looks)]
+    assert len(slow.looks) == len(calm.looks)
+    assert max(late) < 1
+
+
+def test_all_pages_are_read() -> None:
+    """Of a job with hundreds of candidates every page is read, and a token that leads in a circle ends it all the same."""
+    clock = ManualClock()
+
+    class Many(Listed):
+        last = 0
+
+        def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
+            first = int(token or 0)
+            self.listings.append(first)
+            page = [candidate(f"c{number}", number).raw for number in range(first, first + 100)]
+            return {"Candidates": page, "NextToken": str(first + 100)} if first < self.last else {"Candidates": page}
+
+    for last, pages in ((200, 3), (10_000, 8)):
+        jobs = Many(clock)
+        jobs.last = last
+        boards: list[Leaderboard] = []
+        list(waiter.events_of(candidates_loop("churn", jobs, clock, boards.append), clock))
+        assert len(jobs.listings) == pages
+        assert len(boards[0].candidates) == 100 * pages
+        assert boards[0].candidates[0].name == f"c{100 * pages - 1}"
+
+
+def test_a_report_asks_again_and_keeps_what_it_has() -> None:
+    """A single listing is repeated for some seconds; what fails for good is told beside what was read before."""
+    clock = ManualClock()
+    jobs = Listed(clock)
+    jobs.add("churn", JOB, start=1400)
+    jobs.problems = [throttle(), no_network()]
+    boards: list[Leaderboard] = []
+    list(waiter.events_of(candidates_loop("churn", jobs, clock, boards.append), clock))
+    jobs.problems = [no_network()] * 100
+    list(waiter.events_of(candidates_loop("churn", jobs, clock, boards.append), clock))
+    assert len(boards[0].candidates) == 7
+    assert boards[0].error is None
+    assert isinstance(boards[1].error, ServiceUnavailable)
+
+
+# The wait for one that is good enough
+
+
+@both_shells
+def test_a_candidate_that_is_good_enough_ends_the_wait_while_the_job_trains(shell: str) -> None:
+    """`until` over BestCandidate is tried on the candidates, for the response names the best one only afterwards."""
+    jobs = Listed(ManualClock())
+    outcome = watched(jobs, wait_options(until=f"{VALUE} > `0.7`"), shell=shell)[-1]
+    assert isinstance(outcome, Ended)
+    assert (outcome.outcome.verdict, outcome.outcome.exit_code) == ("condition_met", 0)
+    assert outcome.outcome.secondary_status == "ModelTuning"
+    assert outcome.outcome.best_candidate is not None
+    assert outcome.outcome.to_dict()["best_candidate"] == {"name": "churn-006", "metric": "F1", "value": 0.728}
+    assert "BestCandidate" not in outcome.outcome.to_dict()["describe"]
+
+
+@both_shells
+def test_a_job_that_is_good_enough_is_stopped(shell: str) -> None:
+    """With stop_on it is told to stop within two minutes, has stopped soon after, and the exit code is 0."""
+    jobs = Listed(ManualClock())
+    events = watched(jobs, wait_options(until=f"{VALUE} > `0.7`", stop_on="until"), shell=shell)
+    assert isinstance(events[-1], Ended)
+    outcome = events[-1].outcome
+    assert (jobs.stops, outcome.verdict, outcome.exit_code, outcome.status) == (1, "condition_met", 0, "Stopped")
+    stopped = next(event for event in events if event.event == "stop_requested")
+    assert (stopped.at - (outcome.created_at or stopped.at)).total_seconds() < 800 + CANDIDATES_EVERY
+    assert jobs.clock.monotonic() < 800 + CANDIDATES_EVERY + 60 + 10
+    assert outcome.best_candidate is not None
+
+
+def test_an_ordinary_condition_lists_no_candidates() -> None:
+    """Who waits for something else needs no right to list them."""
+    jobs = Listed(ManualClock())
+    watched(jobs, wait_options(until="ResolvedAttributes.AutoMLJobObjective.MetricName == 'AUC'"))
+    assert jobs.listings == []
+
+
+def test_who_may_not_list_them_waits_for_the_response_and_knows_it() -> None:
+    """Where IAM denies it, a warning says from when on the condition can hold, and it then does."""
+    jobs = Listed(ManualClock())
+    jobs.problems = [AccessDenied("may not")] * 100
+    events = watched(jobs, wait_options(until=f"{VALUE} > `0.7`"))
+    [warning] = [event for event in events if isinstance(event, Warned)]
+    assert warning.message == "the condition can hold only once the job has trained: may not"
+    assert isinstance(events[-1], Ended)
+    assert events[-1].outcome.verdict == "condition_met"
+    assert events[-1].outcome.secondary_status == "GeneratingExplainabilityReport"
+
+
+def test_what_was_listed_does_not_hide_what_the_response_says() -> None:
+    """Once a response names the best candidate, the condition is tried on that."""
+    jobs = Listed(ManualClock())
+    jobs.change = lambda response: (
+        response | {"BestCandidate": {**response["BestCandidate"], "CandidateName": "it"}}
+        if "BestCandidate" in response
+        else response
+    )
+    events = watched(jobs, wait_options(until="BestCandidate.CandidateName == 'it'"))
+    assert isinstance(events[-1], Ended)
+    assert events[-1].outcome.verdict == "condition_met"
+
+
+def test_the_deadline_holds_while_candidates_are_listed() -> None:
+    """A listing that hangs just before the deadline does not carry the wait past it."""
+    jobs = Listed(ManualClock())
+    jobs.seconds = 0.95
+    watched(jobs, wait_options(until=f"{VALUE} > `0.99`", timeout=650, poll=49))
+    assert jobs.clock.monotonic() <= 651

@@ -1,0 +1,391 @@
+"""What people are told of a job, in its forms, and that nothing in it is more than text."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from conftest import Recorded
+
+from automl_waiter import AccessDenied, Outcome, Snapshot
+from automl_waiter.candidates import Leaderboard, ranked
+from automl_waiter.documents import Document, Fact, Facts, Note, Notes, Plot, Point, Table, Tone
+from automl_waiter.documents.charts import bars_svg, plot_svg
+from automl_waiter.documents.document import Bar
+from automl_waiter.documents.html import fragment, page
+from automl_waiter.documents.markdown import code, escaped, markdown
+from automl_waiter.documents.text import text_lines
+from automl_waiter.facts import outcome_document, outcomes_documents, report_document, snapshot_document
+from automl_waiter.phases import NOT_WATCHED, phases_of
+from automl_waiter.snapshot import Candidate
+from automl_waiter.statuses import State
+from automl_waiter.testing import Timeline, simulate
+from automl_waiter.tracker import Transition
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+PHASES = [
+    (0, "InProgress", "Starting"),
+    (60, "InProgress", "AnalyzingData"),
+    (570, "InProgress", "ModelTuning"),
+]
+COMPLETED = Timeline(
+    [*PHASES, (1890, "InProgress", "GeneratingExplainabilityReport"), (2310, "Completed", "Completed")],
+    max_runtime=3600,
+)
+FAILED = Timeline(
+    [*PHASES[:2], (198, "Failed", "Failed")],
+    failure_reason="Could not complete the data builder processing job. The AutoML Job cannot continue. Failed Job Arn: "
+    "arn:aws:sagemaker:us-east-1:123456789012:processing-job/db-1-example, Error message: ClientError: Target attribute "
+    "name is_positive does not exist in header.",
+)
+DEGRADED = Timeline([*PHASES, (2310, "Completed", "ModelDeploymentError")], deploy=True)
+SCRIPTS = {"completed": COMPLETED, "failed": FAILED, "degraded": DEGRADED}
+HOSTILE = "a<script>alert(1)</script>|*b*`c`[d](http://e)\x1b[31m\n::error::f\u202e&amp; \"g\" 'h' $i$ _j_ ~~k~~"
+
+
+def outcome_of(timeline: Timeline, **options: Any) -> Outcome:
+    return simulate(timeline, **options).outcome
+
+
+def board_of(outcome: Outcome, timeline: Timeline) -> Leaderboard:
+    assert outcome.snapshot is not None
+    found = timeline.candidates(
+        1e6, name=outcome.job_name, created=outcome.snapshot.created_at, arn=outcome.snapshot.arn
+    )
+    return Leaderboard(ranked(map(Candidate, found)))
+
+
+def plain(document: Document) -> str:
+    return "".join(f"{line}\n" for line in text_lines(document))
+
+
+# The forms, as recorded
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_how_a_wait_ended(recorded: Recorded, script: str) -> None:
+    """The end of a wait: the verdict, the phases, the best candidate, where things lie, and what to do."""
+    document = outcome_document(outcome_of(SCRIPTS[script]))
+    recorded(f"outcome_{script}.txt", plain(document))
+    recorded(f"outcome_{script}.md", markdown(document))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_what_happened_to_a_job(recorded: Recorded, script: str) -> None:
+    """A report has all candidates too, the best first."""
+    outcome = outcome_of(SCRIPTS[script])
+    document = report_document(outcome, outcome.transitions, board_of(outcome, SCRIPTS[script]))
+    recorded(f"report_{script}.txt", plain(document))
+    recorded(f"report_{script}.md", markdown(document))
+
+
+def test_a_job_that_nobody_watched(recorded: Recorded) -> None:
+    """Of a job that nobody watched the report tells what the response knows: its span, and when candidates were trained."""
+    outcome = outcome_of(COMPLETED, start=5000)
+    recorded("report_unwatched.txt", plain(report_document(outcome, (), board_of(outcome, COMPLETED))))
+
+
+def test_several_jobs(recorded: Recorded) -> None:
+    """Up to three jobs are told one by one, more in a table, with what is wrong below it."""
+    outcomes = [replace(outcome_of(timeline), job_name=name) for name, timeline in SCRIPTS.items()]
+    assert len(outcomes_documents(outcomes)) == 3
+    late = replace(outcome_of(Timeline(PHASES), timeout=600), job_name="late")
+    [document] = outcomes_documents([*outcomes, late])
+    recorded("outcomes.txt", plain(document))
+    recorded("outcomes.md", markdown(document))
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_the_text_is_as_wide_as_the_terminal(recorded: Recorded, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal long values go on below themselves, and commands stay one line, so that they can be copied."""
+
+    class Terminal:
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            return len(text)
+
+        def flush(self) -> None: ...
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    lines = text_lines(outcome_document(outcome_of(FAILED)), Terminal())  # type: ignore[arg-type]
+    text = "".join(re.sub(r"\x1b\[[0-9;]*m", "", line) + "\n" for line in lines)
+    recorded(f"outcome_failed_{width}.txt", text)
+
+
+# What is told
+
+
+def test_a_reason_without_a_job_of_its_own_stands_as_it_is() -> None:
+    """A failure reason of another form is told whole; where there is none, that is said."""
+    text = plain(outcome_document(outcome_of(replace(FAILED, failure_reason="no data"))))
+    assert "  reason           no data\n" in text
+    assert "The reason above is all" in text
+    nothing = outcome_of(FAILED)
+    assert nothing.snapshot is not None
+    silent = Snapshot({name: value for name, value in nothing.snapshot.raw.items() if name != "FailureReason"})
+    assert "The job gives no reason." in plain(outcome_document(replace(nothing, snapshot=silent)))
+
+
+def test_candidates_that_failed_say_why() -> None:
+    """Where a candidate has failed, the leaderboard has a column with the reasons."""
+    outcome = outcome_of(COMPLETED)
+    failed = Candidate(
+        {"CandidateName": "x", "CandidateStatus": "Failed", "CreationTime": BEGIN, "FailureReason": "too slow"}
+    )
+    board = board_of(outcome, COMPLETED)
+    text = plain(report_document(outcome, outcome.transitions, Leaderboard([*board.candidates, failed])))
+    assert re.search(r"^ +9  x +Failed +too slow$", text, re.MULTILINE)
+
+
+def test_candidates_that_may_not_be_listed_are_told_as_missing() -> None:
+    """A report without the right to list candidates says so, and tells the rest."""
+    outcome = outcome_of(COMPLETED)
+    text = plain(report_document(outcome, outcome.transitions, Leaderboard((), AccessDenied("may not"))))
+    assert "! The candidates could not be listed: may not" in text
+    assert "best candidate   simulated-001, F1 0.91" in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "step"),
+    [
+        ({"AutoMLJobSecondaryStatus": "ExplainabilityError"}, "without its explainability report"),
+        ({"AutoMLJobSecondaryStatus": "ModelInsightsError"}, "without its model insights report"),
+        ({"PartialFailureReasons": [{"PartialFailureMessage": "half"}]}, "The messages above say what it lacks"),
+        ({"BestCandidate": None}, "automl-waiter report simulated --region us-east-1"),
+    ],
+)
+def test_each_shortfall_has_a_next_step(raw: dict[str, Any], step: str) -> None:
+    """Whatever part is missing, it is told in plain words, with what to do."""
+    from automl_waiter.outcome import shortfalls_of
+
+    outcome = outcome_of(COMPLETED)
+    assert outcome.snapshot is not None
+    snapshot = Snapshot({**outcome.snapshot.raw, **raw})
+    [part] = shortfalls_of(snapshot)
+    text = plain(outcome_document(replace(outcome, snapshot=snapshot, shortfalls=(part,))))
+    assert f"  missing          {part}: " in text
+    assert step in text
+
+
+def test_a_stopped_job_says_how_to_find_out_who_stopped_it() -> None:
+    """Stopped is no success, and CloudTrail knows who it was."""
+    text = plain(outcome_document(outcome_of(Timeline([*PHASES, (900, "Stopped", "Stopped")]))))
+    assert text.startswith("simulated: stopped\n")
+    assert "AttributeValue=StopAutoMLJob --region us-east-1" in text
+
+
+def test_metrics_stand_in_a_column_for_each_split() -> None:
+    """The best candidate's metrics are told for each data split that AWS names, and for none where it names none."""
+    outcome = outcome_of(COMPLETED)
+    assert outcome.snapshot is not None
+    metrics = [
+        {"StandardMetricName": "F1", "Value": 0.5, "Set": "Test"},
+        {"MetricName": "AUC", "Value": 0.25},
+        {"MetricName": "F1", "Value": 1, "Set": "Train"},
+    ]
+    best = {**outcome.snapshot.raw["BestCandidate"], "CandidateProperties": {"CandidateMetrics": metrics}}
+    text = plain(snapshot_document(Snapshot({**outcome.snapshot.raw, "BestCandidate": best})))
+    assert "\n  metric  train  test  value\n  F1          1   0.5\n  AUC                   0.25\n" in text
+
+
+def test_a_snapshot_and_an_outcome_show_themselves_in_a_notebook() -> None:
+    """Both have an HTML representation, with what the text has."""
+    outcome = outcome_of(COMPLETED)
+    assert outcome.snapshot is not None
+    for shown in (outcome, outcome.snapshot):
+        text = shown._repr_html_()
+        assert "simulated: <span class=" in text
+        assert "simulated-001, F1 0.91" in text
+    never = Outcome(job="a", job_name="a", verdict=outcome.verdict, exit_code=outcome.exit_code)
+    assert "a: <span" in never._repr_html_()
+
+
+# Nothing is more than text
+
+
+class Parsed(HTMLParser):
+    """The tags, the attributes and the text of some HTML."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def hostile_document() -> Document:
+    return Document(
+        HOSTILE,
+        HOSTILE,
+        Tone.BAD,
+        (
+            Facts((Fact(HOSTILE, HOSTILE), Fact("b", HOSTILE, is_code=True)), HOSTILE),
+            Table(HOSTILE, ("a", "b"), ((HOSTILE, "b"),)),
+            Notes(HOSTILE, (Note(HOSTILE, HOSTILE),)),
+            Plot(
+                HOSTILE, (Point(HOSTILE, BEGIN, 1.0), Point("b", BEGIN + timedelta(seconds=1), 2.0)), is_minimized=False
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize("form", [page, fragment])
+def test_html_holds_no_tag_of_aws(form: Any) -> None:
+    """Whatever AWS sent, it makes no tag, no attribute and no entity, and nothing is loaded from anywhere."""
+    parsed = Parsed(form(hostile_document()))
+    assert not {"script", "img", "a", "iframe", "link", "em"} & set(parsed.tags)
+    assert not [name for name, _ in parsed.attributes if name.startswith("on") or name in ("src", "href")]
+    assert any("a<script>alert(1)</script>|*b*`c`" in words for words in parsed.words)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", form(hostile_document()))
+
+
+def test_a_page_is_complete_and_well_formed() -> None:
+    """It has a title, a language and its own style, forbids all that is not in it, and is well-formed down to the charts."""
+    outcome = outcome_of(COMPLETED)
+    text = page(report_document(outcome, outcome.transitions, board_of(outcome, COMPLETED)))
+    tree = ElementTree.fromstring(re.sub(r"<meta[^>]*>", "", text.partition("\n")[2]))
+    assert tree.find("head/title").text == "simulated: completed"  # type: ignore[union-attr]
+    assert "default-src 'none'" in text
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|url\(|@import", text)
+    assert len(list(tree.iter("{http://www.w3.org/2000/svg}svg"))) == 2
+    assert text.count("<circle") == 8
+
+
+def test_markdown_is_read_as_it_was_meant() -> None:
+    """What means something in Markdown or in HTML is escaped, and a table keeps its columns."""
+    text = markdown(hostile_document())
+    assert "\\<script\\>alert(1)\\</script\\>\\|\\*b\\*\\`c\\`\\[d\\](http\\://e)" in text
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("is_positive_x", "is_positive_x"),
+        ("_x_", "\\_x\\_"),
+        ("# x", "\\# x"),
+        ("1. x", "1\\. x"),
+        ("0.91", "0.91"),
+        ("- x", "\\- x"),
+    ],
+)
+def test_markdown_escapes_no_more_than_it_must(text: str, told: str) -> None:
+    """A page that is read as text stays legible."""
+    assert escaped(text) == told
+
+
+def test_code_may_hold_backticks() -> None:
+    """A value that is code stays one, whatever backticks and bars it holds."""
+    assert code("a``b") == "```a``b```"
+    assert code("`a`") == "`` `a` ``"
+    assert "|" not in code("a|b")
+
+
+def test_text_for_a_file_is_one_line_a_fact() -> None:
+    """Off a terminal nothing is broken into lines, however long, and no line ends in spaces."""
+    lines = text_lines(Document("a", "b", Tone.BAD, (Facts((Fact("reason", "word " * 400 + "end"),)),)))
+    assert len(lines) == 2
+    assert lines[1].endswith("word end")
+    assert not [line for line in text_lines(hostile_document()) if line != line.rstrip() or "\x1b" in line]
+
+
+# The charts
+
+
+def test_bars_are_as_long_as_what_they_stand_for() -> None:
+    """A phase that lasted twice as long has a bar of twice the length, which begins where the one before ended."""
+    first, second = timedelta(minutes=10), timedelta(minutes=20)
+    svg = bars_svg([Bar("a", BEGIN, BEGIN + first), Bar("b", BEGIN + first, BEGIN + first + second, is_sure=False)])
+    (x1, width1), (x2, width2) = [
+        (float(x), float(w)) for x, w in re.findall(r'<rect class="\w+" x="([\d.]+)"[^>]* width="([\d.]+)"', svg)
+    ]
+    assert width2 == pytest.approx(2 * width1, abs=0.2)
+    assert x2 == pytest.approx(x1 + width1, abs=0.2)
+    assert 'class="unsure"' in svg
+
+
+@pytest.mark.parametrize(("is_minimized", "best"), [(False, [1, 3, 3]), (True, [1, 1, 1])])
+def test_the_line_of_a_plot_is_the_best_so_far(is_minimized: bool, best: list[int]) -> None:
+    """It rises, or falls where smaller is better, and never goes back; larger values stand higher."""
+    values = [1.0, 3.0, 2.0]
+    points = tuple(Point(str(value), BEGIN + timedelta(seconds=number), value) for number, value in enumerate(values))
+    svg = plot_svg(Plot("t", points, is_minimized=is_minimized))
+    heights = dict(zip(values, map(float, re.findall(r'cy="([\d.]+)"', svg)), strict=True))
+    assert heights[3.0] < heights[2.0] < heights[1.0]
+    path = re.search(r'class="best" d="([^"]+)"', svg)
+    assert path is not None
+    drawn = [float(y) for y in re.findall(r"(?:M[\d.]+ |V)([\d.]+)", path[1])]
+    assert drawn == [heights[float(value)] for value in best]
+
+
+def test_equal_values_can_be_drawn() -> None:
+    """Candidates of one value, zero too, at one instant, are a plot like any other."""
+    for value in (0.0, 0.5, -2.0):
+        points = tuple(Point("a", BEGIN, value) for _ in range(2))
+        assert "NaN" not in plot_svg(Plot("t", points, is_minimized=False))
+
+
+# How long each phase lasted
+
+
+def transitions(*seen: tuple[float, str, str]) -> list[Transition]:
+    found: list[Transition] = []
+    for second, status, secondary in seen:
+        before = found[-1] if found else None
+        observed = BEGIN + timedelta(seconds=second)
+        found.append(
+            Transition(
+                "a", "arn", before and before.after, State(status, secondary), observed, before and before.observed_at
+            )
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seen", "ended", "phases"),
+    [
+        ((), None, [(NOT_WATCHED, 0, None)]),
+        ((), 50, [(NOT_WATCHED, 0, 50)]),
+        (((5, "InProgress", "Starting"),), None, [("Starting", 0, None)]),
+        (((5, "InProgress", "ModelTuning"),), None, [(NOT_WATCHED, 0, 5), ("ModelTuning", 5, None)]),
+        (((70, "Completed", "Completed"),), 50, [(NOT_WATCHED, 0, 50)]),
+        (((5, "InProgress", "Starting"), (70, "Failed", "Failed")), 50, [("Starting", 0, 50)]),
+        (((5, "InProgress", "Starting"),), 50, [("Starting", 0, 50)]),
+        (
+            ((5, "InProgress", "Starting"), (9, "Stopping", "Stopping")),
+            None,
+            [("Starting", 0, 9), ("Stopping", 9, None)],
+        ),
+        (((60, "InProgress", "Starting"), (70, "InProgress", "New")), 50, [("Starting", 0, 70), ("New", 70, 70)]),
+    ],
+)
+def test_phases_are_told_as_they_were_seen(
+    seen: Any, ended: int | None, phases: list[tuple[str, int, int | None]]
+) -> None:
+    """From what was seen, the creation and the end follow the phases; what was not watched is told as that."""
+    ended_at = None if ended is None else BEGIN + timedelta(seconds=ended)
+    found = phases_of(transitions(*seen), BEGIN, ended_at)
+
+    def second(at: datetime | None) -> float | None:
+        return None if at is None else (at - BEGIN).total_seconds()
+
+    assert [(phase.name, second(phase.begin), second(phase.end)) for phase in found] == phases

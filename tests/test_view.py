@@ -1,0 +1,357 @@
+"""The live view on a terminal: what it shows by what is known, and how it is drawn."""
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyte
+import pytest
+from conftest import Command, Recorded
+from processes import endpoint_environment
+from rich.console import Console
+from terminals import Terminal
+
+from automl_waiter.cli.live import Screen
+from automl_waiter.display.progress import Progress
+from automl_waiter.display.terminal import frame_lines
+from automl_waiter.events import Retry, StopRequested, Sweep
+from automl_waiter.jobs import job_ref
+from automl_waiter.options import WaitOptions
+from automl_waiter.plan import CANDIDATES_EVERY
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
+from automl_waiter.waiter import events_of
+from automl_waiter.waits import loop_of
+
+PHASES = [
+    (0, "InProgress", "Starting"),
+    (60, "InProgress", "AnalyzingData"),
+    (570, "InProgress", "FeatureEngineering"),
+    (1110, "InProgress", "ModelTuning"),
+]
+JOB = Timeline(
+    [*PHASES, (1890, "InProgress", "GeneratingExplainabilityReport"), (2310, "Completed", "Completed")],
+    max_runtime=3600,
+)
+OTHERS = {
+    "churn-2026": JOB,
+    "fraud-detection-with-a-long-name": Timeline([*PHASES, (7000, "Completed", "Completed")]),
+    "spam": Timeline([(0, "InProgress", "Starting"), (200, "Failed", "Failed")], failure_reason="no data"),
+    "demand": Timeline(
+        [(0, "InProgress", "AnalyzingData"), (500, "Completed", "Completed")], problem_type="TimeSeriesForecasting"
+    ),
+}
+NewJob = Callable[[str], str]
+HINT = "Ctrl-C ends the wait; the job goes on"
+
+
+def at(second: float, jobs: dict[str, Timeline] | None = None, *, start: float = 0.0) -> tuple[Progress, datetime]:
+    """What is known so many seconds after a wait began, and the time then."""
+    jobs, clock = jobs or {"churn-2026": JOB}, ManualClock()
+    scripted, progress = ScriptedJobs(clock), Progress(jobs)
+    for name, timeline in jobs.items():
+        scripted.add(name, timeline, start=start)
+    options = WaitOptions(candidates_every=CANDIDATES_EVERY)
+    begin = clock.now()
+    loop = loop_of([job_ref(name) for name in jobs], [scripted] * len(jobs), options, clock)
+    for event in events_of(loop, clock):
+        if clock.monotonic() > second:
+            break
+        progress.take(event)
+    return progress, begin + timedelta(seconds=second)
+
+
+def frame(progress: Progress, now: datetime, width: int = 100, height: int = 40) -> str:
+    console = Console(
+        width=width, height=height, no_color=True, force_terminal=False, markup=False, emoji=False, highlight=False
+    )
+    return "".join(f"{line}\n" for line in frame_lines(progress, now, console, HINT))
+
+
+def retried(progress: Progress, now: datetime, attempt: int, name: str | None = "churn-2026") -> Retry:
+    failed = "no answer in time: Read timeout on endpoint URL https://api.sagemaker.us-east-1.amazonaws.com/"
+    return Retry(name, now, "DescribeAutoMLJobV2", attempt, "timeout", None, failed, 12.0)
+
+
+# What it shows
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_one_job(recorded: Recorded, width: int) -> None:
+    """One job: its phases, the present one marked, its limit as a bar, its candidates, and the next look."""
+    recorded(f"live_one_{width}.txt", frame(*at(1700), width))
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_several_jobs(recorded: Recorded, width: int) -> None:
+    """Several: those in progress in a table, and how many have ended how. Where there is no room, columns are left out."""
+    recorded(f"live_several_{width}.txt", frame(*at(1700, OTHERS), width))
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_a_call_that_fails(recorded: Recorded, width: int) -> None:
+    """While a call is made again it says what is wrong, how often by now, and when it tries next."""
+    progress, now = at(1700)
+    progress.take(retried(progress, now, 3))
+    recorded(f"live_failing_{width}.txt", frame(progress, now + timedelta(seconds=2), width))
+
+
+def test_a_job_that_was_running_before(recorded: Recorded) -> None:
+    """What was before the first look is shown as not watched."""
+    recorded("live_late.txt", frame(*at(300, start=1200)))
+
+
+def test_a_low_terminal(recorded: Recorded) -> None:
+    """On a few rows the phases that are over are left out, and of many jobs as many are shown as there is room for."""
+    many = {f"nightly-{number:02}": JOB for number in range(30)}
+    recorded("live_low.txt", frame(*at(1700), height=12) + "\n" + frame(*at(1700, many), height=14))
+
+
+def test_a_listing() -> None:
+    """Of many jobs in a listing it is told when it is read next, and what is wrong with it."""
+    progress, now = at(10, {"a-1": JOB, "a-2": JOB})
+    progress.take(Sweep(None, now, 2, 1, 600.0))
+    progress.take(retried(progress, now, 1, name=None))
+    assert "! DescribeAutoMLJobV2 failed once: no answer" in frame(progress, now)
+    progress.take(Sweep(None, now, 2, 1, 1.5))
+    assert "failed" not in frame(progress, now)
+    assert "next look   in 2s" in frame(progress, now)
+
+
+def test_before_the_first_look(recorded: Recorded) -> None:
+    """Before anything is known it says so, of one job and of several."""
+    now = ManualClock().now()
+    recorded("live_first.txt", frame(Progress(["churn-2026"]), now) + "\n" + frame(Progress(["a", "b"]), now))
+
+
+def test_a_job_that_is_being_stopped() -> None:
+    """After a stop it says why, and that it waits until the job has stopped."""
+    progress, now = at(1700)
+    progress.take(StopRequested("churn-2026", now, "timeout"))
+    assert "! told to stop (timeout), waiting until it has" in frame(progress, now)
+
+
+def test_a_name_in_another_case_is_the_same_job() -> None:
+    """AWS compares names without case, and so does the view."""
+    progress, now = at(100, {"Churn-2026": JOB})
+    progress.take(retried(progress, now, 1, name="churn-2026"))
+    assert len(progress.jobs) == 1
+
+
+@pytest.mark.parametrize("width", [12, 20, 40, 60, 80, 120, 200])
+@pytest.mark.parametrize("height", [2, 5, 12, 40])
+def test_nothing_is_wider_or_higher_than_the_terminal(width: int, height: int) -> None:
+    """Whatever the terminal's size, each line leaves its last column free, and the frame its last row."""
+    for jobs in ({"churn-2026": JOB}, OTHERS):
+        lines = frame(*at(1700, jobs), width, height).splitlines()
+        assert len(lines) <= max(1, height - 1)
+        assert all(len(line) < width for line in lines)
+
+
+def test_what_aws_says_moves_no_cursor() -> None:
+    """A phase, an error and a metric of AWS's are text, whatever they hold."""
+    hostile = "x\x1b[2J\r\n\u202e::error::y"
+    progress, now = at(100, {"churn": Timeline([(0, "InProgress", hostile)])})
+    progress.take(Retry("churn", now, "DescribeAutoMLJobV2", 1, "server", None, hostile, 1.0))
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", frame(progress, now))
+
+
+# How it is drawn
+
+
+class Emulated:
+    """A screen that draws on an emulated terminal."""
+
+    def __init__(self, columns: int = 40, rows: int = 12) -> None:
+        self.terminal = pyte.Screen(columns, rows)
+        # A terminal's driver makes a carriage return and a line feed of a line feed.
+        stream = pyte.Stream(self.terminal)
+        self.written = 0
+
+        def write(text: str) -> None:
+            self.written += len(text)
+            stream.feed(text.replace("\n", "\r\n"))
+
+        self.screen = Screen(write)
+
+    @property
+    def shown(self) -> list[str]:
+        return "\n".join(line.rstrip() for line in self.terminal.display).rstrip().split("\n")
+
+
+def test_a_frame_is_drawn_over_the_one_before() -> None:
+    """After any sequence of frames and lines the terminal shows the lines that stay, and below them the last frame."""
+    chance = random.Random(1)
+    for _ in range(30):
+        emulated, above = Emulated(rows=40), list[str]()
+        for step in range(8):
+            lines = [
+                f"{number} {chance.choice('abc') * chance.randint(0, 30)}" for number in range(chance.randint(1, 4))
+            ]
+            emulated.screen.draw(lines, 40)
+            assert emulated.shown == [*above, *(line.rstrip() for line in lines)]
+            if chance.random() < 0.4:
+                above.append(f"line {step}")
+                emulated.screen.erase(40, above=above[-1:])
+                assert emulated.shown == above
+
+
+def test_at_the_foot_of_the_terminal_the_lines_above_scroll() -> None:
+    """A frame in the last rows stays one frame when lines are written above it."""
+    emulated = Emulated(rows=6)
+    for number in range(20):
+        emulated.screen.draw(["one", "two"], 40)
+        emulated.screen.erase(40, above=[f"line {number}"])
+    emulated.screen.draw(["one", "two"], 40)
+    assert emulated.shown == ["line 16", "line 17", "line 18", "line 19", "one", "two"]
+
+
+def test_what_has_not_changed_is_not_drawn() -> None:
+    """The same frame again costs nothing, and of one with a new line that line alone."""
+    emulated = Emulated()
+    emulated.screen.draw(["a" * 30, "b" * 30], 40)
+    before = emulated.written
+    emulated.screen.draw(["a" * 30, "b" * 30], 40)
+    assert emulated.written == before
+    emulated.screen.draw(["a" * 30, "c"], 40)
+    assert emulated.written - before < 15
+    assert emulated.shown == ["a" * 30, "c"]
+
+
+def test_a_terminal_that_has_become_narrower_has_broken_the_lines() -> None:
+    """The frame before takes more rows there, and all of them are drawn over."""
+    emulated = Emulated(columns=20)
+    # As the terminal shows it after the resize: two lines of 30 on two rows each.
+    emulated.screen.draw(["a" * 30, "\x1b[1mb\x1b[0m" * 30], 40)
+    emulated.screen.draw(["new"], 20)
+    assert emulated.shown == ["new"]
+
+
+def test_two_hours_write_little() -> None:
+    """A wait of two hours, drawn every five seconds, writes less than 2 MB."""
+    job = Timeline([(0, "InProgress", "ModelTuning"), (10_000, "Completed", "Completed")], max_runtime=20_000)
+    progress, now = at(1, {"churn-2026": job}, start=300)
+    emulated = Emulated(columns=120, rows=40)
+    console = Console(
+        width=120, height=40, force_terminal=True, color_system="256", markup=False, emoji=False, highlight=False
+    )
+    for tick in range(0, 7200, 50):
+        emulated.screen.draw(frame_lines(progress, now + timedelta(seconds=tick), console, HINT), 120)
+    assert 1000 < emulated.written * 10 < 2_000_000
+
+
+# The command on a real terminal
+
+
+@contextmanager
+def terminal(endpoint: Sandbox, *arguments: str, **options: Any) -> Iterator[Terminal]:
+    shown = Terminal(*arguments, env=endpoint_environment(endpoint.url), **options)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+def test_the_view_gives_way_to_the_summary(endpoint: Sandbox, new_job: NewJob) -> None:
+    """While the job runs the view is there; at the end the summary stays, and nothing of the view."""
+    job = new_job("slow")
+    with terminal(endpoint, "wait", job, "--poll", "0.3s") as shown:
+        shown.until(lambda text: "▸ ModelTuning" in text and "Ctrl-C ends the wait; the job goes on" in text)
+        assert shown.end() == 0
+        assert shown.text.startswith(f"✓ {job}: completed\n  job              Tabular, objective F1\n")
+        assert "Ctrl-C" not in shown.text
+        assert "▸" not in shown.text
+        assert b"\x1b[32m" in shown.written
+
+
+@pytest.mark.parametrize(
+    ("setting", "flags"),
+    [
+        ({"TERM": "dumb"}, []),
+        ({"CI": "true"}, []),
+        ({}, ["--progress", "lines"]),
+        ({"AUTOML_WAITER_PROGRESS": "lines"}, []),
+    ],
+)
+def test_where_nothing_is_to_be_drawn_there_are_lines(
+    endpoint: Sandbox, new_job: NewJob, setting: dict[str, str], flags: list[str]
+) -> None:
+    """A dumb terminal, a CI system's terminal, and who asks for it, get a line for each transition."""
+    job = new_job("completed")
+    with terminal(endpoint, "wait", job, "--poll", "0.2s", *flags, setting=setting) as shown:
+        assert shown.end() == 0
+        assert re.search(
+            rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\dZ  {job}: InProgress/ModelTuning$", shown.text, re.MULTILINE
+        )
+        assert b"\x1b[" not in shown.written.partition(b": completed\r\n")[0]
+
+
+def test_no_color_is_obeyed(endpoint: Sandbox, new_job: NewJob) -> None:
+    """With NO_COLOR there is a view and a summary, and no colour in either."""
+    job = new_job("slow-failure")
+    with terminal(endpoint, "wait", job, "--poll", "0.2s", setting={"NO_COLOR": "1"}) as shown:
+        shown.until(lambda text: "▸ AnalyzingData" in text)
+        assert shown.end() == 10
+        assert f"✗ {job}: failed" in shown.text
+        assert not re.search(rb"\x1b\[[0-9;]*3[0-9][;m]", shown.written)
+
+
+def test_ctrl_c_takes_the_view_away(endpoint: Sandbox, new_job: NewJob) -> None:
+    """After Ctrl-C the summary and the command that waits on stand where the view stood, and the cursor is to be seen."""
+    job = new_job("endless")
+    with terminal(endpoint, "wait", job, "--poll", "0.3s", "--stop-on", "interrupt") as shown:
+        shown.until(lambda text: "Ctrl-C stops the job" in text)
+        shown.interrupt()
+        assert shown.end() == 130
+        assert f"! {job}: the wait was cancelled" in shown.text
+        assert f"to wait on: automl-waiter wait {job}" in shown.text
+        assert "Ctrl-C" not in shown.text
+        assert not shown.screen.cursor.hidden
+
+
+def test_what_a_command_prints_stands_above_the_view(endpoint: Sandbox, new_job: NewJob) -> None:
+    """The output of --exec, of both its streams, stays above the view in whole lines, and moves nothing."""
+    job = new_job("slow")
+    command = 'sh -c \'echo "out $AUTOML_SECONDARY_STATUS"; printf "\\033[2Jerr\\n" >&2\''
+    with terminal(endpoint, "wait", job, "--poll", "0.3s", "--exec", command) as shown:
+        text = shown.until(lambda text: "err" in text and "▸ ModelTuning" in text and "Ctrl-C" in text)
+        assert text.splitlines()[:3] == ["out ModelTuning", "[2Jerr", f"{job}  Tabular, objective F1"]
+        assert shown.end() == 0
+
+
+def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job: NewJob) -> None:
+    """Who waits for several sees those in progress in a table, a line for each that has ended, and how all ended."""
+    slow, fails = new_job("slow"), new_job("failed")
+    with terminal(endpoint, "wait", slow, fails, "--poll", "0.3s") as shown:
+        shown.until(lambda text: "2 jobs: 1 failed, 1 in progress" in text)
+        assert re.search(rf"^\S+ \S+  error: {fails}: failed: no \[31m data$", shown.text, re.MULTILINE)
+        assert shown.end() == 10
+        assert f"✓ {slow}: completed" in shown.text
+        assert f"✗ {fails}: failed" in shown.text
+
+
+def test_a_live_view_without_a_terminal_is_bad_usage(command: Command) -> None:
+    """Who asks for what cannot be had reads why."""
+    result = command("wait", "a", "--progress", "live", environment={"TERM": "xterm"})
+    assert result.returncode == 2
+    assert result.stderr == "automl-waiter: --progress live needs a terminal on stderr that can be drawn on\n"
+    with_json = Terminal(
+        "wait", "a", "--progress", "live", "-o", "jsonl", env=endpoint_environment("http://127.0.0.1:9")
+    )
+    assert with_json.end() == 2
+    assert "goes with neither -q, --log-format json nor lines on stdout" in with_json.text
+    with_json.close()
+
+
+def test_lines_of_json_on_a_terminal_are_not_drawn_over(endpoint: Sandbox, new_job: NewJob) -> None:
+    """With -o jsonl on the terminal itself there is no view: the lines are what was asked for."""
+    job = new_job("completed")
+    with terminal(endpoint, "wait", job, "--poll", "0.2s", "-o", "jsonl", columns=20000) as shown:
+        assert shown.end() == 0
+        events = [json.loads(line)["event"] for line in shown.text.splitlines() if line.startswith("{")]
+        assert events == ["transition", "transition", "outcome"]
+        assert b"\x1b[" not in shown.written
