@@ -300,6 +300,9 @@ class Server(ThreadingHTTPServer):
             if operation == "StopAutoMLJob":
                 job.timeline = job.timeline.stopped_at(job.elapsed, after=0.5)
                 return {}
+            if operation == "ListCandidatesForAutoMLJob":
+                found = job.timeline.candidates(job.elapsed, name=job.name, created=job.created, arn=job.arn)
+                return {"Candidates": found}
             return self._describe(job)
 
     @staticmethod

@@ -1,5 +1,6 @@
 """What people are told of a job, in its forms, and that nothing in it is more than text."""
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,9 +9,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from conftest import Recorded
+from conftest import TRACES, Recorded
 
-from automl_waiter import AccessDenied, Outcome, Snapshot
+from automl_waiter import AccessDenied, ExitCode, Outcome, Snapshot, Verdict
 from automl_waiter.candidates import Leaderboard, ranked
 from automl_waiter.documents import Document, Fact, Facts, Note, Notes, Plot, Point, Table, Tone
 from automl_waiter.documents.charts import bars_svg, plot_svg
@@ -389,3 +390,132 @@ def test_phases_are_told_as_they_were_seen(
         return None if at is None else (at - BEGIN).total_seconds()
 
     assert [(phase.name, second(phase.begin), second(phase.end)) for phase in found] == phases
+
+
+# Whatever a response has or lacks
+
+
+def changed(outcome: Outcome, **raw: Any) -> Outcome:
+    assert outcome.snapshot is not None
+    return replace(outcome, snapshot=Snapshot({**outcome.snapshot.raw, **raw}))
+
+
+def test_calls_that_were_made_again_are_counted() -> None:
+    """The summary says how often the job was looked at, and how many calls had to be repeated."""
+    outcome = outcome_of(COMPLETED)
+    for polls, retries, told in (
+        (1, 0, "1 look\n"),
+        (5, 1, "5 looks, 1 call made again\n"),
+        (5, 2, "5 looks, 2 calls made again\n"),
+    ):
+        assert told in plain(outcome_document(replace(outcome, polls=polls, retries=retries)))
+
+
+def test_what_ended_a_wait_before_its_job_is_told() -> None:
+    """An error stands in the summary; of a job that was never seen there is nothing else."""
+    outcome = replace(
+        outcome_of(COMPLETED),
+        snapshot=None,
+        transitions=(),
+        polls=0,
+        verdict=Verdict.ERROR,
+        exit_code=ExitCode.DENIED,
+        error=AccessDenied("may not"),
+    )
+    for document in (outcome_document(outcome), report_document(outcome, (), Leaderboard())):
+        assert plain(document) == "simulated: error\n  error            may not\n"
+    [table] = outcomes_documents([outcome] * 4)
+    assert "✗ simulated: may not" in plain(table)
+
+
+def test_an_endpoint_and_partial_failures_are_facts() -> None:
+    """What a job deployed, and what failed beside its result, is told, each for itself."""
+    outcome = changed(
+        outcome_of(COMPLETED),
+        ModelDeployResult={"EndpointName": "live"},
+        PartialFailureReasons=[{"PartialFailureMessage": "one"}, {"PartialFailureMessage": "two"}, {}],
+        AutoMLJobArtifacts={"DataExplorationNotebookLocation": "s3://b/data.ipynb"},
+    )
+    text = plain(outcome_document(outcome))
+    for line in (
+        "  endpoint         live\n",
+        "  partial failure  one\n  partial failure  two\n",
+        "  data exploration  s3://b/data.ipynb\n",
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ({"AutoMLProblemTypeConfig": {}, "ResolvedAttributes": {}}, "Tabular, objective F1"),
+        ({"AutoMLJobObjective": {}, "ResolvedAttributes": {}}, "Tabular (BinaryClassification)"),
+        ({"AutoMLProblemTypeConfigName": None, "AutoMLJobObjective": None, "ResolvedAttributes": None}, None),
+        (
+            {
+                "ResolvedAttributes": {
+                    "AutoMLProblemTypeResolvedAttributes": {"TabularResolvedAttributes": {"ProblemType": "Regression"}}
+                }
+            },
+            "Tabular (Regression), objective F1",
+        ),
+    ],
+)
+def test_a_job_is_of_the_kind_that_is_known(raw: dict[str, Any], told: str | None) -> None:
+    """Its problem type and its objective are told as far as the response knows them, the resolved ones first."""
+    text = plain(outcome_document(changed(outcome_of(COMPLETED), **raw)))
+    assert re.findall(r"^  job +(.*)$", text, re.MULTILINE) == ([told] if told else [])
+
+
+def test_a_candidate_may_lack_everything() -> None:
+    """A best candidate without a metric, a name or a property is told as it is."""
+    for best in (
+        {},
+        {"CandidateProperties": {}},
+        {"CandidateProperties": {"CandidateMetrics": [{"MetricName": "F1"}]}},
+    ):
+        text = plain(outcome_document(changed(outcome_of(COMPLETED), BestCandidate=best)))
+        assert "  best candidate   without a name\n" in text
+        assert "Metrics" not in text
+        assert "Artifacts" not in text
+
+
+def test_some_candidates_are_better_than_none() -> None:
+    """What was listed before a page failed is told, with what is wrong; one candidate alone is no plot."""
+    outcome = outcome_of(COMPLETED)
+    board = board_of(outcome, COMPLETED)
+    document = report_document(outcome, outcome.transitions, Leaderboard(board.candidates[:1], AccessDenied("no more")))
+    assert "! Some candidates are missing: no more" in plain(document)
+    assert "Candidates (1)" in plain(document)
+    assert not [block for block in document.blocks if isinstance(block, Plot)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "facts"),
+    [
+        (
+            "Failed Job Arn: arn:aws:sagemaker:r:1:training-job/x",
+            [("reason", "a job of its own failed"), ("failed job", "arn:aws:sagemaker:r:1:training-job/x")],
+        ),
+        (
+            "a. Failed Job Arn: arn:aws:x:r:1:other/x, Error message: b",
+            [("reason", "a."), ("failed job", "arn:aws:x:r:1:other/x"), ("it said", "b")],
+        ),
+    ],
+)
+def test_a_reason_is_told_in_its_parts(reason: str, facts: list[tuple[str, str]]) -> None:
+    """What failed, of which job, and what that said: as far as the reason has them."""
+    document = outcome_document(outcome_of(replace(FAILED, failure_reason=reason)))
+    [told] = [block for block in document.blocks if isinstance(block, Facts)][:1]
+    assert [(fact.label, fact.value) for fact in told.facts][-len(facts) :] == facts
+
+
+@pytest.mark.skipif(not TRACES.exists(), reason="the recorded jobs are not at hand")
+def test_every_recorded_response_can_be_shown() -> None:
+    """Each response that was recorded of a real job has a text, a Markdown and an HTML form, with its status."""
+    responses = sorted((TRACES / "responses").glob("*.json"))
+    assert responses
+    for path in responses:
+        document = snapshot_document(Snapshot(json.loads(path.read_text())))
+        for text in (plain(document), markdown(document), fragment(document)):
+            assert document.head in text

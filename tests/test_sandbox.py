@@ -239,6 +239,13 @@ def test_the_examples_run(endpoint: Sandbox, tmp_path: Any) -> None:
     assert code == 0
     assert "best: example-good-001, F1 0.91" in told
     assert run(sys.executable, str(examples / "with_callbacks.py"), "example-bad")[0] == 1
+    good_enough = str(examples / "good_enough.sh")
+    endpoint.create_job("example-tuning", scenario="slow")
+    time.sleep(1.5)
+    code, told = run(good_enough, "example-tuning", "0.5")
+    assert (code, told[:30]) == (0, "good enough: example-tuning-00")
+    assert json.loads((tmp_path / "outcome.json").read_text())["jobs"][0]["status"] == "Stopped"
+    assert run(good_enough, "example-good", "0.99")[0] == 15
     code, told = run(sys.executable, str(examples / "many_with_asyncio.py"), "example-good", "example-bad")
     assert code == 1
     assert "example-good: completed" in told

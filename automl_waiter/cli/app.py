@@ -288,27 +288,6 @@ def watch(
 
 
 @cli.command(
-    short_help="Show what a journal holds.",
-    examples=[("automl-waiter history --journal jobs.db -o json churn-2026", "What was seen of a job, for a program:")],
-)
-@click.argument("jobs", nargs=-1, metavar="[JOB...]", shell_complete=complete_journaled_jobs)
-@click.option(
-    "--journal", "journal_path", required=True, type=click.Path(dir_okay=False), metavar="PATH", help="The journal."
-)
-@output_option
-def history(jobs: tuple[str, ...], journal_path: str, output: str) -> int:
-    """Show what a journal holds, of each JOB or of all: how they went, and what was not delivered yet."""
-    from automl_waiter.cli.history import print_history
-    from automl_waiter.journal import JournalError
-
-    try:
-        print_history(journal_path, jobs, output)
-    except JournalError as error:
-        raise click.UsageError(str(error)) from None
-    return ExitCode.OK
-
-
-@cli.command(
     short_help="Look once; the exit code says how the job is.",
     examples=[("automl-waiter status -q -o none churn-2026; echo $?", "75 means that it is still in progress:")],
     lists=_OF_A_WAIT,
@@ -368,6 +347,27 @@ def report(ctx: click.Context, /, job: str, form: str, journal_path: str | None,
         except JournalError as error:
             raise click.UsageError(str(error)) from None
         print_report(document, form)
+    return ExitCode.OK
+
+
+@cli.command(
+    short_help="Show what a journal holds.",
+    examples=[("automl-waiter history --journal jobs.db -o json churn-2026", "What was seen of a job, for a program:")],
+)
+@click.argument("jobs", nargs=-1, metavar="[JOB...]", shell_complete=complete_journaled_jobs)
+@click.option(
+    "--journal", "journal_path", required=True, type=click.Path(dir_okay=False), metavar="PATH", help="The journal."
+)
+@output_option
+def history(jobs: tuple[str, ...], journal_path: str, output: str) -> int:
+    """Show what a journal holds, of each JOB or of all: how they went, and what was not delivered yet."""
+    from automl_waiter.cli.history import print_history
+    from automl_waiter.journal import JournalError
+
+    try:
+        print_history(journal_path, jobs, output)
+    except JournalError as error:
+        raise click.UsageError(str(error)) from None
     return ExitCode.OK
 
 

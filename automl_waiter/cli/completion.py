@@ -9,12 +9,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from automl_waiter.connection import connect
+from automl_waiter.gateway import Boto3Gateway
 from automl_waiter.statuses import SecondaryStatus, Status
 from automl_waiter.text import clean
 
 # Seconds: somebody has pressed a key. Credentials alone may take longer, where there are none.
 _PATIENCE = 2.0
-_CALL_TIMEOUT = 1.5
 _AWS = ("profile", "region", "endpoint_url")
 
 
@@ -42,18 +43,12 @@ def complete_until(_: click.Context, __: click.Parameter, incomplete: str) -> li
 
 
 def _listed(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    import boto3
-    from botocore.config import Config
-
     outer = ctx.parent.params if ctx.parent else {}
     aws = {name: ctx.params.get(name) or outer.get(name) for name in _AWS}
-    config = Config(connect_timeout=_CALL_TIMEOUT, read_timeout=_CALL_TIMEOUT, retries={"total_max_attempts": 1})
-    session = boto3.Session(profile_name=aws["profile"], region_name=aws["region"])
-    client = session.client("sagemaker", endpoint_url=aws["endpoint_url"], config=config)
     request: dict[str, Any] = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
     if incomplete:
         request["NameContains"] = incomplete
-    jobs = client.list_auto_ml_jobs(**request)["AutoMLJobSummaries"]
+    jobs = Boto3Gateway(connect(**aws)).list_jobs(request)["AutoMLJobSummaries"]
     return _beginning(incomplete, [_item(job["AutoMLJobName"], job["AutoMLJobStatus"]) for job in jobs])
 
 

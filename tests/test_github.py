@@ -1,0 +1,185 @@
+"""What GitHub Actions is told: outputs, a summary, annotations; and that nothing in them is more than it should be."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from conftest import Command, Recorded
+from test_output import HOSTILE
+
+from automl_waiter import Ended, Outcome, Verdict, Warned
+from automl_waiter.cli.github import GitHubRun
+from automl_waiter.testing import Timeline, simulate
+from automl_waiter.verdicts import ExitCode
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+FAILED = Timeline(
+    [(0, "InProgress", "AnalyzingData"), (60, "Failed", "Failed")], failure_reason="50% of it:\nno data, at all"
+)
+HOSTILE_JOB = replace(FAILED, failure_reason=f"{HOSTILE}\nend-\nverdict<<x\ncompleted\nx\n")
+
+
+class Runner:
+    """The files of a step, and the lines of its log."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.output, self.summary = folder / "output", folder / "summary"
+        self.lines: list[str] = []
+        self.warnings: list[str] = []
+        files = {"GITHUB_OUTPUT": str(self.output), "GITHUB_STEP_SUMMARY": str(self.summary)}
+        self.run = GitHubRun(self.lines.append, self.warnings.append, files | environ)
+
+    def finish(self, *outcomes: Outcome) -> dict[str, str]:
+        for outcome in outcomes:
+            self.run.tell(Ended(outcome.job_name, NOW, outcome))
+        self.run.finish(outcomes, outcomes[0].exit_code)
+        return outputs(self.output.read_text())
+
+
+def outputs(text: str) -> dict[str, str]:
+    """The outputs in a file, as the runner reads them."""
+    found, lines = {}, iter(text.splitlines())
+    for line in lines:
+        name, delimiter = line.split("<<")
+        value = list(iter(lambda: next(lines), delimiter))
+        found[name] = "\n".join(value)
+    return found
+
+
+def failed(timeline: Timeline = FAILED, **members: str) -> Outcome:
+    return replace(simulate(timeline).outcome, **members)  # type: ignore[arg-type]
+
+
+def test_the_step_has_outputs(tmp_path: Path) -> None:
+    """One job's best-known members are outputs of the step, each whole, and the job itself in JSON."""
+    found = Runner(tmp_path).finish(failed(job_name="churn"))
+    jobs = json.loads(found.pop("jobs"))
+    assert found == {
+        "exit-code": "10",
+        "job-name": "churn",
+        "job-arn": "arn:aws:sagemaker:us-east-1:123456789012:automl-job/simulated",
+        "verdict": "failed",
+        "status": "Failed",
+        "secondary-status": "Failed",
+        "endpoint-name": "",
+        "failure-reason": "50% of it:\nno data, at all",
+        "shortfalls": "",
+        "best-candidate": "",
+        "metric": "",
+        "value": "",
+    }
+    assert [job["verdict"] for job in jobs] == ["failed"]
+    assert "describe" not in jobs[0]
+
+
+def test_several_jobs_are_one_output(tmp_path: Path) -> None:
+    """Of several jobs there are the exit code and all of them in JSON."""
+    found = Runner(tmp_path).finish(failed(job_name="a"), simulate(Timeline([(0, "Completed", "Completed")])).outcome)
+    assert set(found) == {"exit-code", "jobs"}
+    assert [job["verdict"] for job in json.loads(found["jobs"])] == ["failed", "completed"]
+
+
+def test_no_text_of_a_job_makes_an_output_of_its_own(tmp_path: Path) -> None:
+    """A delimiter is random, and new each time: a reason that knows the form stays a reason."""
+    runner = Runner(tmp_path)
+    found = runner.finish(failed(HOSTILE_JOB))
+    assert found["verdict"] == "failed"
+    assert "completed" in found["failure-reason"]
+    delimiters = re.findall(r"<<(end-\S+)$", runner.output.read_text(), re.MULTILINE)
+    assert len(set(delimiters)) == len(delimiters) == len(found)
+    assert all(len(delimiter) == 40 for delimiter in delimiters)
+
+
+def test_the_log_has_an_annotation(tmp_path: Path) -> None:
+    """A job that failed is an error on the run, a warning one, and one that did as asked none; each is a single line."""
+    runner = Runner(tmp_path)
+    runner.run.tell(Warned("a", NOW, "may be stuck"))
+    runner.finish(failed(job_name="churn"), simulate(Timeline([(0, "Completed", "Completed")])).outcome)
+    assert runner.lines == [
+        "::warning title=a::may be stuck",
+        "::error title=churn::simulated: failed: 50%25 of it: no data, at all".replace("simulated", "churn"),
+    ]
+
+
+def test_no_text_of_a_job_makes_a_command_of_its_own(tmp_path: Path) -> None:
+    """Whatever a name or a reason holds, there is one command, and it has one title."""
+    runner = Runner(tmp_path)
+    runner.finish(failed(HOSTILE_JOB, job_name="a,title=b::c\n::warning::d"))
+    [line] = runner.lines
+    assert re.fullmatch(r"::error title=[^:,]*::.*", line)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", line)
+
+
+def test_the_summary_is_the_document_in_markdown(tmp_path: Path, recorded: Recorded) -> None:
+    """The page of the run says how the job ended, and what to do."""
+    runner = Runner(tmp_path)
+    runner.finish(failed(job_name="churn"))
+    recorded("github_summary.md", runner.summary.read_text())
+
+
+def test_no_secret_is_kept(tmp_path: Path) -> None:
+    """A secret of the environment, or one in an address, stands in neither file and in no annotation."""
+    runner = Runner(tmp_path, AWS_SECRET_ACCESS_KEY="wJalrXUtnFEMI", AWS_SESSION_TOKEN="FwoGZXIvYXdz", GITHUB_TOKEN="")
+    reason = "key wJalrXUtnFEMI token FwoGZXIvYXdz at https://me:pass@example.org/"
+    runner.finish(failed(replace(FAILED, failure_reason=reason)))
+    kept = runner.output.read_text() + runner.summary.read_text() + "".join(runner.lines)
+    assert "key *** token ***" in kept
+    for secret in ("wJalrXUtnFEMI", "FwoGZXIvYXdz", "pass@"):
+        assert secret not in kept
+
+
+def test_more_than_fits_is_told(tmp_path: Path) -> None:
+    """Thousands of jobs are more than an output and a page can hold: what is left out is said."""
+    runner = Runner(tmp_path)
+    many = [failed(replace(FAILED, failure_reason="long " * 300), job_name=f"job-{number}") for number in range(1000)]
+    runner.run.finish(many, ExitCode.FAILED)
+    assert set(outputs(runner.output.read_text())) == {"exit-code"}
+    assert runner.warnings == ["the output jobs is left out: 1000 jobs are more than an output can hold"]
+    page = runner.summary.read_text()
+    assert len(page.encode()) < 1024 * 1024
+    assert page.endswith("\n\nMore does not fit on this page.\n")
+
+
+def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    """A runner without its files does not fail the wait."""
+    runner = Runner(tmp_path / "nowhere")
+    runner.run.finish([failed()], ExitCode.FAILED)
+    assert runner.warnings == [
+        "GITHUB_OUTPUT could not be written: No such file or directory",
+        "GITHUB_STEP_SUMMARY could not be written: No such file or directory",
+    ]
+    GitHubRun(None, runner.warnings.append, {}).finish([failed()], ExitCode.FAILED)
+    assert len(runner.warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "setting", "is_told"),
+    [
+        ([], {"GITHUB_ACTIONS": "true"}, True),
+        ([], {"GITHUB_ACTIONS": ""}, False),
+        (["--progress", "lines"], {"GITHUB_ACTIONS": "true"}, False),
+        (["--progress", "github"], {"GITHUB_ACTIONS": ""}, True),
+        (["--log-format", "json"], {"GITHUB_ACTIONS": "true"}, True),
+    ],
+)
+def test_it_is_detected_and_can_be_switched(
+    command: Command, new_job: object, tmp_path: Path, flags: list[str], setting: dict[str, str], is_told: bool
+) -> None:
+    """In a step of GitHub Actions, or where it is asked for, the command writes all three; a log of JSON stays one."""
+    assert callable(new_job)
+    job = new_job("failed")
+    files = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    result = command("wait", job, "--poll", "0.2s", *flags, environment=setting | files)
+    assert result.returncode == 10
+    assert (tmp_path / "output").exists() is (tmp_path / "summary").exists() is is_told
+    is_json = "json" in flags
+    commands = [line for line in result.stderr.splitlines() if line.startswith("::")]
+    assert commands == ([f"::error title={job}::{job}: failed: no [31m data"] if is_told and not is_json else [])
+    assert "::" not in result.stdout
+    if is_told:
+        assert outputs((tmp_path / "output").read_text())["verdict"] == Verdict.FAILED
+    if is_json:
+        assert all(json.loads(line) for line in result.stderr.splitlines())

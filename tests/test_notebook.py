@@ -1,0 +1,126 @@
+"""The live view of a notebook, in a real kernel."""
+
+from datetime import timedelta
+from typing import Any
+
+import nbformat
+import pytest
+from conftest import ROOT
+from nbclient import NotebookClient
+from test_view import OTHERS, at, retried
+
+from automl_waiter import wait_for
+from automl_waiter.display import notebook_view
+from automl_waiter.display.notebook import fragments
+from automl_waiter.events import StopRequested
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import ScriptedJobs, Timeline, simulated_jobs
+
+__all__ = ["simulated_jobs"]
+
+CONNECT = """
+import boto3
+client = boto3.client("sagemaker", endpoint_url={url!r}, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
+"""
+WAIT = "from automl_waiter import wait_for\noutcome = wait_for({job!r}, client=client, poll=0.3, check=False)"
+WAIT_ALL = """
+from automl_waiter import aio
+outcomes = await aio.wait_for_all({jobs!r}, client=client, poll=0.3)
+"""
+SWITCHED_OFF = """
+import os
+os.environ["AUTOML_WAITER_PROGRESS"] = "lines"
+wait_for({job!r}, client=client, check=False).verdict
+"""
+
+
+class Watched(NotebookClient):
+    """A notebook that is executed, with what was shown on the way."""
+
+    def __init__(self, *cells: str) -> None:
+        super().__init__(
+            nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), timeout=60
+        )
+        self.shown: list[str] = []
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+        if msg["msg_type"] in ("display_data", "update_display_data"):
+            self.shown.append(msg["content"]["data"].get("text/html", ""))
+        return super().process_message(msg, cell, cell_index)
+
+    def html(self, cell: int) -> str:
+        """The HTML that a cell shows at the end."""
+        return "".join(output.get("data", {}).get("text/html", "") for output in self.nb.cells[cell].outputs)
+
+
+def test_a_notebook_shows_the_wait(endpoint: Sandbox, new_job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that waits shows how the job is, and at its end how it ended; so does one that awaits several; and it can be
+    switched off."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("AUTOML_WAITER_PROGRESS", raising=False)
+    slow, fails, other = new_job("slow"), new_job("slow-failure"), new_job("failed")
+    watched = Watched(
+        CONNECT.format(url=endpoint.url),
+        WAIT.format(job=slow),
+        WAIT_ALL.format(jobs=[slow, fails]),
+        SWITCHED_OFF.format(job=other),
+        "outcome",
+    )
+    watched.execute()
+    assert any("InProgress/ModelTuning</span>" in shown and "so far" in shown for shown in watched.shown)
+    assert len(watched.nb.cells[1].outputs) == 1
+    assert f'{slow}: <span class="good">completed</span>' in watched.html(1)
+    assert f'{fails}: <span class="bad">failed</span>' in watched.html(2)
+    assert watched.html(3) == ""
+    assert f'{slow}: <span class="good">completed</span>' in watched.html(4)
+
+
+def test_one_job_while_it_goes_on() -> None:
+    """What is known of a job stands in the cell: its kind, its age and limit, its candidates, its phases, what is wrong."""
+    progress, now = at(1700)
+    progress.take(retried(progress, now, 2))
+    progress.take(StopRequested("churn-2026", now, "until"))
+    text = fragments(progress, now)
+    for told in (
+        "Tabular (BinaryClassification), objective F1",
+        "28m 20s of at most 1h (47 %)",
+        "5 trained",
+        "F1 0.7913, 0.728 before",
+        "DescribeAutoMLJobV2 failed: no answer in time",
+        "<td>ModelTuning</td>",
+        "9m 17s so far",
+    ):
+        assert told in text
+
+
+def test_several_jobs_while_they_go_on() -> None:
+    """Of several there is a table, with how those ended that have."""
+    progress, now = at(1700, OTHERS)
+    text = fragments(progress, now + timedelta(seconds=5))
+    assert "2 in progress" in text
+    assert "<td>spam</td><td>failed</td>" in text
+    assert "<td>churn-2026</td><td>ModelTuning</td>" in text
+    first, then = at(0, {"a": OTHERS["spam"], "b": OTHERS["spam"]})
+    assert "looked for" in fragments(type(first)(["a", "b"]), then)
+
+
+def test_elsewhere_there_is_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a kernel nothing is shown, and nothing of IPython is loaded."""
+    assert notebook_view(["a"]) is None
+
+
+def test_a_view_that_fails_does_not_end_the_wait(
+    simulated_jobs: ScriptedJobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the notebook cannot show anything, that is logged, and the wait goes on."""
+
+    class Broken:
+        @staticmethod
+        def get_ipython() -> Any:
+            raise RuntimeError("no shell")
+
+    monkeypatch.setitem(__import__("sys").modules, "IPython", Broken)
+    monkeypatch.delenv("AUTOML_WAITER_PROGRESS", raising=False)
+    simulated_jobs.add("churn", Timeline([(0, "Completed", "Completed")]))
+    assert wait_for("churn").verdict == "completed"
+    assert "the wait cannot be shown here; it goes on" in caplog.text
