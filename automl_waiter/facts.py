@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from automl_waiter.advice import FAILED_JOB, next_steps
 from automl_waiter.candidates import Leaderboard, objective_of
 from automl_waiter.documents.document import (
     Bar,
@@ -25,22 +24,13 @@ from automl_waiter.documents.document import (
 )
 from automl_waiter.phases import NOT_WATCHED, Phase, phases_of
 from automl_waiter.text import format_duration
-from automl_waiter.verdicts import EXPLANATIONS, ExitCode, Part, Verdict
+from automl_waiter.verdicts import EXPLANATIONS, ExitCode, Verdict
 
 if TYPE_CHECKING:
     from automl_waiter.outcome import Outcome
     from automl_waiter.snapshot import Candidate, Snapshot
     from automl_waiter.tracker import Transition
 
-# As the service writes it: which of the job's own jobs failed, and what that one said.
-_FAILED_JOB = re.compile(
-    r"\s*Failed Job Arn: (?P<arn>arn:[^\s,]+/(?P<name>[^\s,/]+)),?\s*(?:Error message:\s*)?", re.DOTALL
-)
-_LOG_GROUPS = {
-    ":processing-job/": "/aws/sagemaker/ProcessingJobs",
-    ":training-job/": "/aws/sagemaker/TrainingJobs",
-    ":transform-job/": "/aws/sagemaker/TransformJobs",
-}
 _SPLITS = ("Train", "Validation", "Test")
 _DETAILED = 3
 """So many jobs are told of one by one; more, in a table."""
@@ -125,7 +115,7 @@ def outcome_document(outcome: Outcome) -> Document:
             _metrics(outcome.best_candidate),
             _artifacts(snapshot, outcome.best_candidate),
         ]
-    blocks.append(_next_steps(outcome))
+    blocks.append(next_steps(outcome))
     return Document(outcome.job_name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
 
 
@@ -176,7 +166,7 @@ def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderb
     facts += [Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING) for part in outcome.shortfalls]
     blocks: list[Block | None] = [
         Facts(tuple(facts)),
-        _next_steps(outcome),
+        next_steps(outcome),
         _phase_table(phases, snapshot.created_at, _training_of(leaderboard)),
         _phase_bars(phases, leaderboard, until),
         *_candidate_blocks(leaderboard),
@@ -237,7 +227,7 @@ def _end_facts(snapshot: Snapshot) -> Iterator[Fact]:
 
 def _reason(reason: str) -> Iterator[Fact]:
     """A failure reason in readable form: what failed, of which job, and what that one said."""
-    found = _FAILED_JOB.search(reason)
+    found = FAILED_JOB.search(reason)
     if found is None:
         yield Fact("reason", reason, Tone.BAD)
         return
@@ -340,68 +330,6 @@ def _artifacts(snapshot: Snapshot, candidate: Candidate | None) -> Facts | None:
         found += [("model", url) for url in models]
     facts = tuple(Fact(label, location, is_code=True) for label, location in found if location)
     return Facts(facts, "Artifacts") if facts else None
-
-
-# What to do next
-
-
-def _next_steps(outcome: Outcome) -> Notes | None:
-    notes = tuple(_notes(outcome))
-    return Notes("What to do", notes) if notes else None
-
-
-def _notes(outcome: Outcome) -> Iterator[Note]:
-    snapshot = outcome.snapshot
-    if snapshot is None:
-        return
-    region = shlex.quote(snapshot.arn.split(":")[3]) if snapshot.arn.count(":") > 3 else ""
-    where = f" --region {region}" if region else ""
-    since = f"{snapshot.created_at:%Y-%m-%dT%H:%M:%SZ}"
-    name = shlex.quote(snapshot.name)
-    for part in outcome.shortfalls:
-        match part:
-            case Part.BEST_CANDIDATE:
-                yield Note(
-                    "No candidate was named the best: none has finished with a result. The report shows how far each "
-                    "came. More time (MaxAutoMLJobRuntimeInSeconds) or more candidates may help.",
-                    f"automl-waiter report {name}{where}",
-                )
-            case Part.ENDPOINT:
-                yield Note(
-                    "The model is there, but nobody can call it. The endpoint that failed tells why (FailureReason in "
-                    "describe-endpoint); the best candidate's InferenceContainers can still be deployed by hand.",
-                    f"aws sagemaker list-endpoints --status-equals Failed --creation-time-after {since}{where}",
-                )
-            case Part.EXPLAINABILITY | Part.INSIGHTS:
-                report = "explainability" if part is Part.EXPLAINABILITY else "model insights"
-                yield Note(
-                    f"The model can be used without its {report} report. The processing job that failed tells why.",
-                    f"aws sagemaker list-processing-jobs --status-equals Failed --creation-time-after {since}{where}",
-                )
-            case Part.NO_PARTIAL_FAILURES:
-                yield Note("The result is of what did not fail. The messages above say what it lacks.")
-    if snapshot.status == "Failed":
-        yield from _after_failure(snapshot.failure_reason or "", where)
-    if outcome.verdict is Verdict.STOPPED:
-        yield Note(
-            "Somebody stopped the job. CloudTrail knows who.",
-            "aws cloudtrail lookup-events "
-            f"--lookup-attributes AttributeKey=EventName,AttributeValue=StopAutoMLJob{where}",
-        )
-
-
-def _after_failure(reason: str, where: str) -> Iterator[Note]:
-    found = _FAILED_JOB.search(reason)
-    group = next((group for kind, group in _LOG_GROUPS.items() if found and kind in found["arn"]), None)
-    if found is None or group is None:
-        said = "The reason above is all that the job says." if reason else "The job gives no reason."
-        yield Note(f"{said} No AutoML job can be started again: create another one.")
-        return
-    yield Note(
-        "The log of the job that failed says more. When the cause is mended, create another job: none can be started "
-        "again.",
-        f"aws logs tail {group} --since 30d --log-stream-name-prefix {shlex.quote(found['name'])}{where}",
-    )
 
 
 # A row for each job

@@ -53,6 +53,8 @@ class Compared:
 
     peers: list[Peer]
     command: tuple[float, float]
+    shown: float
+    """Bytes that the command writes on its terminal in two hours."""
     watched: float
     """For how many seconds the idle processes were watched."""
 
@@ -61,8 +63,8 @@ def compare() -> Compared:
     """Every peer; it takes about nine minutes."""
     with idle() as watched:
         waited = _waits()
-        cpu, seconds = watched.cpu(), watched.seconds
-        if not watched.shown:
+        cpu, shown, seconds = watched.cpu(), watched.shown, watched.seconds
+        if not shown:
             raise RuntimeError("the command has shown nothing on its terminal")
     polls = {name: _cpu_per_poll(name) for name in CONTENDERS}
     with CountingSandbox() as sandbox:
@@ -73,7 +75,7 @@ def compare() -> Compared:
         Peer(name, *waited[name][:2], polls[name], imports[name] - imports["python"], waited[name][2], cpu[name])
         for name in CONTENDERS
     ]
-    return Compared(peers, (cpu[PIPED], cpu[TERMINAL]), seconds)
+    return Compared(peers, (cpu[PIPED], cpu[TERMINAL]), shown, seconds)
 
 
 def criteria(compared: Compared) -> list[tuple[str, float, float]]:
@@ -82,6 +84,7 @@ def criteria(compared: Compared) -> list[tuple[str, float, float]]:
     return [
         ("seconds of CPU of the command in two idle hours without a terminal", plain, 1.0),
         ("seconds of CPU of the command in two idle hours on one", terminal, 5.0),
+        ("megabytes that it writes there meanwhile", compared.shown / 1e6, 2.0),
     ]
 
 

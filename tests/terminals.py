@@ -33,13 +33,9 @@ class Terminal:
         owner, terminal = pty.openpty()
         ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         words = [sys.executable, "-m", "automl_waiter", *arguments]
-        # A person's terminal, whatever runs the tests.
-        mine = {
-            name: value for name, value in env.items() if name not in ("CI", "NO_COLOR", "GITHUB_ACTIONS", "COLUMNS")
-        }
         self.process = subprocess.Popen(
             words,
-            env={**mine, "TERM": "xterm-256color", **(setting or {})},
+            env={**env, "TERM": "xterm-256color", **(setting or {})},
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,

@@ -13,9 +13,8 @@ from conftest import TRACES, Recorded
 
 from automl_waiter import AccessDenied, ExitCode, Outcome, Snapshot, Verdict
 from automl_waiter.candidates import Leaderboard, ranked
-from automl_waiter.documents import Document, Fact, Facts, Note, Notes, Plot, Point, Table, Tone
 from automl_waiter.documents.charts import bars_svg, plot_svg
-from automl_waiter.documents.document import Bar
+from automl_waiter.documents.document import Bar, Document, Fact, Facts, Note, Notes, Plot, Point, Table, Tone
 from automl_waiter.documents.html import fragment, page
 from automl_waiter.documents.markdown import code, escaped, markdown
 from automl_waiter.documents.text import text_lines

@@ -49,10 +49,12 @@ NewJob = Callable[[str], str]
 HINT = "Ctrl-C ends the wait; the job goes on"
 
 
-def at(second: float, jobs: dict[str, Timeline] | None = None, *, start: float = 0.0) -> tuple[Progress, datetime]:
+def at(
+    second: float, jobs: dict[str, Timeline] | None = None, *, start: float = 0.0, watch: bool = False
+) -> tuple[Progress, datetime]:
     """What is known so many seconds after a wait began, and the time then."""
     jobs, clock = jobs or {"churn-2026": JOB}, ManualClock()
-    scripted, progress = ScriptedJobs(clock), Progress(jobs)
+    scripted, progress = ScriptedJobs(clock), Progress(None if watch else jobs)
     for name, timeline in jobs.items():
         scripted.add(name, timeline, start=start)
     options = WaitOptions(candidates_every=CANDIDATES_EVERY)
@@ -126,6 +128,16 @@ def test_before_the_first_look(recorded: Recorded) -> None:
     """Before anything is known it says so, of one job and of several."""
     now = ManualClock().now()
     recorded("live_first.txt", frame(Progress(["churn-2026"]), now) + "\n" + frame(Progress(["a", "b"]), now))
+
+
+def test_a_watch_shows_who_is_in_progress_and_counts_the_others() -> None:
+    """A watch goes on for weeks: of the jobs that have ended it keeps no more than how many there were."""
+    progress, now = at(1700, OTHERS, watch=True)
+    assert set(progress.jobs) == {"churn-2026", "fraud-detection-with-a-long-name"}
+    assert frame(progress, now).startswith("4 jobs: 1 failed, 1 completed, 2 in progress\n")
+    assert frame(Progress(None), now).startswith("no job yet: 0 in progress\n")
+    alone, now = at(100, watch=True)
+    assert frame(alone, now).startswith("1 job: 1 in progress\n")
 
 
 def test_a_job_that_is_being_stopped() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from automl_waiter.candidates import Leaderboard
 from automl_waiter.cli.lines import write_line
-from automl_waiter.documents import Document
+from automl_waiter.documents.document import Document
 from automl_waiter.documents.html import page
 from automl_waiter.documents.markdown import markdown
 from automl_waiter.documents.text import text_lines

@@ -38,7 +38,7 @@ def open_screen(
     *,
     quiet: bool,
     is_free: bool,
-    names: Iterable[str] = (),
+    names: Iterable[str] | None = None,
     hint: str = "",
     ends: bool = True,
     **options: Any,
@@ -50,7 +50,7 @@ def open_screen(
         log_format: One of LOG_FORMATS.
         quiet: Tell errors alone.
         is_free: Whether nobody else writes on the terminal meanwhile.
-        names: The names of the jobs, as far as they are known.
+        names: The names of the jobs; None: those that a watch will find.
         hint: What the person can do, in a live view.
         ends: Tell how each job ended. Where not, the result says it at once, if it is shown on the same terminal.
         options: Those of the reporter.

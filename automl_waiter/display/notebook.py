@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from automl_waiter.display.progress import JobProgress, Progress
-from automl_waiter.documents import Block, Document, Fact, Facts, Table, Tone
+from automl_waiter.documents.document import Block, Document, Fact, Facts, Table, Tone
 from automl_waiter.documents.html import fragment
 from automl_waiter.events import Event
 from automl_waiter.facts import head_of, kind_of, moment, objective_words, outcomes_documents, tone_of

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from automl_waiter.candidates import Leaderboard, Objective, objective_of
 from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Poll, Retry, StopRequested, Sweep
+from automl_waiter.facts import head_of
 from automl_waiter.outcome import Outcome
 from automl_waiter.phases import Phase, phases_of
 from automl_waiter.snapshot import Candidate, Snapshot
@@ -92,11 +94,14 @@ class Progress:
     """What is known of all jobs of a wait by now.
 
     Args:
-        names: The names of the jobs, as far as they are known before.
+        names: The names of the jobs; None: it is a watch, in which jobs come and go, for weeks.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        self.jobs = {name.lower(): JobProgress(name) for name in names}
+    def __init__(self, names: Iterable[str] | None) -> None:
+        self.is_watch = names is None
+        self.jobs = {name.lower(): JobProgress(name) for name in names or ()}
+        self.ended: Counter[str] = Counter()
+        """How many jobs have ended, by how, in some words."""
         self.next_sweep: datetime | None = None
         """When the listing in which many jobs are followed is read next."""
         self.retry: Retry | None = None
@@ -114,6 +119,10 @@ class Progress:
                 job = self.jobs.setdefault(event.job_name.lower(), JobProgress(event.job_name))
                 job.name = event.job_name
                 job.take(event)
+                if isinstance(event, Ended):
+                    self.ended[head_of(event.outcome)] += 1
+                    if self.is_watch:
+                        del self.jobs[event.job_name.lower()]
 
     @property
     def running(self) -> list[JobProgress]:

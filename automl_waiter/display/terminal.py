@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from automl_waiter.display.progress import JobProgress, Progress
 from automl_waiter.documents.document import Tone
 from automl_waiter.documents.text import SIGNS, STYLES
 from automl_waiter.events import Retry
-from automl_waiter.facts import head_of, kind_of
+from automl_waiter.facts import kind_of
 from automl_waiter.phases import NOT_WATCHED, Phase
 from automl_waiter.text import clean, format_duration
 
@@ -37,7 +36,7 @@ def frame_lines(progress: Progress, now: datetime, console: Console, hint: str =
     """
     # The last column stays free: a terminal moves on to the next line there, each in its own way.
     width, height = max(10, console.width - 1), console.height
-    if len(progress.jobs) == 1:
+    if len(progress.jobs) == 1 and not progress.is_watch:
         [job] = progress.jobs.values()
         texts = _one(job, now, width, height)
     else:
@@ -138,9 +137,9 @@ def _times(count: int) -> str:
 
 def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Text]:
     running = progress.running
-    counts = Counter(head_of(job.outcome) for job in progress.jobs.values() if job.outcome is not None)
-    told = [f"{count} {words}" for words, count in counts.items()] + [f"{len(running)} in progress"]
-    jobs = f"{len(progress.jobs)} jobs" if progress.jobs else "no job yet"
+    told = [f"{count} {words}" for words, count in progress.ended.items()] + [f"{len(running)} in progress"]
+    count = len(running) + progress.ended.total()
+    jobs = "no job yet" if not count else "1 job" if count == 1 else f"{count} jobs"
     lines = [_text((jobs, "bold"), f": {', '.join(told)}")]
     # Room for the head, the line on what is left out, the next look, troubles and the hint.
     shown = running[: max(1, height - 8)]

@@ -2,20 +2,3 @@
 
 A document holds AWS's words as they are; each form makes them safe where it puts them.
 """
-
-from automl_waiter.documents.document import (
-    Bar,
-    Bars,
-    Block,
-    Document,
-    Fact,
-    Facts,
-    Note,
-    Notes,
-    Plot,
-    Point,
-    Table,
-    Tone,
-)
-
-__all__ = ["Bar", "Bars", "Block", "Document", "Fact", "Facts", "Note", "Notes", "Plot", "Point", "Table", "Tone"]
