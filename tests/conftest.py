@@ -27,6 +27,7 @@ SCRIPTS = {
     "completed": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
     # Slow enough that a process on a busy machine sees their first phase.
     "slow": Timeline([(0, "InProgress", "ModelTuning"), (400, "Completed", "Completed")]),
+    "two-phases": Timeline([(0, "InProgress", "ModelTuning"), (300, "InProgress", "GeneratingExplainabilityReport")]),
     "slow-failure": Timeline([(0, "InProgress", "AnalyzingData"), (400, "Failed", "Failed")]),
     "failed": Timeline(
         [(0, "InProgress", "AnalyzingData"), (50, "Failed", "Failed")], failure_reason="no\x1b[31m data"

@@ -8,12 +8,13 @@ import pytest
 from virtual import Faulty, both_shells, no_network, throttle
 
 from automl_waiter import AccessDenied, aio, waiter
+from automl_waiter.actions import Answer, Describe, ListCandidates, Sleep, Woken
 from automl_waiter.candidates import Leaderboard, is_minimized, objective_of, ranked
 from automl_waiter.errors import ServiceUnavailable
 from automl_waiter.events import Candidates, Ended, Event, Warned
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.plan import CANDIDATES_EVERY
+from automl_waiter.plan import CANDIDATES_EVERY, wait_plan
 from automl_waiter.snapshot import Candidate
 from automl_waiter.testing import ManualClock, Timeline
 from automl_waiter.waits import candidates_loop, loop_of
@@ -172,6 +173,25 @@ def test_a_listing_that_hangs_does_not_hold_up_a_look() -> None:
     assert max(late) < 1
 
 
+def test_a_page_that_hangs_is_left_before_the_next_look() -> None:
+    """A page may take until a second before the next look, and no longer: then it is left, within that second."""
+    plan = wait_plan(job_ref("churn"), seen(poll=wait_options(poll=10).poll), started=0.0, random=lambda: 0.5)
+    response = JOB.response(
+        700, name="churn", created=BEGIN, arn="arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn"
+    )
+    answers: list[Any] = [Answer(0.0, 0.0, BEGIN, response)]
+    action: Any = next(plan)
+    while not isinstance(action, ListCandidates):
+        match action:
+            case Describe():
+                action = plan.send(answers.pop())
+            case Sleep(until=until):
+                action = plan.send(Woken(until, BEGIN))
+            case _:
+                action = next(plan)
+    assert (action.deadline, action.patience) == (9.0, 0.0)
+
+
 def test_all_pages_are_read() -> None:
     """Of a job with hundreds of candidates every page is read, and a token that leads in a circle ends it all the same."""
     clock = ManualClock()
@@ -230,7 +250,7 @@ def test_a_candidate_that_is_good_enough_ends_the_wait_while_the_job_trains(shel
 def test_a_job_that_is_good_enough_is_stopped(shell: str) -> None:
     """With stop_on it is told to stop within two minutes, has stopped soon after, and the exit code is 0."""
     jobs = Listed(ManualClock())
-    events = watched(jobs, wait_options(until=f"{VALUE} > `0.7`", stop_on="until"), shell=shell)
+    events = watched(jobs, wait_options(until=f"{VALUE} > `0.7`", stop_on="until", poll=290), shell=shell)
     assert isinstance(events[-1], Ended)
     outcome = events[-1].outcome
     assert (jobs.stops, outcome.verdict, outcome.exit_code, outcome.status) == (1, "condition_met", 0, "Stopped")

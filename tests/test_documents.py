@@ -176,6 +176,14 @@ def test_each_shortfall_has_a_next_step(raw: dict[str, Any], step: str) -> None:
     assert step in text
 
 
+def test_a_part_that_is_missing_and_not_required_is_a_warning() -> None:
+    """The same shortfall is an error where the part was required, and a warning where it was not."""
+    outcome = outcome_of(DEGRADED)
+    assert outcome_document(outcome).tone is Tone.BAD
+    assert outcome_document(replace(outcome, exit_code=ExitCode.OK)).tone is Tone.WARNING
+    assert outcome_document(outcome_of(COMPLETED)).tone is Tone.GOOD
+
+
 def test_a_stopped_job_says_how_to_find_out_who_stopped_it() -> None:
     """Stopped is no success, and CloudTrail knows who it was."""
     text = plain(outcome_document(outcome_of(Timeline([*PHASES, (900, "Stopped", "Stopped")]))))

@@ -1,5 +1,8 @@
 """The live view of a notebook, in a real kernel."""
 
+import sys
+import time
+import types
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +14,10 @@ from test_view import OTHERS, at, retried
 
 from automl_waiter import wait_for
 from automl_waiter.display import notebook_view
-from automl_waiter.display.notebook import fragments
-from automl_waiter.events import StopRequested
+from automl_waiter.display.notebook import NotebookView, fragments
+from automl_waiter.events import Ended, StopRequested
 from automl_waiter.sandbox.server import Sandbox
-from automl_waiter.testing import ScriptedJobs, Timeline, simulated_jobs
+from automl_waiter.testing import ScriptedJobs, Timeline, simulate, simulated_jobs
 
 __all__ = ["simulated_jobs"]
 
@@ -102,6 +105,31 @@ def test_several_jobs_while_they_go_on() -> None:
     assert "<td>churn-2026</td><td>ModelTuning</td>" in text
     first, then = at(0, {"a": OTHERS["spam"], "b": OTHERS["spam"]})
     assert "looked for" in fragments(type(first)(["a", "b"]), then)
+
+
+def test_the_last_thing_that_is_shown_is_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slowly the notebook takes what it is shown, the view stands still only when it shows the end."""
+    shown = []
+
+    class Handle:
+        @staticmethod
+        def update(html: str) -> None:
+            time.sleep(0.2)
+            shown.append(html)
+
+    notebook = types.ModuleType("IPython.display")
+    notebook.HTML = str  # type: ignore[attr-defined]
+    notebook.display = lambda *_, **__: Handle()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython.display", notebook)
+    progress, now = at(100)
+    [job] = progress.jobs.values()
+    view = NotebookView(["churn-2026"])
+    view.tell(job.transitions[0])
+    time.sleep(0.05)  # until it is being shown
+    outcome = simulate(OTHERS["spam"]).outcome
+    view.tell(Ended("churn-2026", now, outcome))
+    view.close()
+    assert 'class="bad">failed</span>' in shown[-1]
 
 
 def test_elsewhere_there_is_no_view(monkeypatch: pytest.MonkeyPatch) -> None:

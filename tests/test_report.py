@@ -60,6 +60,17 @@ def test_what_happened_since_the_journal_is_told_too(command: Command, new_job: 
     assert "  ModelTuning  " in text
 
 
+def test_a_job_that_has_gone_on_is_told_as_it_is_now(command: Command, new_job: NewJob, tmp_path: Path) -> None:
+    """The phase in which this look finds the job follows those that the journal holds."""
+    job, journal = new_job("two-phases"), str(tmp_path / "jobs.db")
+    assert command("wait", job, "--journal", journal, "--timeout", "0s").returncode == 124
+    assert command("wait", job, "--until", "GeneratingExplainabilityReport", "--poll", "0.2s").returncode == 0
+    lines = command("report", job, "--journal", journal).stdout.splitlines()
+    phases = [line.split() for line in lines[lines.index("Phases") + 2 :]]
+    assert [phase[0] for phase in phases[:3]] == ["not", "ModelTuning", "GeneratingExplainabilityReport"]
+    assert phases[2][-2:] == ["goes", "on"]
+
+
 def test_a_job_that_the_journal_does_not_hold_is_told_all_the_same(
     command: Command, new_job: NewJob, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from terminals import Terminal
 from automl_waiter.cli.live import Screen
 from automl_waiter.display.progress import Progress
 from automl_waiter.display.terminal import frame_lines
-from automl_waiter.events import Retry, StopRequested, Sweep
+from automl_waiter.events import Poll, Retry, StopRequested, Sweep
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import WaitOptions
 from automl_waiter.plan import CANDIDATES_EVERY
@@ -100,6 +100,17 @@ def test_a_call_that_fails(recorded: Recorded, width: int) -> None:
     progress, now = at(1700)
     progress.take(retried(progress, now, 3))
     recorded(f"live_failing_{width}.txt", frame(progress, now + timedelta(seconds=2), width))
+
+
+def test_a_call_that_has_failed_is_forgotten_with_the_next_look() -> None:
+    """Once the job was looked at again, nothing is said of calls that failed before."""
+    progress, now = at(1700)
+    [job] = progress.jobs.values()
+    assert job.snapshot is not None
+    progress.take(retried(progress, now, 3))
+    assert "failed 3 times" in frame(progress, now)
+    progress.take(Poll("churn-2026", now, job.snapshot, 9, 60.0))
+    assert "failed" not in frame(progress, now)
 
 
 def test_a_job_that_was_running_before(recorded: Recorded) -> None:

@@ -43,7 +43,7 @@ def make_report(job: JobRef, gateway: Gateway, journal_path: str | None) -> Docu
             pass  # of what is retried meanwhile nobody need be told
     finally:
         machine.close()
-    return report_document(outcome, _with(seen.get(snapshot.arn.lower(), ()), outcome), boards[0])
+    return report_document(outcome, _with(seen.get(snapshot.arn, ()), outcome), boards[0])
 
 
 def print_report(document: Document, form: str) -> None:
@@ -65,14 +65,13 @@ def print_report(document: Document, form: str) -> None:
 
 
 def _journaled(path: str | None) -> dict[str, Sequence[Transition]]:
-    """What was seen of each job, by its ARN in small letters."""
+    """What was seen of each job, by its ARN."""
     if path is None:
         return {}
     from automl_waiter.journal import read_history
 
     return {
-        history.job_arn.lower(): [journaled.transition for journaled in history.transitions]
-        for history in read_history(path)
+        history.job_arn: [journaled.transition for journaled in history.transitions] for history in read_history(path)
     }
 
 
