@@ -12,6 +12,7 @@ from automl_waiter.verdicts import Part, Verdict
 
 if TYPE_CHECKING:
     from automl_waiter.outcome import Outcome
+    from automl_waiter.snapshot import Snapshot
 
 # As the service writes it: which of the job's own jobs failed, and what that one said.
 FAILED_JOB = re.compile(
@@ -30,21 +31,31 @@ def next_steps(outcome: Outcome) -> Notes | None:
     return Notes("What to do", notes) if notes else None
 
 
+def report_command(outcome: Outcome) -> str | None:
+    """The command that tells everything of a job; None, if there is none to tell of."""
+    if outcome.snapshot is None:
+        return None
+    return f"automl-waiter report {shlex.quote(outcome.snapshot.name)}{_region_of(outcome.snapshot)}"
+
+
+def _region_of(snapshot: Snapshot) -> str:
+    region = snapshot.arn.split(":")[3] if snapshot.arn.count(":") > 3 else ""
+    return f" --region {shlex.quote(region)}" if region else ""
+
+
 def _notes(outcome: Outcome) -> Iterator[Note]:
     snapshot = outcome.snapshot
     if snapshot is None:
         return
-    region = shlex.quote(snapshot.arn.split(":")[3]) if snapshot.arn.count(":") > 3 else ""
-    where = f" --region {region}" if region else ""
+    where = _region_of(snapshot)
     since = f"{snapshot.created_at:%Y-%m-%dT%H:%M:%SZ}"
-    name = shlex.quote(snapshot.name)
     for part in outcome.shortfalls:
         match part:
             case Part.BEST_CANDIDATE:
                 yield Note(
                     "No candidate was named the best: none has finished with a result. The report shows how far each "
                     "came. More time (MaxAutoMLJobRuntimeInSeconds) or more candidates may help.",
-                    f"automl-waiter report {name}{where}",
+                    report_command(outcome),
                 )
             case Part.ENDPOINT:
                 yield Note(
@@ -64,7 +75,8 @@ def _notes(outcome: Outcome) -> Iterator[Note]:
         yield from _after_failure(snapshot.failure_reason or "", where)
     if outcome.verdict is Verdict.STOPPED:
         yield Note(
-            "Somebody stopped the job. CloudTrail knows who.",
+            "The job was stopped before it had completed; its candidates can still be used, and the report lists them. "
+            "If neither you nor a wait with --stop-on did it, CloudTrail knows who.",
             "aws cloudtrail lookup-events "
             f"--lookup-attributes AttributeKey=EventName,AttributeValue=StopAutoMLJob{where}",
         )
@@ -78,7 +90,7 @@ def _after_failure(reason: str, where: str) -> Iterator[Note]:
         yield Note(f"{said} No AutoML job can be started again: create another one.")
         return
     yield Note(
-        "The log of the job that failed says more. When the cause is mended, create another job: none can be started "
+        "The log of the job that failed says more. Once the cause is fixed, create another job: none can be started "
         "again.",
         f"aws logs tail {group} --since 30d --log-stream-name-prefix {shlex.quote(found['name'])}{where}",
     )

@@ -44,14 +44,19 @@ def objective_of(candidate: Candidate) -> Objective | None:
     return Objective(metric, final.value, final.type == "Minimize" if final.type else is_minimized(metric))
 
 
-def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates, the best first; at the end those without a number, the oldest first."""
+def is_usable(candidate: Candidate) -> bool:
+    """Whether a candidate is a model that has reached something: a number alone may be of one that failed."""
+    return candidate.status == "Completed" and objective_of(candidate) is not None
 
-    def key(candidate: Candidate) -> tuple[bool, float, float]:
-        objective = objective_of(candidate)
+
+def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates, the best first: before those that are not completed, and last those without a number."""
+
+    def key(candidate: Candidate) -> tuple[int, float, float]:
+        objective, since = objective_of(candidate), candidate.created_at.timestamp()
         if objective is None:
-            return True, 0.0, candidate.created_at.timestamp()
-        return False, objective.value if objective.is_minimized else -objective.value, candidate.created_at.timestamp()
+            return 2, 0.0, since
+        return int(not is_usable(candidate)), objective.value if objective.is_minimized else -objective.value, since
 
     return sorted(candidates, key=key)
 
@@ -70,8 +75,8 @@ class Leaderboard:
 
     @property
     def best(self) -> Candidate | None:
-        """The best one that has a number."""
-        return next((candidate for candidate in self.candidates if objective_of(candidate)), None)
+        """The best one that is usable."""
+        return next((candidate for candidate in self.candidates if is_usable(candidate)), None)
 
     def count(self, *statuses: str) -> int:
         """How many have one of these CandidateStatus."""

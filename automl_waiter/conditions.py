@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from automl_waiter.statuses import SecondaryStatus, Status
 from automl_waiter.text import clean
 
 Condition = Callable[[Snapshot], bool]
+
+# A number that is compared as other languages have it.
+_BARE_NUMBER = re.compile(r"[<>=]\s*-?\d")
 
 _STATUSES = frozenset(Status)
 _SECONDARY_STATUSES = frozenset(SecondaryStatus)
@@ -71,7 +75,9 @@ def _jmespath(expression: str) -> Condition:
         _check_names(compiled.parsed, Snapshot, expression)
     except JMESPathError as error:
         # The library draws a caret under the expression on a second line; its first line says what is wrong.
-        problem = clean(str(error).splitlines()[0])
+        problem = clean(str(error).splitlines()[0]).removesuffix(", for expression:")
+        if _BARE_NUMBER.search(expression):
+            problem += "; a number stands in backticks, as in Value > `0.9`"
         raise InvalidRequest(f"until {clean(expression)!r} is neither a status nor JMESPath: {problem}") from None
     except RecursionError:
         raise InvalidRequest(f"until {clean(expression)[:40]!r}... is nested too deeply") from None
@@ -123,5 +129,10 @@ def _check_names(node: Any, view: type[View] | None, expression: str) -> type[Vi
 def _unknown_name(name: str, view: type[View], expression: str) -> str:
     known = [*view.members, *(sorted(_STATUSES | _SECONDARY_STATUSES) if view is Snapshot else ())]
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]}?" if nearest else f": there are {', '.join(map(str, view.members))}"
+    if nearest:
+        hint = f"; did you mean {nearest[0]}?"
+    elif view is Snapshot:
+        hint = ": a phase like ModelTuning, a status like Completed, or JMESPath like BestCandidate.CandidateName"
+    else:
+        hint = f": there are {', '.join(map(str, view.members))}"
     return f"until {clean(expression)!r}: {clean(name)!r} is no status and no member of the response{hint}"

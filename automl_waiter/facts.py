@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from automl_waiter.advice import FAILED_JOB, next_steps
-from automl_waiter.candidates import Leaderboard, objective_of
+from automl_waiter.advice import FAILED_JOB, next_steps, report_command
+from automl_waiter.candidates import Leaderboard, is_usable, objective_of
 from automl_waiter.documents.document import (
     Bar,
     Bars,
@@ -22,7 +22,8 @@ from automl_waiter.documents.document import (
     Table,
     Tone,
 )
-from automl_waiter.phases import NOT_WATCHED, Phase, phases_of
+from automl_waiter.phases import Phase, phases_of
+from automl_waiter.statuses import SecondaryStatus
 from automl_waiter.text import format_duration
 from automl_waiter.verdicts import EXPLANATIONS, ExitCode, Verdict
 
@@ -62,6 +63,8 @@ def head_of(outcome: Outcome) -> str:
     """How a wait ended, in some words."""
     if outcome.verdict is Verdict.DEGRADED:
         return f"completed, missing: {', '.join(outcome.shortfalls)}"
+    if outcome.verdict is Verdict.CANCELLED and outcome.exit_code > 128:
+        return "the wait was interrupted"
     return _HEADS[outcome.verdict]
 
 
@@ -112,29 +115,34 @@ def outcome_document(outcome: Outcome) -> Document:
         phases = phases_of(outcome.transitions, snapshot.created_at, outcome.ended_at)
         blocks += [
             _phase_table(phases, snapshot.created_at) if len(phases) > 1 else None,
-            _metrics(outcome.best_candidate),
-            _artifacts(snapshot, outcome.best_candidate),
+            _metrics(_best_of(outcome)),
+            _artifacts(snapshot, _best_of(outcome)),
         ]
     blocks.append(next_steps(outcome))
     return Document(outcome.job_name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
 
 
 def outcomes_documents(outcomes: Sequence[Outcome]) -> list[Document]:
-    """How a wait for several ended: one by one, or in a table and in full where something is wrong."""
+    """How a wait for several ended: one by one, or in a table."""
     if len(outcomes) <= _DETAILED:
         return [outcome_document(outcome) for outcome in outcomes]
+    return [outcomes_table(outcomes)]
+
+
+def outcomes_table(outcomes: Sequence[Outcome]) -> Document:
+    """How a wait for several ended, a row for each, and below it what is wrong."""
     rows = tuple((outcome.job_name, _how(outcome), _took(outcome), _best(outcome)) for outcome in outcomes)
     table = Table(None, ("job", "how it ended", "took", "best"), rows, frozenset({2}), tuple(map(tone_of, outcomes)))
     wrong = tuple(
-        Note(f"{outcome.job_name}: {trouble}", tone=tone_of(outcome))
+        Note(f"{outcome.job_name}: {trouble}", report_command(outcome), tone_of(outcome))
         for outcome in outcomes
         if (trouble := _trouble(outcome))
     )
     good = sum(outcome.exit_code == ExitCode.OK for outcome in outcomes)
-    tone = Tone.GOOD if good == len(outcomes) else Tone.BAD
-    head = f"{good} as asked, {len(outcomes) - good} not"
+    bad = len(outcomes) - good
+    head = f"{good} succeeded, {bad} did not" if bad else f"all {good} succeeded"
     blocks = (table, Notes("What is wrong", wrong)) if wrong else (table,)
-    return [Document(f"{len(outcomes)} jobs", head, tone, blocks)]
+    return Document(f"{len(outcomes)} jobs", head, Tone.BAD if bad else Tone.GOOD, blocks)
 
 
 def snapshot_document(snapshot: Snapshot) -> Document:
@@ -161,8 +169,10 @@ def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderb
     ended_at = outcome.ended_at
     until = ended_at or (transitions[-1].observed_at if transitions else outcome.transitions[-1].observed_at)
     phases = phases_of(transitions or outcome.transitions, snapshot.created_at, ended_at)
-    best = outcome.best_candidate or leaderboard.best
-    facts = [*_job_facts(snapshot), *_best_facts(best), *_end_facts(snapshot)]
+    best = _best_of(outcome) or leaderboard.best
+    facts = [Fact("arn", snapshot.arn, is_code=True), *_job_facts(snapshot), *_best_facts(best), *_end_facts(snapshot)]
+    if ended_at is None:
+        facts.append(Fact("as of", f"{moment(until)}, at an age of {_span(snapshot.created_at, until)}"))
     facts += [Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING) for part in outcome.shortfalls]
     blocks: list[Block | None] = [
         Facts(tuple(facts)),
@@ -184,11 +194,11 @@ def _outcome_facts(outcome: Outcome) -> Iterator[Fact]:
     if snapshot is not None:
         yield from _job_facts(snapshot)
     if outcome.polls:
-        again = f", {outcome.retries} calls made again" if outcome.retries > 1 else ""
-        again = ", 1 call made again" if outcome.retries == 1 else again
+        again = f", {outcome.retries} calls repeated" if outcome.retries > 1 else ""
+        again = ", 1 call repeated" if outcome.retries == 1 else again
         looks = "1 look" if outcome.polls == 1 else f"{outcome.polls} looks"
         yield Fact("waited", f"{format_duration(outcome.waited)}, {looks}{again}")
-    yield from _best_facts(outcome.best_candidate)
+    yield from _best_facts(_best_of(outcome))
     if snapshot is not None:
         yield from _end_facts(snapshot)
     for part in outcome.shortfalls:
@@ -207,7 +217,9 @@ def _job_facts(snapshot: Snapshot) -> Iterator[Fact]:
         yield Fact("ended", f"{moment(snapshot.ended_at)}, after {took}")
     limit = snapshot.completion_criteria.max_runtime_seconds
     if limit is not None:
-        yield Fact("its limit", format_duration(limit))
+        is_reached = snapshot.secondary_status == SecondaryStatus.MAX_AUTO_ML_JOB_RUNTIME_REACHED
+        told = f"{format_duration(limit)}, which ended its training" if is_reached else format_duration(limit)
+        yield Fact("its limit", told, Tone.WARNING if is_reached else Tone.PLAIN)
 
 
 def _best_facts(best: Candidate | None) -> Iterator[Fact]:
@@ -234,7 +246,7 @@ def _reason(reason: str) -> Iterator[Fact]:
     yield Fact("reason", reason[: found.start()].strip() or "a job of its own failed", Tone.BAD)
     yield Fact("failed job", found["arn"], is_code=True)
     if said := reason[found.end() :].strip():
-        yield Fact("it said", said, Tone.BAD)
+        yield Fact("its message", said, Tone.BAD)
 
 
 def _training_of(leaderboard: Leaderboard) -> Phase | None:
@@ -243,28 +255,33 @@ def _training_of(leaderboard: Leaderboard) -> Phase | None:
     if not trained:
         return None
     begin, end = min(begin for begin, _ in trained), max(end for _, end in trained if end)
-    return Phase("candidates were trained", begin, max(begin, end))
+    return Phase("(candidates trained)", begin, max(begin, end))
 
 
 def _phase_table(phases: Sequence[Phase], created_at: datetime, training: Phase | None = None) -> Table:
     rows = []
-    is_watched = all(phase.name != NOT_WATCHED for phase in phases)
-    for phase in [*phases, *([training] if training and not is_watched else [])]:
+    is_watched = all(phase.is_watched for phase in phases)
+    shown = [*phases, *([training] if training and not is_watched else [])]
+    days = {f"{phase.begin.astimezone(UTC):%Y-%m-%d}" for phase in shown}
+    form = "%H:%M:%S" if len(days) == 1 else "%Y-%m-%d %H:%M:%S"
+    for number, phase in enumerate(shown):
         lasted = "goes on" if phase.end is None else format_duration(phase.seconds(phase.end))
-        rows.append((phase.name, moment(phase.begin), _span(created_at, phase.begin), lasted))
-    tones = [Tone.PLAIN if phase.name != NOT_WATCHED else Tone.QUIET for phase in phases]
-    columns = ("phase", "from", "at age", "lasted")
-    return Table("Phases", columns, tuple(rows), frozenset({2, 3}), tuple(tones))
+        # The first look found it in this phase, which may have begun long before.
+        is_late = number == 1 and not shown[0].is_watched and phase is not training
+        begin = ("before " if is_late else "") + f"{phase.begin.astimezone(UTC):{form}}"
+        rows.append((phase.name, begin, _span(created_at, phase.begin), lasted))
+    tones = [Tone.PLAIN if phase.is_watched else Tone.QUIET for phase in shown]
+    title = f"Phases, as seen on {min(days)} (UTC)" if len(days) == 1 else "Phases, as seen (UTC)"
+    return Table(title, ("phase", "from", "at age", "lasted"), tuple(rows), frozenset({2, 3}), tuple(tones))
 
 
 def _phase_bars(phases: Sequence[Phase], leaderboard: Leaderboard, until: datetime) -> Bars | None:
     bars = [
-        Bar(phase.name, phase.begin, max(phase.begin, phase.end or until), is_sure=phase.name != NOT_WATCHED)
-        for phase in phases
+        Bar(phase.name, phase.begin, max(phase.begin, phase.end or until), is_sure=phase.is_watched) for phase in phases
     ]
     if training := _training_of(leaderboard):
         bars.append(Bar(training.name, training.begin, training.end or training.begin))
-    return Bars("How long each lasted", tuple(bars)) if bars else None
+    return Bars("How long each lasted", tuple(bars)) if len(bars) > 1 else None
 
 
 def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
@@ -282,11 +299,13 @@ def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
         rows.append((*row, one.failure_reason or "") if failures else row)
     columns = ("", "candidate", "status", "objective", "trained in", *(["reason"] if failures else []))
     tones = tuple(
-        Tone.BAD if one.status == "Failed" else Tone.GOOD if rank == 0 and objective_of(one) else Tone.PLAIN
+        Tone.BAD if one.status == "Failed" else Tone.GOOD if rank == 0 and is_usable(one) else Tone.PLAIN
         for rank, one in enumerate(candidates)
     )
     yield Table(f"Candidates ({len(candidates)})", columns, tuple(rows), frozenset({0, 3, 4}), tones)
-    objectives = [(one, found) for one in candidates if (found := objective_of(one)) and one.ended_at]
+    objectives = [
+        (one, found) for one in candidates if (found := objective_of(one)) and one.ended_at and is_usable(one)
+    ]
     if len(objectives) > 1:
         first = objectives[0][1]
         points = tuple(Point(one.name, one.ended_at, found.value) for one, found in objectives if one.ended_at)
@@ -321,9 +340,13 @@ def _artifacts(snapshot: Snapshot, candidate: Candidate | None) -> Facts | None:
     if candidate is not None:
         locations = candidate.properties.artifact_locations if candidate.properties else None
         if locations is not None:
+            # What could not be made lies nowhere, whatever the candidate says.
+            failed = snapshot.secondary_status
+            has_explainability = failed != SecondaryStatus.EXPLAINABILITY_ERROR
+            has_insights = failed != SecondaryStatus.MODEL_INSIGHTS_ERROR
             found += [
-                ("explainability", locations.raw.get("Explainability")),
-                ("model insights", locations.model_insights),
+                ("explainability", locations.raw.get("Explainability") if has_explainability else None),
+                ("model insights", locations.model_insights if has_insights else None),
                 ("backtest results", locations.backtest_results),
             ]
         models = dict.fromkeys(one.raw.get("ModelDataUrl") for one in candidate.inference_containers)
@@ -340,6 +363,19 @@ def _how(outcome: Outcome) -> str:
     return head_of(outcome) if is_over else f"{head_of(outcome)} ({outcome.status}/{outcome.secondary_status})"
 
 
+def status_line(outcome: Outcome) -> str:
+    """How a job is, in one line: what one look has found."""
+    snapshot = outcome.snapshot
+    if snapshot is None or outcome.error is not None:
+        return outcome.summary
+    if not snapshot.state.is_terminal:
+        age = _span(snapshot.created_at, outcome.transitions[-1].observed_at)
+        return f"{outcome.job_name}: {snapshot.state}, {age} after its creation"
+    how = f"{head_of(outcome)} after {_took(outcome)}" if outcome.ended_at else head_of(outcome)
+    more = [_best(outcome), outcome.failure_reason or "", *outcome.partial_failure_reasons]
+    return ": ".join([outcome.job_name, "; ".join(filter(None, [how, *more]))])
+
+
 def _took(outcome: Outcome) -> str:
     if outcome.created_at is None or outcome.ended_at is None:
         return ""
@@ -351,7 +387,13 @@ def _span(begin: datetime, end: datetime) -> str:
 
 
 def _best(outcome: Outcome) -> str:
-    return (objective_words(outcome.best_candidate) or "") if outcome.best_candidate else ""
+    best = _best_of(outcome)
+    return (objective_words(best) or "") if best else ""
+
+
+def _best_of(outcome: Outcome) -> Candidate | None:
+    """The best candidate that is known, for people: also one that only a listing has named."""
+    return outcome.best_candidate or outcome.listed_candidate
 
 
 def _trouble(outcome: Outcome) -> str:

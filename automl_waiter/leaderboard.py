@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
 
 from automl_waiter.actions import Action, Answer, ListCandidates
@@ -14,24 +14,43 @@ _MOST_PAGES = 8
 
 
 class Reading(NamedTuple):
-    """What was read: the candidates, how many pages it took, and the last answer."""
+    """What was read.
+
+    Attributes:
+        leaderboard: The candidates so far.
+        pages: How many pages it took.
+        last: The last answer.
+        token: Where the next page is; None, if there is none.
+        listed: The candidates by their names.
+    """
 
     leaderboard: Leaderboard
     pages: int
     last: Answer
+    token: str | None
+    listed: Mapping[str, Candidate]
 
 
-def read_candidates(job_name: str, *, deadline: float | None, patience: float = 0.0) -> Generator[Action, Any, Reading]:
-    """Reads all pages; what was listed before an error is kept. `deadline` and `patience` are those of the call."""
-    listed: dict[str, Candidate] = {}
-    token: str | None = None
-    pages = 0
+def read_candidates(
+    job_name: str, *, deadline: float | None, patience: float = 0.0, before: Reading | None = None
+) -> Generator[Action, Any, Reading]:
+    """Reads all pages, as far as there is time; what was listed before an error is kept.
+
+    Args:
+        job_name: The job's name.
+        deadline: No page is asked for later, on the clock of the answers.
+        patience: The error budget of each call, in seconds.
+        before: An earlier reading that ran out of time, to go on with.
+    """
+    listed = dict(before.listed) if before else {}
+    token, pages = (before.token, before.pages) if before else (None, 0)
     while True:
         answer: Answer = yield ListCandidates(job_name, token, deadline, patience)
         pages += 1
-        if answer.error is not None:
-            return Reading(Leaderboard(ranked(listed.values()), answer.error), pages, answer)
-        listed |= {one["CandidateName"]: Candidate(one) for one in answer.response["Candidates"]}
-        token = answer.response.get("NextToken")
-        if not token or pages >= _MOST_PAGES or (deadline is not None and answer.finished >= deadline):
-            return Reading(Leaderboard(ranked(listed.values())), pages, answer)
+        if answer.error is None:
+            listed |= {one["CandidateName"]: Candidate(one) for one in answer.response["Candidates"]}
+            token = answer.response.get("NextToken") if pages < _MOST_PAGES else None
+        is_out_of_time = deadline is not None and answer.finished >= deadline
+        if answer.error is not None or not token or is_out_of_time:
+            board = Leaderboard(ranked(listed.values()), answer.error)
+            return Reading(board, pages, answer, token or None, listed)

@@ -41,7 +41,7 @@ def shortfalls_of(snapshot: Snapshot) -> tuple[Part, ...]:
     return tuple(part for part, is_missing in missing.items() if is_missing)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Outcome:
     """How a wait for one job ended, with everything known about it.
 
@@ -57,7 +57,7 @@ class Outcome:
         retries: How many failed calls were made again.
         waited: How long the wait lasted, in seconds.
         error: What ended the wait, where that was an error; or what failed beside it (a stop that was refused).
-        listed_candidate: The best candidate that `until` was tried on, before a response named one.
+        listed_candidate: The best candidate that was listed before a response named one, where candidates were listed.
     """
 
     job: str
@@ -112,8 +112,9 @@ class Outcome:
 
     @property
     def best_candidate(self) -> Candidate | None:
-        """The best model so far."""
-        return (self.snapshot.best_candidate if self.snapshot else None) or self.listed_candidate
+        """The best model so far: the response's, or the one for which the condition held."""
+        named = self.snapshot.best_candidate if self.snapshot else None
+        return named or (self.listed_candidate if self.verdict is Verdict.CONDITION_MET else None)
 
     @property
     def endpoint_name(self) -> str | None:
@@ -159,10 +160,13 @@ class Outcome:
             case Verdict.CANCELLED:
                 words = f"the wait was cancelled after {waited}, the job is {self._state}"
             case Verdict.IN_PROGRESS:
-                words = f"still in progress ({self._state})"
+                words = f"still in progress ({self._state})" if self.snapshot else "not looked at"
             case _:
                 words = str(self.error)
         return f"{self.job_name}: {words}"
+
+    def __repr__(self) -> str:
+        return f"<Outcome {clean(self.summary)}>"
 
     def _repr_html_(self) -> str:
         """The outcome as notebooks show it."""

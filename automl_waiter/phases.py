@@ -11,8 +11,11 @@ from automl_waiter.statuses import SecondaryStatus, Status
 if TYPE_CHECKING:
     from automl_waiter.tracker import Transition
 
-NOT_WATCHED = "not watched"
+NOT_WATCHED = "before the first look"
 """What stands for the time from the job's creation to the first look."""
+
+# Who looks as soon after the creation has seen it all: seconds.
+_AT_ONCE = 5.0
 
 
 class Phase(NamedTuple):
@@ -27,6 +30,11 @@ class Phase(NamedTuple):
     name: str
     begin: datetime
     end: datetime | None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it was seen, and is not the time before."""
+        return self.name != NOT_WATCHED
 
     def seconds(self, now: datetime) -> float:
         """How long it has lasted."""
@@ -47,7 +55,8 @@ def phases_of(transitions: Sequence[Transition], created_at: datetime | None, en
     phases = []
     begin = first.observed_at
     if created_at is not None and created_at < begin:
-        if first.after.secondary_status == SecondaryStatus.STARTING:
+        is_at_once = (begin - created_at).total_seconds() <= _AT_ONCE and not first.after.is_terminal
+        if first.after.secondary_status == SecondaryStatus.STARTING or is_at_once:
             begin = created_at
         else:
             unseen = ended_at if first.after.is_terminal and ended_at else begin

@@ -27,7 +27,7 @@ from automl_waiter.actions import (
 from automl_waiter.errors import AutoMLWaiterError, Cancelled, JobNotFound, JobReplaced
 from automl_waiter.events import Candidates, Ended, Heartbeat, Notice, Poll, StopRequested, Warned
 from automl_waiter.jobs import JobRef
-from automl_waiter.leaderboard import read_candidates
+from automl_waiter.leaderboard import Reading, read_candidates
 from automl_waiter.options import StopCause, WaitOptions
 from automl_waiter.outcome import Outcome, shortfalls_of
 from automl_waiter.polling import PollContext
@@ -50,8 +50,11 @@ _NEWS_OVERTIME = 0.6
 HEARTBEAT = 240.0
 CANDIDATES_EVERY = 120.0
 """Seconds from one listing of the candidates to the next: each takes minutes to train."""
-# A page that hangs is left before the next look.
+# A page of candidates that hangs is left so long before the next look.
 _READING = 1.0
+# Candidates that cannot be listed are asked for ever more rarely, and a wait for one says so the third time.
+_LONGEST_PAUSE = 1800.0
+_TELLING = 3
 # From a signal until the job is told to stop, its retries included: a CI system soon kills what does not leave.
 _INTERRUPT_STOP = 4.0
 
@@ -125,11 +128,16 @@ class _Wait:
         self.listed_end: tuple[Snapshot, datetime] | None = None
         """The end that the listing has shown, and when."""
         self.has_woken_late = False
+        self.told_at = started
+        """When the wait last showed a sign of life."""
         self.candidates_at: float | None = None
         """When to list the candidates next; None: not any more, or not yet."""
         if options.candidates_every is not None or options.is_for_a_candidate:
             self.candidates_at = started
         self.listed_candidate: Candidate | None = None
+        self.reading: Reading | None = None
+        """The candidates that were read so far, if there are more pages."""
+        self.failed_readings = 0
         self.age = 0.0
         """The job's age at `self.now`, in seconds."""
         self.phase_since = started
@@ -276,7 +284,7 @@ class _Wait:
         if self.deadline is None or self.now < self.deadline:
             names = yield FindNames(self.job.name, self.deadline)
             self._take_times(names)
-            hint = f"; there is {', '.join(map(clean, names.response))}" if names.response else ""
+            hint = f"; did you mean {', '.join(map(clean, names.response))}?" if names.response else ""
         if self.job.account is not None:
             hint += f"; the ARN is of account {self.job.account}: are these its credentials?"
         return self._conclude(Verdict.NOT_FOUND, error=JobNotFound(f"{error}{hint}", code=error.code))
@@ -306,6 +314,7 @@ class _Wait:
                 return None
             next_look = self._clamp(answer.started + self._delay(snapshot))
             yield Poll(snapshot.name, answer.at, snapshot, self.polls, max(0.0, next_look - self.now))
+            self.told_at = self.now
             outcome = yield from self._list_candidates(snapshot, next_look)
             if outcome is None:
                 # A job that was told to stop meanwhile is near its end.
@@ -314,10 +323,7 @@ class _Wait:
 
     def _decide(self, snapshot: Snapshot, is_terminal: bool, started: float) -> Generator[Action, Any, Outcome | None]:
         if self.stop_cause != "until" and (self.condition_was_listed or self._holds(snapshot)):
-            if is_terminal or "until" not in self.options.stop_on:
-                return self._conclude(Verdict.CONDITION_MET)
-            yield from self._stop("until")
-            return None
+            return (yield from self._met(is_terminal=is_terminal))
         if is_terminal:
             return self._conclude(self._verdict_of_end(snapshot))
         if self.options.once:
@@ -326,45 +332,67 @@ class _Wait:
             return (yield from self._late(None))
         return None
 
+    def _met(self, *, is_terminal: bool) -> Generator[Action, Any, Outcome | None]:
+        """What is to be done when the condition holds: the wait is over, or the job is told to stop."""
+        if is_terminal or "until" not in self.options.stop_on:
+            return self._conclude(Verdict.CONDITION_MET)
+        yield from self._stop("until")
+        return None
+
     def _holds(self, snapshot: Snapshot) -> bool:
         until = self.options.until
         if until is None:
             return False
-        if self.listed_candidate is not None and snapshot.best_candidate is None:
+        is_for_it = self.options.is_for_a_candidate and snapshot.best_candidate is None
+        if is_for_it and self.listed_candidate is not None:
             snapshot = Snapshot({**snapshot.raw, "BestCandidate": self.listed_candidate.raw})
         return until(snapshot)
 
-    def _list_candidates(self, snapshot: Snapshot, until: float) -> Generator[Action, Any, Outcome | None]:
+    def _list_candidates(self, snapshot: Snapshot, next_look: float) -> Generator[Action, Any, Outcome | None]:
         """Lists the candidates in the pause before the next look, as often as it is their time.
 
         They are trained in one stage of the job. A wait for one ends there too, for a describe names the best candidate
         only afterwards: it is absent in 18 recorded responses under ModelTuning, and there in 30 of the phases behind.
         """
-        stage = stage_of(snapshot.state)
-        if stage is Stage.PREPARING:
+        if stage_of(snapshot.state) is Stage.PREPARING:
             return None
-        until -= _READING
+        # A page that hangs is left before the next look, and well before the deadline.
+        until = next_look - min(_READING, (next_look - self.now) / 2)
+        if self.deadline is not None:
+            until = min(until, self.deadline - _READING)
         while self.candidates_at is not None and self.candidates_at < until and self.stop_cause is None:
-            yield from self._sleep(self.candidates_at)
-            reading = yield from read_candidates(snapshot.name, deadline=until)
+            yield from self._sleep(self.candidates_at, next_look)
+            if self.now >= until:
+                return None  # the machine slept: the job first
+            self.reading = reading = yield from read_candidates(snapshot.name, deadline=until, before=self.reading)
             self._take_times(reading.last)
-            board = reading.leaderboard
-            if board.error is not None and not reading.last.exhausted:
-                self.candidates_at = None
-                if self.options.is_for_a_candidate:
-                    yield self._warned(f"the condition can hold only once the job has trained: {board.error}")
-                return None
-            is_last = board.error is None and stage is not Stage.TRAINING
-            pause = (self.options.candidates_every or CANDIDATES_EVERY) * max(reading.pages, self.slowdown)
-            self.candidates_at = None if is_last else self.now + pause
-            if board.error is None:
-                yield Candidates(snapshot.name, self.at, board)
-                if self.options.is_for_a_candidate:
-                    self.listed_candidate = board.best
-                    outcome = yield from self._decide(snapshot, is_terminal=False, started=reading.last.started)
-                    if outcome is not None:
-                        return outcome
+            outcome = yield from self._take_candidates(snapshot, reading)
+            if outcome is not None:
+                return outcome
         return None
+
+    def _take_candidates(self, snapshot: Snapshot, reading: Reading) -> Generator[Action, Any, Outcome | None]:
+        """Takes in what was listed, and says when to list again."""
+        board, every = reading.leaderboard, self.options.candidates_every or CANDIDATES_EVERY
+        if board.error is not None:
+            self.reading, self.failed_readings = None, self.failed_readings + 1
+            # Where it is denied nobody asks again, and where it fails ever more rarely.
+            pause = min(_LONGEST_PAUSE, every * 2.0 ** min(self.failed_readings, 8))
+            self.candidates_at = self.now + pause if reading.last.exhausted else None
+            if self.options.is_for_a_candidate and self.failed_readings == (_TELLING if reading.last.exhausted else 1):
+                yield self._warned(f"the condition is not tried on the candidates: {board.error}")
+            return None
+        self.failed_readings = 0
+        if reading.token is not None:
+            self.candidates_at = self.now  # the rest, in the next pause
+        else:
+            self.reading = None
+            is_last = stage_of(snapshot.state) is not Stage.TRAINING
+            self.candidates_at = None if is_last else self.now + every * max(reading.pages, self.slowdown)
+        yield Candidates(snapshot.name, self.at, board)
+        self.listed_candidate = board.best
+        is_met = self.options.is_for_a_candidate and self._holds(snapshot)
+        return (yield from self._met(is_terminal=False)) if is_met else None
 
     def _verdict_of_end(self, snapshot: Snapshot) -> Verdict:
         match snapshot.status:
@@ -383,14 +411,15 @@ class _Wait:
                     return Verdict.CONDITION_NOT_MET
                 return Verdict.DEGRADED if shortfalls_of(snapshot) else Verdict.COMPLETED
 
-    def _sleep(self, until: float) -> Generator[Action, Any, None]:
-        """Sleeps, never past the deadline, and shows signs of life on the way."""
+    def _sleep(self, until: float, next_look: float | None = None) -> Generator[Action, Any, None]:
+        """Sleeps, never past the deadline, and shows signs of life on the way to the next look."""
         until = self._clamp(until)
-        while (beat := self.now + HEARTBEAT) < until:
+        while (beat := max(self.now, self.told_at + HEARTBEAT)) < until:
             woken = yield Sleep(beat)
             self._pass_time(woken.now, woken.at)
             state = self.tracker.snapshot.state if self.tracker.snapshot else None
-            yield Heartbeat(self._name(), self.at, state, max(0.0, until - self.now))
+            yield Heartbeat(self._name(), self.at, state, max(0.0, (next_look or until) - self.now))
+            self.told_at = self.now
         woken = yield Sleep(until)
         self._pass_time(woken.now, woken.at)
 

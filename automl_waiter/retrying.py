@@ -223,7 +223,8 @@ class _Attempts:
         try:
             response = yield Attempt(_bound(self._call, self._gateway), until)
         except PassingFailure as failure:
-            if failure.kind is Passing.THROTTLED:
+            # What is read for people, or at a pace that gives way by itself, must not slow down the looks.
+            if failure.kind is Passing.THROTTLED and not isinstance(self._call, ListCandidates):
                 budget.throttled(self._clock.monotonic())
             raise
         else:

@@ -218,6 +218,7 @@ def candidate(job_name: str, rank: int, metric: str, ended: datetime, job_arn: s
     training = f"{job_name}-{rank:03}"
     value = round(0.09 * spread if minimize else 0.91 / spread, 4)
     location = f"{_BUCKET}/output/{training}"
+    reports = {"Explainability": f"{location}/explainability", "ModelInsights": f"{location}/insights"}
     splits = {"Train": 0.97 if minimize else 1.02, "Validation": 1.0}
     return {
         "CandidateName": training,
@@ -247,10 +248,8 @@ def candidate(job_name: str, rank: int, metric: str, ended: datetime, job_arn: s
         "EndTime": ended,
         "LastModifiedTime": ended,
         "CandidateProperties": {
-            "CandidateArtifactLocations": {
-                "Explainability": f"{location}/explainability",
-                "ModelInsights": f"{location}/insights",
-            },
+            # The reports are made for the best one.
+            **({"CandidateArtifactLocations": reports} if rank == 1 else {}),
             "CandidateMetrics": [
                 {"MetricName": metric, "StandardMetricName": metric, "Value": round(value * factor, 4), "Set": split}
                 for split, factor in splits.items()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from automl_waiter.conditions import Condition
-from automl_waiter.display import notebook_view
+from automl_waiter.display import is_notebook, notebook_view
 from automl_waiter.errors import Cancelled
 from automl_waiter.events import Ended, Event
 from automl_waiter.jobs import job_ref
@@ -108,9 +108,9 @@ class Waiter:
     def _wait(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         """Blocks until every job has ended, while a notebook shows how they are."""
         refs = [job_ref(job) for job in jobs]
-        view = notebook_view(ref.name for ref in refs)
-        options = self._options if view is None else replace(self._options, candidates_every=CANDIDATES_EVERY)
-        events = self._run(waiting_for(refs, self._gateways, options), view)
+        options = replace(self._options, candidates_every=CANDIDATES_EVERY) if is_notebook() else self._options
+        loop_on = waiting_for(refs, self._gateways, options)
+        events = self._run(loop_on, notebook_view(ref.name for ref in refs))
         outcomes = {event.outcome.job: event.outcome for event in events if isinstance(event, Ended)}
         return {ref.key: outcomes[ref.key] for ref in refs}
 

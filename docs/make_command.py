@@ -16,12 +16,12 @@ _WIDTH = 100
 
 def page() -> str:
     """The page's text."""
-    with click.Context(cli, info_name="automl-waiter") as top:
+    with cli.make_context("automl-waiter", [], resilient_parsing=True) as top:
         parts = [HEAD, _help("automl-waiter", cli, top)]
         for name in cli.list_commands(top):
             command = cli.get_command(top, name)
             assert command is not None
-            with click.Context(command, info_name=name, parent=top) as ctx:
+            with command.make_context(name, [], parent=top, resilient_parsing=True) as ctx:
                 parts.append(_help(f"automl-waiter {name}", command, ctx))
     return "\n".join(parts)
 

@@ -273,7 +273,7 @@ def test_who_may_not_list_them_waits_for_the_response_and_knows_it() -> None:
     jobs.problems = [AccessDenied("may not")] * 100
     events = watched(jobs, wait_options(until=f"{VALUE} > `0.7`"))
     [warning] = [event for event in events if isinstance(event, Warned)]
-    assert warning.message == "the condition can hold only once the job has trained: may not"
+    assert warning.message == "the condition is not tried on the candidates: may not"
     assert isinstance(events[-1], Ended)
     assert events[-1].outcome.verdict == "condition_met"
     assert events[-1].outcome.secondary_status == "GeneratingExplainabilityReport"

@@ -374,7 +374,8 @@ def transitions(*seen: tuple[float, str, str]) -> list[Transition]:
         ((), None, [(NOT_WATCHED, 0, None)]),
         ((), 50, [(NOT_WATCHED, 0, 50)]),
         (((5, "InProgress", "Starting"),), None, [("Starting", 0, None)]),
-        (((5, "InProgress", "ModelTuning"),), None, [(NOT_WATCHED, 0, 5), ("ModelTuning", 5, None)]),
+        (((50, "InProgress", "ModelTuning"),), None, [(NOT_WATCHED, 0, 50), ("ModelTuning", 50, None)]),
+        (((5, "InProgress", "ModelTuning"),), None, [("ModelTuning", 0, None)]),
         (((70, "Completed", "Completed"),), 50, [(NOT_WATCHED, 0, 50)]),
         (((5, "InProgress", "Starting"), (70, "Failed", "Failed")), 50, [("Starting", 0, 50)]),
         (((5, "InProgress", "Starting"),), 50, [("Starting", 0, 50)]),
@@ -412,8 +413,8 @@ def test_calls_that_were_made_again_are_counted() -> None:
     outcome = outcome_of(COMPLETED)
     for polls, retries, told in (
         (1, 0, "1 look\n"),
-        (5, 1, "5 looks, 1 call made again\n"),
-        (5, 2, "5 looks, 2 calls made again\n"),
+        (5, 1, "5 looks, 1 call repeated\n"),
+        (5, 2, "5 looks, 2 calls repeated\n"),
     ):
         assert told in plain(outcome_document(replace(outcome, polls=polls, retries=retries)))
 
@@ -506,7 +507,7 @@ def test_some_candidates_are_better_than_none() -> None:
         ),
         (
             "a. Failed Job Arn: arn:aws:x:r:1:other/x, Error message: b",
-            [("reason", "a."), ("failed job", "arn:aws:x:r:1:other/x"), ("it said", "b")],
+            [("reason", "a."), ("failed job", "arn:aws:x:r:1:other/x"), ("its message", "b")],
         ),
     ],
 )

@@ -65,7 +65,7 @@ def test_the_nearest_job_of_a_journal_is_named(command: Command, new_job: object
     assert command("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
     result = command("history", "--journal", journal, f"{job}x")
     assert result.returncode == 2
-    assert f"holds no job '{job}x'; there is {job}" in result.stderr
+    assert f"holds no job '{job}x'; did you mean {job}?" in result.stderr
 
 
 def test_the_readme_shows_the_view_as_it_is() -> None:

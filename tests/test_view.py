@@ -330,8 +330,8 @@ def test_ctrl_c_takes_the_view_away(endpoint: Sandbox, new_job: NewJob) -> None:
         shown.until(lambda text: "Ctrl-C stops the job" in text)
         shown.interrupt()
         assert shown.end() == 130
-        assert f"! {job}: the wait was cancelled" in shown.text
-        assert f"to wait on: automl-waiter wait {job}" in shown.text
+        assert f"! {job}: the wait was interrupted" in shown.text
+        assert f"to go on waiting: automl-waiter wait {job}" in shown.text
         assert "Ctrl-C" not in shown.text
         assert not shown.screen.cursor.hidden
 

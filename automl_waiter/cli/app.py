@@ -73,7 +73,7 @@ _OF_A_WAIT = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
         ("automl-waiter report churn-2026", "See what happened to a job that nobody watched:"),
         ("automl-waiter demo", "See it at work, without an AWS account:"),
     ],
-    lists=_OF_A_WAIT | {"Completion (names of jobs too)": COMPLETION},
+    lists=_OF_A_WAIT | {"Completion of commands, flags and names of jobs": COMPLETION},
 )
 @click.version_option(__version__, prog_name="automl-waiter", message="%(prog)s %(version)s")
 @aws_options
@@ -201,6 +201,7 @@ def wait(
         quiet=quiet,
         is_free=not writer.has_transitions,
         names=[ref.name for ref in refs],
+        timeout=options.timeout,
         hint=hint if len(refs) > 1 else hint.replace("jobs go", "job goes").replace("jobs", "job"),
         ends=len(refs) > 1 or output != "text",
     )
@@ -303,7 +304,7 @@ def status(
     options = WaitOptions(error_budget=ONE_LOOK.error_budget, once=True, required=required_parts(require))
     reporter = Reporter("console", quiet=quiet, progress=False)
     refs = _refs(jobs, ctx.obj.interrupts)
-    session = Session(reporter, ResultWriter(output), ctx.obj.interrupts)
+    session = Session(reporter, ResultWriter(output, is_brief=True), ctx.obj.interrupts)
     return session.run(refs, _connecting(refs, _gateways(ctx, aws)), options)
 
 

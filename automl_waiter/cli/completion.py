@@ -20,7 +20,7 @@ _AWS = ("profile", "region", "endpoint_url")
 
 
 def complete_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names of the newest jobs that begin so, each with its status."""
+    """The names of the newest jobs that begin so, each with its status; those in progress first."""
     given = ctx.params.get("jobs") or ()
     return [item for item in _within(_PATIENCE, lambda: _listed(ctx, incomplete)) if item.value not in given]
 
@@ -49,6 +49,7 @@ def _listed(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     if incomplete:
         request["NameContains"] = incomplete
     jobs = Boto3Gateway(connect(**aws)).list_jobs(request)["AutoMLJobSummaries"]
+    jobs.sort(key=lambda job: job["AutoMLJobStatus"] != Status.IN_PROGRESS)
     return _beginning(incomplete, [_item(job["AutoMLJobName"], job["AutoMLJobStatus"]) for job in jobs])
 
 

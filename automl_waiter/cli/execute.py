@@ -51,7 +51,7 @@ class CommandRunner:
         words: The command.
         report: Told of what goes wrong: the job's name, and what.
         limit: Seconds after which a command is ended.
-        output: The file descriptor to which it prints; None: stderr's.
+        output: The file descriptor to which it prints, and which is closed when it is finished; None: stderr's.
     """
 
     def __init__(
@@ -82,6 +82,9 @@ class CommandRunner:
         while self._thread.is_alive() and not self._is_over:
             self._thread.join(_GLANCE)
         self._thread.join(_DIES_WITHIN)
+        if self._output is not None:
+            os.close(self._output)
+            self._output = None
 
     def abandon(self) -> None:
         """Ends the command that runs, and runs no more: `finish` then returns at once. Safe in a signal handler."""

@@ -69,7 +69,7 @@ result_options = together(
         default=tuple(map(str, DEFAULT_REQUIREMENT)),
         show_default="best-candidate, endpoint: what was asked of the job",
         metavar="PART|all|none",
-        help=f"A part of the success that must be there; repeatable. Parts: {', '.join(Part)}.",
+        help=f"A part of the success that must not be missing, if it was to be; repeatable. Parts: {', '.join(Part)}.",
     ),
 )
 """What is printed, and what counts as success."""
@@ -124,8 +124,6 @@ progress_option = click.option(
     type=click.Choice(PROGRESS),
     default="auto",
     show_default=True,
-    show_envvar=True,
-    envvar="AUTOML_WAITER_PROGRESS",
     help="What stderr shows meanwhile: a live view, lines, or what GitHub Actions understands. auto: by where it runs.",
 )
 

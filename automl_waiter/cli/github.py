@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from automl_waiter.documents.markdown import markdown
 from automl_waiter.events import Ended, Event, Warned
-from automl_waiter.facts import outcomes_documents
+from automl_waiter.facts import outcomes_documents, outcomes_table
 from automl_waiter.outcome import Outcome
 from automl_waiter.text import clean, redact
 from automl_waiter.verdicts import ExitCode, is_bad
@@ -33,6 +33,7 @@ class GitHubRun:
         command: Writes a workflow command to the log; None: there are to be none.
         warn: Told of what could not be written.
         environ: Where the runner says which files are whose.
+        quiet: Annotate errors alone.
     """
 
     def __init__(
@@ -40,10 +41,13 @@ class GitHubRun:
         command: Callable[[str], object] | None,
         warn: Callable[[str], object],
         environ: Mapping[str, str] = os.environ,
+        *,
+        quiet: bool = False,
     ) -> None:
         self._command = command
         self._warn = warn
         self._environ = environ
+        self._quiet = quiet
         self._secrets = [value for name in _SECRETS if len(value := environ.get(name, "")) >= _SHORTEST_SECRET]
 
     def tell(self, event: Event) -> None:
@@ -53,7 +57,7 @@ class GitHubRun:
         match event:
             case Ended(outcome=outcome) if is_bad(outcome.exit_code):
                 self._annotate("error", outcome.job_name, outcome.summary)
-            case Warned():
+            case Warned() if not self._quiet:
                 self._annotate("warning", event.job_name, event.message)
             case _:
                 pass
@@ -65,7 +69,10 @@ class GitHubRun:
             del outputs["jobs"]
             self._warn(f"the output jobs is left out: {len(outcomes)} jobs are more than an output can hold")
         self._append("GITHUB_OUTPUT", "".join(_output(name, self._safe(value)) for name, value in outputs.items()))
-        pages = [markdown(document) for document in outcomes_documents(outcomes)]
+        documents = outcomes_documents(outcomes)
+        if len(documents) > 1:
+            documents.insert(0, outcomes_table(outcomes))
+        pages = [markdown(document) for document in documents]
         page = self._safe("\n".join(pages)).encode()
         if len(page) > _MOST_BYTES:
             page = page[:_MOST_BYTES].rpartition(b"\n")[0] + b"\n\nMore does not fit on this page.\n"

@@ -35,6 +35,7 @@ EXIT_CODES = (
     ("77", "access denied, or credentials missing, invalid or expired"),
     ("124", "timed out (the job goes on, unless --stop-on timeout)"),
     ("130, 143", "SIGINT, SIGTERM"),
+    ("of several", "the first that occurs in 130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0"),
 )
 ENVIRONMENT = (
     ("AWS_PROFILE, AWS_REGION, ...", "What every AWS program reads, boto3's variables all."),
@@ -43,13 +44,14 @@ ENVIRONMENT = (
         "AUTOML_WAITER_PROGRESS",
         "What stderr shows, where --progress says nothing; in a notebook, lines is no view.",
     ),
-    ("NO_COLOR, TERM=dumb, CI", "No colours; no live view; no live view."),
+    ("NO_COLOR", "No colours."),
+    ("CI, TERM=dumb", "Lines instead of a live view."),
     ("GITHUB_ACTIONS", "Set to true, as GitHub sets it: outputs, a summary and annotations for the step."),
 )
 COMPLETION = (
-    ("bash", 'eval "$(_AUTOML_WAITER_COMPLETE=bash_source automl-waiter)"    in ~/.bashrc'),
-    ("zsh", 'eval "$(_AUTOML_WAITER_COMPLETE=zsh_source automl-waiter)"    in ~/.zshrc'),
-    ("fish", "_AUTOML_WAITER_COMPLETE=fish_source automl-waiter | source    in ~/.config/fish/config.fish"),
+    ("~/.bashrc", 'eval "$(_AUTOML_WAITER_COMPLETE=bash_source automl-waiter)"'),
+    ("~/.zshrc", 'eval "$(_AUTOML_WAITER_COMPLETE=zsh_source automl-waiter)"'),
+    ("config.fish", "_AUTOML_WAITER_COMPLETE=fish_source automl-waiter | source"),
 )
 
 Rows = Sequence[tuple[str, str]]

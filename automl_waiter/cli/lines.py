@@ -54,6 +54,9 @@ class LineThread:
         if not is_held_up:
             self._last.wait(PATIENCE)
 
+    def finish(self) -> None:
+        """Every line was waited for when it was written."""
+
     def _run(self) -> None:
         while True:
             line, is_written = self._lines.get()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import queue
 import re
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from enum import Enum
+from typing import Any, NamedTuple
 
 from automl_waiter.cli.lines import PATIENCE, write_past_buffers
 from automl_waiter.display.progress import Progress
@@ -21,6 +24,9 @@ from automl_waiter.text import clean
 # than an eye can follow.
 _REDRAW = 5.0
 _SETTLE = 0.1
+_MOST_AT_ONCE = 1000
+# For how long a terminal is waited for that still takes what is written.
+_SLOW = 5.0
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -44,11 +50,18 @@ class LiveView:
     def __init__(self, progress: Progress, hint: str = "", *, write: Callable[[str], object] | None = None) -> None:
         self._progress = progress
         self._hint = hint
-        self._screen = Screen(write or (lambda text: write_past_buffers(sys.stderr, text)))
-        self._news: queue.SimpleQueue[Event | _Line | None] = queue.SimpleQueue()
+        self._out = write or (lambda text: write_past_buffers(sys.stderr, text))
+        self._writing_since: float | None = None
+        self._screen = Screen(self._write)
+        self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._last = threading.Event()
         self._last.set()
-        self._pipes: list[int] = []
+        self._readers: list[threading.Thread] = []
+        self._handlers: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            # A SimpleQueue, because its put is safe in a signal handler.
+            for signum, news in ((signal.SIGWINCH, _Change.RESIZED), (signal.SIGCONT, _Change.RESUMED)):
+                self._handlers[signum] = signal.signal(signum, lambda *_, news=news: self._news.put(news))
         self._thread = threading.Thread(target=self._run, name="automl-waiter-view", daemon=True)
         self._thread.start()
 
@@ -56,77 +69,137 @@ class LiveView:
         """Takes in an event and draws what has come of it."""
         self._news.put(event)
 
-    def write(self, line: str) -> None:
-        """Writes a line that stays, above the frame, at once unless nobody reads."""
+    def write(self, *lines: str) -> None:
+        """Writes lines that stay, above the frame, at once unless nobody reads."""
         is_held_up = not self._last.is_set()
         self._last = threading.Event()
-        self._news.put(_Line(line, self._last))
-        if not is_held_up:
+        self._news.put(_Lines(lines, self._last))
+        if not self._thread.is_alive():
+            self._write_the_rest()
+        elif not is_held_up:
             self._last.wait(PATIENCE)
 
     def pipe(self) -> int:
-        """A file descriptor whose lines are written above the frame: for a program that knows nothing of it."""
+        """A file descriptor whose lines are written above the frame: for a program that knows nothing of it.
+
+        Whoever has it closes it.
+        """
         reader, writer = os.pipe()
-        self._pipes.append(writer)
-
-        def read() -> None:
-            with os.fdopen(reader, encoding="utf-8", errors="backslashreplace") as lines:
-                for line in lines:
-                    self.write(clean(line))
-
-        threading.Thread(target=read, name="automl-waiter-pipe", daemon=True).start()
+        thread = threading.Thread(target=self._read, args=[reader], name="automl-waiter-pipe", daemon=True)
+        self._readers.append(thread)
+        thread.start()
         return writer
 
     def close(self) -> None:
-        """Takes the frame away, so that what follows stands where it stood."""
-        if self._thread.is_alive():
-            self._news.put(None)
-            self._thread.join(PATIENCE)
-        while self._pipes:
-            os.close(self._pipes.pop())
+        """Takes the frame away, so that what follows stands where it stood. What is written later is lines."""
+        self._news.put(None)
+        # A terminal that is only slow is waited for: what has not been written yet must not be lost, nor come later.
+        until = time.monotonic() + _SLOW
+        while self._thread.is_alive() and time.monotonic() < until:
+            self._thread.join(PATIENCE / 4)
+            if (since := self._writing_since) is not None and time.monotonic() - since > PATIENCE:
+                break  # nobody reads
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+
+    def finish(self) -> None:
+        """Returns when everything has been written that came through a pipe, unless nobody reads."""
+        for reader in self._readers:
+            reader.join(PATIENCE)
+
+    def _read(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+            rest = b""
+            while data := pipe.read(65536):
+                *lines, rest = (rest + data).split(b"\n")
+                if lines:
+                    self.write(*(clean(line.decode(errors="backslashreplace")) for line in lines))
+            if rest:
+                self.write(clean(rest.decode(errors="backslashreplace")))
+
+    def _write_the_rest(self) -> None:
+        """Writes what is left, when there is no frame any more."""
+        with suppress(queue.Empty):
+            while True:
+                if isinstance(news := self._news.get_nowait(), _Lines):
+                    self._write("".join(f"{line}\n" for line in news.lines))
+                    news.is_written.set()
+
+    def _write(self, text: str) -> None:
+        self._writing_since = time.monotonic()
+        try:
+            self._out(text)
+        finally:
+            self._writing_since = None
 
     def _run(self) -> None:
         from automl_waiter.display.terminal import frame_lines
         from automl_waiter.documents.text import console_for
 
-        console, clock = console_for(sys.stderr), SystemClock()
+        console, clock = console_for(is_terminal=True), SystemClock()
         while True:
-            self._screen.draw(frame_lines(self._progress, clock.now(), console, self._hint), console.width)
+            if _is_in_foreground():
+                self._screen.draw(frame_lines(self._progress, clock.now(), console, self._hint), console.width)
             news = self._wait()
-            lines = [item for item in news if isinstance(item, _Line)]
+            if _Change.RESUMED in news:
+                # The shell has written below the frame meanwhile: another one begins where the cursor is.
+                self._screen.forget()
+            written = [item for item in news if isinstance(item, _Lines)]
             is_over = None in news
-            if lines or is_over:
-                self._screen.erase(console.width, above=[line.text for line in lines])
-            for line in lines:
-                line.is_written.set()
+            if written or is_over:
+                self._screen.erase(console.width, above=[line for item in written for line in item.lines])
+            for item in written:
+                item.is_written.set()
             if is_over:
+                self._write_the_rest()
                 return
-            for item in news:
-                if isinstance(item, Event):
-                    self._progress.take(item)
+            for event in news:
+                if isinstance(event, Event):
+                    self._progress.take(event)
 
-    def _wait(self) -> list[Event | _Line | None]:
+    def _wait(self) -> list[_News]:
         """What is new, when it is time to draw again."""
         try:
-            news = [self._news.get(timeout=_REDRAW)]
+            news: list[_News] = [self._news.get(timeout=_REDRAW)]
         except queue.Empty:
             return []
         until = time.monotonic() + _SETTLE
-        # What happens together is drawn together.
-        while isinstance(news[-1], Event) and (left := until - time.monotonic()) > 0:
-            with suppress(queue.Empty):
-                news.append(self._news.get(timeout=left))
+        # What happens together is drawn together; for a line somebody waits.
+        with suppress(queue.Empty):
+            while news[-1] is not None and len(news) < _MOST_AT_ONCE:
+                left = max(0.0, until - time.monotonic()) if isinstance(news[-1], Event) else 0.0
+                news.append(self._news.get(timeout=left) if left else self._news.get_nowait())
         return news
 
 
-class _Line:
-    def __init__(self, text: str, is_written: threading.Event) -> None:
-        self.text = text
-        self.is_written = is_written
+class _Change(Enum):
+    """What has happened to the terminal."""
+
+    RESIZED = "resized"
+    RESUMED = "resumed"
+
+
+class _Lines(NamedTuple):
+    lines: Sequence[str]
+    is_written: threading.Event
+
+
+_News = Event | _Lines | _Change | None
+
+
+def _is_in_foreground() -> bool:
+    """Whether the terminal is this process's, and not that of the shell which has it run in the background."""
+    try:
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):
+        return True  # no terminal of the system's: a test's
 
 
 class Screen:
-    """The lines of a frame on a terminal, which are drawn over. The cursor rests at the end of the last one."""
+    """The lines of a frame on a terminal, which are drawn over. The cursor rests at the end of the last one.
+
+    Nothing is cleared before something is written in its place: some terminals keep what was cleared at their top.
+    """
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
@@ -140,16 +213,25 @@ class Screen:
                 pairs = zip(lines, self._lines, strict=True)
                 self._write(self._top(width) + "\n".join("" if new == old else f"{new}\x1b[K" for new, old in pairs))
         else:
-            self._write(f"{self._top(width)}\x1b[J" + "\n".join(lines))
+            self._write(self._top(width) + "\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J")
         self._lines, self._width = list(lines), width
 
     def erase(self, width: int, *, above: Sequence[str] = ()) -> None:
         """Takes the frame away; these lines stay in its place."""
-        self._write(f"{self._top(width)}\x1b[J" + "".join(f"{line}\n" for line in above))
+        if self._lines:
+            self._write(self._top(width) + "".join(f"{line}\x1b[K\n" for line in above) + "\x1b[J")
+        elif above:
+            self._write("".join(f"{line}\n" for line in above))
+        self._lines = []
+
+    def forget(self) -> None:
+        """Leaves the frame as it is: the next one begins where the cursor is."""
         self._lines = []
 
     def _top(self, width: int) -> str:
         """Moves the cursor to where the frame begins. A terminal that has become narrower has broken its lines."""
+        if not self._lines:
+            return ""
         rows = sum(max(1, -(-_cells(line) // max(1, width))) for line in self._lines)
         return "\r" + (f"\x1b[{rows - 1}A" if rows > 1 else "")
 

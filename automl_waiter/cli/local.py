@@ -42,7 +42,7 @@ def play_demo(
         screen.reporter.note(
             "demo",
             f"A recorded job of {format_duration(runtime)} ({scenario}), played in {format_duration(runtime / speed)}, "
-            f"offline. In earnest: automl-waiter wait {_DEMO_JOB}",
+            "offline. In earnest: automl-waiter wait YOUR-JOB",
         )
         gateway = Boto3Gateway(Connection(sandbox.client()))
         session = Session(screen.reporter, writer, interrupts, github=screen.github)

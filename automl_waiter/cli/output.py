@@ -22,7 +22,7 @@ from automl_waiter.events import (
     Warned,
     event_dict,
 )
-from automl_waiter.facts import outcomes_documents
+from automl_waiter.facts import outcomes_documents, status_line
 from automl_waiter.logs import level_of, summary_of
 from automl_waiter.machine import SystemClock
 from automl_waiter.outcome import Outcome
@@ -60,6 +60,7 @@ class Reporter:
         is_running: Show signs of life although the transitions are told elsewhere.
         view: Shows how things stand; then only what is to stay is told in lines.
         ends: Tell how each job ended: not where the result says it at once.
+        annotates: Whether what goes wrong is written as annotations, by somebody else.
         clock: Seconds that never go back; None: the machine's.
     """
 
@@ -72,6 +73,7 @@ class Reporter:
         is_running: bool = False,
         view: LiveView | None = None,
         ends: bool = True,
+        annotates: bool = False,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._json = log_format == "json"
@@ -82,6 +84,7 @@ class Reporter:
         self._last_line = self._clock() if progress or is_running else None
         self._view = view
         self._ends = ends
+        self._annotates = annotates
         self._lines = view or LineThread()
 
     def tell(self, event: Event) -> None:
@@ -120,12 +123,20 @@ class Reporter:
         """Takes the view away; what is told from now on is a line."""
         if self._view is not None:
             self._view.close()
-            self._view, self._lines = None, LineThread()
+            self._view = None
+
+    def finish(self) -> None:
+        """Returns when everything is written, unless nobody reads."""
+        self._lines.finish()
 
     def _line(self, event: Event) -> str | None:
         match event:
             case Transition() | Poll() | Heartbeat() | Sweep() | Retry() if self._view is not None:
                 return None  # it shows them
+            case Warned() if self._annotates:
+                return None
+            case Ended(outcome=outcome) if self._annotates and is_bad(outcome.exit_code):
+                return None
             case Transition() if self._progress:
                 return _transition_line(event)
             case Poll(next_in=quiet) | Heartbeat(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT)):
@@ -175,9 +186,11 @@ class ResultWriter:
     Args:
         output: One of OUTPUTS.
         is_running: Whether text, too, is written as things happen: a line for each transition and each outcome.
+        is_brief: Whether text is a line for each job.
     """
 
-    def __init__(self, output: str, *, is_running: bool = False) -> None:
+    def __init__(self, output: str, *, is_running: bool = False, is_brief: bool = False) -> None:
+        self._is_brief = is_brief
         self.is_running = is_running
         self._output = output
         self._is_lost = False
@@ -209,7 +222,8 @@ class ResultWriter:
         if self._output == "json":
             self._write(json_line({"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}))
         elif self._output == "text" and not self.is_running:
-            for line in result_lines(outcomes, sys.stdout):
+            brief = [clean(status_line(outcome)) for outcome in outcomes] if self._is_brief else None
+            for line in brief or result_lines(outcomes, sys.stdout):
                 self._write(line)
 
     def _write(self, line: str) -> bool:

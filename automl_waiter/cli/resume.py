@@ -15,6 +15,8 @@ from automl_waiter.verdicts import ExitCode, Verdict
 
 def is_resumable(outcome: Outcome) -> bool:
     """Whether the wait ended, but maybe not the job."""
+    if outcome.snapshot is not None and outcome.snapshot.state.is_terminal:
+        return False  # it was told to stop at the timeout, and has stopped
     match outcome.verdict:
         case Verdict.CANCELLED | Verdict.TIMED_OUT:
             return True

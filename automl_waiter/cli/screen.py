@@ -6,14 +6,17 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from automl_waiter.cli.live import LiveView, is_terminal
-from automl_waiter.cli.output import Reporter
+from automl_waiter.cli.output import PROGRESS, Reporter
+from automl_waiter.display import SWITCH
 from automl_waiter.display.progress import Progress
+from automl_waiter.machine import SystemClock
 
 if TYPE_CHECKING:
     from automl_waiter.cli.github import GitHubRun
@@ -40,6 +43,7 @@ def open_screen(
     is_free: bool,
     names: Iterable[str] | None = None,
     hint: str = "",
+    timeout: object = None,
     ends: bool = True,
     **options: Any,
 ) -> Screen:
@@ -52,27 +56,38 @@ def open_screen(
         is_free: Whether nobody else writes on the terminal meanwhile.
         names: The names of the jobs; None: those that a watch will find.
         hint: What the person can do, in a live view.
+        timeout: Seconds after which the wait gives up, if it is known at once.
         ends: Tell how each job ended. Where not, the result says it at once, if it is shown on the same terminal.
         options: Those of the reporter.
 
     Raises:
         click.UsageError: A live view is asked for where none can be.
     """
+    switch = os.environ.get(SWITCH, "") if display == "auto" else ""
+    if switch in ("lines", "github"):
+        display = switch  # live is where it can be, and elsewhere no reason to fail
     is_log = log_format == "json" or quiet or not is_free
     view = github = None
+    gives_up_at = None
+    if isinstance(timeout, int | float):
+        gives_up_at = SystemClock().now() + timedelta(seconds=timeout)
     if display == "live":
         if not is_terminal():
             raise click.UsageError("--progress live needs a terminal on stderr that can be drawn on")
         if is_log:
             raise click.UsageError("--progress live goes with neither -q, --log-format json nor lines on stdout")
-        view = LiveView(Progress(names), hint)
+        view = LiveView(Progress(names, gives_up_at), hint)
     elif display == "auto" and is_terminal() and not is_log and not os.environ.get("CI"):
-        view = LiveView(Progress(names), hint)
+        view = LiveView(Progress(names, gives_up_at), hint)
     is_shown = view is not None and sys.stdout is not None and sys.stdout.isatty()
-    reporter = Reporter(log_format, quiet=quiet, view=view, ends=ends or not is_shown, **options)
-    if display == "github" or (display == "auto" and os.environ.get("GITHUB_ACTIONS") == "true"):
+    is_github = display == "github" or (display == "auto" and os.environ.get("GITHUB_ACTIONS") == "true")
+    annotates = is_github and log_format != "json"
+    reporter = Reporter(log_format, quiet=quiet, view=view, ends=ends or not is_shown, annotates=annotates, **options)
+    if switch not in ("", *PROGRESS):
+        reporter.warn("progress", f"{SWITCH} is none of {', '.join(PROGRESS)}")
+    if is_github:
         from automl_waiter.cli.github import GitHubRun
 
-        command = None if log_format == "json" else reporter.command
-        github = GitHubRun(command, partial(reporter.warn, "github"))
+        command = reporter.command if annotates else None
+        github = GitHubRun(command, partial(reporter.warn, "github"), quiet=quiet)
     return Screen(reporter, view, github)

@@ -169,7 +169,7 @@ class Session:
                 self._hand_out(event)
             case Ended(outcome=outcome):
                 # A watch may last for weeks, and needs no more than the exit codes.
-                is_kept = not self._writer.is_running or self._writer.keeps_outcomes
+                is_kept = not self._writer.is_running or self._writer.keeps_outcomes or self._github is not None
                 self._outcomes[outcome.job] = outcome if is_kept else replace(outcome, snapshot=None, transitions=())
                 self._writer.tell(event)
                 if self._journal is not None:
@@ -203,9 +203,10 @@ class Session:
             self._github.finish(outcomes, code)
         resume = self._resume(outcomes)
         if resume is not None:
-            self._reporter.note("resume", f"to wait on: {resume}", level=logging.WARNING)
+            self._reporter.note("resume", f"to go on waiting: {resume}", level=logging.WARNING)
         if self._command is not None:
             self._command.finish()
+        self._reporter.finish()
         return code
 
 

@@ -19,17 +19,22 @@ SWITCH = "AUTOML_WAITER_PROGRESS"
 """The environment variable that says how a wait is shown, where nothing else does."""
 
 
-def notebook_view(names: Iterable[str]) -> NotebookView | None:
-    """A live view of jobs of these names, if this runs in a notebook and nobody has switched it off."""
+def is_notebook() -> bool:
+    """Whether this runs in a notebook, and nobody has switched the view off."""
     shell = sys.modules.get("IPython")
     if shell is None or os.environ.get(SWITCH, "auto") not in ("auto", "live"):
-        return None
-    try:
-        # A terminal's IPython shows no HTML; the shell of a notebook has a kernel.
-        if getattr(shell.get_ipython(), "kernel", None) is None:
-            return None
-        from automl_waiter.display.notebook import NotebookView
+        return False
+    # A terminal's IPython shows no HTML; the shell of a notebook has a kernel.
+    return getattr(shell.get_ipython(), "kernel", None) is not None
 
+
+def notebook_view(names: Iterable[str]) -> NotebookView | None:
+    """A live view of jobs of these names, where there is to be one."""
+    if not is_notebook():
+        return None
+    from automl_waiter.display.notebook import NotebookView
+
+    try:
         return NotebookView(names)
     except Exception:
         LOGGER.exception("the wait cannot be shown here; it goes on")

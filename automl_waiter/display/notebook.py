@@ -6,6 +6,7 @@ import contextvars
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +14,9 @@ from automl_waiter.display.progress import JobProgress, Progress
 from automl_waiter.documents.document import Block, Document, Fact, Facts, Table, Tone
 from automl_waiter.documents.html import fragment
 from automl_waiter.events import Event
-from automl_waiter.facts import head_of, kind_of, moment, objective_words, outcomes_documents, tone_of
+from automl_waiter.facts import head_of, kind_of, moment, objective_words, outcome_document, outcomes_table, tone_of
 from automl_waiter.machine import SystemClock
+from automl_waiter.outcome import Outcome
 from automl_waiter.text import format_duration
 
 # Seconds: what only the time has changed is shown as often as this.
@@ -45,7 +47,8 @@ class NotebookView:
 
     def tell(self, event: Event) -> None:
         """Takes in an event and shows what has come of it."""
-        with self._lock:
+        # Whatever is wrong with what it shows, the wait goes on.
+        with self._lock, suppress(Exception):
             self._progress.take(event)
         self._changed.set()
 
@@ -74,8 +77,14 @@ def fragments(progress: Progress, now: datetime) -> str:
     jobs = list(progress.jobs.values())
     outcomes = [job.outcome for job in jobs if job.outcome is not None]
     if jobs and len(outcomes) == len(jobs):
-        return "".join(map(fragment, outcomes_documents(outcomes)))
+        # In short: what the cell returns shows itself, and has all of it.
+        return fragment(_end(outcomes[0]) if len(outcomes) == 1 else outcomes_table(outcomes))
     return fragment(_one(jobs[0], now) if len(jobs) == 1 else _many(progress, now))
+
+
+def _end(outcome: Outcome) -> Document:
+    whole = outcome_document(outcome)
+    return replace(whole, blocks=tuple(block for block in whole.blocks if isinstance(block, Facts) and not block.title))
 
 
 def _one(job: JobProgress, now: datetime) -> Document:

@@ -95,10 +95,12 @@ class Progress:
 
     Args:
         names: The names of the jobs; None: it is a watch, in which jobs come and go, for weeks.
+        gives_up_at: When the wait ends, whatever the jobs do (UTC).
     """
 
-    def __init__(self, names: Iterable[str] | None) -> None:
+    def __init__(self, names: Iterable[str] | None, gives_up_at: datetime | None = None) -> None:
         self.is_watch = names is None
+        self.gives_up_at = gives_up_at
         self.jobs = {name.lower(): JobProgress(name) for name in names or ()}
         self.ended: Counter[str] = Counter()
         """How many jobs have ended, by how, in some words."""
@@ -123,6 +125,11 @@ class Progress:
                     self.ended[head_of(event.outcome)] += 1
                     if self.is_watch:
                         del self.jobs[event.job_name.lower()]
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a job was told to stop, so that the wait goes on only until it has."""
+        return any(job.stop is not None for job in self.running)
 
     @property
     def running(self) -> list[JobProgress]:

@@ -12,7 +12,7 @@ from automl_waiter.documents.document import Tone
 from automl_waiter.documents.text import SIGNS, STYLES
 from automl_waiter.events import Retry
 from automl_waiter.facts import kind_of
-from automl_waiter.phases import NOT_WATCHED, Phase
+from automl_waiter.phases import Phase
 from automl_waiter.text import clean, format_duration
 
 if TYPE_CHECKING:
@@ -41,8 +41,11 @@ def frame_lines(progress: Progress, now: datetime, console: Console, hint: str =
         texts = _one(job, now, width, height)
     else:
         texts = _many(progress, now, width, height)
+    if progress.gives_up_at is not None and not progress.is_stopping:
+        texts.append(_labelled("gives up", _next_look(progress.gives_up_at, now)))
     if hint:
-        texts.append(_text(("  " + hint, STYLES[Tone.QUIET])))
+        told = "Ctrl-C ends the wait; what was told to stop still stops" if progress.is_stopping else hint
+        texts.append(_text(("  " + told, STYLES[Tone.QUIET])))
     kept = texts[-max(1, height - 1) :]
     for text in kept:
         text.truncate(width, overflow="ellipsis")
@@ -79,7 +82,7 @@ def _one(job: JobProgress, now: datetime, width: int, height: int) -> list[Text]
 def _phase(phase: Phase, now: datetime, phases: list[Phase]) -> Text:
     widest = max(len(clean(one.name)) for one in phases)
     is_present = phase.end is None
-    sign, style = ("▸", "bold") if is_present else ("·" if phase.name == NOT_WATCHED else "✓", STYLES[Tone.QUIET])
+    sign, style = ("▸", "bold") if is_present else ("✓" if phase.is_watched else "·", STYLES[Tone.QUIET])
     return _text((f"  {sign} {clean(phase.name):<{widest}}  {format_duration(round(phase.seconds(now)))}", style))
 
 
@@ -140,9 +143,10 @@ def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Te
     told = [f"{count} {words}" for words, count in progress.ended.items()] + [f"{len(running)} in progress"]
     count = len(running) + progress.ended.total()
     jobs = "no job yet" if not count else "1 job" if count == 1 else f"{count} jobs"
-    lines = [_text((jobs, "bold"), f": {', '.join(told)}")]
+    head = textwrap.wrap(f"{jobs}: {', '.join(told)}", width) or [jobs]
+    lines = [_text((jobs, "bold"), head[0][len(jobs) :]), *map(_text, head[1:])]
     # Room for the head, the line on what is left out, the next look, troubles and the hint.
-    shown = running[: max(1, height - 8)]
+    shown = running[: max(1, height - 8 - len(lines))]
     if shown:
         lines += _table([_row(job, now) for job in shown], width)
     if len(shown) < len(running):
@@ -154,12 +158,15 @@ def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Te
 
 
 def _table(rows: list[tuple[str, ...]], width: int) -> list[Text]:
-    """The rows under their header. Where there is no room for all, the age is left out, then the best candidate."""
+    """The rows under their header. Where there is no room for all, the age is left out, then the best candidate.
+
+    A column of which nothing is known is left out too: a listing tells neither.
+    """
+    columns = [column for column in range(len(rows[0])) if column < 2 or any(row[column] for row in rows)]
     rows = [("job", "phase", "in it", "age", "best"), *rows]
-    columns = list(range(len(rows[0])))
-    widths = [max(len(row[column]) for row in rows) for column in columns]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for dropped in (3, 4):
-        if 2 + sum(widths[column] + 2 for column in columns) > width:
+        if dropped in columns and 2 + sum(widths[column] + 2 for column in columns) > width:
             columns.remove(dropped)
     spare = width - sum(widths[column] + 2 for column in columns)
     widths[1] = max(8, min(widths[1], widths[1] + spare))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from automl_waiter.documents.document import Block, Document, Facts, Note, Notes, Table, Tone
+from automl_waiter.documents.document import Block, Document, Facts, Notes, Table, Tone
 from automl_waiter.text import clean
 
 _SIGNS = {Tone.GOOD: "✅", Tone.WARNING: "⚠️", Tone.BAD: "❌"}
@@ -43,14 +43,18 @@ def _lines(block: Block) -> Iterator[str]:
     match block:
         case Facts(facts=facts):
             yield from _title(title)
-            rows = [(fact.label, code(fact.value) if fact.is_code else escaped(fact.value)) for fact in facts]
-            yield from _table(("", ""), [(escaped(label), value) for label, value in rows])
+            for fact in facts:
+                value = code(fact.value) if fact.is_code else escaped(fact.value)
+                yield f"- **{escaped(fact.label)}:** {value}"
         case Table(columns=columns, rows=rows, numbers=numbers):
             yield from _title(title)
             yield from _table(columns, [tuple(map(escaped, row)) for row in rows], numbers)
         case Notes(notes=notes):
             yield from _title(title)
-            yield from map(_note, notes)
+            for note in notes:
+                yield f"- {escaped(note.text)}"
+                if note.command is not None:
+                    yield from ("", *(f"  {line}" for line in ("```sh", _in_fence(note.command), "```")), "")
 
 
 def _title(title: str | None) -> Iterator[str]:
@@ -67,5 +71,6 @@ def _table(
         yield f"| {' | '.join(row)} |"
 
 
-def _note(note: Note) -> str:
-    return f"- {escaped(note.text)}" + (f" {code(note.command)}" if note.command else "")
+def _in_fence(text: str) -> str:
+    """A line of a block of code, which it cannot end."""
+    return clean(text).replace("```", "` ` `")

@@ -120,7 +120,7 @@ def read_history(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> li
         if job.lower() not in known:
             names = {history.job_name.lower(): history.job_name for history in histories}
             nearest = [names[name] for name in difflib.get_close_matches(job.lower(), names, n=3)]
-            hint = f"; there is {', '.join(map(clean, nearest))}" if nearest else ""
+            hint = f"; did you mean {', '.join(map(clean, nearest))}?" if nearest else ""
             raise JournalError(f"the journal {named} holds no job {clean(job)!r}{hint}")
     return [
         history for history in histories if not wanted or {history.job_name.lower(), history.job_arn.lower()} & wanted
