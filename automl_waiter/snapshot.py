@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 from automl_waiter.statuses import State
-from automl_waiter.text import clean
 
 T = TypeVar("T")
 V = TypeVar("V", bound="View")
@@ -442,11 +441,6 @@ class Snapshot(View):
         for holder in (*config.values(), self.raw.get("ResolvedAttributes") or {}):
             criteria |= holder.get("CompletionCriteria") or {}
         return CompletionCriteria(criteria)
-
-    def __repr__(self) -> str:
-        members = ("AutoMLJobName", "AutoMLJobStatus", "AutoMLJobSecondaryStatus")
-        name, status, secondary = (clean(self.raw.get(member)) for member in members)
-        return f"<Snapshot {name}: {status}/{secondary}>"
 
     def _repr_html_(self) -> str:
         """The job as notebooks show it."""

@@ -17,13 +17,17 @@ import pyte
 
 
 class Terminal:
-    """A process on a terminal of so many columns and rows; `setting` is in its environment, as its user has set it."""
+    """The command on a terminal of so many columns and rows, or another program `instead`.
+
+    `setting` is in its environment, as its user has set it.
+    """
 
     def __init__(
         self,
         *arguments: str,
         env: Mapping[str, str],
         setting: Mapping[str, str] | None = None,
+        instead: list[str] | None = None,
         columns: int = 100,
         rows: int = 40,
     ) -> None:
@@ -32,7 +36,7 @@ class Terminal:
         self.written = b""
         owner, terminal = pty.openpty()
         ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        words = [sys.executable, "-m", "automl_waiter", *arguments]
+        words = instead or [sys.executable, "-m", "automl_waiter", *arguments]
         self.process = subprocess.Popen(
             words,
             env={**env, "TERM": "xterm-256color", **(setting or {})},

@@ -1,17 +1,18 @@
 """The candidates of a job: which is better, when they are listed, and the wait for one that is good enough."""
 
+import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from virtual import Faulty, both_shells, no_network, throttle
+from virtual import Faulty, Sleepy, both_shells, no_network, throttle
 
 from automl_waiter import AccessDenied, aio, waiter
 from automl_waiter.actions import Answer, Describe, ListCandidates, Sleep, Woken
 from automl_waiter.candidates import Leaderboard, is_minimized, objective_of, ranked
 from automl_waiter.errors import ServiceUnavailable
-from automl_waiter.events import Candidates, Ended, Event, Warned
+from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Warned
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.plan import CANDIDATES_EVERY, wait_plan
@@ -108,6 +109,17 @@ def test_who_has_no_number_is_last() -> None:
     assert board.best is not None
     assert board.best.name == "good"
     assert Leaderboard(ranked([late])).best is None
+
+
+def test_a_candidate_that_failed_is_never_the_best() -> None:
+    """A number alone is no model: who has failed, or is in training still, ranks behind those that are completed."""
+    failed = candidate("failed", 0.95, CandidateStatus="Failed")
+    going = candidate("going", 0.9, CandidateStatus="InProgress")
+    board = Leaderboard(ranked([failed, candidate("good", 0.8), going]))
+    assert [one.name for one in board.candidates] == ["good", "failed", "going"]
+    assert board.best is not None
+    assert board.best.name == "good"
+    assert Leaderboard(ranked([failed, going])).best is None
 
 
 def test_an_objective_has_its_standard_name() -> None:
@@ -215,6 +227,46 @@ def test_all_pages_are_read() -> None:
         assert boards[0].candidates[0].name == f"c{100 * pages - 1}"
 
 
+@both_shells
+def test_what_there_was_no_time_for_is_read_in_the_next_pause(shell: str) -> None:
+    """Of pages that take longer than the pause each pause reads some, and the condition is tried on all of them."""
+
+    class Many(Listed):
+        def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
+            first = int(token or 0)
+            self.listings.append(first)
+            self.clock.advance(1)
+            page = [candidate(f"c{number}", number).raw for number in range(first, first + 100)]
+            return {"Candidates": page, "NextToken": str(first + 100)} if first < 600 else {"Candidates": page}
+
+    jobs = Many(ManualClock())
+    events = watched(jobs, wait_options(until=f"{VALUE} > `650`", poll=5), shell=shell)
+    assert jobs.listings == [0, 100, 200, 300, 400, 500, 600]
+    assert isinstance(events[-1], Ended)
+    assert events[-1].outcome.secondary_status == "ModelTuning"
+
+
+def test_a_throttled_listing_slows_no_look() -> None:
+    """Listing candidates gives way to throttling by itself; the pace of the looks stays what it was."""
+    calm, throttled = Listed(ManualClock()), Listed(ManualClock())
+    throttled.problems = [throttle()] * 1000
+    for jobs in (calm, throttled):
+        watched(jobs, seen())
+    assert len(throttled.listings) < len(calm.listings)
+    assert throttled.budget.slowdown(throttled.clock.monotonic()) == 1.0
+    assert abs(len(throttled.looks) - len(calm.looks)) <= len(calm.looks) / 3
+
+
+def test_a_long_pause_shows_signs_of_life() -> None:
+    """Listing candidates in a pause takes nothing from the heartbeats: there is an event that people see in each 4 minutes."""
+    jobs = Listed(ManualClock())
+    events = watched(jobs, wait_options(until=f"{VALUE} > `2`", poll=900))
+    told = [event.at for event in events if event.event in ("transition", "poll", "heartbeat", "outcome")]
+    assert max((after - before).total_seconds() for before, after in itertools.pairwise(told)) <= 240
+    beats = [event for event in events if isinstance(event, Heartbeat)]
+    assert [beat.next_in for beat in beats[:3]] == [660.0, 420.0, 180.0]
+
+
 def test_a_report_asks_again_and_keeps_what_it_has() -> None:
     """A single listing is repeated for some seconds; what fails for good is told beside what was read before."""
     clock = ManualClock()
@@ -277,6 +329,27 @@ def test_who_may_not_list_them_waits_for_the_response_and_knows_it() -> None:
     assert isinstance(events[-1], Ended)
     assert events[-1].outcome.verdict == "condition_met"
     assert events[-1].outcome.secondary_status == "GeneratingExplainabilityReport"
+
+
+def test_a_wait_for_a_candidate_that_cannot_be_listed_says_so() -> None:
+    """Once is no news; where it goes on failing, who waits for a candidate is told once, and it is still tried."""
+    jobs = Listed(ManualClock())
+    jobs.problems = [no_network()] * 4
+    events = watched(jobs, wait_options(until=f"{VALUE} > `0.8`"))
+    [warning] = [event for event in events if isinstance(event, Warned)]
+    assert warning.message.startswith("the condition is not tried on the candidates: ListCandidatesForAutoMLJob failed")
+    assert isinstance(events[-1], Ended)
+    assert events[-1].outcome.verdict == "condition_met"
+
+
+def test_after_a_sleep_the_job_is_looked_at_before_a_wait_gives_up() -> None:
+    """A machine that slept past the deadline looks at the job before it gives up, also where a listing was due."""
+    clock = Sleepy([(1000, 7220)])
+    jobs = Listed(clock)
+    events = watched(jobs, wait_options(until=f"{VALUE} > `2`", timeout=5400))
+    assert isinstance(events[-1], Ended)
+    assert events[-1].outcome.verdict == "condition_not_met"
+    assert events[-1].outcome.status == "Completed"
 
 
 def test_what_was_listed_does_not_hide_what_the_response_says() -> None:

@@ -1,5 +1,6 @@
 """What people are told of a job, in its forms, and that nothing in it is more than text."""
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -314,6 +315,28 @@ def test_text_for_a_file_is_one_line_a_fact() -> None:
     assert len(lines) == 2
     assert lines[1].endswith("word end")
     assert not [line for line in text_lines(hostile_document()) if line != line.rstrip() or "\x1b" in line]
+
+
+def test_very_many_jobs_are_told_at_once() -> None:
+    """The table of thousands of jobs has each, aligned as that of a few, and what is wrong with each."""
+    failed = [replace(outcome_of(FAILED), job_name=f"job-{number}") for number in range(1500)]
+    lines = plain(outcomes_documents(failed)[0]).splitlines()
+    assert lines[:3] == [
+        "1500 jobs: 0 succeeded, 1500 did not",
+        "  job       how it ended    took  best",
+        "  job-0     failed        3m 18s",
+    ]
+    assert len(lines) == 1 + 1501 + 2 + 1500
+    assert lines[-1].startswith("  ✗ job-1499: Could not complete")
+
+
+def test_what_is_asked_to_be_coloured_in_a_file_is_still_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FORCE_COLOR makes no terminal of a file: nothing is broken into lines, where a runner would take one for a command."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    reason = "word " * 20 + "::stop-commands::x"
+    lines = text_lines(outcome_document(outcome_of(replace(FAILED, failure_reason=reason))), io.StringIO())
+    assert not [line for line in lines if line.strip().startswith("::")]
 
 
 # The charts

@@ -155,6 +155,17 @@ def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     assert len(runner.warnings) == 2
 
 
+def test_a_watch_tells_of_its_jobs_too(command: Command, new_job: object, tmp_path: Path) -> None:
+    """The outputs of a watch have the members of each job, as those of a wait."""
+    assert callable(new_job)
+    job, output = new_job("slow-failure"), tmp_path / "output"
+    files = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
+    result = command("watch", "--name-contains", job, "--until-idle", "--poll", "0.5s", "-o", "none", environment=files)
+    assert result.returncode == 10
+    found = outputs(output.read_text())
+    assert (found["job-name"], found["status"], found["verdict"]) == (job, "Failed", "failed")
+
+
 @pytest.mark.parametrize(
     ("flags", "setting", "is_told"),
     [

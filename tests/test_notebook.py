@@ -1,18 +1,20 @@
 """The live view of a notebook, in a real kernel."""
 
 import sys
+import threading
 import time
 import types
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import nbformat
 import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
 from test_view import OTHERS, at, retried
 
-from automl_waiter import wait_for
+from automl_waiter import InvalidRequest, wait_for
 from automl_waiter.display import notebook_view
 from automl_waiter.display.notebook import NotebookView, fragments
 from automl_waiter.events import Ended, StopRequested
@@ -131,6 +133,24 @@ def test_the_last_thing_that_is_shown_is_how_it_ended(monkeypatch: pytest.Monkey
     view.tell(Ended("churn-2026", now, outcome))
     view.close()
     assert 'class="bad">failed</span>' in shown[-1]
+
+
+def test_a_wait_that_cannot_begin_leaves_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no region, or the client is one of another, nothing is shown and no thread is left."""
+
+    class Shell:
+        kernel = True
+
+        @classmethod
+        def get_ipython(cls) -> Any:
+            return cls
+
+    monkeypatch.setitem(sys.modules, "IPython", Shell)
+    monkeypatch.delenv("AUTOML_WAITER_PROGRESS", raising=False)
+    client = boto3.client("sagemaker", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
+    with pytest.raises(InvalidRequest, match="the client that was given is for us-east-1"):
+        wait_for("arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn", client=client)
+    assert not [thread for thread in threading.enumerate() if thread.name == "automl-waiter-view"]
 
 
 def test_elsewhere_there_is_no_view(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -141,6 +142,18 @@ def test_a_reader_that_has_stopped_does_not_stop_the_wait(
     assert process.returncode == json.loads(stdout)["exit_code"] == code
     os.close(reader)
     os.close(writer)
+
+
+def test_a_reader_on_a_socket_that_has_gone_changes_no_exit_code(endpoint: FaultyEndpoint, job: str) -> None:
+    """Whoever starts the command with a socket for its stdout, and leaves, has the job's own exit code."""
+    env = endpoint_environment(endpoint.url) | {"PYTHONUNBUFFERED": "1"}
+    ours, theirs = socket.socketpair()
+    with start("wait", job, "--poll", "0.2s", env=env, stdout=theirs.fileno()) as process:
+        theirs.close()
+        ours.close()
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 10, stderr
+    assert "Traceback" not in stderr
 
 
 def test_a_supervisor_may_end_the_process_once_it_has_read_the_result(endpoint: FaultyEndpoint) -> None:

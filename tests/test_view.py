@@ -3,6 +3,8 @@
 import json
 import random
 import re
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -15,7 +17,7 @@ from processes import endpoint_environment
 from rich.console import Console
 from terminals import Terminal
 
-from automl_waiter.cli.live import Screen
+from automl_waiter.cli.live import LiveView, Screen
 from automl_waiter.display.progress import Progress
 from automl_waiter.display.terminal import frame_lines
 from automl_waiter.events import Poll, Retry, StopRequested, Sweep
@@ -346,6 +348,50 @@ def test_what_a_command_prints_stands_above_the_view(endpoint: Sandbox, new_job:
         assert shown.end() == 0
 
 
+def test_what_a_command_prints_at_the_end_is_not_lost(endpoint: Sandbox, new_job: NewJob) -> None:
+    """The command runs for the last transition too, when the view has gone, and all that it prints is there."""
+    job = new_job("completed")
+    command = "sh -c 'sleep 0.5; seq 3000; echo done $AUTOML_STATUS'"
+    with terminal(endpoint, "wait", job, "--poll", "0.2s", "--exec", command, rows=6) as shown:
+        assert shown.end() == 0
+        told = shown.written.decode()
+    assert re.findall(r"done (\w+)", told) == ["InProgress", "Completed"]
+    assert told.count("\r\n2999") == 2 or told.count("2999\x1b[K") + told.count("2999\r") == 2
+    assert "--exec" not in told
+
+
+def test_a_slow_terminal_loses_nothing() -> None:
+    """However slowly the terminal takes it, each line is written before the view has gone, and none after."""
+    written: list[str] = []
+
+    def slowly(text: str) -> None:
+        time.sleep(0.1)
+        written.append(text)
+
+    view = LiveView(Progress(["a"]), write=slowly)
+    for number in range(30):
+        view.write(f"line {number}")
+    view.close()
+    count = len(written)
+    assert re.findall(r"line (\d+)\x1b", "".join(written)) == [str(number) for number in range(30)]
+    view.write("later")
+    assert written[-1] == "later\n"
+    assert len(written) == count + 1
+
+
+def test_in_the_background_nothing_is_drawn(endpoint: Sandbox, new_job: NewJob) -> None:
+    """A shell that has the wait run in the background keeps its terminal; brought back, the view begins below."""
+    job = new_job("endless")
+    line = f'set -m; "{sys.executable}" -m automl_waiter wait {job} --poll 0.3s --timeout 5s & sleep 3; echo "mine"; fg'
+    with terminal(endpoint, instead=["bash", "--norc", "-ic", line]) as shown:
+        text = shown.until(lambda text: "mine" in text)
+        assert "Ctrl-C" not in text
+        text = shown.until(lambda text: "Ctrl-C ends the wait" in text)
+        assert text.index("mine") < text.index("▸ ModelTuning")
+        shown.end()
+        assert "mine" in shown.text
+
+
 def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job: NewJob) -> None:
     """Who waits for several sees those in progress in a table, a line for each that has ended, and how all ended."""
     slow, fails = new_job("slow"), new_job("failed")
@@ -355,6 +401,15 @@ def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job
         assert shown.end() == 10
         assert f"✓ {slow}: completed" in shown.text
         assert f"✗ {fails}: failed" in shown.text
+
+
+def test_the_environment_is_no_reason_to_fail(command: Command, new_job: NewJob) -> None:
+    """Who has AUTOML_WAITER_PROGRESS set to live gets lines where there is no terminal, and nonsense there is a warning."""
+    result = command("wait", new_job("completed"), environment={"AUTOML_WAITER_PROGRESS": "live"})
+    assert result.returncode == 0
+    result = command("wait", new_job("completed"), environment={"AUTOML_WAITER_PROGRESS": "Live"})
+    assert result.returncode == 0
+    assert "warning: AUTOML_WAITER_PROGRESS is none of auto, live, lines, github" in result.stderr
 
 
 def test_a_live_view_without_a_terminal_is_bad_usage(command: Command) -> None:
