@@ -132,7 +132,7 @@ def _unknown_name(name: str, view: type[View], expression: str) -> str:
     if nearest:
         hint = f"; did you mean {nearest[0]}?"
     elif view is Snapshot:
-        hint = ": a phase like ModelTuning, a status like Completed, or JMESPath like BestCandidate.CandidateName"
+        hint = ": use a phase like ModelTuning, a status like Completed, or JMESPath like BestCandidate.CandidateName"
     else:
         hint = f": there are {', '.join(map(str, view.members))}"
     return f"until {clean(expression)!r}: {clean(name)!r} is no status and no member of the response{hint}"
