@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from processes import endpoint_environment
 
+from automl_waiter.cli import main
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import Timeline
 
@@ -92,6 +93,25 @@ def command(endpoint: Sandbox) -> Command:
             check=False,
             **options,
         )
+
+    return run
+
+
+@pytest.fixture
+def inside(endpoint: Sandbox, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command as `command` does, but in this process: where nothing is about processes that saves a second."""
+
+    def run(*arguments: str, environment: dict[str, str] | None = None) -> Any:
+        env = endpoint_environment(endpoint.url) | (environment or {})
+        capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            for name in set(os.environ) - set(env):
+                patch.delenv(name)
+            for name, value in env.items():
+                patch.setenv(name, value)
+            code = main(arguments)
+        told = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
 
     return run
 

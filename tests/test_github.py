@@ -155,12 +155,12 @@ def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     assert len(runner.warnings) == 2
 
 
-def test_a_watch_tells_of_its_jobs_too(command: Command, new_job: object, tmp_path: Path) -> None:
+def test_a_watch_tells_of_its_jobs_too(inside: Command, new_job: object, tmp_path: Path) -> None:
     """The outputs of a watch have the members of each job, as those of a wait."""
     assert callable(new_job)
     job, output = new_job("slow-failure"), tmp_path / "output"
     files = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
-    result = command("watch", "--name-contains", job, "--until-idle", "--poll", "0.5s", "-o", "none", environment=files)
+    result = inside("watch", "--name-contains", job, "--until-idle", "--poll", "0.5s", "-o", "none", environment=files)
     assert result.returncode == 10
     found = outputs(output.read_text())
     assert (found["job-name"], found["status"], found["verdict"]) == (job, "Failed", "failed")
@@ -177,13 +177,13 @@ def test_a_watch_tells_of_its_jobs_too(command: Command, new_job: object, tmp_pa
     ],
 )
 def test_it_is_detected_and_can_be_switched(
-    command: Command, new_job: object, tmp_path: Path, flags: list[str], setting: dict[str, str], is_told: bool
+    inside: Command, new_job: object, tmp_path: Path, flags: list[str], setting: dict[str, str], is_told: bool
 ) -> None:
     """In a step of GitHub Actions, or where it is asked for, the command writes all three; a log of JSON stays one."""
     assert callable(new_job)
     job = new_job("failed")
     files = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
-    result = command("wait", job, "--poll", "0.2s", *flags, environment=setting | files)
+    result = inside("wait", job, "--poll", "0.2s", *flags, environment=setting | files)
     assert result.returncode == 10
     assert (tmp_path / "output").exists() is (tmp_path / "summary").exists() is is_told
     is_json = "json" in flags

@@ -14,9 +14,9 @@ COMMANDS = ["wait", "watch", "status", "report", "history", "demo", "sandbox"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_a_page(command: Command, name: str) -> None:
+def test_each_command_has_a_page(inside: Command, name: str) -> None:
     """--help has an example and no option without a word on it."""
-    text = command(name, "--help").stdout
+    text = inside(name, "--help").stdout
     assert "\nExamples:\n" in text
     assert f"    $ automl-waiter {name}" in text
     lines = text.splitlines()
@@ -26,17 +26,17 @@ def test_each_command_has_a_page(command: Command, name: str) -> None:
         assert len(lines[number].split("  ")) > 2 or lines[number + 1].startswith("      ")
 
 
-def test_the_pages_in_the_docs_are_those_of_the_command() -> None:
+def test_the_pages_in_the_docs_are_those_of_the_inside() -> None:
     """docs/command.md is what docs/make_command.py makes, but for where lines are broken."""
     code = "import runpy; print(runpy.run_path('docs/make_command.py')['page']())"
     made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert made.split() == (ROOT / "docs" / "command.md").read_text().split()
 
 
-def test_the_most_used_commands_come_first(command: Command) -> None:
+def test_the_most_used_commands_come_first(inside: Command) -> None:
     """The list of commands begins with those that people use, not with those that the alphabet prefers."""
     listed = [
-        line.split()[0] for line in command("--help").stdout.partition("Commands:\n")[2].split("\n\n")[0].splitlines()
+        line.split()[0] for line in inside("--help").stdout.partition("Commands:\n")[2].split("\n\n")[0].splitlines()
     ]
     assert listed == COMMANDS
 
@@ -50,20 +50,20 @@ def test_the_most_used_commands_come_first(command: Command) -> None:
         (["wait", "a", "--output", "jsn"], "'json'"),
     ],
 )
-def test_the_nearest_word_is_named(command: Command, arguments: list[str], told: str) -> None:
+def test_the_nearest_word_is_named(inside: Command, arguments: list[str], told: str) -> None:
     """A command, a flag or a value that there is not is one line that names the one that was meant."""
-    result = command(*arguments)
+    result = inside(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
     assert told in line
 
 
-def test_the_nearest_job_of_a_journal_is_named(command: Command, new_job: object, tmp_path: Path) -> None:
+def test_the_nearest_job_of_a_journal_is_named(inside: Command, new_job: object, tmp_path: Path) -> None:
     """A job that the journal does not hold is one line with the one that was meant."""
     assert callable(new_job)
     job, journal = new_job("failed"), str(tmp_path / "jobs.db")
-    assert command("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
-    result = command("history", "--journal", journal, f"{job}x")
+    assert inside("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
+    result = inside("history", "--journal", journal, f"{job}x")
     assert result.returncode == 2
     assert f"holds no job '{job}x'; did you mean {job}?" in result.stderr
 

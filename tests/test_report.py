@@ -25,10 +25,10 @@ def ended(endpoint: Sandbox) -> str:
     return "ended"
 
 
-def test_it_tells_of_a_job_that_nobody_watched(command: Command, ended: str) -> None:
+def test_it_tells_of_a_job_that_nobody_watched(inside: Command, ended: str) -> None:
     """The verdict, the span, all candidates, metrics, and where things lie, with exit code 0."""
     job = ended
-    result = command("report", job)
+    result = inside("report", job)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{job}: completed\n")
     for line in (
@@ -40,32 +40,32 @@ def test_it_tells_of_a_job_that_nobody_watched(command: Command, ended: str) -> 
         assert line in result.stdout
 
 
-def test_it_tells_the_phases_that_a_journal_holds(command: Command, new_job: NewJob, tmp_path: Path) -> None:
+def test_it_tells_the_phases_that_a_journal_holds(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
     """With a journal the phases are told as they were seen, the ones before this look too."""
     job, journal = new_job("slow-failure"), str(tmp_path / "jobs.db")
-    assert command("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
-    lines = command("report", job, "--journal", journal).stdout.splitlines()
+    assert inside("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
+    lines = inside("report", job, "--journal", journal).stdout.splitlines()
     assert "  AnalyzingData  " in "\n".join(lines)
-    markdown = command("report", job.upper(), "--journal", journal, "--format", "markdown").stdout
+    markdown = inside("report", job.upper(), "--journal", journal, "--format", "markdown").stdout
     assert "| AnalyzingData | " in markdown
 
 
-def test_what_happened_since_the_journal_is_told_too(command: Command, new_job: NewJob, tmp_path: Path) -> None:
+def test_what_happened_since_the_journal_is_told_too(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
     """A job that has gone on since it was last watched is told as it is now."""
     job, journal = new_job("slow"), str(tmp_path / "jobs.db")
-    assert command("wait", job, "--journal", journal, "--poll", "0.2s", "--timeout", "0s").returncode == 124
-    assert command("wait", job, "-q", "-o", "none").returncode == 0
-    text = command("report", job, "--journal", journal).stdout
+    assert inside("wait", job, "--journal", journal, "--poll", "0.2s", "--timeout", "0s").returncode == 124
+    assert inside("wait", job, "-q", "-o", "none").returncode == 0
+    text = inside("report", job, "--journal", journal).stdout
     assert text.startswith(f"{job}: completed\n")
     assert "  ModelTuning  " in text
 
 
-def test_a_job_that_has_gone_on_is_told_as_it_is_now(command: Command, new_job: NewJob, tmp_path: Path) -> None:
+def test_a_job_that_has_gone_on_is_told_as_it_is_now(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
     """The phase in which this look finds the job follows those that the journal holds."""
     job, journal = new_job("two-phases"), str(tmp_path / "jobs.db")
-    assert command("wait", job, "--journal", journal, "--timeout", "0s").returncode == 124
-    assert command("wait", job, "--until", "GeneratingExplainabilityReport", "--poll", "0.2s").returncode == 0
-    lines = command("report", job, "--journal", journal).stdout.splitlines()
+    assert inside("wait", job, "--journal", journal, "--timeout", "0s").returncode == 124
+    assert inside("wait", job, "--until", "GeneratingExplainabilityReport", "--poll", "0.2s").returncode == 0
+    lines = inside("report", job, "--journal", journal).stdout.splitlines()
     [title] = [number for number, line in enumerate(lines) if line.startswith("Phases, as seen on ")]
     phases = [line.split() for line in lines[title + 2 :]]
     assert [phase[0] for phase in phases[:2]] == ["ModelTuning", "GeneratingExplainabilityReport"]
@@ -73,20 +73,20 @@ def test_a_job_that_has_gone_on_is_told_as_it_is_now(command: Command, new_job: 
 
 
 def test_a_job_that_the_journal_does_not_hold_is_told_all_the_same(
-    command: Command, new_job: NewJob, tmp_path: Path
+    inside: Command, new_job: NewJob, tmp_path: Path
 ) -> None:
     """The journal of other jobs is no reason to say nothing, but one that is none is bad usage."""
     journal = str(tmp_path / "jobs.db")
-    assert command("wait", new_job("failed"), "--journal", journal, "--poll", "0.2s").returncode == 10
-    assert command("report", new_job("failed"), "--journal", journal).returncode == 0
-    result = command("report", "a", "--journal", str(tmp_path / "none.db"))
+    assert inside("wait", new_job("failed"), "--journal", journal, "--poll", "0.2s").returncode == 10
+    assert inside("report", new_job("failed"), "--journal", journal).returncode == 0
+    result = inside("report", "a", "--journal", str(tmp_path / "none.db"))
     assert result.returncode == 2
     assert result.stderr.startswith("automl-waiter: there is no journal")
 
 
-def test_html_is_one_page(command: Command, ended: str) -> None:
+def test_html_is_one_page(inside: Command, ended: str) -> None:
     """The page has the chart of the phases and the plot of the candidates, and stands alone."""
-    text = command("report", ended, "--format", "html").stdout
+    text = inside("report", ended, "--format", "html").stdout
     assert text.startswith("<!DOCTYPE html>")
     assert text.rstrip().endswith("</html>")
     assert text.count("<svg") == 2
@@ -106,9 +106,9 @@ def test_who_may_not_list_candidates_has_the_rest() -> None:
 
 
 @pytest.mark.parametrize(("job", "code"), [("never-there", 14), ("not a name", 2)])
-def test_a_job_that_there_is_not_is_one_line(command: Command, job: str, code: int) -> None:
+def test_a_job_that_there_is_not_is_one_line(inside: Command, job: str, code: int) -> None:
     """No such job is 14, and no name of a job is bad usage; there is nothing on stdout."""
-    result = command("report", job)
+    result = inside("report", job)
     assert (result.returncode, result.stdout) == (code, "")
     assert len(result.stderr.splitlines()) == 1
 

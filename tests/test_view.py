@@ -403,11 +403,11 @@ def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job
         assert f"✗ {fails}: failed" in shown.text
 
 
-def test_the_environment_is_no_reason_to_fail(command: Command, new_job: NewJob) -> None:
+def test_the_environment_is_no_reason_to_fail(inside: Command, new_job: NewJob) -> None:
     """Who has AUTOML_WAITER_PROGRESS set to live gets lines where there is no terminal, and nonsense there is a warning."""
-    result = command("wait", new_job("completed"), environment={"AUTOML_WAITER_PROGRESS": "live"})
+    result = inside("wait", new_job("completed"), environment={"AUTOML_WAITER_PROGRESS": "live"})
     assert result.returncode == 0
-    result = command("wait", new_job("completed"), environment={"AUTOML_WAITER_PROGRESS": "Live"})
+    result = inside("wait", new_job("completed"), environment={"AUTOML_WAITER_PROGRESS": "Live"})
     assert result.returncode == 0
     assert "warning: AUTOML_WAITER_PROGRESS is none of auto, live, lines, github" in result.stderr
 
