@@ -69,7 +69,7 @@ def _notes(outcome: Outcome) -> Iterator[Note]:
                     f"The model can be used without its {report} report. The processing job that failed tells why.",
                     f"aws sagemaker list-processing-jobs --status-equals Failed --creation-time-after {since}{where}",
                 )
-            case Part.NO_PARTIAL_FAILURES:
+            case _:
                 yield Note("The result is of what did not fail. The messages above say what it lacks.")
     if snapshot.status == "Failed":
         yield from _after_failure(snapshot.failure_reason or "", where)

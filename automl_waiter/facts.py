@@ -371,8 +371,11 @@ def status_line(outcome: Outcome) -> str:
     if not snapshot.state.is_terminal:
         age = _span(snapshot.created_at, outcome.transitions[-1].observed_at)
         return f"{outcome.job_name}: {snapshot.state}, {age} after its creation"
-    how = f"{head_of(outcome)} after {_took(outcome)}" if outcome.ended_at else head_of(outcome)
-    more = [_best(outcome), outcome.failure_reason or "", *outcome.partial_failure_reasons]
+    how = "completed" if outcome.verdict is Verdict.DEGRADED else head_of(outcome)
+    if outcome.ended_at:
+        how += f" after {_took(outcome)}"
+    more = [f"missing: {', '.join(outcome.shortfalls)}"] if outcome.shortfalls else []
+    more += [_best(outcome), outcome.failure_reason or "", *outcome.partial_failure_reasons]
     return ": ".join([outcome.job_name, "; ".join(filter(None, [how, *more]))])
 
 

@@ -63,6 +63,10 @@ class Terminal:
             pass
         return self.process.wait(max(0.1, deadline - time.monotonic()))
 
+    def send(self, text: str) -> None:
+        """Types that."""
+        os.write(self._owner, text.encode())
+
     def interrupt(self) -> None:
         """Sends the signal of Ctrl-C."""
         os.killpg(self.process.pid, signal.SIGINT)

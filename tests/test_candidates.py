@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from virtual import Faulty, Sleepy, both_shells, no_network, throttle
 
-from automl_waiter import AccessDenied, aio, waiter
+from automl_waiter import AccessDenied, InvalidRequest, aio, waiter
 from automl_waiter.actions import Answer, Describe, ListCandidates, Sleep, Woken
 from automl_waiter.candidates import Leaderboard, is_minimized, objective_of, ranked
 from automl_waiter.errors import ServiceUnavailable
-from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Warned
+from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Warned, event_dict
 from automl_waiter.jobs import job_ref
 from automl_waiter.options import WaitOptions, wait_options
 from automl_waiter.plan import CANDIDATES_EVERY, wait_plan
@@ -120,6 +120,16 @@ def test_a_candidate_that_failed_is_never_the_best() -> None:
     assert board.best is not None
     assert board.best.name == "good"
     assert Leaderboard(ranked([failed, going])).best is None
+
+
+def test_candidates_are_counted_by_their_status() -> None:
+    """The view says how many are trained and how many are in training, and programs how many there are."""
+    board = Leaderboard(ranked([candidate("a", 0.5), candidate("b", None, CandidateStatus="InProgress")]))
+    assert (board.count("Completed"), board.count("InProgress"), board.count("Failed", "Stopped")) == (1, 1, 0)
+    event = event_dict(Candidates("churn", BEGIN, board))
+    assert event["listed"] == 2
+    assert event["best"] == {"name": "a", "metric": "F1", "value": 0.5, "is_minimized": False}
+    assert event_dict(Candidates("churn", BEGIN, Leaderboard()))["best"] is None
 
 
 def test_an_objective_has_its_standard_name() -> None:
@@ -371,3 +381,24 @@ def test_the_deadline_holds_while_candidates_are_listed() -> None:
     jobs.seconds = 0.95
     watched(jobs, wait_options(until=f"{VALUE} > `0.99`", timeout=650, poll=49))
     assert jobs.clock.monotonic() <= 651
+
+
+# The condition, as it is written
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        (f"{VALUE} > 0.9", "a number stands in backticks, as in Value > `0.9`"),
+        ("length(@", "is neither a status nor JMESPath"),
+        ("Quux", "use a phase like ModelTuning, a status like Completed, or JMESPath like BestCandidate.CandidateName"),
+        ("ModelTunning", "did you mean ModelTuning?"),
+        ("ModelDeployResult.Quux", "there are EndpointName"),
+    ],
+)
+def test_a_condition_that_cannot_be_meant_is_told_with_what_to_write(until: str, told: str) -> None:
+    """A number without its backticks, a word that there is not, and one that is nearly right, each get their own help."""
+    with pytest.raises(InvalidRequest) as raised:
+        wait_options(until=until)
+    assert told in str(raised.value)
+    assert ("backticks" in str(raised.value)) is ("> 0.9" in until)

@@ -19,12 +19,13 @@ from automl_waiter.documents.document import Bar, Document, Fact, Facts, Note, N
 from automl_waiter.documents.html import fragment, page
 from automl_waiter.documents.markdown import code, escaped, markdown
 from automl_waiter.documents.text import text_lines
-from automl_waiter.facts import outcome_document, outcomes_documents, report_document, snapshot_document
+from automl_waiter.facts import outcome_document, outcomes_documents, report_document, snapshot_document, status_line
 from automl_waiter.phases import NOT_WATCHED, phases_of
 from automl_waiter.snapshot import Candidate
 from automl_waiter.statuses import State
 from automl_waiter.testing import Timeline, simulate
 from automl_waiter.tracker import Transition
+from automl_waiter.verdicts import is_bad
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 PHASES = [
@@ -317,6 +318,28 @@ def test_text_for_a_file_is_one_line_a_fact() -> None:
     assert not [line for line in text_lines(hostile_document()) if line != line.rstrip() or "\x1b" in line]
 
 
+def test_a_job_is_told_in_a_line() -> None:
+    """What one look has found stands in one line: the state and the age, or the end, what was reached, and why not more."""
+    running = outcome_of(Timeline(PHASES), timeout=0, start=700)
+    assert status_line(running) == "simulated: InProgress/ModelTuning, 11m 40s after its creation"
+    assert status_line(outcome_of(COMPLETED)) == "simulated: completed after 38m 30s; F1 0.91"
+    assert status_line(outcome_of(DEGRADED)) == "simulated: completed after 38m 30s; missing: endpoint; F1 0.91"
+    assert (
+        status_line(outcome_of(replace(FAILED, failure_reason="no data"))) == "simulated: failed after 3m 18s; no data"
+    )
+    denied = replace(running, verdict=Verdict.ERROR, error=AccessDenied("may not"))
+    assert status_line(denied) == "simulated: may not"
+    assert status_line(changed(outcome_of(COMPLETED), EndTime=None)) == "simulated: completed; F1 0.91"
+
+
+def test_a_signal_is_an_interruption() -> None:
+    """People read that a signal has interrupted the wait, and that a program has cancelled it."""
+    running = replace(outcome_of(Timeline(PHASES), timeout=0), verdict=Verdict.CANCELLED)
+    assert outcome_document(replace(running, exit_code=ExitCode.TERMINATED)).head == "the wait was interrupted"
+    assert outcome_document(replace(running, exit_code=ExitCode.INTERRUPTED)).tone is Tone.WARNING
+    assert [is_bad(code) for code in (ExitCode.OK, ExitCode.IN_PROGRESS, ExitCode.FAILED)] == [False, False, True]
+
+
 def test_very_many_jobs_are_told_at_once() -> None:
     """The table of thousands of jobs has each, aligned as that of a few, and what is wrong with each."""
     failed = [replace(outcome_of(FAILED), job_name=f"job-{number}") for number in range(1500)]
@@ -550,3 +573,11 @@ def test_every_recorded_response_can_be_shown() -> None:
         document = snapshot_document(Snapshot(json.loads(path.read_text())))
         for text in (plain(document), markdown(document), fragment(document)):
             assert document.head in text
+
+
+def test_a_report_of_a_running_job_says_when_it_was_made(recorded: Recorded) -> None:
+    """What is told of a job that goes on is as of a time, and its present phase began before the first look."""
+    running = outcome_of(Timeline(PHASES), timeout=0, start=700)
+    document = report_document(running, running.transitions, Leaderboard((), AccessDenied("may not")))
+    recorded("report_running.txt", plain(document))
+    assert "- The candidates could not be listed: may not\n" in markdown(document)

@@ -380,16 +380,29 @@ def test_a_slow_terminal_loses_nothing() -> None:
 
 
 def test_in_the_background_nothing_is_drawn(endpoint: Sandbox, new_job: NewJob) -> None:
-    """A shell that has the wait run in the background keeps its terminal; brought back, the view begins below."""
+    """A shell that has stopped the wait keeps its terminal; brought back, the view begins below what was written."""
     job = new_job("endless")
-    line = f'set -m; "{sys.executable}" -m automl_waiter wait {job} --poll 0.3s --timeout 5s & sleep 3; echo "mine"; fg'
-    with terminal(endpoint, instead=["bash", "--norc", "-ic", line]) as shown:
+    with terminal(endpoint, instead=["bash", "--norc", "-i"], setting={"PS1": "$ "}) as shown:
+        shown.send(f'"{sys.executable}" -m automl_waiter wait {job} --poll 0.3s --timeout 6s\n')
+        shown.until(lambda text: "▸ ModelTuning" in text)
+        shown.send("\x1a")
+        shown.until(lambda text: "Stopped" in text)
+        shown.send("bg; sleep 1; echo mi''ne\n")
         text = shown.until(lambda text: "mine" in text)
-        assert "Ctrl-C" not in text
-        text = shown.until(lambda text: "Ctrl-C ends the wait" in text)
-        assert text.index("mine") < text.index("▸ ModelTuning")
-        shown.end()
-        assert "mine" in shown.text
+        shown.send("fg\n")
+        text = shown.until(lambda text: "Ctrl-C ends the wait" in text.partition("mine")[2])
+        assert text.index("Stopped") < text.index("mine") < text.rindex("▸ ModelTuning")
+        text = shown.until(lambda text: "to go on waiting" in text)
+        assert "mine" in text
+
+
+def test_who_begins_in_the_background_writes_lines(endpoint: Sandbox, new_job: NewJob) -> None:
+    """A wait that a shell begins in the background, or that `timeout` runs, tells its transitions in lines."""
+    job = new_job("completed")
+    line = f'set -m; "{sys.executable}" -m automl_waiter wait {job} --poll 0.2s & wait'
+    with terminal(endpoint, instead=["bash", "--norc", "-c", line]) as shown:
+        assert shown.end() == 0
+        assert re.search(rf"Z  {job}: InProgress/ModelTuning$", shown.text, re.MULTILINE)
 
 
 def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job: NewJob) -> None:

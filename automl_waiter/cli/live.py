@@ -38,6 +38,14 @@ def is_terminal() -> bool:
     return os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
 
+def is_in_foreground() -> bool:
+    """Whether the terminal is this process's, and not that of the shell which has it run in the background."""
+    try:
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):
+        return True  # no terminal of the system's: a test's
+
+
 class LiveView:
     """Draws on stderr in a thread of its own: a terminal that has been stopped (Ctrl-S) stops no wait.
 
@@ -138,7 +146,7 @@ class LiveView:
 
         console, clock = console_for(is_terminal=True), SystemClock()
         while True:
-            if _is_in_foreground():
+            if is_in_foreground():
                 self._screen.draw(frame_lines(self._progress, clock.now(), console, self._hint), console.width)
             news = self._wait()
             if _Change.RESUMED in news:
@@ -185,14 +193,6 @@ class _Lines(NamedTuple):
 
 
 _News = Event | _Lines | _Change | None
-
-
-def _is_in_foreground() -> bool:
-    """Whether the terminal is this process's, and not that of the shell which has it run in the background."""
-    try:
-        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
-    except (AttributeError, OSError, ValueError):
-        return True  # no terminal of the system's: a test's
 
 
 class Screen:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from automl_waiter.cli.live import LiveView, is_terminal
+from automl_waiter.cli.live import LiveView, is_in_foreground, is_terminal
 from automl_waiter.cli.output import PROGRESS, Reporter
 from automl_waiter.display import SWITCH
 from automl_waiter.display.progress import Progress
@@ -77,7 +77,7 @@ def open_screen(
         if is_log:
             raise click.UsageError("--progress live goes with neither -q, --log-format json nor lines on stdout")
         view = LiveView(Progress(names, gives_up_at), hint)
-    elif display == "auto" and is_terminal() and not is_log and not os.environ.get("CI"):
+    elif display == "auto" and not is_log and is_terminal() and is_in_foreground() and not os.environ.get("CI"):
         view = LiveView(Progress(names, gives_up_at), hint)
     is_shown = view is not None and sys.stdout is not None and sys.stdout.isatty()
     is_github = display == "github" or (display == "auto" and os.environ.get("GITHUB_ACTIONS") == "true")
