@@ -306,7 +306,7 @@ def test_where_nothing_is_to_be_drawn_there_are_lines(
     endpoint: Sandbox, new_job: NewJob, setting: dict[str, str], flags: list[str]
 ) -> None:
     """A dumb terminal, a CI system's terminal, and who asks for it, get a line for each transition."""
-    job = new_job("completed")
+    job = new_job("slow")
     with terminal(endpoint, "wait", job, "--poll", "0.2s", *flags, setting=setting) as shown:
         assert shown.end() == 0
         assert re.search(
@@ -350,7 +350,7 @@ def test_what_a_command_prints_stands_above_the_view(endpoint: Sandbox, new_job:
 
 def test_what_a_command_prints_at_the_end_is_not_lost(endpoint: Sandbox, new_job: NewJob) -> None:
     """The command runs for the last transition too, when the view has gone, and all that it prints is there."""
-    job = new_job("completed")
+    job = new_job("slow")
     command = "sh -c 'sleep 0.5; seq 3000; echo done $AUTOML_STATUS'"
     with terminal(endpoint, "wait", job, "--poll", "0.2s", "--exec", command, rows=6) as shown:
         assert shown.end() == 0
@@ -398,7 +398,7 @@ def test_in_the_background_nothing_is_drawn(endpoint: Sandbox, new_job: NewJob) 
 
 def test_who_begins_in_the_background_writes_lines(endpoint: Sandbox, new_job: NewJob) -> None:
     """A wait that a shell begins in the background, or that `timeout` runs, tells its transitions in lines."""
-    job = new_job("completed")
+    job = new_job("slow")
     line = f'set -m; "{sys.executable}" -m automl_waiter wait {job} --poll 0.2s & wait'
     with terminal(endpoint, instead=["bash", "--norc", "-c", line]) as shown:
         assert shown.end() == 0
@@ -440,7 +440,7 @@ def test_a_live_view_without_a_terminal_is_bad_usage(command: Command) -> None:
 
 def test_lines_of_json_on_a_terminal_are_not_drawn_over(endpoint: Sandbox, new_job: NewJob) -> None:
     """With -o jsonl on the terminal itself there is no view: the lines are what was asked for."""
-    job = new_job("completed")
+    job = new_job("slow")
     with terminal(endpoint, "wait", job, "--poll", "0.2s", "-o", "jsonl", columns=20000) as shown:
         assert shown.end() == 0
         events = [json.loads(line)["event"] for line in shown.text.splitlines() if line.startswith("{")]

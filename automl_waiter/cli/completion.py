@@ -14,7 +14,7 @@ from automl_waiter.gateway import Boto3Gateway
 from automl_waiter.statuses import SecondaryStatus, Status
 from automl_waiter.text import clean
 
-# Seconds: somebody has pressed a key. Credentials alone may take longer, where there are none.
+# Seconds for the call: somebody has pressed a key.
 _PATIENCE = 2.0
 _AWS = ("profile", "region", "endpoint_url")
 
@@ -22,7 +22,11 @@ _AWS = ("profile", "region", "endpoint_url")
 def complete_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names of the newest jobs that begin so, each with its status; those in progress first."""
     given = ctx.params.get("jobs") or ()
-    return [item for item in _within(_PATIENCE, lambda: _listed(ctx, incomplete)) if item.value not in given]
+    try:
+        gateway = _gateway(ctx)
+    except Exception:
+        return []
+    return [item for item in _within(_PATIENCE, lambda: _listed(gateway, incomplete)) if item.value not in given]
 
 
 def complete_journaled_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -42,13 +46,16 @@ def complete_until(_: click.Context, __: click.Parameter, incomplete: str) -> li
     return _beginning(incomplete, [CompletionItem(word) for word in dict.fromkeys([*Status, *SecondaryStatus])])
 
 
-def _listed(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+def _gateway(ctx: click.Context) -> Boto3Gateway:
     outer = ctx.parent.params if ctx.parent else {}
-    aws = {name: ctx.params.get(name) or outer.get(name) for name in _AWS}
+    return Boto3Gateway(connect(**{name: ctx.params.get(name) or outer.get(name) for name in _AWS}))
+
+
+def _listed(gateway: Boto3Gateway, incomplete: str) -> list[CompletionItem]:
     request: dict[str, Any] = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
     if incomplete:
         request["NameContains"] = incomplete
-    jobs = Boto3Gateway(connect(**aws)).list_jobs(request)["AutoMLJobSummaries"]
+    jobs = gateway.list_jobs(request)["AutoMLJobSummaries"]
     jobs.sort(key=lambda job: job["AutoMLJobStatus"] != Status.IN_PROGRESS)
     return _beginning(incomplete, [_item(job["AutoMLJobName"], job["AutoMLJobStatus"]) for job in jobs])
 

@@ -101,19 +101,22 @@ class LiveView:
     def close(self) -> None:
         """Takes the frame away, so that what follows stands where it stood. What is written later is lines."""
         self._news.put(None)
-        # A terminal that is only slow is waited for: what has not been written yet must not be lost, nor come later.
-        until = time.monotonic() + _SLOW
-        while self._thread.is_alive() and time.monotonic() < until:
-            self._thread.join(PATIENCE / 4)
-            if (since := self._writing_since) is not None and time.monotonic() - since > PATIENCE:
-                break  # nobody reads
+        self._wait_for(self._thread)
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 
     def finish(self) -> None:
         """Returns when everything has been written that came through a pipe, unless nobody reads."""
         for reader in self._readers:
-            reader.join(PATIENCE)
+            self._wait_for(reader)
+
+    def _wait_for(self, thread: threading.Thread) -> None:
+        """Waits for a thread that writes: what it has not written yet must not be lost, nor come later."""
+        until = time.monotonic() + _SLOW
+        while thread.is_alive() and time.monotonic() < until:
+            thread.join(PATIENCE / 4)
+            if (since := self._writing_since) is not None and time.monotonic() - since > PATIENCE:
+                return  # nobody reads
 
     def _read(self, descriptor: int) -> None:
         with os.fdopen(descriptor, "rb", buffering=0) as pipe:
