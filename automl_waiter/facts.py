@@ -167,13 +167,13 @@ def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderb
     if snapshot is None:
         return outcome_document(outcome)
     ended_at = outcome.ended_at
-    until = ended_at or (transitions[-1].observed_at if transitions else outcome.transitions[-1].observed_at)
+    until = ended_at or outcome.transitions[-1].observed_at
     phases = phases_of(transitions or outcome.transitions, snapshot.created_at, ended_at)
     best = _best_of(outcome) or leaderboard.best
     facts = [Fact("arn", snapshot.arn, is_code=True), *_job_facts(snapshot), *_best_facts(best), *_end_facts(snapshot)]
     if ended_at is None:
         facts.append(Fact("as of", f"{moment(until)}, at an age of {_span(snapshot.created_at, until)}"))
-    facts += [Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING) for part in outcome.shortfalls]
+    facts += _missing_facts(outcome)
     blocks: list[Block | None] = [
         Facts(tuple(facts)),
         next_steps(outcome),
@@ -194,15 +194,13 @@ def _outcome_facts(outcome: Outcome) -> Iterator[Fact]:
     if snapshot is not None:
         yield from _job_facts(snapshot)
     if outcome.polls:
-        again = f", {outcome.retries} calls repeated" if outcome.retries > 1 else ""
-        again = ", 1 call repeated" if outcome.retries == 1 else again
-        looks = "1 look" if outcome.polls == 1 else f"{outcome.polls} looks"
-        yield Fact("waited", f"{format_duration(outcome.waited)}, {looks}{again}")
+        told = [format_duration(outcome.waited), _counted(outcome.polls, "look")]
+        told += [f"{_counted(outcome.retries, 'call')} repeated"] if outcome.retries else []
+        yield Fact("waited", ", ".join(told))
     yield from _best_facts(_best_of(outcome))
     if snapshot is not None:
         yield from _end_facts(snapshot)
-    for part in outcome.shortfalls:
-        yield Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING)
+    yield from _missing_facts(outcome)
     if outcome.error is not None:
         yield Fact("error", str(outcome.error), Tone.BAD)
 
@@ -235,6 +233,15 @@ def _end_facts(snapshot: Snapshot) -> Iterator[Fact]:
         yield from _reason(snapshot.failure_reason)
     for reason in snapshot.partial_failure_reasons:
         yield Fact("partial failure", reason, Tone.WARNING)
+
+
+def _missing_facts(outcome: Outcome) -> Iterator[Fact]:
+    for part in outcome.shortfalls:
+        yield Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING)
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"1 {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _reason(reason: str) -> Iterator[Fact]:
@@ -303,12 +310,13 @@ def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
         for rank, one in enumerate(candidates)
     )
     yield Table(f"Candidates ({len(candidates)})", columns, tuple(rows), frozenset({0, 3, 4}), tones)
-    objectives = [
-        (one, found) for one in candidates if (found := objective_of(one)) and one.ended_at and is_usable(one)
-    ]
-    if len(objectives) > 1:
-        first = objectives[0][1]
-        points = tuple(Point(one.name, one.ended_at, found.value) for one, found in objectives if one.ended_at)
+    points = tuple(
+        Point(one.name, one.ended_at, found.value)
+        for one in candidates
+        if is_usable(one) and one.ended_at and (found := objective_of(one))
+    )
+    first = objective_of(candidates[0])
+    if first is not None and len(points) > 1:
         better = "smaller" if first.is_minimized else "larger"
         yield Plot(f"{first.metric} of the candidates over time ({better} is better)", points, first.is_minimized)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from automl_waiter.actions import Action, Answer, ListCandidates
@@ -21,14 +21,12 @@ class Reading(NamedTuple):
         pages: How many pages it took.
         last: The last answer.
         token: Where the next page is; None, if there is none.
-        listed: The candidates by their names.
     """
 
     leaderboard: Leaderboard
     pages: int
     last: Answer
     token: str | None
-    listed: Mapping[str, Candidate]
 
 
 def read_candidates(
@@ -42,7 +40,7 @@ def read_candidates(
         patience: The error budget of each call, in seconds.
         before: An earlier reading that ran out of time, to go on with.
     """
-    listed = dict(before.listed) if before else {}
+    listed = {one.name: one for one in before.leaderboard.candidates} if before else {}
     token, pages = (before.token, before.pages) if before else (None, 0)
     while True:
         answer: Answer = yield ListCandidates(job_name, token, deadline, patience)
@@ -53,4 +51,4 @@ def read_candidates(
         is_out_of_time = deadline is not None and answer.finished >= deadline
         if answer.error is not None or not token or is_out_of_time:
             board = Leaderboard(ranked(listed.values()), answer.error)
-            return Reading(board, pages, answer, token or None, listed)
+            return Reading(board, pages, answer, token or None)

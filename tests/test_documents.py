@@ -575,6 +575,13 @@ def test_every_recorded_response_can_be_shown() -> None:
             assert document.head in text
 
 
+def test_a_report_is_as_of_its_own_look() -> None:
+    """What a journal has last seen may be hours old: the report is as of the look that was made for it."""
+    running = outcome_of(Timeline(PHASES), timeout=0, start=700)
+    earlier = [replace(seen, observed_at=seen.observed_at - timedelta(minutes=5)) for seen in running.transitions]
+    assert "  as of            2026-01-01 00:00:00 UTC" in plain(report_document(running, earlier, Leaderboard()))
+
+
 def test_a_report_of_a_running_job_says_when_it_was_made(recorded: Recorded) -> None:
     """What is told of a job that goes on is as of a time, and its present phase began before the first look."""
     running = outcome_of(Timeline(PHASES), timeout=0, start=700)

@@ -17,7 +17,7 @@ from processes import endpoint_environment
 from rich.console import Console
 from terminals import Terminal
 
-from automl_waiter.cli.live import LiveView, Screen
+from automl_waiter.cli.live import Frame, LiveView
 from automl_waiter.display.progress import Progress
 from automl_waiter.display.terminal import frame_lines
 from automl_waiter.events import Poll, Retry, StopRequested, Sweep
@@ -201,7 +201,7 @@ class Emulated:
             self.written += len(text)
             stream.feed(text.replace("\n", "\r\n"))
 
-        self.screen = Screen(write)
+        self.frame = Frame(write)
 
     @property
     def shown(self) -> list[str]:
@@ -217,11 +217,11 @@ def test_a_frame_is_drawn_over_the_one_before() -> None:
             lines = [
                 f"{number} {chance.choice('abc') * chance.randint(0, 30)}" for number in range(chance.randint(1, 4))
             ]
-            emulated.screen.draw(lines, 40)
+            emulated.frame.draw(lines, 40)
             assert emulated.shown == [*above, *(line.rstrip() for line in lines)]
             if chance.random() < 0.4:
                 above.append(f"line {step}")
-                emulated.screen.erase(40, above=above[-1:])
+                emulated.frame.erase(40, above=above[-1:])
                 assert emulated.shown == above
 
 
@@ -229,20 +229,20 @@ def test_at_the_foot_of_the_terminal_the_lines_above_scroll() -> None:
     """A frame in the last rows stays one frame when lines are written above it."""
     emulated = Emulated(rows=6)
     for number in range(20):
-        emulated.screen.draw(["one", "two"], 40)
-        emulated.screen.erase(40, above=[f"line {number}"])
-    emulated.screen.draw(["one", "two"], 40)
+        emulated.frame.draw(["one", "two"], 40)
+        emulated.frame.erase(40, above=[f"line {number}"])
+    emulated.frame.draw(["one", "two"], 40)
     assert emulated.shown == ["line 16", "line 17", "line 18", "line 19", "one", "two"]
 
 
 def test_what_has_not_changed_is_not_drawn() -> None:
     """The same frame again costs nothing, and of one with a new line that line alone."""
     emulated = Emulated()
-    emulated.screen.draw(["a" * 30, "b" * 30], 40)
+    emulated.frame.draw(["a" * 30, "b" * 30], 40)
     before = emulated.written
-    emulated.screen.draw(["a" * 30, "b" * 30], 40)
+    emulated.frame.draw(["a" * 30, "b" * 30], 40)
     assert emulated.written == before
-    emulated.screen.draw(["a" * 30, "c"], 40)
+    emulated.frame.draw(["a" * 30, "c"], 40)
     assert emulated.written - before < 15
     assert emulated.shown == ["a" * 30, "c"]
 
@@ -251,8 +251,8 @@ def test_a_terminal_that_has_become_narrower_has_broken_the_lines() -> None:
     """The frame before takes more rows there, and all of them are drawn over."""
     emulated = Emulated(columns=20)
     # As the terminal shows it after the resize: two lines of 30 on two rows each.
-    emulated.screen.draw(["a" * 30, "\x1b[1mb\x1b[0m" * 30], 40)
-    emulated.screen.draw(["new"], 20)
+    emulated.frame.draw(["a" * 30, "\x1b[1mb\x1b[0m" * 30], 40)
+    emulated.frame.draw(["new"], 20)
     assert emulated.shown == ["new"]
 
 
@@ -265,7 +265,7 @@ def test_two_hours_write_little() -> None:
         width=120, height=40, force_terminal=True, color_system="256", markup=False, emoji=False, highlight=False
     )
     for tick in range(0, 7200, 50):
-        emulated.screen.draw(frame_lines(progress, now + timedelta(seconds=tick), console, HINT), 120)
+        emulated.frame.draw(frame_lines(progress, now + timedelta(seconds=tick), console, HINT), 120)
     assert 1000 < emulated.written * 10 < 2_000_000
 
 

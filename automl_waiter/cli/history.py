@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Sequence
 
-from automl_waiter.cli.lines import write_line
+from automl_waiter.cli.lines import write_results
 from automl_waiter.cli.output import json_line
 from automl_waiter.journal import JobHistory, JournaledTransition, read_history
 from automl_waiter.text import clean, format_duration, isoformat
@@ -18,13 +17,7 @@ def print_history(path: str | os.PathLike[str], jobs: Collection[str], output: s
     Raises:
         JournalError: The journal cannot be read, or it holds no such job.
     """
-    for line in history_lines(read_history(path, jobs), output):
-        problem = write_line(sys.stdout, line)
-        if problem is not None:
-            # A reader that has gone knows it; a full disk would lose the result without a word.
-            if not isinstance(problem, BrokenPipeError):
-                write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")
-            return
+    write_results(*history_lines(read_history(path, jobs), output))
 
 
 def history_lines(histories: Sequence[JobHistory], output: str) -> list[str]:

@@ -19,6 +19,18 @@ def write_line(stream: TextIO | None, line: str) -> OSError | None:
     return _write(stream, f"{line}\n")
 
 
+def write_results(*lines: str) -> bool:
+    """Writes lines to stdout, and says whether somebody has them."""
+    for line in lines:
+        problem = write_line(sys.stdout, line)
+        if problem is not None:
+            # A reader that has gone knows it; a full disk would lose the result without a word.
+            if not isinstance(problem, BrokenPipeError):
+                write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")
+            return False
+    return True
+
+
 def _write(stream: TextIO | None, text: str) -> OSError | None:
     if stream is None:  # closed by whoever started this process; print would take stdout instead
         return None

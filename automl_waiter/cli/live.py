@@ -60,7 +60,7 @@ class LiveView:
         self._hint = hint
         self._out = write or (lambda text: write_past_buffers(sys.stderr, text))
         self._writing_since: float | None = None
-        self._screen = Screen(self._write)
+        self._frame = Frame(self._write)
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._last = threading.Event()
         self._last.set()
@@ -150,15 +150,15 @@ class LiveView:
         console, clock = console_for(is_terminal=True), SystemClock()
         while True:
             if is_in_foreground():
-                self._screen.draw(frame_lines(self._progress, clock.now(), console, self._hint), console.width)
+                self._frame.draw(frame_lines(self._progress, clock.now(), console, self._hint), console.width)
             news = self._wait()
             if _Change.RESUMED in news:
                 # The shell has written below the frame meanwhile: another one begins where the cursor is.
-                self._screen.forget()
+                self._frame.forget()
             written = [item for item in news if isinstance(item, _Lines)]
             is_over = None in news
             if written or is_over:
-                self._screen.erase(console.width, above=[line for item in written for line in item.lines])
+                self._frame.erase(console.width, above=[line for item in written for line in item.lines])
             for item in written:
                 item.is_written.set()
             if is_over:
@@ -198,8 +198,8 @@ class _Lines(NamedTuple):
 _News = Event | _Lines | _Change | None
 
 
-class Screen:
-    """The lines of a frame on a terminal, which are drawn over. The cursor rests at the end of the last one.
+class Frame:
+    """Lines on a terminal that are drawn over. The cursor rests at the end of the last one.
 
     Nothing is cleared before something is written in its place: some terminals keep what was cleared at their top.
     """

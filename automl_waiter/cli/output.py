@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from automl_waiter.cli.lines import LineThread, write_line
+from automl_waiter.cli.lines import LineThread, write_results
 from automl_waiter.documents.text import text_lines
 from automl_waiter.events import (
     Ended,
@@ -230,12 +230,8 @@ class ResultWriter:
         """Writes a line, and says whether somebody has it: what was lost once goes nowhere from then on."""
         if self._is_lost:
             return False
-        problem = write_line(sys.stdout, line)
-        self._is_lost = problem is not None
-        # A reader that has gone knows it; a full disk would lose the result without a word.
-        if problem is not None and not isinstance(problem, BrokenPipeError):
-            write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")
-        return problem is None
+        self._is_lost = not write_results(line)
+        return not self._is_lost
 
 
 def told_at(transition: Transition) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from automl_waiter.candidates import Leaderboard
-from automl_waiter.cli.lines import write_line
+from automl_waiter.cli.lines import write_results
 from automl_waiter.documents.document import Document
 from automl_waiter.documents.html import page
 from automl_waiter.documents.markdown import markdown
@@ -55,13 +55,7 @@ def print_report(document: Document, form: str) -> None:
             lines = markdown(document).splitlines()
         case _:
             lines = text_lines(document, sys.stdout)
-    for line in lines:
-        problem = write_line(sys.stdout, line)
-        if problem is not None:
-            # A reader that has gone knows it; a full disk would lose the result without a word.
-            if not isinstance(problem, BrokenPipeError):
-                write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")
-            return
+    write_results(*lines)
 
 
 def _journaled(path: str | None) -> dict[str, Sequence[Transition]]:

@@ -43,7 +43,7 @@ def open_screen(
     is_free: bool,
     names: Iterable[str] | None = None,
     hint: str = "",
-    timeout: object = None,
+    timeout: Any = None,
     ends: bool = True,
     **options: Any,
 ) -> Screen:
@@ -67,17 +67,17 @@ def open_screen(
     if switch in ("lines", "github"):
         display = switch  # live is where it can be, and elsewhere no reason to fail
     is_log = log_format == "json" or quiet or not is_free
-    view = github = None
-    gives_up_at = None
-    if isinstance(timeout, int | float):
-        gives_up_at = SystemClock().now() + timedelta(seconds=timeout)
+    is_live = display == "auto" and not is_log and is_terminal() and is_in_foreground() and not os.environ.get("CI")
     if display == "live":
         if not is_terminal():
             raise click.UsageError("--progress live needs a terminal on stderr that can be drawn on")
         if is_log:
             raise click.UsageError("--progress live goes with neither -q, --log-format json nor lines on stdout")
-        view = LiveView(Progress(names, gives_up_at), hint)
-    elif display == "auto" and not is_log and is_terminal() and is_in_foreground() and not os.environ.get("CI"):
+        is_live = True
+    view = github = None
+    if is_live:
+        is_known = isinstance(timeout, int | float)
+        gives_up_at = SystemClock().now() + timedelta(seconds=timeout) if is_known else None
         view = LiveView(Progress(names, gives_up_at), hint)
     is_shown = view is not None and sys.stdout is not None and sys.stdout.isatty()
     is_github = display == "github" or (display == "auto" and os.environ.get("GITHUB_ACTIONS") == "true")

@@ -21,11 +21,11 @@ SWITCH = "AUTOML_WAITER_PROGRESS"
 
 def is_notebook() -> bool:
     """Whether this runs in a notebook, and nobody has switched the view off."""
-    shell = sys.modules.get("IPython")
-    if shell is None or os.environ.get(SWITCH, "auto") not in ("auto", "live"):
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    if get_shell is None or os.environ.get(SWITCH, "auto") not in ("auto", "live"):
         return False
     # A terminal's IPython shows no HTML; the shell of a notebook has a kernel.
-    return getattr(shell.get_ipython(), "kernel", None) is not None
+    return getattr(get_shell(), "kernel", None) is not None
 
 
 def notebook_view(names: Iterable[str]) -> NotebookView | None:

@@ -25,7 +25,6 @@ class JobProgress:
         name: The job's name.
         snapshot: What the last describe found.
         transitions: What was seen.
-        polls: How many looks there were.
         next_look: When the next one is (UTC).
         leaderboard: The candidates, as last listed.
         reached: What the best one has reached: what it was before, what it is, and since when.
@@ -37,7 +36,6 @@ class JobProgress:
     name: str
     snapshot: Snapshot | None = None
     transitions: list[Transition] = field(default_factory=list)
-    polls: int = 0
     next_look: datetime | None = None
     leaderboard: Leaderboard | None = None
     reached: tuple[Objective | None, Objective, datetime] | None = None
@@ -66,7 +64,7 @@ class JobProgress:
             case Transition():
                 self.transitions.append(event)
             case Poll():
-                self.snapshot, self.polls, self.retry = event.snapshot, event.polls, None
+                self.snapshot, self.retry = event.snapshot, None
                 self.next_look = event.at + timedelta(seconds=event.next_in)
                 self._reach(event.snapshot.best_candidate, event.at)
             case Candidates(leaderboard=board):

@@ -25,7 +25,7 @@ STYLES = {
 SIGNS = {Tone.GOOD: "✓", Tone.WARNING: "!", Tone.BAD: "✗"}
 
 _LABELS = 17
-# So many rows are laid out; more are written as they come.
+# So many rows are laid out, and so many notes have their commands; more are written as they come, in a line each.
 _MANY = 50
 # Wide enough that nothing is broken where lines have no end.
 _UNBROKEN = 100_000
