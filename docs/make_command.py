@@ -1,5 +1,6 @@
 """Makes docs/command.md from the command's own help: python docs/make_command.py"""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -18,12 +19,17 @@ def page() -> str:
     """The page's text."""
     with cli.make_context("automl-waiter", [], resilient_parsing=True) as top:
         parts = [HEAD, _help("automl-waiter", cli, top)]
-        for name in cli.list_commands(top):
-            command = cli.get_command(top, name)
-            assert command is not None
-            with command.make_context(name, [], parent=top, resilient_parsing=True) as ctx:
-                parts.append(_help(f"automl-waiter {name}", command, ctx))
+        parts += _pages("automl-waiter", cli, top)
     return "\n".join(parts)
+
+
+def _pages(before: str, group: click.Group, parent: click.Context) -> Iterator[str]:
+    for name in group.list_commands(parent):
+        command, title = group.commands[name], f"{before} {name}"
+        with command.make_context(name, [], parent=parent, resilient_parsing=True) as ctx:
+            yield _help(title, command, ctx)
+            if isinstance(command, click.Group):
+                yield from _pages(title, command, ctx)
 
 
 def _help(title: str, command: click.Command, ctx: click.Context) -> str:

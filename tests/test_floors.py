@@ -13,9 +13,9 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "automl_waiter"
 FLOORS = {
-    0: "statuses errors text jsonform jobs budget verdicts documents",
+    0: "statuses errors text jsonform jobs budget verdicts documents permissions",
     1: "advice candidates facts phases snapshot tracker events outcome polling conditions actions",
-    2: "plan leaderboard listing watching options timeline paging",
+    2: "plan leaderboard listing watching options timeline paging asl",
     3: "gateway connection aws_errors shared_budgets machine retrying loop waits",
     4: "display waiter aio logs subscribers journal",
     5: "testing sandbox cli __main__",

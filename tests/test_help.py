@@ -10,13 +10,13 @@ from conftest import ROOT, Command
 from automl_waiter.cli.github import outputs_of
 from automl_waiter.testing import Timeline, simulate
 
-COMMANDS = ["wait", "watch", "status", "report", "history", "demo", "sandbox"]
+COMMANDS = ["wait", "watch", "status", "report", "history", "demo", "sandbox", "export"]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, "export asl", "export iam-policy"])
 def test_each_command_has_a_page(inside: Command, name: str) -> None:
     """--help has an example and no option without a word on it."""
-    text = inside(name, "--help").stdout
+    text = inside(*name.split(), "--help").stdout
     assert "\nExamples:\n" in text
     assert f"    $ automl-waiter {name}" in text
     lines = text.splitlines()
@@ -45,7 +45,7 @@ def test_the_most_used_commands_come_first(inside: Command) -> None:
     ("arguments", "told"),
     [
         (["wiat", "a"], "no command 'wiat'; did you mean wait?"),
-        (["xyz"], "no command 'xyz'; there are wait, watch, status, report, history, demo, sandbox"),
+        (["xyz"], "no command 'xyz'; there are wait, watch, status, report, history, demo, sandbox, export"),
         (["wait", "a", "--timeuot", "3"], "--timeout"),
         (["wait", "a", "--output", "jsn"], "'json'"),
     ],

@@ -16,6 +16,7 @@ from automl_waiter import __version__
 from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.cli.completion import complete_jobs, complete_journaled_jobs, complete_until
 from automl_waiter.cli.execute import CommandRunner, command_words
+from automl_waiter.cli.export import export
 from automl_waiter.cli.flags import (
     Duration,
     aws_options,
@@ -417,6 +418,9 @@ def sandbox(ctx: click.Context, /, port: int, scenario: str, speed: float) -> in
     """
     with ctx.obj.interrupts.ending():
         return serve_sandbox(port, scenario, speed)
+
+
+cli.add_command(export)
 
 
 def has_ended(outcome: Outcome) -> bool:

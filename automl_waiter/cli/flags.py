@@ -59,18 +59,19 @@ aws_options = together(
 output_option = click.option(
     "-o", "--output", type=click.Choice(OUTPUTS), default="text", show_default=True, help="What to print on stdout."
 )
+require_option = click.option(
+    "--require",
+    multiple=True,
+    type=click.Choice([*(part.value for part in Part), "all", "none"]),
+    default=tuple(map(str, DEFAULT_REQUIREMENT)),
+    show_default="best-candidate, endpoint: what was asked of the job",
+    metavar="PART|all|none",
+    help=f"A part of the success that must not be missing, if it was to be; repeatable. Parts: {', '.join(Part)}.",
+)
 result_options = together(
     output_option,
     click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."),
-    click.option(
-        "--require",
-        multiple=True,
-        type=click.Choice([*(part.value for part in Part), "all", "none"]),
-        default=tuple(map(str, DEFAULT_REQUIREMENT)),
-        show_default="best-candidate, endpoint: what was asked of the job",
-        metavar="PART|all|none",
-        help=f"A part of the success that must not be missing, if it was to be; repeatable. Parts: {', '.join(Part)}.",
-    ),
+    require_option,
 )
 """What is printed, and what counts as success."""
 

@@ -1,0 +1,271 @@
+"""The wait as a Step Functions definition, run by moto's interpreter, and the least IAM policy that a wait needs."""
+
+import copy
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from conftest import Command
+from moto import mock_aws
+from moto.core.exceptions import JsonRESTError
+from moto.sagemaker.exceptions import ResourceNotFound
+from moto.sagemaker.models import SageMakerModelBackend
+
+import automl_waiter.gateway
+from automl_waiter import errors
+from automl_waiter.asl import EVENTS_PER_LOOK, long_pause, state_machine
+from automl_waiter.errors import AutoMLWaiterError
+from automl_waiter.outcome import shortfalls_of
+from automl_waiter.permissions import Feature, iam_policy
+from automl_waiter.snapshot import Snapshot
+from automl_waiter.statuses import TERMINAL
+from automl_waiter.timeline import Timeline
+from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Part
+
+ROLE = "arn:aws:iam::123456789012:role/waiter"
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
+TUNING, EXPLAINING = ("InProgress", "ModelTuning"), ("InProgress", "GeneratingExplainabilityReport")
+
+
+def response(status: str, secondary: str, **members: Any) -> dict[str, Any]:
+    """What a describe answers of a job in that state."""
+    timeline = Timeline([(0, status, secondary)], failure_reason="no data" if status == "Failed" else None)
+    made = timeline.response(
+        0, name="churn", created=CREATED, arn="arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn"
+    )
+    return timeless({name: value for name, value in (made | members).items() if value is not None})
+
+
+def timeless(value: Any) -> Any:
+    """The same without times: Step Functions makes text of them, and moto's interpreter cannot."""
+    if isinstance(value, dict):
+        return {name: timeless(member) for name, member in value.items() if not isinstance(member, datetime)}
+    return [timeless(member) for member in value] if isinstance(value, list) else value
+
+
+def hurried(definition: dict[str, Any]) -> dict[str, Any]:
+    """The same without its pauses, and with one repetition of a call that fails; it counts down as before."""
+    quick = copy.deepcopy(definition)
+    for state in quick["States"].values():
+        if state["Type"] == "Wait":
+            state.pop("SecondsPath", None)
+            state["Seconds"] = 0
+        for retry in state.get("Retry", ()):
+            retry |= {"IntervalSeconds": 1, "MaxAttempts": min(retry.get("MaxAttempts", 1), 1)}
+    return quick
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs a definition in which each look finds the next of what is given, the last one again and again."""
+    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        client = boto3.client("stepfunctions", region_name="us-east-1")
+
+        def execute(definition: dict[str, Any], *looks: Any) -> dict[str, Any]:
+            found = itertools.chain(looks, itertools.repeat(looks[-1]))
+
+            def describe(_: SageMakerModelBackend, auto_ml_job_name: str) -> Any:
+                look = next(found)
+                if isinstance(look, Exception):
+                    raise look
+                return look
+
+            monkeypatch.setattr(SageMakerModelBackend, "describe_auto_ml_job_v2", describe)
+            name = f"run-{os.urandom(6).hex()}"
+            # In AWS errors have the SDK's name of the service; moto takes the one of the resource.
+            text = json.dumps(definition).replace("SageMaker.", "sagemaker.")
+            machine = client.create_state_machine(name=name, definition=text, roleArn=ROLE)
+            execution = client.start_execution(
+                stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps({"AutoMLJobName": "churn"})
+            )["executionArn"]
+            until = time.monotonic() + 60
+            while (result := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            pages = client.get_execution_history(executionArn=execution, maxResults=1000)
+            return {**result, "events": pages["events"]}
+
+        yield execute
+
+
+def throttled() -> Exception:
+    return JsonRESTError("ThrottlingException", "Rate exceeded")
+
+
+@pytest.mark.parametrize(
+    ("looks", "told"),
+    [
+        ([response("Failed", "Failed")], ("JobFailed", "no data")),
+        ([response("Failed", "Failed", FailureReason=None)], ("JobFailed", "AWS gives no reason")),
+        ([response("Stopping", "Stopping"), response("Stopped", "Stopped")], ("JobStopped", "The job was stopped")),
+        ([response(*TUNING)], ("WaitTimeout", "The job has not ended within 600 seconds, and goes on")),
+        ([ResourceNotFound("Could not find AutoML job")], ("JobNotFound", "There is no AutoML job of this name")),
+        ([throttled()], ("ServiceUnavailable", "DescribeAutoMLJobV2 failed for too long")),
+        (
+            [response("Completed", "Completed", BestCandidate=None)],
+            ("JobDegraded", "Completed, but the job has no best candidate"),
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_is_no_success_fails_by_the_name_of_its_error(run: Run, looks: list[Any], told: tuple[str, str]) -> None:
+    """An execution fails with the error that the library raises for such a job, and says why."""
+    result = run(hurried(state_machine(timeout=600)), *looks)
+    assert (result["status"], result["error"]) == ("FAILED", told[0])
+    assert result["cause"].startswith(told[1])
+    assert issubclass(getattr(errors, told[0]), AutoMLWaiterError)
+
+
+def test_a_completed_job_is_the_output(run: Run) -> None:
+    """An execution goes through the phases, over a throttled call, to the response of the completed job."""
+    looks = [response(*TUNING), throttled(), response(*EXPLAINING), response("Completed", "Completed")]
+    result = run(hurried(state_machine(timeout=600)), *looks)
+    assert result["status"] == "SUCCEEDED"
+    output = json.loads(result["output"])
+    assert (output["AutoMLJobStatus"], output["AutoMLJobName"]) == ("Completed", "churn")
+    entered = [
+        event["stateEnteredEventDetails"]["name"] for event in result["events"] if "stateEnteredEventDetails" in event
+    ]
+    assert [name for name in entered if name.endswith("Pause") and not name.startswith("After")] == [
+        "Pause",
+        "ShortPause",
+    ]
+
+
+def test_a_success_at_the_deadline_counts(run: Run) -> None:
+    """The last look is when the countdown is over, and a job that it finds completed is a success."""
+    looks = [response(*TUNING)] * 2 + [response("Completed", "Completed")]
+    result = run(hurried(state_machine(timeout=100)), *looks)
+    entered = [
+        event["stateEnteredEventDetails"]["name"] for event in result["events"] if "stateEnteredEventDetails" in event
+    ]
+    assert (result["status"], "LastPause" in entered) == ("SUCCEEDED", True)
+
+
+DEPLOYING = {"ModelDeployConfig": {"AutoGenerateEndpointName": True}}
+ENDINGS = {
+    "whole": response("Completed", "Completed"),
+    "runtime": response("Completed", "MaxAutoMLJobRuntimeReached"),
+    "no candidate": response("Completed", "Completed", BestCandidate=None),
+    "definitions": response(
+        "Completed",
+        "CandidateDefinitionsGenerated",
+        BestCandidate=None,
+        AutoMLProblemTypeConfig={
+            "TabularJobConfig": {"TargetAttributeName": "y", "GenerateCandidateDefinitionsOnly": True}
+        },
+    ),
+    "deployed": response("Completed", "Completed", **DEPLOYING, ModelDeployResult={"EndpointName": "churn-1"}),
+    "not deployed": response("Completed", "Completed", ModelDeployConfig={"EndpointName": "churn-1"}),
+    "not to deploy": response("Completed", "Completed", ModelDeployConfig={"AutoGenerateEndpointName": False}),
+    "deploy error": response(
+        "Completed", "ModelDeploymentError", **DEPLOYING, ModelDeployResult={"EndpointName": "churn-1"}
+    ),
+    "explainability": response("Completed", "ExplainabilityError"),
+    "insights": response("Completed", "ModelInsightsError"),
+    "partial": response("Completed", "Completed", PartialFailureReasons=[{"PartialFailureMessage": "a part"}]),
+    # Not one with an empty message: moto makes a list of what a path through an index leads to, and AWS does not.
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("required", [frozenset(Part), frozenset(DEFAULT_REQUIREMENT)], ids=["all", "default"])
+def test_what_is_missing_is_what_the_library_finds_missing(run: Run, ending: str, required: frozenset[Part]) -> None:
+    """A completed job is degraded in Step Functions when it is for the library."""
+    found = ENDINGS[ending]
+    result = run(state_machine(required=required), found)
+    is_degraded = bool(set(shortfalls_of(Snapshot(found))) & required)
+    assert result.get("error") == ("JobDegraded" if is_degraded else None)
+
+
+def test_nothing_is_missing_where_nothing_is_required(run: Run) -> None:
+    """With no requirement whatever is Completed succeeds."""
+    assert run(state_machine(required=()), ENDINGS["no candidate"])["status"] == "SUCCEEDED"
+
+
+def test_a_look_has_the_events_that_are_reckoned_with(run: Run) -> None:
+    """Between one look and the next lie as many events as the pauses were sized by."""
+    result = run(hurried(state_machine(timeout=600)), *[response(*TUNING)] * 3, response("Completed", "Completed"))
+    looks = [
+        event["id"] for event in result["events"] if event.get("stateEnteredEventDetails", {}).get("name") == "Describe"
+    ]
+    assert {after - before for before, after in itertools.pairwise(looks)} == {EVENTS_PER_LOOK}
+
+
+@pytest.mark.parametrize("hours", [1, 24, 72, 24 * 30])
+def test_the_history_has_room_for_the_longest_wait(hours: int) -> None:
+    """All looks of a wait, the short pauses too, leave a fifth of a history for calls that are repeated."""
+    looks = hours * 3600 / long_pause(hours * 3600) + 240
+    assert looks * EVENTS_PER_LOOK <= 20_000
+
+
+def test_short_pauses_are_bounded(run: Run) -> None:
+    """A job that stays in its last phase is looked at ever more rarely, so that its history has room."""
+    states = state_machine()["States"]
+    [rule] = [rule for rule in states["How"]["Choices"] if rule["Next"] == "ShortPause"]
+    assert rule["And"][0] == {"Variable": "$.Short", "NumericGreaterThan": 0}
+    states["Begin"]["Parameters"]["Short"] = 1
+    machine = hurried({**state_machine(), "States": states})
+    result = run(machine, *[response(*EXPLAINING)] * 2, response("Completed", "Completed"))
+    entered = [
+        event["stateEnteredEventDetails"]["name"] for event in result["events"] if "stateEnteredEventDetails" in event
+    ]
+    assert [name for name in entered if name in ("Pause", "ShortPause")] == ["ShortPause", "Pause"]
+
+
+def test_every_end_of_a_job_is_met() -> None:
+    """The choice after a look knows each primary status that ends a job."""
+    text = json.dumps(state_machine()["States"]["How"])
+    assert all(f'"StringEquals": "{status}"' in text for status in TERMINAL)
+
+
+def test_the_command_prints_what_the_library_makes(inside: Command) -> None:
+    """export prints JSON on stdout, with the flags' values in it, and exits with 0."""
+    result = inside("export", "asl", "--timeout", "6h", "--require", "all")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == state_machine(timeout=6 * 3600, required=frozenset(Part))
+    result = inside("export", "iam-policy", "--with", "stop", "--jobs", "arn:aws:sagemaker:*:*:automl-job/nightly-*")
+    assert result.returncode == 0
+    assert json.loads(result.stdout) == iam_policy([Feature.STOP], ["arn:aws:sagemaker:*:*:automl-job/nightly-*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["asl", "--timeout", "1000d"], "1 second to 364 days"),
+        (["asl", "--require", "all", "--require", "none"], "alone"),
+        (["iam-policy", "--jobs", "churn"], "'churn' is no ARN of AutoML jobs"),
+        (["iam-policy", "--with", "stops"], "'stop'"),
+        (["iam-polcy"], "did you mean iam-policy?"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(inside: Command, arguments: list[str], told: str) -> None:
+    """Bad usage of export exits with 2 and one line."""
+    result = inside("export", *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert told in line
+
+
+def test_a_wait_alone_needs_one_right() -> None:
+    """Without a feature the policy allows DescribeAutoMLJobV2 on the jobs, and nothing else."""
+    [statement] = iam_policy()["Statement"]
+    assert (statement["Action"], statement["Resource"]) == (
+        ["sagemaker:DescribeAutoMLJobV2"],
+        ["arn:*:sagemaker:*:*:automl-job/*"],
+    )
+
+
+def test_the_policy_of_every_feature_allows_every_call() -> None:
+    """With all features the policy allows just what the gateway calls."""
+    allowed = {action for statement in iam_policy(Feature)["Statement"] for action in statement["Action"]}
+    assert allowed == {f"sagemaker:{operation}" for operation in automl_waiter.gateway._METHODS}
