@@ -78,7 +78,7 @@ def state_machine(
     for name, (wait, left) in pauses.items():
         states[name] = {"Type": "Wait", **wait, "Next": f"After{name}"}
         states[f"After{name}"] = _remembering(left)
-    missing = [_missing(part) | {"Next": _degraded(part)} for part in Part if part in required]
+    missing = [_MISSING[part] | {"Next": _degraded(part)} for part in Part if part in required]
     if missing:
         states["IsComplete"] = {"Type": "Choice", "Choices": missing, "Default": "Completed"}
     else:
@@ -172,25 +172,6 @@ def _choices(pause: int) -> list[Rule]:
     ]
 
 
-def _missing(part: Part) -> Rule:
-    """When a Completed job lacks a part: the rules of `shortfalls_of`."""
-    match part:
-        case Part.BEST_CANDIDATE:
-            return _all(_not(_is_there("$.Job.BestCandidate")), _not(_is_true(_DEFINITIONS_ONLY)))
-        case Part.ENDPOINT:
-            is_asked_for = _any(_is_there(f"{_DEPLOY}.EndpointName"), _is_true(f"{_DEPLOY}.AutoGenerateEndpointName"))
-            is_absent = _not(_is_there("$.Job.ModelDeployResult.EndpointName"))
-            return _all(is_asked_for, _any(is_absent, _equals(_SECONDARY, SecondaryStatus.MODEL_DEPLOYMENT_ERROR)))
-        case Part.EXPLAINABILITY:
-            return _equals(_SECONDARY, SecondaryStatus.EXPLAINABILITY_ERROR)
-        case Part.INSIGHTS:
-            return _equals(_SECONDARY, SecondaryStatus.MODEL_INSIGHTS_ERROR)
-        case Part.NO_PARTIAL_FAILURES:
-            # botocore's model: a list of one to five. The first tells whether there is any.
-            message = "$.Job.PartialFailureReasons[0].PartialFailureMessage"
-            return _all(_is_there(message), _not(_equals(message, "")))
-
-
 def _degraded(part: Part) -> str:
     return "Missing" + "".join(word.title() for word in part.split("-"))
 
@@ -221,3 +202,20 @@ def _all(*rules: Rule) -> Rule:
 
 def _any(*rules: Rule) -> Rule:
     return {"Or": list(rules)}
+
+
+_IS_ASKED_FOR = _any(_is_there(f"{_DEPLOY}.EndpointName"), _is_true(f"{_DEPLOY}.AutoGenerateEndpointName"))
+_IS_NOT_DEPLOYED = _any(
+    _not(_is_there("$.Job.ModelDeployResult.EndpointName")),
+    _equals(_SECONDARY, SecondaryStatus.MODEL_DEPLOYMENT_ERROR),
+)
+# botocore's model: a list of one to five. The first tells whether there is any.
+_MESSAGE = "$.Job.PartialFailureReasons[0].PartialFailureMessage"
+_MISSING = {
+    Part.BEST_CANDIDATE: _all(_not(_is_there("$.Job.BestCandidate")), _not(_is_true(_DEFINITIONS_ONLY))),
+    Part.ENDPOINT: _all(_IS_ASKED_FOR, _IS_NOT_DEPLOYED),
+    Part.EXPLAINABILITY: _equals(_SECONDARY, SecondaryStatus.EXPLAINABILITY_ERROR),
+    Part.INSIGHTS: _equals(_SECONDARY, SecondaryStatus.MODEL_INSIGHTS_ERROR),
+    Part.NO_PARTIAL_FAILURES: _all(_is_there(_MESSAGE), _not(_equals(_MESSAGE, ""))),
+}
+"""When a Completed job lacks a part: the rules of `outcome.shortfalls_of`."""
