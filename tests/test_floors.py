@@ -18,7 +18,7 @@ FLOORS = {
     2: "plan leaderboard listing watching options timeline paging asl",
     3: "gateway connection aws_errors shared_budgets machine retrying loop waits",
     4: "display waiter aio logs subscribers journal",
-    5: "testing sandbox cli __main__",
+    5: "testing sandbox cli integrations __main__",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 IMPURE = {"boto3", "botocore", "tenacity", "asyncio", "time", "random", "structlog", "logging", "threading"}
@@ -59,7 +59,7 @@ def test_the_readmes_map_names_every_file() -> None:
     chart = (ROOT / "README.md").read_text().partition("## The map")[2]
     told = set(re.findall(r"`([a-z_]+\.py|[a-z]+/)`", chart))
     shown = {path.name for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("cli/*.py")] if not path.name.startswith("__")}
-    assert told == shown | {"cli/", "display/", "documents/", "journal/", "sandbox/"}
+    assert told == shown | {"cli/", "display/", "documents/", "integrations/", "journal/", "sandbox/"}
 
 
 def test_no_floor_has_a_cycle() -> None:
