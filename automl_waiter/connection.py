@@ -113,6 +113,20 @@ class OwnConnection(Connection):
                 return None
 
 
+def client_config() -> Any:
+    """The botocore Config of a client that waits: short timeouts, and none of the SDK's own retries."""
+    from botocore.config import Config
+
+    from automl_waiter import __version__
+
+    return Config(
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        user_agent_extra=f"automl-waiter/{__version__}",
+    )
+
+
 def connect(*, profile: str | None = None, region: str | None = None, endpoint_url: str | None = None) -> Connection:
     """A connection made for waiting: the SDK's own retries are off, because the wait makes and counts them.
 
@@ -122,17 +136,9 @@ def connect(*, profile: str | None = None, region: str | None = None, endpoint_u
     """
     import boto3
     import botocore.session
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, NoRegionError
 
-    from automl_waiter import __version__
-
-    config = Config(
-        connect_timeout=_CONNECT_TIMEOUT,
-        read_timeout=_READ_TIMEOUT,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        user_agent_extra=f"automl-waiter/{__version__}",
-    )
+    config = client_config()
 
     def make_session() -> Any:
         return botocore.session.Session(profile=profile)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from automl_waiter.actions import ListingPlan, Member
+from automl_waiter.actions import ListingPlan, Member, Stop
 from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.candidates import Leaderboard
 from automl_waiter.connection import Connection, connect
@@ -25,6 +25,9 @@ from automl_waiter.watching import Matching, Watch
 
 ONE_LOOK = WaitOptions(error_budget=10.0, once=True)
 """To see how a job is: no grace for a name that is not found, and not much patience."""
+
+# Who kills a task waits for it no longer.
+_STOP_WITHIN = 10.0
 
 LoopOn = Callable[[Clock], Loop]
 """A wait that is ready to begin: its loop, on a clock."""
@@ -169,6 +172,30 @@ def candidates_loop(job_name: str, gateway: Gateway, clock: Clock, take: Callabl
     loop = Loop(clock)
     loop.add(steps(plan(), gateway, clock, error_budget=ONE_LOOK.error_budget))
     return loop
+
+
+def stopping(job: object, gateways: Gateways) -> LoopOn:
+    """A loop that calls StopAutoMLJob, for some seconds if need be, and does not wait until the job has stopped.
+
+    Whoever drives it is raised the ServiceError that the call ended with.
+
+    Raises:
+        InvalidRequest: It is no job, or there is no region.
+    """
+    ref = job_ref(job)
+    gateway = gateways.of(ref)
+
+    def loop_on(clock: Clock) -> Loop:
+        def plan() -> ListingPlan:
+            answer = yield Stop(ref.name, clock.monotonic() + _STOP_WITHIN, is_urgent=True)
+            if answer.error is not None:
+                raise answer.error
+
+        loop = Loop(clock)
+        loop.add(steps(plan(), gateway, clock, error_budget=_STOP_WITHIN))
+        return loop
+
+    return loop_on
 
 
 def check_watched(outcome: Outcome) -> None:

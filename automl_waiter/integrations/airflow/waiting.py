@@ -1,0 +1,121 @@
+"""What the operator and the sensor have in common: a wait on a worker or in the triggerer, and what its end means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from automl_waiter import errors
+from automl_waiter.integrations.airflow.clients import client_of
+from automl_waiter.integrations.airflow.triggers import AutoMLJobTrigger, payload_of
+from automl_waiter.machine import Machine
+from automl_waiter.text import seconds_of
+from automl_waiter.waiter import Waiter, events_of
+from automl_waiter.waits import Gateways, stopping
+
+# What no retry can change: how the job ended, which job it is, what was asked for, and until when.
+_FINAL = (errors.JobEnded, errors.JobNotFound, errors.JobReplaced, errors.InvalidRequest, errors.WaitTimeout)
+
+
+class WaitingTask:
+    """A task that waits. Whoever inherits from it has Airflow's AWS parameters, and the attributes below."""
+
+    aws_conn_id: str | None
+    region_name: str | None
+    verify: bool | str | None
+    botocore_config: dict[str, Any] | None
+    execution_timeout: timedelta | None
+
+    job: str | None
+    poll: float | timedelta | None
+    until: str | None
+    require: Any
+    error_budget: float | timedelta
+    stop_on_kill: bool
+    stop_on: Any = ()
+
+    log: Any
+    defer: Any
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """The parameters of the client."""
+        return {
+            "aws_conn_id": self.aws_conn_id,
+            "region_name": self.region_name,
+            "verify": self.verify,
+            "botocore_config": self.botocore_config,
+        }
+
+    @property
+    def wait_options(self) -> dict[str, Any]:
+        """The options of the wait, in JSON's types."""
+        return {
+            "poll": None if self.poll is None else seconds_of(self.poll),
+            "until": self.until,
+            "require": [self.require] if isinstance(self.require, str) else [str(part) for part in self.require],
+            "stop_on": [self.stop_on] if isinstance(self.stop_on, str) else list(self.stop_on),
+            "error_budget": seconds_of(self.error_budget),
+        }
+
+    def defer_wait(self, timeout: float | timedelta | Literal["auto"] | None) -> None:
+        """Leaves the wait to the triggerer; Airflow goes on with `execute_complete` when it is over."""
+        # The mistakes of a request are told at once, and not by a triggerer later.
+        Waiter(client_of(self.connection), timeout=timeout, **self.wait_options)
+        trigger = AutoMLJobTrigger(
+            job=str(self.job),
+            deadline=_deadline(timeout),
+            stop_on_kill=self.stop_on_kill,
+            **self.wait_options,
+            **self.connection,
+        )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
+
+    def wait_here(self, timeout: float | timedelta | Literal["auto"] | None) -> dict[str, Any]:
+        """Waits on the worker, and returns the payload of the event that a trigger would have fired."""
+        waiter = Waiter(client_of(self.connection), timeout=timeout, **self.wait_options)
+        return payload_of(waiter.wait(self.job, check=False))
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
+        """The end of the wait: the result for XCom.
+
+        Raises:
+            AirflowFailException: A retry cannot help: the job did not give what was asked of it, there is none of that
+                name, or the time is over.
+            AirflowException: A retry goes on waiting: AWS could not be reached for too long, or denied the call.
+        """
+        message, error = event["message"], event["error"]
+        if error is None:
+            self.log.info(message)
+            result: dict[str, Any] = event["result"]
+            return result
+        raise self.failure_of(getattr(errors, error), message)
+
+    def failure_of(self, error: type[errors.AutoMLWaiterError], message: str) -> Exception:
+        """Airflow's exception for an error of the wait."""
+        final = issubclass(error, _FINAL)
+        kind: type[Exception] = AirflowFailException if final else AirflowException
+        return kind(f"{error.__name__}: {message}")
+
+    def on_kill(self) -> None:
+        """The task is killed on its worker: stops the job, where that was asked for."""
+        if not self.stop_on_kill or self.job is None:
+            return
+        machine = Machine()
+        try:
+            for _ in events_of(stopping(self.job, Gateways(client_of(self.connection)))(machine), machine):
+                pass
+            self.log.warning("%s was told to stop", self.job)
+        except errors.AutoMLWaiterError as error:
+            self.log.error("%s could not be told to stop: %s", self.job, error)
+        finally:
+            machine.close()
+
+
+def _deadline(timeout: float | timedelta | Literal["auto"] | None) -> str | None:
+    if timeout is None or timeout == "auto":
+        return "auto" if timeout else None
+    return (datetime.now(UTC) + timedelta(seconds=seconds_of(timeout))).isoformat()
