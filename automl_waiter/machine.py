@@ -21,6 +21,8 @@ from automl_waiter.errors import Cancelled, Passing, PassingFailure
 _MOST_THREADS = 16
 _MOST_HANGING = 112
 _HANGS_AFTER = 1.0
+# A thread that has nothing to do ends: a process may have hundreds of waits, each with threads, that look now and then.
+_IDLE = 5.0
 # A sleep is taken in slices, because the timers of a machine that sleeps stand still while its clock goes on.
 _SLICE = 30.0
 # How often the caller's cancel_event is looked at while a call is on its way.
@@ -94,8 +96,19 @@ class CallThreads:
             for _ in range(self._threads):
                 self._work.put(None)
 
+    def _next_work(self) -> _Work | None:
+        """The next call to make; None, if there is none for a while, or no more."""
+        while True:
+            try:
+                return self._work.get(timeout=_IDLE)
+            except queue.Empty:
+                with self._lock:
+                    if self._threads > self._busy:  # so enough are left for what was submitted just now
+                        self._threads -= 1
+                        return None
+
     def _run(self) -> None:
-        while (work := self._work.get()) is not None:
+        while (work := self._next_work()) is not None:
             result: Any = None
             error: BaseException | None = None
             try:

@@ -112,3 +112,17 @@ def test_a_call_whose_turn_comes_too_late_is_not_made() -> None:
     [late] = [it for it in completions if it and it.ticket == 16]
     assert isinstance(late.error, PassingFailure)
     shell.close()
+
+
+def test_a_thread_that_has_nothing_to_do_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks a minute apart a wait has no thread, and the next look gets one."""
+    monkeypatch.setattr(machine, "_IDLE", 0.05)
+    real, before = machine.Machine(), set(threading.enumerate())
+    for ticket in (1, 2):
+        real.start(ticket, threading.current_thread, real.monotonic() + 5)
+        completion = real.wait(real.monotonic() + 5)
+        assert completion is not None
+        completion.result.join(5)
+        assert completion.result not in before
+        assert not completion.result.is_alive()
+    real.close()
