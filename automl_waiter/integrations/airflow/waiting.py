@@ -11,13 +11,12 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from automl_waiter import errors
 from automl_waiter.integrations.airflow.clients import client_of
 from automl_waiter.integrations.airflow.triggers import AutoMLJobTrigger, payload_of
+from automl_waiter.integrations.results import FAILED_CALLS
+from automl_waiter.jobs import job_ref
 from automl_waiter.machine import Machine
 from automl_waiter.text import seconds_of
 from automl_waiter.waiter import Waiter, events_of
 from automl_waiter.waits import Gateways, stopping
-
-# What no retry can change: how the job ended, which job it is, what was asked for, and until when.
-_FINAL = (errors.JobEnded, errors.JobNotFound, errors.JobReplaced, errors.InvalidRequest, errors.WaitTimeout)
 
 
 class WaitingTask:
@@ -45,7 +44,8 @@ class WaitingTask:
         """The parameters of the client."""
         return {
             "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
+            # As everywhere: an ARN says in which region its job is.
+            "region_name": self.region_name or (job_ref(self.job).region if self.job else None),
             "verify": self.verify,
             "botocore_config": self.botocore_config,
         }
@@ -64,7 +64,9 @@ class WaitingTask:
     def defer_wait(self, timeout: float | timedelta | Literal["auto"] | None) -> None:
         """Leaves the wait to the triggerer; Airflow goes on with `execute_complete` when it is over."""
         # The mistakes of a request are told at once, and not by a triggerer later.
-        Waiter(client_of(self.connection), timeout=timeout, **self.wait_options)
+        client = client_of(self.connection)
+        Waiter(client, timeout=timeout, **self.wait_options)
+        Gateways(client).of(job_ref(self.job))
         trigger = AutoMLJobTrigger(
             job=str(self.job),
             deadline=_deadline(timeout),
@@ -84,8 +86,8 @@ class WaitingTask:
 
         Raises:
             AirflowFailException: A retry cannot help: the job did not give what was asked of it, there is none of that
-                name, or the time is over.
-            AirflowException: A retry goes on waiting: AWS could not be reached for too long, or denied the call.
+                name, the time is over, or AWS denies the call.
+            AirflowException: A retry goes on waiting: AWS could not be reached for too long, or credentials expired.
         """
         message, error = event["message"], event["error"]
         if error is None:
@@ -96,8 +98,7 @@ class WaitingTask:
 
     def failure_of(self, error: type[errors.AutoMLWaiterError], message: str) -> Exception:
         """Airflow's exception for an error of the wait."""
-        final = issubclass(error, _FINAL)
-        kind: type[Exception] = AirflowFailException if final else AirflowException
+        kind: type[Exception] = AirflowException if issubclass(error, FAILED_CALLS) else AirflowFailException
         return kind(f"{error.__name__}: {message}")
 
     def on_kill(self) -> None:
