@@ -1,0 +1,11 @@
+"""Dagster: a wait in an op or an asset, an op that is one, and a sensor that starts a run at the end of each job."""
+
+try:
+    import dagster as _  # noqa: F401
+except ImportError as error:
+    raise ImportError("Dagster is not installed here: pip install 'automl-waiter[dagster]'") from error
+
+from automl_waiter.integrations.dagster.ops import automl_job_op, metadata_of, wait_in
+from automl_waiter.integrations.dagster.sensors import automl_job_sensor
+
+__all__ = ["automl_job_op", "automl_job_sensor", "metadata_of", "wait_in"]

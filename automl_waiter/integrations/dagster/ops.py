@@ -1,0 +1,114 @@
+"""A wait in the body of an op or an asset, and an op that is one.
+
+A Failure that allows retries means that calls failed: a RetryPolicy goes on waiting, for a wait changes nothing. Any
+other Failure would be the same the next time and is not retried, whatever the policy. The timeout counts for each try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dagster import Failure, In, MetadataValue, Out, Output, op
+
+from automl_waiter.documents.markdown import markdown
+from automl_waiter.errors import AutoMLWaiterError
+from automl_waiter.events import Event
+from automl_waiter.facts import outcome_document
+from automl_waiter.integrations.results import FAILED_CALLS, result_of
+from automl_waiter.logs import level_of, summary_of
+from automl_waiter.outcome import Outcome
+from automl_waiter.text import clean, redact
+from automl_waiter.waiter import Waiter, wait_for
+
+
+def wait_in(
+    context: Any,
+    job: object,
+    *,
+    client: Any = None,
+    on_event: Callable[[Event], object] | None = None,
+    **options: Any,
+) -> Any:
+    """Waits in the body of an op or an asset, and returns its Output: the outcome as a dict, with metadata.
+
+    Args:
+        context: The context of the op or the asset; what happens meanwhile is in its log.
+        job: What `wait_for` takes.
+        client: A boto3 SageMaker client; by default one is made.
+        on_event: As in `wait_for`.
+        options: The others of `wait_for`, but `check`.
+
+    Raises:
+        Failure: The job or the wait did not end as asked; only where calls failed it allows retries.
+    """
+
+    def tell(event: Event) -> None:
+        context.log.log(level_of(event), redact(summary_of(event)))
+        if on_event is not None:
+            on_event(event)
+
+    try:
+        outcome = wait_for(job, client=client, on_event=tell, **options)
+    except AutoMLWaiterError as error:
+        raise Failure(
+            redact(clean(error)),
+            metadata=metadata_of(error.outcome) if error.outcome else None,
+            allow_retries=isinstance(error, FAILED_CALLS),
+        ) from error
+    return Output(result_of(outcome), metadata=metadata_of(outcome))
+
+
+def automl_job_op(
+    name: str = "wait_for_automl_job",
+    *,
+    client: Any = None,
+    retry_policy: Any = None,
+    tags: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Any:
+    """An op with the input `job`, from another op or from the run's config, that waits for it; see `wait_in`.
+
+    Raises:
+        InvalidRequest: An option makes no sense.
+    """
+    Waiter(client, **options)  # found when the code is loaded, not hours later in a run
+
+    @op(
+        name=name,
+        ins={"job": In(description="The name or ARN of an AutoML job, or the response that created it")},
+        out=Out(dict, description="How it ended"),
+        retry_policy=retry_policy,
+        tags=tags,
+        description="Blocks until an Amazon SageMaker AutoML job has ended.",
+    )
+    def waits(context, job):  # type: ignore[no-untyped-def]  # an annotation would be a type that Dagster checks
+        return wait_in(context, job, client=client, **options)
+
+    return waits
+
+
+def metadata_of(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as metadata, by the names that it has in the result; what is not known is left out."""
+    best = result_of(outcome)["best_candidate"] or {}
+    text, number, instant = MetadataValue.text, MetadataValue.float, MetadataValue.timestamp
+    took = outcome.ended_at and outcome.created_at and (outcome.ended_at - outcome.created_at).total_seconds()
+    members: list[tuple[str, Callable[[Any], Any], Any]] = [
+        ("verdict", text, outcome.verdict.value),
+        ("job_name", text, outcome.job_name),
+        ("job_arn", text, outcome.arn),
+        ("status", text, outcome.status),
+        ("secondary_status", text, outcome.secondary_status),
+        ("best_candidate", text, best.get("name")),
+        ("metric", text, best.get("metric")),
+        ("value", number, best.get("value")),
+        ("endpoint_name", text, outcome.endpoint_name),
+        ("shortfalls", text, ", ".join(outcome.shortfalls) or None),
+        ("failure_reason", text, outcome.failure_reason and redact(clean(outcome.failure_reason))),
+        ("created_at", instant, outcome.created_at),
+        ("ended_at", instant, outcome.ended_at),
+        ("duration_seconds", number, took),
+        ("waited_seconds", number, outcome.waited),
+        ("summary", MetadataValue.md, redact(markdown(outcome_document(outcome)))),
+    ]
+    return {name: typed(value) for name, typed, value in members if value is not None}

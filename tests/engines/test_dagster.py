@@ -1,0 +1,437 @@
+"""The wait in Dagster, by its own executor against the sandbox."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from dagster import (
+    DagsterInstance,
+    Output,
+    RetryPolicy,
+    asset,
+    build_sensor_context,
+    job,
+    materialize,
+    op,
+)
+from processes import endpoint_environment
+
+from automl_waiter import AccessDenied, InvalidRequest, Transition
+from automl_waiter.integrations.dagster import automl_job_op, automl_job_sensor, wait_in
+from automl_waiter.sandbox.server import Sandbox
+
+NewJob = Callable[[str], str]
+POLL = 0.2
+
+
+class Flaky:
+    """A client whose first calls find nobody, until so many waits have given up."""
+
+    def __init__(self, good: Any, bad_waits: int) -> None:
+        self.meta = good.meta
+        self.good, self.bad_waits, self.tries = good, bad_waits, 0
+
+    def begin(self) -> None:
+        self.tries += 1
+
+    def describe_auto_ml_job_v2(self, **request: str) -> Any:
+        if self.tries <= self.bad_waits:
+            raise ConnectionResetError("nobody is there")
+        return self.good.describe_auto_ml_job_v2(**request)
+
+
+def run(name: str, **options: Any) -> Any:
+    """A run of a Dagster job whose one op waits for the AutoML job that its config names."""
+    waiting = automl_job_op(poll=POLL, **options)
+
+    @job
+    def pipeline() -> None:
+        waiting()
+
+    config = {"ops": {"wait_for_automl_job": {"inputs": {"job": {"value": name}}}}}
+    return pipeline.execute_in_process(config, raise_on_error=False)
+
+
+def failure_of(result: Any) -> Any:
+    [failed] = result.get_step_failure_events()
+    data = failed.event_specific_data
+    assert data.error_display_string
+    return data.user_failure_data
+
+
+def test_an_op_returns_how_the_job_ended(endpoint: Sandbox, new_job: NewJob) -> None:
+    """The op gives its outcome to the next one as a plain dict, and what matters of it to the user interface."""
+    name = new_job("completed")
+    result = run(name, client=endpoint.client())
+    assert result.success
+    told = result.output_for_node("wait_for_automl_job")
+    assert json.loads(json.dumps(told)) == told
+    assert (told["job_name"], told["verdict"], told["exit_code"]) == (name, "completed", 0)
+    assert not {"describe", "transitions"} & set(told)
+    [output] = [event for event in result.all_events if event.event_type_value == "STEP_OUTPUT"]
+    metadata = {key: known.value for key, known in output.event_specific_data.metadata.items()}
+    assert metadata["verdict"] == "completed"
+    assert metadata["job_arn"] == told["job_arn"]
+    assert metadata["best_candidate"] == told["best_candidate"]["name"]
+    assert metadata["value"] == told["best_candidate"]["value"] > 0
+    assert metadata["ended_at"] - metadata["created_at"] == pytest.approx(metadata["duration_seconds"], abs=0.1)
+    assert f"## ✅ {name}: completed" in metadata["summary"]
+
+
+def test_an_op_takes_its_job_from_the_op_that_created_it(endpoint: Sandbox, new_job: NewJob) -> None:
+    """The response that created a job is an input; what is seen stands in the log of the op."""
+    client, logged = endpoint.client(), []
+    waiting = automl_job_op(client=client, poll=POLL, on_event=logged.append)
+
+    @op
+    def create() -> dict[str, str]:
+        return {"AutoMLJobArn": client.describe_auto_ml_job_v2(AutoMLJobName=new_job("completed"))["AutoMLJobArn"]}
+
+    @job
+    def pipeline() -> None:
+        waiting(create())
+
+    with DagsterInstance.ephemeral() as instance:
+        result = pipeline.execute_in_process(instance=instance)
+        messages = [entry.user_message for entry in instance.all_logs(result.run_id) if not entry.dagster_event]
+    assert result.success
+    changes = [event for event in logged if isinstance(event, Transition)]
+    assert changes
+    assert len([message for message in messages if ": transition " in message]) == len(changes)
+    assert messages[-1].endswith(": completed")
+
+
+def test_an_asset_is_materialized_with_the_metadata(endpoint: Sandbox, new_job: NewJob) -> None:
+    """An asset that waits in its body has the metadata at its materialization, where its value can be plotted."""
+
+    @asset
+    def churn_model(context) -> Output[dict]:
+        return wait_in(context, new_job("completed"), client=endpoint.client(), poll=POLL)
+
+    result = materialize([churn_model])
+    assert result.output_for_node("churn_model")["verdict"] == "completed"
+    [made] = result.asset_materializations_for_node("churn_model")
+    assert made.metadata["value"].value > 0
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "verdict"),
+    [
+        ("failed", {}, "failed"),
+        ("stopped", {}, "stopped"),
+        ("deploy-error", {"require": "all"}, "degraded"),
+        ("completed", {"until": "BestCandidate.FailureReason"}, "condition_not_met"),
+        ("endless", {"timeout": 0.5}, "timed_out"),
+    ],
+)
+def test_a_job_that_did_not_end_as_asked_fails_the_op_once(
+    script: str, options: dict[str, Any], verdict: str, endpoint: Sandbox, new_job: NewJob
+) -> None:
+    """A retry policy does not wait again for what would be the same: the op fails at its first try, and says of what."""
+    begun = []
+    told = {"client": endpoint.client(), "on_event": begun.append}
+    result = run(new_job(script), retry_policy=RetryPolicy(max_retries=3), **told, **options)
+    assert not result.success
+    failure = failure_of(result)
+    assert failure.metadata["verdict"].value == verdict
+    assert failure.metadata["summary"].value.startswith("## ")
+    assert len([event for event in begun if event.event == "outcome"]) == 1
+    assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+
+
+@pytest.mark.parametrize("name", ["there-is-none", "no name"])
+def test_a_wait_that_can_never_succeed_fails_the_op_once(name: str, endpoint: Sandbox) -> None:
+    """A job that is not there, and a name that is none, are not tried again."""
+    result = run(name, client=endpoint.client(), retry_policy=RetryPolicy(max_retries=3), timeout=0)
+    assert not result.success
+    assert name in failure_of(result).description
+    assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+
+
+def test_a_part_that_is_not_required_may_be_missing(endpoint: Sandbox, new_job: NewJob) -> None:
+    """What is missing and was not required fails nothing, and stands in the result."""
+    result = run(new_job("explainability-error"), client=endpoint.client())
+    assert result.success
+    assert result.output_for_node("wait_for_automl_job")["shortfalls"] == ["explainability"]
+
+
+def test_a_failed_call_is_retried_by_the_policy(endpoint: Sandbox, new_job: NewJob) -> None:
+    """Where AWS cannot be reached, a retry policy goes on waiting, and the job's end is the op's."""
+    client = Flaky(endpoint.client(), bad_waits=1)
+    name = new_job("completed")
+
+    @op(retry_policy=RetryPolicy(max_retries=2))
+    def waits(context) -> dict:
+        client.begin()
+        return wait_in(context, name, client=client, poll=POLL, error_budget=0.2).value
+
+    @job
+    def pipeline() -> None:
+        waits()
+
+    result = pipeline.execute_in_process()
+    assert client.tries == 2
+    assert result.output_for_node("waits")["verdict"] == "completed"
+
+
+def test_calls_that_go_on_failing_fail_the_op_in_the_end(new_job: NewJob, endpoint: Sandbox) -> None:
+    """The policy's last try fails of what the calls failed of."""
+    client = Flaky(endpoint.client(), bad_waits=9)
+    result = run(new_job("completed"), client=client, error_budget=0.1, retry_policy=RetryPolicy(max_retries=1))
+    assert len([event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]) == 1
+    assert "nobody is there" in failure_of(result).description
+
+
+TERMINATED = """
+import sys
+from dagster import DagsterInstance, job
+from automl_waiter.integrations.dagster import automl_job_op
+from automl_waiter.sandbox.server import Sandbox
+
+waiting = automl_job_op(poll=60, on_event=lambda event: print(event.event, flush=True))
+
+@job
+def pipeline():
+    waiting()
+
+if __name__ == "__main__":
+    config = {"ops": {"wait_for_automl_job": {"inputs": {"job": {"value": sys.argv[1]}}}}}
+    pipeline.execute_in_process(config)
+"""
+
+
+def test_a_run_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+    """SIGTERM, which terminates a run, ends the wait within moments; it is no Failure, and the job goes on."""
+    name = new_job("endless")
+    (tmp_path / "pipeline.py").write_text(TERMINATED)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "pipeline.py"), name],
+        env=endpoint_environment(endpoint.url) | {"DAGSTER_HOME": "", "DAGSTER_DISABLE_TELEMETRY": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    while "poll" not in process.stdout.readline():
+        assert process.poll() is None
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 10
+    assert process.returncode != 0
+    assert "DagsterExecutionInterruptedError" in said
+    assert "dagster._core.definitions.events.Failure" not in said
+    status = endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"]
+    assert status == "InProgress"
+
+
+# The sensor
+
+
+@op
+def evaluate() -> None:
+    """What is to be done with a job that has ended."""
+
+
+@job
+def evaluation() -> None:
+    evaluate()
+
+
+class Ticks:
+    """A sensor's ticks, each with the cursor that the one before has left, as Dagster's daemon makes them."""
+
+    def __init__(self, sensor: Any) -> None:
+        self.sensor, self.cursor = sensor, None
+
+    def __call__(self) -> Any:
+        with DagsterInstance.ephemeral() as instance, build_sensor_context(instance, cursor=self.cursor) as context:
+            told = self.sensor.evaluate_tick(context)
+        self.cursor = told.cursor
+        return told
+
+
+class Counting:
+    """A client that counts its calls, and may refuse to describe a job."""
+
+    def __init__(self, client: Any, *, denied: str = "") -> None:
+        self.meta, self.client, self.calls, self.denied = client.meta, client, [], denied
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**arguments: Any) -> Any:
+            self.calls.append(name)
+            if self.denied and self.denied in (name, arguments.get("AutoMLJobName")):
+                response = {"Error": {"Code": "AccessDeniedException", "Message": f"{name}: no"}}
+                raise ClientError(response, name)  # type: ignore[arg-type]
+            return getattr(self.client, name)(**arguments)
+
+        return call
+
+
+@pytest.fixture
+def jobs(endpoint: Sandbox) -> Callable[..., list[str]]:
+    """Creates jobs of scripts, all of whose names begin with what no other's does: the first letters are given."""
+
+    def create(prefix: str, *scripts: str) -> list[str]:
+        names = [f"{prefix}-{number}" for number in range(len(scripts))]
+        for name, script in zip(names, scripts, strict=True):
+            endpoint.create_job(name, scenario=script)
+        return names
+
+    return create
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"nightly-{os.urandom(6).hex()}"
+
+
+Jobs = Callable[..., list[str]]
+
+
+def until_ended(endpoint: Sandbox, *names: str) -> None:
+    client = endpoint.client()
+    for name in names:
+        while client.describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"] in ("InProgress", "Stopping"):
+            time.sleep(0.05)
+
+
+def test_the_sensor_requests_one_run_for_each_end(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """While jobs are in progress a tick says how they are; then each has one run, which knows its job by its tags."""
+    tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix.upper(), client=endpoint.client()))
+    good, bad, endless = jobs(prefix, "slow", "slow-failure", "endless")
+    first = tick()
+    assert first.run_requests == []
+    assert f"{good}: InProgress/ModelTuning" in first.skip_message
+    until_ended(endpoint, good, bad)
+    requests = {request.tags["automl_waiter/job_name"]: request for request in tick().run_requests}
+    assert set(requests) == {good, bad}
+    arn = endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=bad)["AutoMLJobArn"]
+    assert requests[bad].run_key == f"{arn} Failed"
+    tags = {name: value for name, value in requests[bad].tags.items() if name.startswith("automl_waiter/")}
+    assert tags == {
+        "automl_waiter/job_name": bad,
+        "automl_waiter/job_arn": arn,
+        "automl_waiter/status": "Failed",
+        "automl_waiter/verdict": "failed",
+    }
+    assert requests[good].tags["automl_waiter/verdict"] == "completed"
+    again = tick()
+    assert again.run_requests == []
+    assert again.skip_message == f"{endless}: InProgress/ModelTuning"
+
+
+def test_a_job_that_came_and_ended_between_two_ticks_is_not_missed(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """A job that no tick has seen in progress has its run; one that had ended before the first tick has none."""
+    [old] = jobs(f"{prefix}-old", "failed")
+    until_ended(endpoint, old)
+    tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=endpoint.client()))
+    assert tick().skip_message == "no job that matches is in progress"
+    [new] = jobs(prefix, "failed")
+    until_ended(endpoint, new)
+    assert [request.tags["automl_waiter/job_name"] for request in tick().run_requests] == [new]
+
+
+def test_an_end_has_one_key_whoever_sees_it(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """A cursor that was set back tells an end again under the same key, for which Dagster starts no second run."""
+    tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=endpoint.client()))
+    tick()
+    earlier = tick.cursor
+    until_ended(endpoint, *jobs(prefix, "failed", "stopped"))
+    keys = {request.run_key for request in tick().run_requests}
+    assert len(keys) == 2
+    assert tick().run_requests == []
+    tick.cursor = earlier
+    assert {request.run_key for request in tick().run_requests} == keys
+
+
+def test_a_tick_is_cheap(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """A tick reads one page, however many jobs are in progress, and describes only those that have ended."""
+    client = Counting(endpoint.client())
+    tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=client))
+    tick()
+    *_, good = jobs(prefix, *["endless"] * 5, "completed")
+    until_ended(endpoint, good)
+    client.calls.clear()
+    assert len(tick().run_requests) == 1
+    assert client.calls == ["list_auto_ml_jobs", "describe_auto_ml_job_v2"]
+    tick()
+    assert client.calls[2:] == ["list_auto_ml_jobs"]
+
+
+def test_a_job_that_may_not_be_described_hides_no_other(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """Its end is told in a later tick, when it may; the others' are told now."""
+    client = Counting(endpoint.client(), denied=f"{prefix}-0")
+    tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=client))
+    tick()
+    secret, good = jobs(prefix, "failed", "failed")
+    until_ended(endpoint, secret, good)
+    assert [request.tags["automl_waiter/job_name"] for request in tick().run_requests] == [good]
+    assert "describe_auto_ml_job_v2: no" in tick().skip_message
+    client.denied = ""
+    assert [request.tags["automl_waiter/job_name"] for request in tick().run_requests] == [secret]
+
+
+def test_what_does_not_fit_into_a_tick_is_told_by_the_next(
+    endpoint: Sandbox, jobs: Jobs, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick describes only as many jobs as it has time for, each in its turn, and loses none."""
+    monkeypatch.setattr("automl_waiter.integrations.dagster.sensors._MOST_DESCRIBED", 2)
+    tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=endpoint.client()))
+    tick()
+    names = jobs(prefix, *["failed"] * 5)
+    until_ended(endpoint, *names)
+    told = [[request.tags["automl_waiter/job_name"] for request in tick().run_requests] for _ in range(4)]
+    assert [len(some) for some in told] == [2, 2, 1, 0]
+    assert {name for some in told for name in some} == set(names)
+
+
+def test_a_listing_that_is_denied_fails_the_tick(endpoint: Sandbox) -> None:
+    """The tick shows which action is missing, and its cursor stays as it was."""
+    client = Counting(endpoint.client(), denied="list_auto_ml_jobs")
+    tick = Ticks(automl_job_sensor(evaluation, client=client))
+    with pytest.raises(AccessDenied, match="sagemaker:ListAutoMLJobs"):
+        tick()
+    assert tick.cursor is None
+
+
+def test_the_run_is_configured_by_the_outcome(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """A run's config is made of the outcome, and the verdict by what is required."""
+    tick = Ticks(
+        automl_job_sensor(
+            evaluation,
+            name_contains=prefix,
+            client=endpoint.client(),
+            require="all",
+            run_config=lambda outcome: {"ops": {"evaluate": {"config": {"arn": outcome.arn}}}},
+        )
+    )
+    tick()
+    until_ended(endpoint, *jobs(prefix, "explainability-error"))
+    [request] = tick().run_requests
+    assert request.tags["automl_waiter/verdict"] == "degraded"
+    assert request.run_config["ops"]["evaluate"]["config"]["arn"] == request.tags["automl_waiter/job_arn"]
+
+
+@pytest.mark.parametrize("arguments", [{"name_contains": ""}, {"look_back": -1}, {"require": "me"}])
+def test_what_makes_no_sense_is_found_when_the_code_is_loaded(arguments: dict[str, Any]) -> None:
+    """A sensor or an op with an argument that makes no sense is refused before its first tick or run."""
+    with pytest.raises(InvalidRequest):
+        automl_job_sensor(evaluation, **arguments)
+    with pytest.raises(InvalidRequest):
+        automl_job_op(timeout=-1)
+
+
+def test_without_dagster_the_import_says_what_to_install() -> None:
+    """Where Dagster is missing, one line says how it is installed."""
+    words = "import sys; sys.modules['dagster'] = None; import automl_waiter.integrations.dagster"
+    said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False).stderr
+    assert said.splitlines()[-1] == "ImportError: Dagster is not installed here: pip install 'automl-waiter[dagster]'"
