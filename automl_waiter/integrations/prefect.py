@@ -1,0 +1,119 @@
+"""Prefect: a task that waits for an AutoML job, with the run's logger and a Markdown artifact; sync, and for asyncio.
+
+Both are tried again only where calls failed, for a wait changes nothing; a job that failed would be the same the next
+time. The timeout counts for each try. No result is taken from a cache: whoever runs the task again is told of the job
+as it is then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from automl_waiter import aio
+from automl_waiter.documents.markdown import markdown
+from automl_waiter.events import Event
+from automl_waiter.facts import outcome_document
+from automl_waiter.integrations.results import FAILED_CALLS, result_of
+from automl_waiter.logs import level_of, summary_of
+from automl_waiter.outcome import Outcome
+from automl_waiter.text import clean, redact
+from automl_waiter.waiter import wait_for
+
+try:
+    from prefect import get_run_logger, task
+    from prefect.artifacts import create_markdown_artifact
+    from prefect.cache_policies import NO_CACHE
+except ImportError as error:
+    raise ImportError("Prefect is not installed here: pip install 'automl-waiter[prefect]'") from error
+
+
+def _is_of_failed_calls(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether another try may end otherwise."""
+    return isinstance(state.data, FAILED_CALLS)
+
+
+_OF_BOTH: dict[str, Any] = {
+    "description": "Returns when an Amazon SageMaker AutoML job has ended.",
+    # Each try has an error budget of its own.
+    "retries": 3,
+    "retry_delay_seconds": 60,
+    "retry_condition_fn": _is_of_failed_calls,
+    "cache_policy": NO_CACHE,
+}
+
+
+@task(name="wait_for_automl_job", **_OF_BOTH)
+def wait_for_automl_job(
+    job: object,
+    *,
+    client: Any = None,
+    on_event: Callable[[Event], object] | None = None,
+    has_artifact: bool = True,
+    **options: Any,
+) -> dict[str, Any]:
+    """Blocks until a job has ended, and returns its outcome as a dict; `with_options` changes the retries.
+
+    Args:
+        job: What `wait_for` takes.
+        client: A boto3 SageMaker client; by default one is made.
+        on_event: As in `wait_for`.
+        has_artifact: Whether to make an artifact of the outcome, in Markdown: `automl-job-` and the name in lower case.
+        options: The others of `wait_for`, but `check`.
+
+    Raises:
+        AutoMLWaiterError: The job or the wait did not end as asked; see `wait_for`.
+    """
+    log = get_run_logger()
+    outcome = wait_for(job, client=client, check=False, on_event=_Teller(log, on_event), **options)
+    if has_artifact:
+        try:
+            create_markdown_artifact(**_artifact_of(outcome))
+        except Exception as error:
+            _warn_of(error, log)
+    return result_of(outcome.check())
+
+
+@task(name="wait_for_automl_job", **_OF_BOTH)
+async def wait_for_automl_job_async(
+    job: object,
+    *,
+    client: Any = None,
+    on_event: Callable[[Event], object] | None = None,
+    has_artifact: bool = True,
+    **options: Any,
+) -> dict[str, Any]:
+    """The same for an asynchronous flow: many waits are in progress in one thread. Cancelling it ends the wait."""
+    log = get_run_logger()
+    outcome = await aio.wait_for(job, client=client, check=False, on_event=_Teller(log, on_event), **options)
+    if has_artifact:
+        try:
+            await create_markdown_artifact(**_artifact_of(outcome))
+        except Exception as error:
+            _warn_of(error, log)
+    return result_of(outcome.check())
+
+
+class _Teller:
+    """Writes events to the run's log, and tells the user's callback."""
+
+    def __init__(self, log: Any, on_event: Callable[[Event], object] | None) -> None:
+        self._log = log
+        self._on_event = on_event
+
+    def __call__(self, event: Event) -> object:
+        self._log.log(level_of(event), "%s", redact(summary_of(event)))
+        return None if self._on_event is None else self._on_event(event)
+
+
+def _artifact_of(outcome: Outcome) -> dict[str, str]:
+    return {
+        "key": f"automl-job-{outcome.job_name.lower()}",
+        "markdown": redact(markdown(outcome_document(outcome))),
+        "description": redact(clean(outcome.summary)),
+    }
+
+
+def _warn_of(error: Exception, log: Any) -> None:
+    # The job took hours, and its outcome is known: no server that is away for a moment may lose it.
+    log.warning("the artifact could not be made: %s", clean(f"{type(error).__name__}: {error}"))

@@ -1,0 +1,303 @@
+"""The wait in Prefect, in flows on its own server against the sandbox."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import endpoint_environment
+
+from automl_waiter import AutoMLWaiterError, Event, JobDegraded, JobFailed, JobNotFound, ServiceUnavailable, WaitTimeout
+from automl_waiter.sandbox.server import Sandbox
+
+NewJob = Callable[[str], str]
+POLL = 0.2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A server of Prefect's for these tests, with a home of its own; nothing leaves the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        patch.setenv("DO_NOT_TRACK", "1")
+        from prefect.testing.utilities import prefect_test_harness
+
+        with prefect_test_harness(server_startup_timeout=60):
+            yield
+
+
+@pytest.fixture
+def waiting() -> Any:
+    """The task, which waits a moment before it is tried again."""
+    from automl_waiter.integrations.prefect import wait_for_automl_job
+
+    return wait_for_automl_job.with_options(retry_delay_seconds=0)
+
+
+@pytest.fixture
+def waiting_async() -> Any:
+    """The same for asyncio."""
+    from automl_waiter.integrations.prefect import wait_for_automl_job_async
+
+    return wait_for_automl_job_async.with_options(retry_delay_seconds=0)
+
+
+class Flaky:
+    """A client that finds nobody, until the wait has given up so many times."""
+
+    def __init__(self, good: Any, bad_waits: int) -> None:
+        self.meta = good.meta
+        self.good, self.bad_waits, self.given_up = good, bad_waits, 0
+
+    def tell(self, event: Event) -> None:
+        self.given_up += event.event == "outcome"
+
+    def describe_auto_ml_job_v2(self, **request: str) -> Any:
+        if self.given_up < self.bad_waits:
+            raise ConnectionResetError("nobody is there")
+        return self.good.describe_auto_ml_job_v2(**request)
+
+
+def flow_of(task: Any, name: str, **options: Any) -> Any:
+    """What a flow returns whose only task waits for the job."""
+    from prefect import flow
+
+    @flow
+    def training() -> Any:
+        return task(name, **{"poll": POLL, **options})
+
+    return training()
+
+
+def artifact_of(name: str) -> Any:
+    from prefect.artifacts import Artifact
+
+    return Artifact.get(f"automl-job-{name.lower()}")
+
+
+def test_a_task_returns_how_the_job_ended(endpoint: Sandbox, waiting: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The task returns a plain dict, logs what it sees in its run, and makes an artifact of the outcome in Markdown."""
+    name = f"Churn-{os.urandom(6).hex()}"
+    endpoint.create_job(name, scenario="slow")
+    with caplog.at_level(logging.INFO):
+        told = flow_of(waiting, name, client=endpoint.client())
+    assert json.loads(json.dumps(told)) == told
+    assert (told["job_name"], told["verdict"], told["exit_code"]) == (name, "completed", 0)
+    assert not {"describe", "transitions"} & set(told)
+    logged = [record.getMessage() for record in caplog.records if record.name == "prefect.task_runs"]
+    assert any(f"{name}: transition InProgress/ModelTuning" in line for line in logged)
+    assert f"{name}: completed" in logged
+    artifact = artifact_of(name)
+    assert artifact.type == "markdown"
+    assert artifact.data.startswith(f"## ✅ {name}: completed\n")
+    assert told["best_candidate"]["name"] in artifact.data
+    assert artifact.description == f"{name}: completed"
+
+
+def test_a_task_for_asyncio_does_the_same(endpoint: Sandbox, new_job: NewJob, waiting_async: Any) -> None:
+    """Two waits of an asynchronous flow are in progress at once; one that failed raises, and both have artifacts."""
+    from prefect import flow
+
+    names = [new_job("completed"), new_job("failed")]
+
+    @flow
+    async def training() -> list[Any]:
+        waits = [waiting_async(name, client=endpoint.client(), poll=POLL) for name in names]
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    good, bad = asyncio.run(training())
+    assert good["verdict"] == "completed"
+    assert isinstance(bad, JobFailed)
+    assert [artifact_of(name).data.partition("\n")[0].split()[1] for name in names] == ["✅", "❌"]
+
+
+def test_an_asynchronous_flow_may_call_the_plain_task(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
+    """The task blocks where it is called, in an asynchronous flow too, and makes its artifact."""
+    from prefect import flow
+
+    name = new_job("completed")
+
+    @flow
+    async def training() -> Any:
+        return waiting(name, client=endpoint.client(), poll=POLL)
+
+    assert asyncio.run(training())["verdict"] == "completed"
+    assert artifact_of(name).data.startswith("## ✅")
+
+
+def test_tasks_that_are_mapped_wait_side_by_side(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
+    """Each of the mapped tasks returns its own job's outcome."""
+    from prefect import flow, unmapped
+
+    names = [new_job("completed") for _ in range(3)]
+
+    @flow
+    def training() -> Any:
+        return waiting.map(names, client=unmapped(endpoint.client()), poll=POLL).result()
+
+    assert [told["job_name"] for told in training()] == names
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "error"),
+    [
+        ("failed", {}, JobFailed),
+        ("explainability-error", {"require": "all"}, JobDegraded),
+        ("endless", {"timeout": 0.5}, WaitTimeout),
+        (None, {"timeout": 0}, JobNotFound),
+    ],
+)
+@pytest.mark.parametrize("form", ["waiting", "waiting_async"])
+def test_a_job_that_did_not_end_as_asked_is_not_waited_for_again(
+    script: str | None,
+    options: dict[str, Any],
+    error: type[AutoMLWaiterError],
+    form: str,
+    endpoint: Sandbox,
+    new_job: NewJob,
+    request: pytest.FixtureRequest,
+) -> None:
+    """The task fails at its first try, with the library's error and the outcome, and the artifact says why."""
+    from prefect import flow
+
+    name = new_job(script) if script else f"no-{os.urandom(6).hex()}"
+    task, tries = request.getfixturevalue(form), []
+    arguments = {"client": endpoint.client(), "poll": POLL, "on_event": tries.append, **options}
+
+    @flow
+    async def training() -> Any:
+        return await task(name, **arguments)
+
+    with pytest.raises(error) as raised:
+        asyncio.run(training()) if form == "waiting_async" else flow_of(task, name, **arguments)
+    assert raised.value.outcome is not None
+    assert [event.event for event in tries].count("outcome") == 1
+    assert artifact_of(name).description == raised.value.outcome.summary.replace("\x1b", " ")
+
+
+@pytest.mark.parametrize("form", ["waiting", "waiting_async"])
+def test_a_failed_call_is_retried(
+    form: str, endpoint: Sandbox, new_job: NewJob, request: pytest.FixtureRequest
+) -> None:
+    """Where AWS cannot be reached the task is tried again, and then told of the job's end."""
+    from prefect import flow
+
+    client, task = Flaky(endpoint.client(), bad_waits=2), request.getfixturevalue(form)
+    name = new_job("completed")
+    arguments = {"client": client, "poll": POLL, "error_budget": 0.1, "on_event": client.tell}
+
+    @flow
+    async def training() -> Any:
+        return await task(name, **arguments)
+
+    told = asyncio.run(training()) if form == "waiting_async" else flow_of(task, name, **arguments)
+    assert told["verdict"] == "completed"
+    assert client.given_up == 3
+
+
+def test_calls_that_go_on_failing_fail_the_task_in_the_end(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
+    """After the last of its retries the task fails of what the calls failed of; their number is the user's."""
+    client = Flaky(endpoint.client(), bad_waits=9)
+    once = waiting.with_options(retries=1)
+    with pytest.raises(ServiceUnavailable, match="nobody is there"):
+        flow_of(once, new_job("completed"), client=client, error_budget=0.1, on_event=client.tell)
+    assert client.given_up == 2
+
+
+def test_a_task_that_is_run_again_looks_again(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
+    """No result is stale, although results are kept: the same wait in the same flow looks at the job anew."""
+    from prefect import flow
+
+    name, client = new_job("endless"), endpoint.client()
+    kept = waiting.with_options(persist_result=True)
+
+    @flow(persist_result=True)
+    def training() -> list[Any]:
+        # The first look holds for the condition; the job is then told to stop.
+        first = kept(name, poll=POLL, until="ModelTuning")
+        client.stop_auto_ml_job(AutoMLJobName=name)
+        return [first, kept(name, poll=POLL, until="ModelTuning", return_state=True)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in endpoint_environment(endpoint.url).items():
+            patch.setenv(variable, value)
+        first, second = training()
+    assert first["verdict"] == "condition_met"
+    assert second.is_failed()
+
+
+def test_an_artifact_that_cannot_be_made_loses_no_outcome(
+    endpoint: Sandbox, new_job: NewJob, waiting: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Prefect's server may be away for a moment at the end: the outcome is returned, and the log warns."""
+
+    def refuse(**_: str) -> None:
+        raise RuntimeError("no server")
+
+    monkeypatch.setattr("automl_waiter.integrations.prefect.create_markdown_artifact", refuse)
+    with caplog.at_level(logging.WARNING):
+        assert flow_of(waiting, new_job("completed"), client=endpoint.client())["verdict"] == "completed"
+    assert "the artifact could not be made: RuntimeError: no server" in caplog.messages
+
+
+def test_no_artifact_is_made_that_is_not_wanted(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
+    """With has_artifact=False there is none."""
+    name = new_job("completed")
+    flow_of(waiting, name, client=endpoint.client(), has_artifact=False)
+    assert artifact_of(name) is None
+
+
+FLOW = """
+import sys
+from prefect import flow
+from automl_waiter.integrations.prefect import wait_for_automl_job
+
+@flow
+def training(name):
+    wait_for_automl_job(name, poll=60, on_event=lambda event: print(event.event, flush=True))
+
+if __name__ == "__main__":
+    training(sys.argv[1])
+"""
+
+
+def test_a_flow_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+    """SIGTERM, by which a flow run is cancelled, ends the wait within moments and without a retry; the job goes on."""
+    from prefect.settings import PREFECT_API_URL
+
+    name = new_job("endless")
+    (tmp_path / "training.py").write_text(FLOW)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "training.py"), name],
+        env=endpoint_environment(endpoint.url) | {"PREFECT_API_URL": PREFECT_API_URL.value()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    while "poll" not in process.stdout.readline():
+        assert process.poll() is None
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 10
+    assert process.returncode != 0
+    assert "transition" not in out
+    status = endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"]
+    assert status == "InProgress"
+
+
+def test_without_prefect_the_import_says_what_to_install() -> None:
+    """Where Prefect is missing, one line says how it is installed."""
+    words = "import sys; sys.modules['prefect'] = None; import automl_waiter.integrations.prefect"
+    said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False).stderr
+    assert said.splitlines()[-1] == "ImportError: Prefect is not installed here: pip install 'automl-waiter[prefect]'"
