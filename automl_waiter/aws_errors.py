@@ -17,6 +17,7 @@ from automl_waiter.errors import (
     Passing,
     PassingFailure,
 )
+from automl_waiter.permissions import action_of
 from automl_waiter.text import clean, format_duration, redact
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
         )
     if code in _DENIED or status in (401, 403):
         return AccessDenied(
-            f"{operation} was denied in {region}: allow the IAM action sagemaker:{operation} ({said})", code=code
+            f"{operation} was denied in {region}: allow the IAM action {action_of(operation)} ({said})", code=code
         )
     return InvalidRequest(f"AWS calls {operation} invalid ({said})", code=code)
 

@@ -27,7 +27,7 @@ _EXPIRY_KEYS = ("x_security_token_expires", "aws_session_expiration")
 
 
 class Connection:
-    """A boto3 SageMaker client that somebody else made: it stays as it is, and so do its credentials."""
+    """A boto3 client that somebody else made: it stays as it is, and so do its credentials."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -127,7 +127,13 @@ def client_config() -> Any:
     )
 
 
-def connect(*, profile: str | None = None, region: str | None = None, endpoint_url: str | None = None) -> Connection:
+def connect(
+    *,
+    profile: str | None = None,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    service: str = "sagemaker",
+) -> Connection:
     """A connection made for waiting: the SDK's own retries are off, because the wait makes and counts them.
 
     Raises:
@@ -149,7 +155,7 @@ def connect(*, profile: str | None = None, region: str | None = None, endpoint_u
         chosen = session.region_name or os.environ.get("AWS_REGION")
         if not chosen:
             raise NoRegionError
-        return session.client("sagemaker", region_name=chosen, endpoint_url=endpoint_url, config=config)
+        return session.client(service, region_name=chosen, endpoint_url=endpoint_url, config=config)
 
     try:
         return OwnConnection(make_session, make_client)

@@ -29,6 +29,8 @@ _METHODS = {
     "StopAutoMLJob": "stop_auto_ml_job",
     "ListAutoMLJobs": "list_auto_ml_jobs",
     "ListCandidatesForAutoMLJob": "list_candidates_for_auto_ml_job",
+    "DescribeEventBus": "describe_event_bus",
+    "PutEvents": "put_events",
 }
 
 
@@ -73,14 +75,60 @@ class Gateway(Protocol):
         ...
 
 
-class Boto3Gateway:
+class Caller:
+    """Calls AWS through a boto3 client: each call is one attempt, and what goes wrong is an error of ours."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.region = connection.region
+        self._was_answered = False
+
+    def _call(self, operation: str, subject: str, **arguments: Any) -> Any:
+        """The response of an operation on the job or bus of that name."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        client, called_at = self._connection.client, datetime.now(UTC)
+        try:
+            return getattr(client, _METHODS[operation])(**arguments)
+        except ClientError as error:
+            # Not `from error`: AWS's own words may repeat the session token, and a traceback would print them.
+            raise self._waiting_for_credentials(
+                from_code(error, operation, subject, self.region, called_at), client, answered=True
+            ) from None
+        except (BotoCoreError, ResponseParserError, OSError, EOFError) as error:
+            raise self._waiting_for_credentials(from_sdk(error), client, answered=False) from error
+        except Exception as error:
+            # What the SDK raises on a body of a form that it does not expect, and on an environment whose
+            # credentials have expired by their own date. Raised anywhere else it is no answer.
+            match raised_in(error):
+                case "botocore.parsers" | "botocore.utils":
+                    said = f"{type(error).__name__}: not the JSON that it should be"
+                    raise PassingFailure(Passing.RESPONSE, said, code=type(error).__name__) from error
+                case "botocore.credentials":
+                    expired = CredentialsExpired(f"the credentials have expired ({quoted(error)}): renew them")
+                    raise self._waiting_for_credentials(expired, client, answered=True) from error
+            said = f"{type(error).__name__}: {quoted(error)}"
+            raise InvalidRequest(f"{operation} cannot be called ({said})", code=type(error).__name__) from error
+
+    def _waiting_for_credentials(self, problem: Exception, client: Any, *, answered: bool) -> Exception:
+        """Expired credentials are a passing failure, if new ones can come; any other problem is itself.
+
+        `answered` is False where none could be had at all. That is a failure to log in, unless they were good before.
+        """
+        if not isinstance(problem, CredentialsExpired) or not (answered or self._was_answered):
+            return problem
+        if not self._connection.renew(client):
+            return problem
+        return PassingFailure(Passing.CREDENTIALS, f"{problem}; new ones are looked for", code=problem.code)
+
+
+class Boto3Gateway(Caller):
     """A gateway through a boto3 SageMaker client."""
 
     def __init__(self, connection: Connection, max_rate: float = DEFAULT_MAX_RATE) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self.budget: Budget = budget_of(connection, max_rate)
-        self.region = connection.region
-        self._was_answered = False
 
     @property
     def credentials_expire_at(self) -> datetime | None:
@@ -131,44 +179,6 @@ class Boto3Gateway:
             raise PassingFailure(Passing.RESPONSE, "the response is no page of candidates: cut short, or not from AWS")
         whole = [one for one in page["Candidates"] if all(one.get(member) is not None for member in _OF_CANDIDATES)]
         return {**page, "Candidates": whole}
-
-    def _call(self, operation: str, job_name: str, **arguments: Any) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
-
-        client, called_at = self._connection.client, datetime.now(UTC)
-        try:
-            return getattr(client, _METHODS[operation])(**arguments)
-        except ClientError as error:
-            # Not `from error`: AWS's own words may repeat the session token, and a traceback would print them.
-            raise self._waiting_for_credentials(
-                from_code(error, operation, job_name, self.region, called_at), client, answered=True
-            ) from None
-        except (BotoCoreError, ResponseParserError, OSError, EOFError) as error:
-            raise self._waiting_for_credentials(from_sdk(error), client, answered=False) from error
-        except Exception as error:
-            # What the SDK raises on a body of a form that it does not expect, and on an environment whose
-            # credentials have expired by their own date. Raised anywhere else it is no answer.
-            match raised_in(error):
-                case "botocore.parsers" | "botocore.utils":
-                    said = f"{type(error).__name__}: not the JSON that it should be"
-                    raise PassingFailure(Passing.RESPONSE, said, code=type(error).__name__) from error
-                case "botocore.credentials":
-                    expired = CredentialsExpired(f"the credentials have expired ({quoted(error)}): renew them")
-                    raise self._waiting_for_credentials(expired, client, answered=True) from error
-            said = f"{type(error).__name__}: {quoted(error)}"
-            raise InvalidRequest(f"{operation} cannot be called ({said})", code=type(error).__name__) from error
-
-    def _waiting_for_credentials(self, problem: Exception, client: Any, *, answered: bool) -> Exception:
-        """Expired credentials are a passing failure, if new ones can come; any other problem is itself.
-
-        `answered` is False where none could be had at all. That is a failure to log in, unless they were good before.
-        """
-        if not isinstance(problem, CredentialsExpired) or not (answered or self._was_answered):
-            return problem
-        if not self._connection.renew(client):
-            return problem
-        return PassingFailure(Passing.CREDENTIALS, f"{problem}; new ones are looked for", code=problem.code)
 
 
 class ClosedGateway:

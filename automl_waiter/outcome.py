@@ -41,6 +41,17 @@ def shortfalls_of(snapshot: Snapshot) -> tuple[Part, ...]:
     return tuple(part for part, is_missing in missing.items() if is_missing)
 
 
+def verdict_of(snapshot: Snapshot) -> Verdict:
+    """How a job that has ended did so by itself, whatever was waited for and required."""
+    match snapshot.status:
+        case Status.FAILED:
+            return Verdict.FAILED
+        case Status.STOPPED:
+            return Verdict.STOPPED
+        case _:
+            return Verdict.DEGRADED if shortfalls_of(snapshot) else Verdict.COMPLETED
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Outcome:
     """How a wait for one job ended, with everything known about it.

@@ -19,32 +19,57 @@ class Feature(StrEnum):
     """`watch`; many jobs, followed in few calls; and the nearest name to one that there is not."""
     STOP = "stop"
     """`--stop-on`."""
+    PUBLISH = "publish"
+    """`--publish`."""
 
 
 EVERY_JOB = "arn:*:sagemaker:*:*:automl-job/*"
+EVERY_BUS = "arn:*:events:*:*:event-bus/*"
 
 _OF_A_JOB = {None: "sagemaker:DescribeAutoMLJobV2", Feature.STOP: "sagemaker:StopAutoMLJob"}
 # What lists is granted for all resources, as is usual in IAM: no documentation at hand names a narrower one.
 _OF_ALL = {Feature.CANDIDATES: "sagemaker:ListCandidatesForAutoMLJob", Feature.LISTING: "sagemaker:ListAutoMLJobs"}
+_OF_A_BUS = ("events:DescribeEventBus", "events:PutEvents")
 
 
-def iam_policy(features: Iterable[Feature] = (), jobs: Iterable[str] = (EVERY_JOB,)) -> dict[str, Any]:
-    """The least policy for a wait with these features, on the jobs whose ARNs these are or match, with * and ?.
+def action_of(operation: str) -> str:
+    """The IAM action that an operation needs."""
+    action = f"events:{operation}"
+    return action if action in _OF_A_BUS else f"sagemaker:{operation}"
+
+
+def iam_policy(
+    features: Iterable[Feature] = (), jobs: Iterable[str] = (EVERY_JOB,), buses: Iterable[str] = (EVERY_BUS,)
+) -> dict[str, Any]:
+    """The least policy for a wait with these features, on the jobs and buses whose ARNs these match, with * and ?.
 
     Raises:
-        InvalidRequest: One of them is no ARN of AutoML jobs.
+        InvalidRequest: One of them is no ARN of AutoML jobs, or none of event buses.
     """
     wanted: set[Feature | None] = {None, *features}
-    resources = list(dict.fromkeys(jobs))
-    for resource in resources:
-        parts = resource.split(":", 5)
-        if len(parts) != 6 or (parts[0], parts[2]) != ("arn", "sagemaker") or not parts[5].startswith("automl-job/"):
-            raise InvalidRequest(f"{clean(resource)!r} is no ARN of AutoML jobs, such as {EVERY_JOB}")
     statements = [
-        _statement("TheJobs", [action for key, action in _OF_A_JOB.items() if key in wanted], resources),
+        _statement(
+            "TheJobs",
+            [action for key, action in _OF_A_JOB.items() if key in wanted],
+            _checked(jobs, "sagemaker", "automl-job/", f"AutoML jobs, such as {EVERY_JOB}"),
+        ),
         _statement("Lists", [action for key, action in _OF_ALL.items() if key in wanted], ["*"]),
+        _statement(
+            "TheBus",
+            [action for action in _OF_A_BUS if Feature.PUBLISH in wanted],
+            _checked(buses, "events", "event-bus/", f"event buses, such as {EVERY_BUS}"),
+        ),
     ]
     return {"Version": "2012-10-17", "Statement": [statement for statement in statements if statement["Action"]]}
+
+
+def _checked(arns: Iterable[str], service: str, resource: str, what: str) -> list[str]:
+    """The ARNs, each once."""
+    for arn in (distinct := list(dict.fromkeys(arns))):
+        parts = arn.split(":", 5)
+        if len(parts) != 6 or (parts[0], parts[2]) != ("arn", service) or not parts[5].startswith(resource):
+            raise InvalidRequest(f"{clean(arn)!r} is no ARN of {what}")
+    return distinct
 
 
 def _statement(sid: str, actions: list[str], resources: list[str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from automl_waiter.events import Candidates, Ended, Heartbeat, Notice, Poll, Sto
 from automl_waiter.jobs import JobRef
 from automl_waiter.leaderboard import Reading, read_candidates
 from automl_waiter.options import StopCause, WaitOptions
-from automl_waiter.outcome import Outcome, shortfalls_of
+from automl_waiter.outcome import Outcome, shortfalls_of, verdict_of
 from automl_waiter.polling import PollContext
 from automl_waiter.snapshot import Candidate, Snapshot
 from automl_waiter.statuses import Stage, State, Status, stage_of
@@ -396,20 +396,14 @@ class _Wait:
 
     def _verdict_of_end(self, snapshot: Snapshot) -> Verdict:
         match snapshot.status:
-            case Status.FAILED:
-                return Verdict.FAILED
-            case Status.STOPPED:
-                match self.stop_cause:
-                    case "until":
-                        return Verdict.CONDITION_MET
-                    case "timeout" if self.is_told_to_stop:
-                        return Verdict.TIMED_OUT
-                    case _:
-                        return Verdict.STOPPED
+            case Status.STOPPED if self.stop_cause == "until":
+                return Verdict.CONDITION_MET
+            case Status.STOPPED if self.stop_cause == "timeout" and self.is_told_to_stop:
+                return Verdict.TIMED_OUT
+            case Status.COMPLETED if self.options.until is not None and self.stop_cause != "until":
+                return Verdict.CONDITION_NOT_MET
             case _:
-                if self.options.until is not None and self.stop_cause != "until":
-                    return Verdict.CONDITION_NOT_MET
-                return Verdict.DEGRADED if shortfalls_of(snapshot) else Verdict.COMPLETED
+                return verdict_of(snapshot)
 
     def _sleep(self, until: float, next_look: float | None = None) -> Generator[Action, Any, None]:
         """Sleeps, never past the deadline, and shows signs of life on the way to the next look."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 from conftest import Command
 from moto import mock_aws
@@ -236,6 +237,8 @@ def test_the_command_prints_what_the_library_makes(inside: Command) -> None:
     result = inside("export", "iam-policy", "--with", "stop", "--jobs", "arn:aws:sagemaker:*:*:automl-job/nightly-*")
     assert result.returncode == 0
     assert json.loads(result.stdout) == iam_policy([Feature.STOP], ["arn:aws:sagemaker:*:*:automl-job/nightly-*"])
+    result = inside("export", "iam-policy", "--with", "publish", "--bus", "arn:aws:events:*:*:event-bus/ml-*")
+    assert json.loads(result.stdout) == iam_policy([Feature.PUBLISH], buses=["arn:aws:events:*:*:event-bus/ml-*"])
 
 
 @pytest.mark.parametrize(
@@ -244,6 +247,7 @@ def test_the_command_prints_what_the_library_makes(inside: Command) -> None:
         (["asl", "--timeout", "1000d"], "1 second to 364 days"),
         (["asl", "--require", "all", "--require", "none"], "alone"),
         (["iam-policy", "--jobs", "churn"], "'churn' is no ARN of AutoML jobs"),
+        (["iam-policy", "--bus", "ml-events"], "'ml-events' is no ARN of event buses"),
         (["iam-policy", "--with", "stops"], "'stop'"),
         (["iam-polcy"], "did you mean iam-policy?"),
     ],
@@ -268,4 +272,17 @@ def test_a_wait_alone_needs_one_right() -> None:
 def test_the_policy_of_every_feature_allows_every_call() -> None:
     """With all features the policy allows just what the gateway calls."""
     allowed = {action for statement in iam_policy(Feature)["Statement"] for action in statement["Action"]}
-    assert allowed == {f"sagemaker:{operation}" for operation in automl_waiter.gateway._METHODS}
+    models = [botocore.session.get_session().get_service_model(name) for name in ("sagemaker", "events")]
+    assert allowed == {
+        f"{model.signing_name}:{operation}"
+        for operation in automl_waiter.gateway._METHODS
+        for model in models
+        if operation in model.operation_names
+    }
+
+
+def test_the_rights_to_publish_are_on_the_bus_alone() -> None:
+    """With publish, and only then, the policy allows to put events on the buses given."""
+    bus = "arn:aws:events:us-east-1:123456789012:event-bus/ml-events"
+    _, statement = iam_policy([Feature.PUBLISH], buses=[bus])["Statement"]
+    assert (statement["Action"], statement["Resource"]) == (["events:DescribeEventBus", "events:PutEvents"], [bus])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -50,6 +50,9 @@ from automl_waiter.verdicts import UNDECIDED, ExitCode, exit_code_of_error, requ
 from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, watch_loop
 from automl_waiter.watching import matching
 
+if TYPE_CHECKING:  # It loads what most waits do without.
+    from automl_waiter.integrations.eventbridge import EventBridgePublisher
+
 # Since click 8.2; before, it prints the help by itself.
 _NO_ARGUMENTS: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
@@ -88,8 +91,13 @@ def cli(ctx: click.Context, /, **aws: str | None) -> None:
     ctx.obj.aws = aws
 
 
+def _aws(ctx: click.Context, own: dict[str, str | None]) -> dict[str, str | None]:
+    """The AWS options, which stand before or after the command."""
+    return {name: own[name] or ctx.obj.aws[name] for name in own}
+
+
 def _gateways(ctx: click.Context, own: dict[str, str | None], max_rate: float = DEFAULT_MAX_RATE) -> Gateways:
-    aws = {name: own[name] or ctx.obj.aws[name] for name in own}
+    aws = _aws(ctx, own)
     return Gateways(
         connect_to=lambda region: connect(
             profile=aws["profile"], region=region or aws["region"], endpoint_url=aws["endpoint_url"]
@@ -166,6 +174,7 @@ def wait(
     error_budget: float,
     max_rate: float | None,
     command: str | None,
+    bus: str | None,
     journal_path: str | None,
     output: str,
     quiet: bool,
@@ -213,6 +222,7 @@ def wait(
         screen,
         writer,
         command,
+        _publisher(screen.reporter, bus, _aws(ctx, aws), error_budget),
         journal_path,
         told=["wait", *(ref.key for ref in refs)],
         decides=has_ended if until_any else does_not_succeed if fail_fast else lambda _: False,
@@ -254,6 +264,7 @@ def watch(
     error_budget: float,
     max_rate: float | None,
     command: str | None,
+    bus: str | None,
     journal_path: str | None,
     output: str,
     quiet: bool,
@@ -278,7 +289,8 @@ def watch(
         progress=output != "text",
         is_running=True,
     )
-    session = _session(ctx, screen, writer, command, journal_path, told=["watch", name_contains or ""])
+    publisher = _publisher(screen.reporter, bus, _aws(ctx, aws), error_budget)
+    session = _session(ctx, screen, writer, command, publisher, journal_path, told=["watch", name_contains or ""])
     gateways = _gateways(ctx, aws, options.max_rate)
 
     def begin() -> LoopOn:
@@ -433,17 +445,37 @@ def does_not_succeed(outcome: Outcome) -> bool:
     return outcome.exit_code != ExitCode.OK
 
 
+def _publisher(
+    reporter: Reporter, bus: str | None, aws: dict[str, str | None], error_budget: float
+) -> EventBridgePublisher | None:
+    """What `--publish` asks for; the endpoint is SageMaker's alone."""
+    if bus is None:
+        return None
+    from automl_waiter.integrations.eventbridge import EventBridgePublisher
+
+    return EventBridgePublisher(
+        bus,
+        report=partial(reporter.note, "publish", level=logging.ERROR),
+        connect_to=lambda region: connect(profile=aws["profile"], region=region or aws["region"], service="events"),
+        error_budget=error_budget,
+    )
+
+
 def _session(
     ctx: click.Context,
     screen: Screen,
     writer: ResultWriter,
     command: str | None,
+    publisher: EventBridgePublisher | None,
     journal_path: str | None,
     *,
     told: Sequence[str],
     **more: Any,
 ) -> Session:
-    """A session with `--exec` and `--journal`. `told` says what stdout is told of: who asks the same again goes on."""
+    """A session with `--exec`, `--publish` and `--journal`.
+
+    `told` says what stdout is told of: who asks the same again goes on.
+    """
     words = command_words(command) if command is not None else None
     reporter, journal = screen.reporter, None
     if journal_path is not None:
@@ -455,6 +487,7 @@ def _session(
         writer,
         ctx.obj.interrupts,
         command=CommandRunner(words, partial(_report, reporter), output=screen.pipe()) if words else None,
+        publisher=publisher,
         journal=journal,
         told=told,
         github=screen.github,

@@ -48,7 +48,8 @@ def complete_until(_: click.Context, __: click.Parameter, incomplete: str) -> li
 
 def _gateway(ctx: click.Context) -> Boto3Gateway:
     outer = ctx.parent.params if ctx.parent else {}
-    return Boto3Gateway(connect(**{name: ctx.params.get(name) or outer.get(name) for name in _AWS}))
+    profile, region, endpoint_url = (ctx.params.get(name) or outer.get(name) for name in _AWS)
+    return Boto3Gateway(connect(profile=profile, region=region, endpoint_url=endpoint_url))
 
 
 def _listed(gateway: Boto3Gateway, incomplete: str) -> list[CompletionItem]:

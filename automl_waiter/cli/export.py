@@ -11,7 +11,7 @@ from automl_waiter.asl import DEFAULT_TIMEOUT, state_machine
 from automl_waiter.cli.flags import Duration, require_option
 from automl_waiter.cli.help import PageGroup
 from automl_waiter.cli.lines import write_results
-from automl_waiter.permissions import EVERY_JOB, Feature, iam_policy
+from automl_waiter.permissions import EVERY_BUS, EVERY_JOB, Feature, iam_policy
 from automl_waiter.text import format_duration
 from automl_waiter.verdicts import ExitCode, required_parts
 
@@ -62,7 +62,7 @@ def asl(timeout: float, require: tuple[str, ...]) -> int:
     multiple=True,
     type=click.Choice([feature.value for feature in Feature]),
     help="candidates: the live view, report, a condition on BestCandidate. listing: watch, many jobs, and the nearest "
-    "name to one that there is not. stop: --stop-on. Repeatable; without any, a wait alone.",
+    "name to one that there is not. stop: --stop-on. publish: --publish. Repeatable; without any, a wait alone.",
 )
 @click.option(
     "--jobs",
@@ -72,9 +72,18 @@ def asl(timeout: float, require: tuple[str, ...]) -> int:
     metavar="ARN",
     help="The jobs that may be waited for: an ARN, in which * and ? stand for others; repeatable.",
 )
-def policy(features: tuple[str, ...], jobs: tuple[str, ...]) -> int:
+@click.option(
+    "--bus",
+    "buses",
+    multiple=True,
+    default=(EVERY_BUS,),
+    show_default=True,
+    metavar="ARN",
+    help="The event buses that may be published to: an ARN, as above; repeatable.",
+)
+def policy(features: tuple[str, ...], jobs: tuple[str, ...], buses: tuple[str, ...]) -> int:
     """Print the least IAM policy that a wait with these features needs."""
-    return _print(iam_policy(map(Feature, features), jobs))
+    return _print(iam_policy(map(Feature, features), jobs, buses))
 
 
 def _print(document: dict[str, Any]) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS, PROGRESS
-from automl_waiter.text import parse_duration
+from automl_waiter.errors import InvalidRequest
+from automl_waiter.text import clean, parse_duration
 from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Part
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -36,6 +38,23 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # gener
         if self._positive and not seconds > 0:
             self.fail("it must be longer than 0", param, ctx)
         return seconds
+
+
+class Bus(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as above
+    """The event bus of `eventbridge:BUS`."""
+
+    name = "bus"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # It loads what most waits do without.
+        from automl_waiter.integrations.eventbridge.bus import region_of
+
+        kind, _, bus = str(value).partition(":")
+        with suppress(InvalidRequest):
+            region_of(bus)
+            if kind == "eventbridge":
+                return bus
+        return self.fail(f"{clean(value)!r} is no bus: write eventbridge:NAME or eventbridge:ARN", param, ctx)
 
 
 def together(*options: Decorator) -> Decorator:
@@ -108,6 +127,13 @@ subscriber_options = together(
         "command",
         metavar="COMMAND",
         help="Run this on each transition, without a shell; AUTOML_STATUS and others in its environment say which.",
+    ),
+    click.option(
+        "--publish",
+        "bus",
+        type=Bus(),
+        metavar="eventbridge:BUS",
+        help="Put an event on this EventBridge bus on each transition: a name, in the job's region, or an ARN.",
     ),
     click.option(
         "--journal",

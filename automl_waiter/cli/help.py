@@ -16,8 +16,17 @@ _SECTIONS = {
     "When it ends": ("timeout", "until", "stop_on", "until_any", "fail_fast", "until_idle"),
     "What counts as success": ("require",),
     "How often AWS is called": ("poll", "max_rate", "error_budget"),
-    "What it allows": ("features", "jobs"),
-    "What is told, and to whom": ("output", "form", "quiet", "display", "log_format", "command", "journal_path"),
+    "What it allows": ("features", "jobs", "buses"),
+    "What is told, and to whom": (
+        "output",
+        "form",
+        "quiet",
+        "display",
+        "log_format",
+        "command",
+        "bus",
+        "journal_path",
+    ),
     "Where AWS is": ("profile", "region", "endpoint_url"),
 }
 _OTHERS = "Options"

@@ -27,6 +27,7 @@ from automl_waiter.waits import LoopOn, loop_of
 
 if TYPE_CHECKING:  # They load what most waits do without.
     from automl_waiter.cli.github import GitHubRun
+    from automl_waiter.integrations.eventbridge import EventBridgePublisher
     from automl_waiter.journal import Entry, Journal
 
 
@@ -38,6 +39,7 @@ class Session:
         writer: Writes the results.
         interrupts: The signals.
         command: `--exec`.
+        publisher: `--publish`.
         journal: `--journal`.
         told: What stdout is told of. Under that name it goes on, from the journal, where it was.
         decides: Whether an outcome decides for all jobs.
@@ -52,6 +54,7 @@ class Session:
         interrupts: Interrupts,
         *,
         command: CommandRunner | None = None,
+        publisher: EventBridgePublisher | None = None,
         journal: Journal | None = None,
         told: Sequence[str] = (),
         decides: Callable[[Outcome], bool] = lambda _: False,
@@ -61,7 +64,9 @@ class Session:
         self._reporter = reporter
         self._writer = writer
         self._interrupts = interrupts
-        self._command = command
+        self._publisher = publisher
+        # The publisher first: its end is bounded more tightly than that of the command.
+        self._others = [other for other in (publisher, command) if other is not None]
         self._journal = journal
         self._decides = decides
         self._resume = resume
@@ -69,8 +74,8 @@ class Session:
         self._deliver: dict[str, Callable[[Transition, Callable[[bool], object]], object]] = {}
         if writer.has_transitions:
             self._deliver[_name(journal, ["stdout", *told])] = writer.deliver
-        if command is not None:
-            self._deliver[_name(journal, command.words)] = command.deliver
+        for other in self._others:
+            self._deliver[_name(journal, other.words)] = other.deliver
         self._outcomes: dict[str, Outcome] = {}
         self._deciding: list[Outcome] = []
 
@@ -128,8 +133,8 @@ class Session:
             if not is_begun:
                 raise Interrupted(signum)  # the SDK is being loaded, which takes too long to be waited for
             machine.interrupt(signum)
-            if self._command is not None:
-                self._command.abandon()
+            for other in self._others:
+                other.abandon()
 
         try:
             # To the last line of the result: a signal after the jobs have ended changes nothing of what is said.
@@ -168,6 +173,8 @@ class Session:
             case Transition():
                 self._hand_out(event)
             case Ended(outcome=outcome):
+                if self._publisher is not None:
+                    self._publisher.end(outcome)
                 # A watch may last for weeks, and needs no more than the exit codes.
                 is_kept = not self._writer.is_running or self._writer.keeps_outcomes or self._github is not None
                 self._outcomes[outcome.job] = outcome if is_kept else replace(outcome, snapshot=None, transitions=())
@@ -204,8 +211,8 @@ class Session:
         resume = self._resume(outcomes)
         if resume is not None:
             self._reporter.note("resume", f"to go on waiting: {resume}", level=logging.WARNING)
-        if self._command is not None:
-            self._command.finish()
+        for other in self._others:
+            other.finish()
         self._reporter.finish()
         return code
 

@@ -15,7 +15,7 @@ from automl_waiter.loop import Loop
 from automl_waiter.machine import Machine
 from automl_waiter.options import WaitOptions
 from automl_waiter.outcome import Outcome
-from automl_waiter.retrying import steps
+from automl_waiter.retrying import Clock, steps
 from automl_waiter.snapshot import Snapshot
 from automl_waiter.text import clean, redact, seconds_of
 from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Verdict, required_parts
@@ -181,7 +181,7 @@ def _listed(gateways: Gateways, since: datetime | None, look_back: float | timed
     def plan() -> ListingPlan:
         token, before = None, None
         while before is None or token:
-            more = {"NextToken": token} if token else {}
+            more: dict[str, Any] = {"NextToken": token} if token else {}
             request = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": _PAGE, **more}
             answer: Answer = yield ListJobs(request, None)
             if answer.error is not None:
@@ -194,9 +194,9 @@ def _listed(gateways: Gateways, since: datetime | None, look_back: float | timed
             token = None if is_enough else answer.response.get("NextToken")
         found.append(before)
 
-    def loop_on(machine: Machine) -> Loop:
-        loop, gateway = Loop(machine), gateways.default()
-        loop.add(steps(plan(), gateway, machine, error_budget=ONE_LOOK.error_budget))
+    def loop_on(clock: Clock) -> Loop:
+        loop, gateway = Loop(clock), gateways.default()
+        loop.add(steps(plan(), gateway, clock, error_budget=ONE_LOOK.error_budget))
         return loop
 
     _events(loop_on)

@@ -1,0 +1,85 @@
+"""An event bus behind the door to AWS: each method makes one attempt."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from automl_waiter.aws_errors import from_code
+from automl_waiter.connection import Connection
+from automl_waiter.errors import AccessDenied, InvalidRequest, JobNotFound, Passing, PassingFailure
+from automl_waiter.gateway import Caller
+from automl_waiter.text import clean
+
+MOST_ENTRIES = 10
+MOST_BYTES = 256 * 1024
+"""What PutEvents takes at once: entries, and their bytes; the smallest limits that AWS has documented."""
+
+# The pattern of EventBusName in the API reference; partners' buses, whose names have slashes, take no such events.
+_BUS = re.compile(
+    r"(arn:aws[\w-]*:events:(?P<region>[a-z]+-[a-z]+-[\w-]+):[0-9]{12}:event-bus/)?[.\-_A-Za-z0-9]{1,256}", re.ASCII
+)
+
+
+def region_of(bus: str) -> str | None:
+    """The region in which a bus is; None, if it is known by its name alone.
+
+    Raises:
+        InvalidRequest: It is neither the name nor the ARN of one.
+    """
+    match = _BUS.fullmatch(bus)
+    if match is None:
+        raise InvalidRequest(
+            f"{clean(bus)!r} is no event bus: a name of letters, digits and .-_, "
+            "or arn:aws:events:REGION:ACCOUNT:event-bus/NAME"
+        )
+    return match["region"]
+
+
+class Bus(Caller):
+    """A bus in a region."""
+
+    def __init__(self, name: str, connection: Connection) -> None:
+        super().__init__(connection)
+        self._name = name
+        self._is_checked = False
+
+    def put(self, entries: list[dict[str, Any]]) -> list[Exception | None]:
+        """What became of each entry: None, if it was taken; a PassingFailure, if it may be at another attempt.
+
+        Raises:
+            PassingFailure: All failed for a reason that may pass.
+            AutoMLWaiterError: They can never succeed as they are.
+        """
+        try:
+            self._check()
+            answer: Mapping[str, Any] = self._call("PutEvents", self._name, Entries=entries)
+        except JobNotFound as error:
+            raise InvalidRequest(
+                f"there is no such bus in {self.region}: check the name, the region and the account", code=error.code
+            ) from None
+        results = answer.get("Entries")
+        if results is None or len(results) != len(entries):
+            raise PassingFailure(Passing.RESPONSE, "the response is none to these entries: cut short, or not from AWS")
+        self._was_answered = True
+        return [self._problem_of(result) for result in results]
+
+    def _check(self) -> None:
+        # PutEvents answers with success for a bus that there is not: https://github.com/aws/aws-sdk/issues/186
+        if not self._is_checked:
+            # Who may only put goes on unchecked; credentials that are no good fail there just as well.
+            with contextlib.suppress(AccessDenied):
+                self._call("DescribeEventBus", self._name, Name=self._name)
+            self._is_checked = True
+
+    def _problem_of(self, result: Mapping[str, Any]) -> Exception | None:
+        from botocore.exceptions import ClientError
+
+        if not result.get("ErrorCode"):
+            return None
+        answer = {"Error": {"Code": result["ErrorCode"], "Message": result.get("ErrorMessage", "")}}
+        error = ClientError(answer, "PutEvents")  # type: ignore[arg-type,unused-ignore] # the SDK's has more members
+        return from_code(error, "PutEvents", self._name, self.region, datetime.now(UTC))

@@ -1,0 +1,77 @@
+"""A transition as an event on a bus; docs/eventbridge.md has its form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from automl_waiter.jsonform import jsonable
+from automl_waiter.outcome import shortfalls_of, verdict_of
+from automl_waiter.snapshot import Snapshot
+from automl_waiter.text import isoformat
+from automl_waiter.tracker import Transition
+
+SOURCE = "automl-waiter"
+"""What an event is from. EventBridge keeps names that begin with `aws.` to itself."""
+DETAIL_TYPE = "SageMaker AutoML Job State Change"
+
+# FailureReason has up to 1024 characters. With all texts as long as this, an entry has still far less than 256 KB.
+_LONGEST_TEXT = 2000
+_TIME_BYTES = 14
+
+
+def event_entry(transition: Transition, snapshot: Snapshot | None = None, *, bus: str = "default") -> dict[str, Any]:
+    """The entry of PutEvents for a transition.
+
+    Args:
+        transition: What changed.
+        snapshot: The job's last look, from which its end is told.
+        bus: The bus's name or ARN.
+    """
+    before, after = transition.before, transition.after
+    detail: dict[str, Any] = {
+        "AutoMLJobName": transition.job_name,
+        "AutoMLJobArn": transition.job_arn,
+        "AutoMLJobStatus": after.status,
+        "AutoMLJobSecondaryStatus": after.secondary_status,
+        "PreviousAutoMLJobStatus": before and before.status,
+        "PreviousAutoMLJobSecondaryStatus": before and before.secondary_status,
+        "ObservedAt": transition.observed_at,
+        "NotBefore": transition.not_before,
+        "TransitionId": _id_of(transition),
+    }
+    if after.is_terminal and snapshot is not None and snapshot.state == after:
+        detail |= {
+            "CreationTime": snapshot.created_at,
+            "EndTime": snapshot.ended_at,
+            "FailureReason": snapshot.failure_reason,
+            "Verdict": verdict_of(snapshot),
+            "Shortfalls": shortfalls_of(snapshot),
+        }
+    return {
+        "Source": SOURCE,
+        "DetailType": DETAIL_TYPE,
+        "Resources": [_cut(transition.job_arn)],
+        "Time": transition.observed_at,
+        "Detail": json.dumps({name: _cut(jsonable(value)) for name, value in detail.items()}),
+        "EventBusName": bus,
+    }
+
+
+def _id_of(transition: Transition) -> str:
+    """What tells a transition from others: the same whenever and by whomever it is delivered again."""
+    # Without `before`: what an interrupted process handed out unjournaled may come back with another one.
+    words = [transition.job_arn.lower(), *transition.after, isoformat(transition.observed_at)]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
+
+
+def _cut(value: Any) -> Any:
+    is_long = isinstance(value, str) and len(value) > _LONGEST_TEXT
+    return f"{value[: _LONGEST_TEXT - 3]}..." if is_long else value
+
+
+def size_of(entry: dict[str, Any]) -> int:
+    """The bytes of an entry, as EventBridge counts them."""
+    texts = [entry["Source"], entry["DetailType"], entry["Detail"], *entry["Resources"]]
+    return _TIME_BYTES + sum(len(text.encode(errors="backslashreplace")) for text in texts)

@@ -1,0 +1,267 @@
+"""The publisher: puts an event on a bus for each transition, beside the wait, in batches and in order."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
+
+from automl_waiter.aws_errors import quoted
+from automl_waiter.connection import Connection, connect
+from automl_waiter.errors import AutoMLWaiterError, PassingFailure
+from automl_waiter.events import Ended, Event
+from automl_waiter.integrations.eventbridge.bus import MOST_BYTES, MOST_ENTRIES, Bus, region_of
+from automl_waiter.integrations.eventbridge.entries import event_entry, size_of
+from automl_waiter.outcome import Outcome
+from automl_waiter.snapshot import Snapshot
+from automl_waiter.text import format_duration
+from automl_waiter.tracker import Transition
+
+FINISH_LIMIT = 10.0
+"""Seconds for what is still to be put when the wait has ended."""
+
+_LOGGER = logging.getLogger("automl_waiter")
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+_LAST_PAUSE = 1.0
+_DIES_WITHIN = 0.2
+_GLANCE = 0.05
+
+
+class _Delivery(NamedTuple):
+    """A transition on its way to the bus."""
+
+    job: str
+    region: str | None
+    entry: dict[str, Any]
+    done: Callable[[bool], object]
+
+
+class EventBridgePublisher:
+    """Puts an event on a bus for each transition, in a thread of its own: a bus that hangs does not hold up the wait.
+
+    As a wait's `on_event` it takes what it needs. The event of a job's end waits for the outcome, so that it tells how
+    the job ended. Events are put in batches; those of one job in order, the next when the one before was taken.
+
+    Leaving its `with` or `async with` block puts what is left, for 10 seconds at most.
+
+    Args:
+        bus: The name of an event bus in the job's region, or the ARN of one.
+        client: A boto3 client of EventBridge; by default one is made for each region.
+        report: Told, in one line, of what is not published; by default that is logged.
+        connect_to: Makes the connection to a region; None: the default one.
+        error_budget: Seconds for which an event is put again after failures that may pass.
+        limit: Seconds for what is left at the end.
+
+    Raises:
+        InvalidRequest: `bus` is neither a name nor an ARN.
+    """
+
+    def __init__(
+        self,
+        bus: str,
+        *,
+        client: Any = None,
+        report: Callable[[str], object] = _LOGGER.error,
+        connect_to: Callable[[str | None], Connection] = lambda region: connect(region=region, service="events"),
+        error_budget: float = 900.0,
+        limit: float = FINISH_LIMIT,
+    ) -> None:
+        self.bus = bus
+        self._region = region_of(bus)
+        self._client = client
+        self._report = report
+        self._connect = connect_to
+        self._error_budget = error_budget
+        self._limit = limit
+        self._gates: dict[str | None, Bus] = {}
+        self._held: dict[str, tuple[Transition, Callable[[bool], object]]] = {}
+        """The end of each job whose outcome is not known yet, by ARN."""
+        # SimpleQueues, because their put is safe in a signal handler.
+        self._inbox: queue.SimpleQueue[_Delivery | None] = queue.SimpleQueue()
+        self._hurry: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._handed = self._taken = 0
+        self._told: set[tuple[type[Exception], str | None]] = set()
+        self._until = float("inf")
+        self._is_over = False
+        self._thread = threading.Thread(target=self._run, name="automl-waiter-publish", daemon=True)
+        self._thread.start()
+
+    @property
+    def words(self) -> list[str]:
+        """What it is, and all that is said of it."""
+        return ["eventbridge", self.bus]
+
+    def __call__(self, event: Event) -> None:
+        """Takes an event of a wait, and returns at once."""
+        match event:
+            case Transition():
+                self.deliver(event)
+            case Ended(outcome=outcome):
+                self.end(outcome)
+
+    def deliver(self, transition: Transition, done: Callable[[bool], object] = lambda _: None) -> None:
+        """Publishes a transition, after those before it of its job; `done` is told whether the bus has taken it."""
+        if transition.after.is_terminal:
+            self._held[transition.job_arn.lower()] = (transition, done)
+        else:
+            self._put(transition, done)
+
+    def end(self, outcome: Outcome) -> None:
+        """Publishes the end of a job, of which everything is known now."""
+        held = self._held.pop((outcome.arn or "").lower(), None)
+        if held is not None:
+            self._put(*held, outcome.snapshot)
+
+    def finish(self) -> None:
+        """Returns when every event was put, or after the limit; what was not put then is told."""
+        for transition, done in self._held.values():
+            self._put(transition, done)
+        self._held.clear()
+        self._until = time.monotonic() + self._limit
+        self._inbox.put(None)
+        self._hurry.put(None)
+        while self._thread.is_alive() and not self._is_over and time.monotonic() < self._until:
+            self._thread.join(_GLANCE)
+        self._thread.join(_DIES_WITHIN)
+        lost, of = self._handed - self._taken, "1 event was" if self._handed == 1 else f"{self._handed} events were"
+        if lost:
+            why = ": the wait was interrupted" if self._is_over else ""
+            self._is_over = True  # to a call that hangs on
+            self._report(f"{lost} of {of} not published to the event bus {self.bus}{why}")
+
+    def abandon(self) -> None:
+        """Publishes no more: `finish` then returns at once. Safe in a signal handler."""
+        self._is_over = True
+        self._hurry.put(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.finish)
+
+    def _put(self, transition: Transition, done: Callable[[bool], object], snapshot: Snapshot | None = None) -> None:
+        entry = event_entry(transition, snapshot, bus=self.bus)
+        job = transition.job_arn.lower()
+        # As SageMaker's own events, on the bus of the job's region.
+        region = self._region or (job.split(":") + [""] * 4)[3] or None
+        self._handed += 1
+        self._inbox.put(_Delivery(job, region, entry, done))
+
+    def _run(self) -> None:
+        waiting: list[_Delivery] = []
+        is_last = False
+        while waiting or not is_last:
+            while not is_last and (not waiting or not self._inbox.empty()):
+                delivery = self._inbox.get()
+                if delivery is None:
+                    is_last = True
+                else:
+                    waiting.append(delivery)
+            batch, waiting = _batch_of(waiting)
+            if batch:
+                self._publish(batch)
+
+    def _publish(self, batch: list[_Delivery]) -> None:
+        """Puts a batch, again and again if need be, and settles each of it."""
+        from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+
+        begun = time.monotonic()
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception_type(PassingFailure),
+                wait=wait_random_exponential(_FIRST_PAUSE, _LONGEST_PAUSE),
+                stop=lambda _: time.monotonic() >= min(begun + self._error_budget, self._until),
+                sleep=self._pause,
+                reraise=True,
+            ):
+                with attempt:
+                    self._attempt(batch)
+        except PassingFailure as failure:
+            lasted = format_duration(time.monotonic() - begun)
+            self._tell(failure, f"PutEvents failed for {lasted}, at last of {failure.kind}: {failure}")
+        except AutoMLWaiterError as error:
+            self._tell(error, str(error))
+        except Exception as error:  # whatever it is, the next batch has its chance
+            self._tell(error, f"{type(error).__name__}: {quoted(error)}")
+        for delivery in batch:
+            delivery.done(False)
+
+    def _attempt(self, batch: list[_Delivery]) -> None:
+        """Puts a batch once. What is taken, or refused for good, is settled and leaves the batch.
+
+        Raises:
+            PassingFailure: What is left of it may be taken at another attempt.
+            AutoMLWaiterError: None of it can be.
+        """
+        if self._is_over:
+            return
+        failure = None
+        problems = self._gate(batch[0].region).put([delivery.entry for delivery in batch])
+        for delivery, problem in zip(list(batch), problems, strict=True):
+            if isinstance(problem, PassingFailure):
+                failure = failure or problem
+                continue
+            batch.remove(delivery)
+            if problem is None:
+                self._taken += 1
+            else:
+                self._tell(problem, str(problem))
+            delivery.done(problem is None)
+        if failure is not None:
+            raise failure
+
+    def _gate(self, region: str | None) -> Bus:
+        if region not in self._gates:
+            connection = Connection(self._client) if self._client is not None else self._connect(region)
+            self._gates[region] = Bus(self.bus, connection)
+        return self._gates[region]
+
+    def _pause(self, seconds: float) -> None:
+        """Sleeps, unless it is the end: then what is left is put at once, and again at short intervals."""
+        if self._until < float("inf"):
+            seconds = min(seconds, _LAST_PAUSE)
+        try:
+            self._hurry.get(timeout=seconds)
+        except queue.Empty:
+            return
+
+    def _tell(self, problem: Exception, words: str) -> None:
+        """Reports a problem, each kind once: a watch may have it for weeks."""
+        kind = type(problem), getattr(problem, "code", None)
+        if kind not in self._told and not self._is_over:
+            self._told.add(kind)
+            self._report(f"cannot publish to the event bus {self.bus}: {words}")
+
+
+def _batch_of(waiting: Sequence[_Delivery]) -> tuple[list[_Delivery], list[_Delivery]]:
+    """What can be put at once, the oldest first, and the rest.
+
+    One of each job, so that none overtakes the one before it that has to be put again.
+    """
+    batch: list[_Delivery] = []
+    rest: list[_Delivery] = []
+    jobs: set[str] = set()
+    size = 0
+    for delivery in waiting:
+        fits = len(batch) < MOST_ENTRIES and (not batch or size + size_of(delivery.entry) <= MOST_BYTES)
+        if fits and delivery.job not in jobs and delivery.region == waiting[0].region:
+            batch.append(delivery)
+            size += size_of(delivery.entry)
+        else:
+            rest.append(delivery)
+        jobs.add(delivery.job)
+    return batch, rest

@@ -1,0 +1,420 @@
+"""Events of AutoML jobs on an EventBridge bus, by way of HTTP, a rule and its target."""
+
+import asyncio
+import json
+import logging
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Command
+from event_bus import EventBus, error, refusing, silent
+from processes import endpoint_environment, start
+
+from automl_waiter import InvalidRequest, Transition, aio, wait_for, wait_for_all
+from automl_waiter.integrations.eventbridge import DETAIL_TYPE, SOURCE, EventBridgePublisher, event_entry
+from automl_waiter.integrations.eventbridge.entries import size_of
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.snapshot import Snapshot
+from automl_waiter.statuses import State
+from automl_waiter.timeline import Timeline
+
+NewJob = Callable[[str], str]
+PUBLISH = f"eventbridge:{EventBus.name}"
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
+
+
+@pytest.fixture(scope="module")
+def one_bus() -> Iterator[EventBus]:
+    with EventBus() as bus:
+        yield bus
+
+
+@pytest.fixture
+def bus(one_bus: EventBus) -> EventBus:
+    """A bus to which nothing was put yet."""
+    one_bus.forget()
+    return one_bus
+
+
+@pytest.fixture(scope="module")
+def events(one_bus: EventBus) -> Any:
+    """A client to the bus."""
+    return one_bus.client()
+
+
+Wait = Callable[..., Any]
+
+
+@pytest.fixture
+def wait(inside: Command, bus: EventBus) -> Wait:
+    """Runs `automl-waiter wait --publish` with these arguments."""
+
+    def run(*arguments: str) -> Any:
+        more = ("--publish", PUBLISH, "--poll", "0.2s", "-o", "none")
+        return inside("wait", *more, *arguments, environment={"AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url})
+
+    return run
+
+
+class Reports(list[str]):
+    """What a publisher reported."""
+
+    def __call__(self, line: str) -> None:
+        self.append(line)
+
+
+def transition(number: int = 0, secondary: str = "ModelTuning", status: str = "InProgress", **more: Any) -> Transition:
+    state = State(status, secondary)
+    return Transition(f"job-{number}", f"{ARN}job-{number}", None, state, NOW, None, **more)
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def details(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event["detail"] for event in events]
+
+
+def test_a_target_receives_each_transition(wait: Wait, bus: EventBus, new_job: NewJob, endpoint: Sandbox) -> None:
+    """A rule's target receives what the wait has seen, in order: the statuses before and after, and when."""
+    name = new_job("slow-failure")
+    assert wait(name).returncode == 10
+    first, last = bus.received()
+    arn = endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobArn"]
+    for event in (first, last):
+        assert (event["source"], event["detail-type"], event["resources"]) == (SOURCE, DETAIL_TYPE, [arn])
+        assert (event["detail"]["AutoMLJobName"], event["detail"]["AutoMLJobArn"]) == (name, arn)
+        # EventBridge keeps whole seconds.
+        assert event["time"] == event["detail"]["ObservedAt"][:19] + "Z"
+    told = (
+        "AutoMLJobStatus",
+        "AutoMLJobSecondaryStatus",
+        "PreviousAutoMLJobStatus",
+        "PreviousAutoMLJobSecondaryStatus",
+    )
+    assert [first["detail"][member] for member in told] == ["InProgress", "AnalyzingData", None, None]
+    assert [last["detail"][member] for member in told] == ["Failed", "Failed", "InProgress", "AnalyzingData"]
+    assert first["detail"]["ObservedAt"] <= last["detail"]["NotBefore"] <= last["detail"]["ObservedAt"]
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict", "shortfalls", "reason"),
+    [
+        ("completed", "completed", [], None),
+        ("failed", "failed", [], "no\x1b[31m data"),
+        ("stopped", "stopped", [], None),
+        ("deploy-error", "degraded", ["endpoint"], None),
+        ("explainability-error", "degraded", ["explainability"], None),
+    ],
+)
+def test_the_event_of_the_end_tells_how_it_ended(
+    script: str, verdict: str, shortfalls: list[str], reason: str | None, wait: Wait, bus: EventBus, new_job: NewJob
+) -> None:
+    """Only the last event has the verdict, what is missing and the reason, as AWS gave it, whatever was required."""
+    wait(new_job(script))
+    *before, end = details(bus.received())
+    assert not any("Verdict" in detail for detail in before)
+    assert (end["Verdict"], end["Shortfalls"], end["FailureReason"]) == (verdict, shortfalls, reason)
+    assert end["CreationTime"] < end["EndTime"] <= end["ObservedAt"]
+
+
+def test_a_watch_publishes_every_job(inside: Command, bus: EventBus, new_job: NewJob) -> None:
+    """`watch` puts the transitions of each job that it follows."""
+    names = {new_job("slow"), new_job("slow-failure")}
+    environment = {"AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url}
+    flags = ("--publish", PUBLISH, "--poll", "0.2s", "--until-idle", "-o", "none", "--name-contains", "slow")
+    assert inside("watch", *flags, environment=environment).returncode == 10
+    ends = {detail["AutoMLJobName"]: detail["Verdict"] for detail in details(bus.received()) if "Verdict" in detail}
+    assert set(ends) >= names
+    assert {ends[name] for name in names} == {"completed", "failed"}
+
+
+def test_the_library_publishes_by_a_hook(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
+    """A publisher is the on_event of a wait; leaving its block puts what is left."""
+    with EventBridgePublisher(bus.name, client=events) as publisher:
+        outcome = wait_for(new_job("slow"), client=endpoint.client(), poll=0.2, on_event=publisher)
+    received = details(bus.received())
+    assert [detail["AutoMLJobSecondaryStatus"] for detail in received] == ["ModelTuning", "Completed"]
+    assert received[-1]["EndTime"] == outcome.to_dict()["ended_at"]
+
+
+def test_asyncio_has_the_same_hook(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
+    """Under asyncio the publisher holds up no other task, and its block is an asynchronous one."""
+
+    async def run() -> None:
+        async with EventBridgePublisher(bus.name, client=events) as publisher:
+            await aio.wait_for(new_job("completed"), client=endpoint.client(), poll=0.2, on_event=publisher)
+
+    asyncio.run(run())
+    assert details(bus.received())[-1]["Verdict"] == "completed"
+
+
+def test_many_events_go_in_batches(bus: EventBus, events: Any, endpoint: Sandbox) -> None:
+    """Events of many jobs are put up to ten at once, and all arrive."""
+    names = [f"batch-{number}-{time.monotonic_ns()}" for number in range(25)]
+    for name in names:
+        endpoint.create_job(name, scenario="failed")
+    bus.fail(silent(0.5), operation="DescribeEventBus")  # while they come in
+    with EventBridgePublisher(bus.name, client=events) as publisher:
+        wait_for_all(names, client=endpoint.client(), poll=0.2, max_rate=200, on_event=publisher)
+    ended = [detail["AutoMLJobName"] for detail in details(bus.received()) if "Verdict" in detail]
+    assert sorted(ended) == sorted(names)
+    assert 10 in map(len, bus.puts)
+    assert max(map(len, bus.puts)) <= 10
+
+
+def test_a_request_has_at_most_256_kilobytes(bus: EventBus, events: Any) -> None:
+    """Long texts are cut, and what is too much for one request goes in two."""
+    raw = Timeline([(0, "Failed", "Failed")], failure_reason="x" * 9000).response(
+        0, name="job-0", created=NOW, arn=f"{ARN}job-0"
+    )
+    longest = event_entry(transition(status="Failed", secondary="Failed"), Snapshot(raw))
+    reason = json.loads(longest["Detail"])["FailureReason"]
+    assert (len(reason), reason[-4:]) == (2000, "x...")
+    assert size_of(longest) < 256 * 1024 / 20
+    text = "\N{SNOWMAN}" * 20_000
+    bus.fail(silent(0.5), operation="DescribeEventBus")
+    large = [replace(transition(number, text, text), job_name=text) for number in range(10)]
+    with EventBridgePublisher(bus.name, client=events) as publisher:
+        publisher.deliver(transition(99))
+        until(lambda: not bus.faults["DescribeEventBus"])
+        for one in large:
+            publisher.deliver(one)
+    assert len(bus.received()) == 11
+    assert len(bus.puts) == 3
+    assert all(sum(len(entry["Detail"]) for entry in entries) < 256 * 1024 for entries in bus.puts)
+
+
+def test_an_entry_that_was_refused_is_put_again_alone(bus: EventBus, events: Any) -> None:
+    """Of a batch only what was not taken goes again, and the next of its job waits for it."""
+    bus.fail(silent(0.3), operation="DescribeEventBus")
+    taken: list[tuple[str, bool]] = []
+    with EventBridgePublisher(bus.name, client=events) as publisher:
+        bus.fail(refusing(None, "ThrottlingException", None))
+        for number, secondary in [(0, "A"), (1, "B"), (2, "C"), (1, "D")]:
+            publisher.deliver(transition(number, secondary), lambda ok, it=secondary: taken.append((it, ok)))
+    put = [[json.loads(entry["Detail"])["AutoMLJobSecondaryStatus"] for entry in entries] for entries in bus.puts]
+    assert put == [["A", "B", "C"], ["B"], ["D"]]
+    assert taken == [("A", True), ("C", True), ("B", True), ("D", True)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [error(400, "ThrottlingException"), error(500, "InternalException"), error(503, ""), refusing("InternalFailure")],
+    ids=["throttled", "500", "503", "entry"],
+)
+def test_what_may_pass_is_tried_again(fault: Any, wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """A failure that passes loses no event, puts none twice, and is not told."""
+    bus.fail(fault, times=2)
+    result = wait(new_job("failed"))
+    assert len(bus.puts) >= 3
+    received = details(bus.received())
+    assert received[-1]["Verdict"] == "failed"
+    assert len({detail["TransitionId"] for detail in received}) == len(received)
+    assert "publish" not in result.stderr
+
+
+def test_a_failure_that_lasts_is_told_and_changes_nothing(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """When the error budget is spent, stderr says what was not published; the exit code is the job's."""
+    bus.fail(error(500, "InternalException"), times=200)
+    result = wait(new_job("completed"), "--error-budget", "1s")
+    assert result.returncode == 0
+    assert bus.received() == []
+    assert f"cannot publish to the event bus {bus.name}: PutEvents failed for " in result.stderr
+    assert re.search(
+        r"\d events? (was|were) not published to the event bus|of \d events were not published", result.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("eventbridge:no-such", "there is no such bus in us-east-1: check the name, the region and the account"),
+        (
+            PUBLISH,
+            "PutEvents was denied in us-east-1: allow the IAM action events:PutEvents (AccessDeniedException: no)",
+        ),
+    ],
+)
+def test_a_bus_that_takes_nothing_is_told_once(
+    flags: str, said: str, inside: Command, bus: EventBus, new_job: NewJob
+) -> None:
+    """A bus that is not there, or may not be used, is told in one line for the whole wait, and how many it missed."""
+    if flags == PUBLISH:
+        bus.fail(error(400, "AccessDeniedException", "no"), times=9)
+    environment = {"AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url}
+    result = inside(
+        "wait", new_job("slow"), "--publish", flags, "--poll", "0.2s", "-o", "none", environment=environment
+    )
+    assert result.returncode == 0
+    [line] = [line for line in result.stderr.splitlines() if "cannot publish" in line]
+    assert said in line
+    assert "2 of 2 events were not published" in result.stderr
+
+
+def test_who_may_only_put_publishes_unchecked(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """Where DescribeEventBus is denied, events are put all the same."""
+    bus.fail(error(400, "AccessDeniedException"), operation="DescribeEventBus")
+    assert "publish" not in wait(new_job("completed")).stderr
+    assert details(bus.received())[-1]["Verdict"] == "completed"
+
+
+def test_the_journal_publishes_nothing_twice(wait: Wait, bus: EventBus, new_job: NewJob, tmp_path: Path) -> None:
+    """What the bus has taken is not put again by a later run with the same journal."""
+    name, journal = new_job("completed"), str(tmp_path / "jobs.db")
+    wait(name, "--journal", journal)
+    assert bus.received()
+    wait(name, "--journal", journal)
+    assert bus.received() == []
+
+
+def test_what_the_bus_did_not_take_is_published_by_the_next_run(
+    wait: Wait, bus: EventBus, new_job: NewJob, tmp_path: Path
+) -> None:
+    """A journal keeps what was not taken, and the next run puts it under the same TransitionId."""
+    name, journal = new_job("completed"), str(tmp_path / "jobs.db")
+    bus.fail(error(400, "AccessDeniedException"), times=9)
+    wait(name, "--journal", journal)
+    refused = [json.loads(entry["Detail"])["TransitionId"] for entries in bus.puts for entry in entries]
+    bus.faults["PutEvents"].clear()
+    wait(name, "--journal", journal)
+    received = details(bus.received())
+    assert [detail["TransitionId"] for detail in received] == refused
+    assert received[-1]["Verdict"] == "completed"
+
+
+def test_a_bus_that_hangs_holds_up_nothing(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
+    """The wait goes on beside it; at the end there is a limit, and what was not put is told."""
+    bus.fail(silent(), operation="DescribeEventBus")
+    reports = Reports()
+    begun = time.monotonic()
+    with EventBridgePublisher(bus.name, client=events, report=reports, limit=0.5) as publisher:
+        outcome = wait_for(new_job("slow"), client=endpoint.client(), poll=0.2, on_event=publisher)
+        assert outcome.polls > 8
+    assert time.monotonic() - begun < 15
+    assert reports == [f"2 of 2 events were not published to the event bus {bus.name}"]
+
+
+def test_a_signal_ends_the_publisher_too(bus: EventBus, endpoint: Sandbox, new_job: NewJob) -> None:
+    """SIGTERM does not wait for a bus that hangs: the process ends, and says what was not published."""
+    bus.fail(silent(), operation="DescribeEventBus")
+    environment = endpoint_environment(endpoint.url, AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)
+    process = start("wait", new_job("endless"), "--publish", PUBLISH, "--poll", "0.2s", env=environment)
+    until(lambda: not bus.faults["DescribeEventBus"])
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 5
+    assert process.returncode == 143
+    assert f"1 of 1 event was not published to the event bus {bus.name}: the wait was interrupted" in said
+
+
+def test_an_interrupted_wait_has_its_events_put_by_the_next(
+    wait: Wait, bus: EventBus, endpoint: Sandbox, new_job: NewJob, tmp_path: Path
+) -> None:
+    """With a journal nothing is lost where the process ended before the bus had answered."""
+    bus.fail(silent(), operation="DescribeEventBus")
+    name, journal = new_job("slow"), str(tmp_path / "jobs.db")
+    environment = endpoint_environment(endpoint.url, AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)
+    flags = ("--publish", PUBLISH, "--poll", "0.2s", "--journal", journal)
+    process = start("wait", name, *flags, env=environment)
+    until(lambda: not bus.faults["DescribeEventBus"])
+    process.kill()
+    process.communicate()
+    wait(name, "--journal", journal)
+    assert [detail["AutoMLJobSecondaryStatus"] for detail in details(bus.received())] == ["ModelTuning", "Completed"]
+
+
+@pytest.mark.parametrize(
+    "value", ["ml-events", "eventbridge:", "eventbridge:a/b", "sns:topic", "eventbridge:arn:aws:x"]
+)
+def test_a_value_that_is_no_bus_is_named(value: str, inside: Command) -> None:
+    """--publish says how a bus is written, in one line."""
+    result = inside("wait", "a", "--publish", value)
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    told = f"{value!r} is no bus: write eventbridge:NAME or eventbridge:ARN"
+    assert line == f"automl-waiter: Invalid value for '--publish': {told}"
+
+
+@pytest.mark.parametrize("bus_name", ["", "a/b", "arn:aws:x"])
+def test_the_library_refuses_what_is_no_bus(bus_name: str) -> None:
+    """A publisher is told at once that its bus is none."""
+    with pytest.raises(InvalidRequest, match="is no event bus"):
+        EventBridgePublisher(bus_name)
+
+
+def test_a_bus_is_in_the_region_of_the_job_or_of_its_arn() -> None:
+    """A name means the bus of the job's region, an ARN the one that it names."""
+    asked: list[str | None] = []
+
+    def connect_to(region: str | None) -> Any:
+        asked.append(region)
+        raise InvalidRequest("not here")
+
+    for name in ("ml-events", "arn:aws:events:eu-west-1:123456789012:event-bus/ml-events"):
+        with EventBridgePublisher(name, connect_to=connect_to, report=Reports()) as publisher:
+            publisher.deliver(transition())
+    assert asked == ["us-east-1", "eu-west-1"]
+
+
+def test_a_publisher_leaves_no_thread(bus: EventBus, events: Any) -> None:
+    """When its block is left the publisher's thread has ended."""
+    before = set(threading.enumerate())
+    with EventBridgePublisher(bus.name, client=events) as publisher:
+        publisher.deliver(transition())
+        assert any(thread.name == "automl-waiter-publish" for thread in set(threading.enumerate()) - before)
+    assert not any(thread.name == "automl-waiter-publish" for thread in set(threading.enumerate()) - before)
+
+
+def test_without_a_report_the_log_is_told(bus: EventBus, events: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """In the library, what is not published is logged as an error."""
+    bus.fail(error(400, "AccessDeniedException", "no"))
+    with caplog.at_level(logging.ERROR), EventBridgePublisher(bus.name, client=events) as publisher:
+        publisher.deliver(transition())
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    assert "events:PutEvents" in caplog.messages[0]
+
+
+def examples() -> list[dict[str, Any]]:
+    page = (ROOT / "docs" / "eventbridge.md").read_text()
+    return [json.loads(found) for found in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+
+
+def test_the_page_shows_an_event_as_it_is_received(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """docs/eventbridge.md's event has the members of a real one, in their order, of the same types."""
+    wait(new_job("slow"))
+    end = bus.received()[-1]
+    shown, _ = examples()
+    # What moto leaves out of the envelope is EventBridge's own.
+    assert set(end) <= set(shown)
+    assert list(end["detail"]) == list(shown["detail"])
+    assert {name: type(value) for name, value in end["detail"].items()} == {
+        name: type(value) for name, value in shown["detail"].items()
+    }
+    page = (ROOT / "docs" / "eventbridge.md").read_text()
+    table = page.partition("| member of `detail` |")[2].partition("\n\n")[0]
+    told = {name for row in re.findall(r"(?m)^\| (`.*?) \|", table) for name in re.findall(r"`(\w+)`", row)}
+    assert told == set(shown["detail"])
+
+
+def test_the_pages_rule_lets_through_what_it_says(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """The rule of docs/eventbridge.md hands its target the end of a job that failed, and not that of a good one."""
+    _, pattern = examples()
+    bus.add_rule(pattern)
+    wait(new_job("completed"), bad := new_job("failed"))
+    [detail] = details(bus.received())
+    assert detail["AutoMLJobName"] == bad
