@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +31,7 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
+from guide import REQUEST, pasted
 from sqlalchemy import select
 
 from automl_waiter import errors
@@ -40,19 +40,6 @@ from automl_waiter.integrations.airflow.operators import AutoMLJobOperator
 from automl_waiter.integrations.airflow.sensors import AutoMLJobSensor
 from automl_waiter.integrations.airflow.triggers import AutoMLJobTrigger, time_left
 from automl_waiter.sandbox.server import Sandbox
-
-REQUEST = {
-    "AutoMLJobInputDataConfig": [
-        {
-            "ChannelType": "training",
-            "ContentType": "text/csv;header=present",
-            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/data/"}},
-        }
-    ],
-    "OutputDataConfig": {"S3OutputPath": "s3://bucket/out/"},
-    "AutoMLProblemTypeConfig": {"TabularJobConfig": {"TargetAttributeName": "y"}},
-    "RoleArn": "arn:aws:iam::123456789012:role/automl",
-}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -288,9 +275,7 @@ def test_retries_follow_what_may_pass() -> None:
 
 def test_the_dag_of_the_guide_runs(run: Run) -> None:
     """What docs/pipelines.md says to paste is a DAG that starts a job and waits for it."""
-    guide = (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text()
-    [code] = re.findall(r"```python\n(.*?)```", guide.partition("## Airflow\n")[2].partition("\n## ")[0], re.DOTALL)
-    found = re.sub(r"(?m)^churn\(\)$", "made = churn()", code)
+    found = re.sub(r"(?m)^churn\(\)$", "made = churn()", pasted("Airflow", "python"))
     names: dict[str, Any] = {"REQUEST": REQUEST}
     exec(compile(found, "guide", "exec"), names)
     [task] = names["made"].tasks

@@ -22,6 +22,7 @@ from dagster import (
     materialize,
     op,
 )
+from guide import REQUEST, pasted
 from processes import endpoint_environment
 
 from automl_waiter import AccessDenied, InvalidRequest, Transition
@@ -428,6 +429,16 @@ def test_what_makes_no_sense_is_found_when_the_code_is_loaded(arguments: dict[st
         automl_job_sensor(evaluation, **arguments)
     with pytest.raises(InvalidRequest):
         automl_job_op(timeout=-1)
+
+
+def test_the_job_of_the_guide_runs(endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/pipelines.md says to paste starts a job and waits for it."""
+    for variable, value in endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1").items():
+        monkeypatch.setenv(variable, value)
+    names: dict[str, Any] = {"REQUEST": REQUEST | {"AutoMLJobName": f"guide-{os.urandom(6).hex()}"}}
+    exec(compile(pasted("Dagster", "python"), "guide", "exec"), names)
+    told = names["churn"].execute_in_process().output_for_node("wait_for_automl_job")
+    assert (told["job_name"], told["verdict"]) == (names["REQUEST"]["AutoMLJobName"], "completed")
 
 
 def test_without_dagster_the_import_says_what_to_install() -> None:

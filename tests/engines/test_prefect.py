@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guide import REQUEST, pasted
 from processes import endpoint_environment
 
 from automl_waiter import AutoMLWaiterError, Event, JobDegraded, JobFailed, JobNotFound, ServiceUnavailable, WaitTimeout
@@ -294,6 +295,15 @@ def test_a_flow_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJ
     assert "transition" not in out
     status = endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"]
     assert status == "InProgress"
+
+
+def test_the_flow_of_the_guide_runs(endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/pipelines.md says to paste starts a job and waits for it."""
+    for variable, value in endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1").items():
+        monkeypatch.setenv(variable, value)
+    names: dict[str, Any] = {"REQUEST": REQUEST | {"AutoMLJobName": f"guide-{os.urandom(6).hex()}"}}
+    exec(compile(pasted("Prefect", "python"), "guide", "exec"), names)
+    assert names["churn"]()["value"] > 0
 
 
 def test_without_prefect_the_import_says_what_to_install() -> None:
