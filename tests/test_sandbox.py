@@ -240,7 +240,7 @@ def test_the_examples_run(endpoint: Sandbox, tmp_path: Any) -> None:
     assert "best: example-good-001, F1 0.91" in told
     assert run(sys.executable, str(examples / "with_callbacks.py"), "example-bad")[0] == 1
     good_enough = str(examples / "good_enough.sh")
-    endpoint.create_job("example-tuning", scenario="slow")
+    endpoint.create_job("example-tuning", scenario="endless")
     time.sleep(1.5)
     code, told = run(good_enough, "example-tuning", "0.5")
     assert (code, told[:30]) == (0, "good enough: example-tuning-00")
