@@ -26,16 +26,15 @@ class Feature(StrEnum):
 EVERY_JOB = "arn:*:sagemaker:*:*:automl-job/*"
 EVERY_BUS = "arn:*:events:*:*:event-bus/*"
 
-_OF_A_JOB = {None: "sagemaker:DescribeAutoMLJobV2", Feature.STOP: "sagemaker:StopAutoMLJob"}
+_OF_A_JOB = {None: "DescribeAutoMLJobV2", Feature.STOP: "StopAutoMLJob"}
 # What lists is granted for all resources, as is usual in IAM: no documentation at hand names a narrower one.
-_OF_ALL = {Feature.CANDIDATES: "sagemaker:ListCandidatesForAutoMLJob", Feature.LISTING: "sagemaker:ListAutoMLJobs"}
-_OF_A_BUS = ("events:DescribeEventBus", "events:PutEvents")
+_OF_ALL = {Feature.CANDIDATES: "ListCandidatesForAutoMLJob", Feature.LISTING: "ListAutoMLJobs"}
+_OF_A_BUS = ("DescribeEventBus", "PutEvents")
 
 
 def action_of(operation: str) -> str:
     """The IAM action that an operation needs."""
-    action = f"events:{operation}"
-    return action if action in _OF_A_BUS else f"sagemaker:{operation}"
+    return f"{'events' if operation in _OF_A_BUS else 'sagemaker'}:{operation}"
 
 
 def iam_policy(
@@ -50,13 +49,13 @@ def iam_policy(
     statements = [
         _statement(
             "TheJobs",
-            [action for key, action in _OF_A_JOB.items() if key in wanted],
+            [operation for key, operation in _OF_A_JOB.items() if key in wanted],
             _checked(jobs, "sagemaker", "automl-job/", f"AutoML jobs, such as {EVERY_JOB}"),
         ),
-        _statement("Lists", [action for key, action in _OF_ALL.items() if key in wanted], ["*"]),
+        _statement("Lists", [operation for key, operation in _OF_ALL.items() if key in wanted], ["*"]),
         _statement(
             "TheBus",
-            [action for action in _OF_A_BUS if Feature.PUBLISH in wanted],
+            _OF_A_BUS if Feature.PUBLISH in wanted else (),
             _checked(buses, "events", "event-bus/", f"event buses, such as {EVERY_BUS}"),
         ),
     ]
@@ -72,5 +71,5 @@ def _checked(arns: Iterable[str], service: str, resource: str, what: str) -> lis
     return distinct
 
 
-def _statement(sid: str, actions: list[str], resources: list[str]) -> dict[str, Any]:
-    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
+def _statement(sid: str, operations: Iterable[str], resources: list[str]) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": [*map(action_of, operations)], "Resource": resources}

@@ -3,8 +3,17 @@
 #   ./pipeline_step.sh JOB
 set -u
 
-automl-waiter wait "$1" --timeout auto --output json > outcome.json
+if ! command -v automl-waiter > /dev/null; then
+  python3 -m venv .automl-waiter && .automl-waiter/bin/pip install --quiet automl-waiter || exit
+  PATH=$PWD/.automl-waiter/bin:$PATH
+fi
+
+# Who cancels the step may signal this shell alone: it does not wait in the foreground, where it would hear nothing.
+trap 'kill -TERM "$!"' INT TERM
+automl-waiter wait "$1" --timeout auto --output json > outcome.json &
+wait "$!"
 code=$?
+wait # after a signal too, until the outcome is written
 
 case $code in
   0) echo "deploy the best candidate of $1" ;;

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import botocore.session
 import moto
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from conftest import ROOT
 from processes import clean_environment
 
 from automl_waiter.sandbox.scenarios import SCENARIOS
@@ -216,39 +214,6 @@ def test_the_command_serves_it_until_a_signal(tmp_path: Any) -> None:
         assert "taken" in taken.stderr.splitlines()[-1]
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 143
-
-
-def test_the_examples_run(endpoint: Sandbox, tmp_path: Any) -> None:
-    """Each example does what it says, against the sandbox."""
-    bin_directory = os.path.dirname(sys.executable)
-    env = clean_environment(
-        AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, AWS_REGION="us-east-1", PATH=f"{bin_directory}:{os.environ['PATH']}"
-    )
-    endpoint.create_job("example-good", scenario="completed")
-    endpoint.create_job("example-bad", scenario="failed")
-    time.sleep(1.2)
-
-    def run(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run(arguments, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
-        return done.returncode, done.stdout
-
-    examples = ROOT / "examples"
-    assert run(str(examples / "pipeline_step.sh"), "example-good") == (0, "deploy the best candidate of example-good\n")
-    assert run(str(examples / "pipeline_step.sh"), "example-bad") == (10, "example-bad gave no model\n")
-    code, told = run(sys.executable, str(examples / "with_callbacks.py"), "example-good")
-    assert code == 0
-    assert "best: example-good-001, F1 0.91" in told
-    assert run(sys.executable, str(examples / "with_callbacks.py"), "example-bad")[0] == 1
-    good_enough = str(examples / "good_enough.sh")
-    endpoint.create_job("example-tuning", scenario="endless")
-    time.sleep(1.5)
-    code, told = run(good_enough, "example-tuning", "0.5")
-    assert (code, told[:30]) == (0, "good enough: example-tuning-00")
-    assert json.loads((tmp_path / "outcome.json").read_text())["jobs"][0]["status"] == "Stopped"
-    assert run(good_enough, "example-good", "0.99")[0] == 15
-    code, told = run(sys.executable, str(examples / "many_with_asyncio.py"), "example-good", "example-bad")
-    assert code == 1
-    assert "example-good: completed" in told
 
 
 def test_a_broken_aws_configuration_of_the_machine_does_not_matter(

@@ -1,0 +1,533 @@
+"""The examples: each does what it says, and those that other programs read pass the checkers of these."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from configparser import ConfigParser
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from string import Template
+from typing import IO, Any
+
+import pytest
+import yaml
+from conftest import ROOT
+from processes import endpoint_environment
+from reliability import can_be_first, child_of
+from test_github import outputs
+
+from automl_waiter import __version__
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.text import parse_duration
+from automl_waiter.verdicts import ExitCode
+
+EXAMPLES = ROOT / "examples"
+ACTION = yaml.safe_load((EXAMPLES / "github" / "action.yml").read_text())
+WORKFLOW = yaml.safe_load((EXAMPLES / "github" / "workflow.yml").read_text())
+COMMAND = Path(sys.executable).with_name("automl-waiter")
+
+NewJob = Callable[[str], str]
+
+
+@pytest.fixture
+def new_end(endpoint: Sandbox, new_job: NewJob) -> NewJob:
+    """Creates a job of a script, and returns its name when it has ended."""
+
+    def create(script: str) -> str:
+        name = new_job(script)
+        has_come_to(endpoint, name, "Completed", "Failed")
+        return name
+
+    return create
+
+
+def has_come_to(endpoint: Sandbox, job: str, *statuses: str) -> None:
+    client = endpoint.client()
+    while client.describe_auto_ml_job_v2(AutoMLJobName=job)["AutoMLJobStatus"] not in statuses:
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which pip finds this project, and nothing else: a wheel that points to what is tested here."""
+    folder = tmp_path_factory.mktemp("index")
+    name = f"automl_waiter-{__version__}"
+    paths = [str(ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    files = {
+        "automl_waiter.pth": "\n".join(paths),
+        f"{name}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: automl-waiter\nVersion: {__version__}\n",
+        f"{name}.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{name}.dist-info/entry_points.txt": "[console_scripts]\nautoml-waiter = automl_waiter.cli:main\n",
+    }
+    files[f"{name}.dist-info/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{name}.dist-info/RECORD"])
+    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(path, text)
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_CONFIG_FILE": os.devnull}
+
+
+def read_until(stream: IO[str] | None, *words: str) -> list[str]:
+    """Reads lines until one has all these words, and returns them."""
+    lines = []
+    for line in stream or ():
+        lines.append(line)
+        if all(word in line for word in words):
+            return lines
+    raise AssertionError("".join(lines))
+
+
+@contextmanager
+def started(*words: str, stderr: int = subprocess.STDOUT, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process with pipes. Neither it nor what it starts outlives the test, which waits for a minute at most."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": stderr, "stdin": subprocess.DEVNULL}
+    with subprocess.Popen(words, text=True, start_new_session=True, **pipes, **options) as process:
+
+        def end() -> None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        alarm = threading.Timer(60, end)
+        alarm.start()
+        try:
+            yield process
+        finally:
+            alarm.cancel()
+            end()
+
+
+def run(*words: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+# Scripts and calls
+
+
+def test_the_examples_run(endpoint: Sandbox, tmp_path: Path) -> None:
+    """Each example does what it says, against the sandbox."""
+    env = endpoint_environment(endpoint.url, PATH=search_path())
+    endpoint.create_job("example-good", scenario="completed")
+    endpoint.create_job("example-bad", scenario="failed")
+    time.sleep(1.2)
+
+    def told_by(*arguments: str) -> tuple[int, str]:
+        done = run(*arguments, env=env, cwd=tmp_path)
+        return done.returncode, done.stdout
+
+    assert told_by(str(EXAMPLES / "pipeline_step.sh"), "example-good") == (
+        0,
+        "deploy the best candidate of example-good\n",
+    )
+    assert told_by(str(EXAMPLES / "pipeline_step.sh"), "example-bad") == (10, "example-bad gave no model\n")
+    code, told = told_by(sys.executable, str(EXAMPLES / "with_callbacks.py"), "example-good")
+    assert code == 0
+    assert "best: example-good-001, F1 0.91" in told
+    assert told_by(sys.executable, str(EXAMPLES / "with_callbacks.py"), "example-bad")[0] == 1
+    good_enough = str(EXAMPLES / "good_enough.sh")
+    endpoint.create_job("example-tuning", scenario="endless")
+    time.sleep(1.5)
+    code, told = told_by(good_enough, "example-tuning", "0.5")
+    assert (code, told[:30]) == (0, "good enough: example-tuning-00")
+    assert json.loads((tmp_path / "outcome.json").read_text())["jobs"][0]["status"] == "Stopped"
+    assert told_by(good_enough, "example-good", "0.99")[0] == 15
+    code, told = told_by(sys.executable, str(EXAMPLES / "many_with_asyncio.py"), "example-good", "example-bad")
+    assert code == 1
+    assert "example-good: completed" in told
+
+
+# GitHub Actions
+
+
+class Runner:
+    """A runner of GitHub Actions, as far as the examples need one: it fills in expressions, and runs the shell."""
+
+    def __init__(self, folder: Path, env: dict[str, str], **contexts: Any) -> None:
+        self.folder = folder
+        self.env = env | {"GITHUB_ACTIONS": "true", "CI": "true", "RUNNER_TEMP": str(folder)}
+        self.contexts = contexts
+
+    def filled(self, value: Any) -> str:
+        """The text with the value of each expression in it, wherever it stands: so it is on a runner too."""
+
+        def value_of(expression: re.Match[str]) -> str:
+            value: Any = self.contexts
+            for name in expression[1].split("."):
+                value = value[name]
+            return str(value)
+
+        return re.sub(r"\$\{\{ *(\S+) *\}\}", value_of, str(value))
+
+    def begin(self, step: dict[str, Any], cwd: Path, **env: str) -> AbstractContextManager[subprocess.Popen[str]]:
+        script = cwd / "step.sh"
+        script.write_text(self.filled(step["run"]))
+        shell = (
+            ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail"] if step.get("shell") == "bash" else ["bash", "-e"]
+        )
+        own = {name: self.filled(value) for name, value in step.get("env", {}).items()}
+        files = {"GITHUB_OUTPUT": str(cwd / "output"), "GITHUB_STEP_SUMMARY": str(cwd / "summary")}
+        return started(*shell, str(script), env=self.env | own | files | env, cwd=cwd)
+
+    def run(self, step: dict[str, Any], cwd: Path, **env: str) -> tuple[int, str]:
+        """The exit code of a step, and what it printed."""
+        with self.begin(step, cwd, **env) as process:
+            told, _ = process.communicate(timeout=120)
+        return process.returncode, told
+
+
+def inputs(**given: str) -> dict[str, str]:
+    """The inputs of the action: those that are given, and the defaults of the others."""
+    values = {name: spec.get("default") for name, spec in ACTION["inputs"].items()}
+    values |= {name.replace("_", "-"): value for name, value in given.items()}
+    assert set(values) == set(ACTION["inputs"])
+    return {name: value for name, value in values.items() if value is not None}
+
+
+INSTALL, WAIT = [step for step in ACTION["runs"]["steps"] if "run" in step]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, endpoint: Sandbox, index: dict[str, str]) -> Runner:
+    """A runner on which the steps of the action have run that come before the wait."""
+    folder = tmp_path_factory.mktemp("runner")
+    steps = {"python": {"outputs": {"python-path": sys.executable}}}
+    runner = Runner(folder, endpoint_environment(endpoint.url) | index, steps=steps, inputs=inputs(job="any"))
+    code, told = runner.run(INSTALL, folder)
+    assert code == 0, told
+    return runner
+
+
+@pytest.fixture
+def action(installed: Runner) -> Callable[..., Runner]:
+    """A runner of the action with these inputs."""
+
+    def given(**values: str) -> Runner:
+        installed.contexts["inputs"] = inputs(**values)
+        return installed
+
+    return given
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"), [("github-actions", "github/action.yml"), ("github-workflows", "github/workflow.yml")]
+)
+def test_github_knows_the_form(schema: str, name: str) -> None:
+    """The action and the workflow have the form that GitHub's schemas describe."""
+    checked = run(
+        sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(EXAMPLES / name)
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_shell_is_sound(tmp_path: Path) -> None:
+    """No script, and no step that is one, has anything that shellcheck warns of."""
+    steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]] + ACTION["runs"]["steps"]
+    scripts = [tmp_path / f"{number}.sh" for number, step in enumerate(steps) if "run" in step]
+    for script, step in zip(scripts, (step for step in steps if "run" in step), strict=True):
+        script.write_text(f"#!/usr/bin/env bash\n{step['run']}")
+    checked = run("shellcheck", *map(str, [*EXAMPLES.glob("*.sh"), *scripts]), env=os.environ | {"PATH": search_path()})
+    assert checked.returncode == 0, checked.stdout
+    assert len(scripts) == 4
+
+
+def search_path(*before: Path) -> str:
+    """The search path with the programs of this environment."""
+    return os.pathsep.join([*map(str, before), str(COMMAND.parent), os.environ["PATH"]])
+
+
+def test_the_action_hands_on_every_output(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path) -> None:
+    """After a success the action has each output of its step, under the same name, and no other."""
+    job = new_end("completed")
+    runner = action(job=job)
+    code, told = runner.run(WAIT, tmp_path)
+    assert code == 0, told
+    found = outputs((tmp_path / "output").read_text())
+    runner.contexts["steps"]["wait"] = {"outputs": found}
+    assert {name: runner.filled(spec["value"]) for name, spec in ACTION["outputs"].items()} == found
+    assert (found["job-name"], found["verdict"], found["best-candidate"]) == (job, "completed", f"{job}-001")
+    assert (tmp_path / "summary").read_text().startswith("#")
+
+
+def test_the_action_fails_with_the_job(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path) -> None:
+    """A job that failed fails the step with the command's own exit code, and the outputs say why."""
+    job = new_end("failed")
+    code, told = action(job=job).run(WAIT, tmp_path)
+    found = outputs((tmp_path / "output").read_text())
+    assert (code, found["exit-code"], found["verdict"]) == (10, "10", "failed"), told
+    assert "data" in found["failure-reason"]
+    assert f"::error title={job}::" in told
+
+
+def test_the_inputs_of_the_action_count(
+    action: Callable[..., Runner], new_job: NewJob, new_end: NewJob, tmp_path: Path
+) -> None:
+    """A part that is required may not be missing, the timeout ends the wait, and the region may come as an input."""
+    job = new_end("explainability-error")
+    assert action(job=job).run(WAIT, tmp_path)[0] == 0
+    assert action(job=job, require="insights\nexplainability").run(WAIT, tmp_path)[0] == 12
+    assert action(job=new_job("endless"), timeout="1s").run(WAIT, tmp_path)[0] == 124
+    assert action(job=job).run(WAIT, tmp_path, AWS_REGION="")[0] == 2
+    assert action(job=job, aws_region="us-east-1").run(WAIT, tmp_path, AWS_REGION="")[0] == 0
+
+
+@pytest.mark.parametrize("name", list(ACTION["inputs"]))
+def test_no_input_is_evaluated(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path, name: str) -> None:
+    """Whatever an input holds, it is one word of the command: what a shell would run in it is not run."""
+    job, step = new_end("completed"), INSTALL if name == "version" else WAIT
+    for hostile in ("$(touch evaluated)", 'x"; touch evaluated; "', "x; touch evaluated", "x\ntouch evaluated"):
+        code, told = action(**{"job": job, name.replace("-", "_"): hostile}).run(step, tmp_path)
+        assert code != 0, told
+        assert not (tmp_path / "evaluated").exists(), hostile
+
+
+def test_the_action_installs_the_version_that_is_asked_for(action: Callable[..., Runner], tmp_path: Path) -> None:
+    """The version that there is is installed; one that there is not fails the step before the wait."""
+    assert action(job="any", version=__version__).run(INSTALL, tmp_path)[0] == 0
+    code, told = action(job="any", version="99").run(INSTALL, tmp_path)
+    assert code == 1
+    assert "automl-waiter==99" in told
+
+
+def test_a_cancelled_run_ends_the_wait(action: Callable[..., Runner], new_job: NewJob, tmp_path: Path) -> None:
+    """A runner signals the step's own process alone: that is the wait, which ends at once and says so."""
+    with action(job=new_job("endless")).begin(WAIT, tmp_path) as process:
+        read_until(process.stdout, "InProgress")
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - begun < 7.5  # then SIGTERM would come
+    assert outputs((tmp_path / "output").read_text())["verdict"] == "cancelled"
+
+
+def test_the_workflow_goes_from_start_to_end(action: Callable[..., Runner], endpoint: Sandbox, tmp_path: Path) -> None:
+    """The workflow starts the job, waits for that one, and has its best candidate; a second attempt waits for it too."""
+    steps = {name: each["steps"] for name, each in WORKFLOW["jobs"].items()}
+    [create] = [step for step in steps["start"] if "run" in step]
+    [use] = [step for step in steps["wait"] if step.get("id")]
+    [deploy] = [step for step in steps["wait"] if "run" in step]
+    request = {
+        "AutoMLJobInputDataConfig": [
+            {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/a"}}}
+        ],
+        "AutoMLProblemTypeConfig": {"TabularJobConfig": {"TargetAttributeName": "churned"}},
+        "OutputDataConfig": {"S3OutputPath": "s3://out/a"},
+        "RoleArn": "arn:aws:iam::123456789012:role/automl",
+        "Tags": [{"Key": "automl-waiter:scenario", "Value": "completed"}],
+    }
+    (tmp_path / "automl-job.json").write_text(json.dumps(request))
+    # The region as configure-aws-credentials sets it.
+    env = endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1", PATH=search_path())
+    runner = Runner(tmp_path, env, github={"run_id": os.getpid(), "run_attempt": 1})
+    code, told = runner.run(create, tmp_path)
+    assert code == 0, told
+
+    job = runner.filled(WORKFLOW["jobs"]["start"]["outputs"]["job"])
+    assert len(job.replace(str(os.getpid()), "12345678901")) <= 32  # AWS's limit, and a run's number as they are
+    has_come_to(endpoint, job, "Completed")
+    # The second attempt of the job that waits, with the output that the first attempt of the other has left.
+    runner.contexts = {
+        "github": {"run_attempt": 2},
+        "needs": {WORKFLOW["jobs"]["wait"]["needs"]: {"outputs": {"job": job}}},
+    }
+    values = {name.replace("-", "_"): runner.filled(value) for name, value in use["with"].items()}
+    code, told = action(**values).run(WAIT, tmp_path)
+    assert code == 0, told
+
+    runner.contexts["steps"] = {use["id"]: {"outputs": outputs((tmp_path / "output").read_text())}}
+    assert runner.run(deploy, tmp_path) == (0, f"deploy {job}-001\n")
+
+
+def test_the_workflow_may_no_more_than_it_needs() -> None:
+    """It may read the repository and ask for a role, its credentials last as long as the wait, and that fits its runner."""
+    assert WORKFLOW["permissions"] == {"contents": "read", "id-token": "write"}
+    steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
+    used = [step["uses"] for step in [*steps, *ACTION["runs"]["steps"]] if "uses" in step]
+    others = [name for name in used if not name.startswith("./")]
+    assert all(re.fullmatch(r"(actions|aws-actions)/[a-z-]+@v\d+", name) for name in others)
+    [place] = re.findall(r"# Copy it to (\S+)/action.yml", (EXAMPLES / "github" / "action.yml").read_text())
+    assert set(used) - set(others) == {f"./{place}"}
+    [role] = [step["with"] for step in WORKFLOW["jobs"]["wait"]["steps"] if "credentials" in step.get("uses", "")]
+    [wait] = [step["with"] for step in WORKFLOW["jobs"]["wait"]["steps"] if step.get("uses", "").startswith("./")]
+    assert set(role) == {"role-to-assume", "aws-region", "role-duration-seconds"}
+    assert parse_duration(wait["timeout"]) < role["role-duration-seconds"] <= 6 * 3600
+
+
+# Any other CI
+
+
+@pytest.fixture
+def bare(endpoint: Sandbox, index: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """An environment with a Python and without the command, as a CI system has it."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    python = programs / "python3"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "automl-waiter").exists()]
+    return endpoint_environment(endpoint.url) | index | {"PATH": os.pathsep.join([str(programs), *folders])}
+
+
+STEP = str(EXAMPLES / "pipeline_step.sh")
+
+
+def test_the_step_installs_what_is_missing(bare: dict[str, str], new_end: NewJob, tmp_path: Path) -> None:
+    """Where the command is not installed the step does that first, and hands on the exit code."""
+    job = new_end("failed")
+    done = run(STEP, job, env=bare, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (10, f"{job} gave no model\n"), done.stderr
+    assert json.loads((tmp_path / "outcome.json").read_text())["jobs"][0]["verdict"] == "failed"
+
+
+def test_the_step_does_not_wait_with_what_it_could_not_install(bare: dict[str, str], tmp_path: Path) -> None:
+    """An installation that failed fails the step, with no word of the job."""
+    (tmp_path / "programs" / "python3").write_text("#!/bin/sh\nexit 3\n")
+    done = run(STEP, "churn", env=bare, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert not (tmp_path / "outcome.json").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancelled_step_ends_its_wait(
+    endpoint: Sandbox, new_job: NewJob, tmp_path: Path, signum: signal.Signals
+) -> None:
+    """A signal to the step's shell alone ends the wait too, with the outcome written and what to do next said."""
+    env = endpoint_environment(endpoint.url, PATH=search_path())
+    job = new_job("endless")
+    with started(STEP, job, env=env, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        read_until(process.stderr, "InProgress")
+        process.send_signal(signum)
+        process.wait(30)
+        outcome = json.loads((tmp_path / "outcome.json").read_text())
+        stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 128 + signum
+    assert outcome["jobs"][0]["verdict"] == "cancelled"
+    assert stdout == f"the wait ended before {job}, which may still be running; stderr says how to wait on\n"
+    assert f"automl-waiter wait {job} --timeout auto --output json" in stderr
+
+
+# Docker
+
+DOCKERFILE = (EXAMPLES / "Dockerfile").read_text()
+INSTRUCTIONS = re.findall(r"^([A-Z]+) (.*)$", DOCKERFILE, re.MULTILINE)
+
+
+def instructions(word: str) -> list[str]:
+    return [rest for name, rest in INSTRUCTIONS if name == word]
+
+
+def test_the_image_runs_the_command_as_nobody() -> None:
+    """The image has a base of one Python, and runs as a user that is not root and that Kubernetes can tell by its number."""
+    assert re.fullmatch(r"python:3\.\d+-slim", *instructions("FROM"))
+    user, _, group = instructions("USER")[-1].partition(":")
+    assert int(user) > 0
+    assert int(group) > 0
+    assert INSTRUCTIONS.index(("USER", f"{user}:{group}")) > max(
+        number for number, (name, _) in enumerate(INSTRUCTIONS) if name == "RUN"
+    )
+    assert any(f"--owner={user} --group={group} {instructions('WORKDIR')[-1]}" in each for each in instructions("RUN"))
+
+
+def test_the_image_installs_the_version_that_is_asked_for(installed: Runner) -> None:
+    """The build installs this package, the newest or one by its version; one that there is not ends the build."""
+    [install] = [each for each in instructions("RUN") if each.startswith("pip")]
+    assert instructions("ARG") == ['VERSION=""']
+    env = installed.env | {"PATH": f"{installed.folder}/automl-waiter/bin:{os.environ['PATH']}"}
+    for version, code in (("", 0), (__version__, 0), ("99", 1)):
+        done = run("sh", "-c", install, env=env | {"VERSION": version})
+        assert done.returncode == code, done.stderr
+
+
+@pytest.mark.parametrize("is_first", [False, True], ids=["", "first process"])
+def test_the_image_hears_sigterm(endpoint: Sandbox, new_job: NewJob, is_first: bool) -> None:
+    """What the image runs is the command itself, which ends with 143 on SIGTERM, as the first process of a container too."""
+    if is_first and not can_be_first():
+        pytest.skip("this user may not start a process in a namespace of its own")
+    entry = json.loads(instructions("ENTRYPOINT")[-1])
+    [example] = re.findall(r"docker run --rm -e AWS_REGION automl-waiter (.*)", DOCKERFILE)
+    words = [*entry, *shlex.split(example)[:-1], new_job("endless")]
+    before = ["unshare", "--pid", "--fork", "--mount-proc"] if is_first else []
+    env = endpoint_environment(endpoint.url, PATH=search_path())
+    with started(*before, *words, env=env) as process:
+        read_until(process.stdout, "InProgress")
+        begun = time.monotonic()
+        os.kill(child_of(process.pid) if is_first else process.pid, signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert time.monotonic() - begun < 3
+
+
+# systemd
+
+UNIT = EXAMPLES / "automl-waiter.service"
+
+
+def service() -> dict[str, str]:
+    parser = ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(UNIT)
+    assert parser["Unit"]["After"] == parser["Unit"]["Wants"] == "network-online.target"
+    assert parser["Install"]["WantedBy"] == "multi-user.target"
+    return dict(parser["Service"])
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_knows_the_unit(tmp_path: Path) -> None:
+    """systemd takes the unit without a word, and rates its exposure as 2 of 10 at most."""
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace(shlex.split(service()["ExecStart"])[0], str(COMMAND)))
+    checked = run("systemd-analyze", "verify", str(unit))
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+    rated = run("systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit))
+    assert rated.returncode == 0, rated.stdout.splitlines()[-1]
+
+
+def test_the_service_goes_on_where_it_was(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+    """Stopped, it exits as the unit says it does; started again, it tells what came meanwhile, and nothing twice."""
+    unit = service()
+    program, *arguments = shlex.split(unit["ExecStart"])
+    assert f"/{unit['StateDirectory']}/bin/automl-waiter" in program
+    state = {"STATE_DIRECTORY": str(tmp_path)}
+    # Looked at more often than every 10 seconds, for the sake of the test.
+    words = [str(COMMAND), *(Template(word).substitute(state) for word in arguments), "--poll", "0.5s"]
+    env = endpoint_environment(endpoint.url) | state
+    job = new_job("slow")
+    told: list[str] = []
+    for status in ("InProgress", "Completed"):
+        has_come_to(endpoint, job, status)
+        with started(*words, env=env) as process:
+            told += read_until(process.stdout, job, status)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+        assert process.returncode == 143
+        assert str(process.returncode) in unit["SuccessExitStatus"].split()
+    assert len([line for line in told if job in line]) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "is_begun_again"),
+    [
+        (ExitCode.UNAVAILABLE, True),
+        (1, True),  # an error that nobody caught
+        (-signal.SIGKILL, True),
+        (ExitCode.USAGE, False),
+        (ExitCode.DENIED, False),
+        (ExitCode.TERMINATED, False),
+    ],
+)
+def test_the_service_is_begun_again_unless_somebody_is_needed(code: int, is_begun_again: bool) -> None:
+    """An outage and a crash are got over by a restart; bad usage and denied access are not, nor is who stopped it."""
+    unit = service()
+    successes, finals = (set(unit[name].split()) for name in ("SuccessExitStatus", "RestartPreventExitStatus"))
+    assert unit["Restart"] == "on-failure"
+    assert (str(int(code)) not in {"0", *successes, *finals}) is is_begun_again
+    # systemd gives up on five starts within ten seconds.
+    assert unit["RestartSec"] == "1min"
