@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from botocore.loaders import JSONFileLoader
 from processes import endpoint_environment
 
 from automl_waiter.cli import main
@@ -40,6 +42,16 @@ SCRIPTS = {
     "deploy-error": Timeline([(0, "InProgress", "DeployingModel"), (50, "Completed", "ModelDeploymentError")]),
     "endless": Timeline([(0, "InProgress", "ModelTuning")]),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_model_is_read_once() -> Iterator[None]:
+    """The SDK and moto read a service's model for each client, which would take most of the time of many tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = JSONFileLoader.load_file
+        found = functools.cache(lambda path: read(JSONFileLoader(), path))
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: found(path))
+        yield
 
 
 @pytest.fixture(scope="session")
