@@ -34,6 +34,8 @@ _FOR_LOOKS = 0.8
 # In the phases before the end, as long as they do not last: 240 looks are an hour.
 _SHORT_PAUSE = 15
 _SHORT_LOOKS = 240
+# For calls that fail, and those that are repeated, before the execution itself times out.
+_OVERTIME = 3600
 _LONGEST_TIMEOUT = 364 * 86400.0  # an execution lasts a year at most
 
 _STATUS = "$.Job.AutoMLJobStatus"
@@ -90,6 +92,8 @@ def state_machine(
     return {
         "Comment": "Waits until an Amazon SageMaker AutoML job has ended. Made by automl-waiter export asl.",
         "StartAt": "Begin",
+        # The timeout counts the pauses; calls that go on failing do not lengthen the wait for ever.
+        "TimeoutSeconds": seconds + _OVERTIME,
         "States": states
         | {
             "Failed": {"Type": "Fail", "Error": JobFailed.__name__, "CausePath": "$.Job.FailureReason"},
@@ -98,7 +102,15 @@ def state_machine(
             "TimedOut": _fail(WaitTimeout, f"The job has not ended within {seconds} seconds, and goes on"),
             "NotFound": _fail(JobNotFound, "There is no AutoML job of this name in this account and region"),
             "Denied": _fail(AccessDenied, "Allow the role of this state machine sagemaker:DescribeAutoMLJobV2"),
-            "Unavailable": _fail(ServiceUnavailable, "DescribeAutoMLJobV2 failed for too long"),
+            "Unavailable": {"Type": "Fail", "Error": ServiceUnavailable.__name__, "CausePath": "$.Error.Cause"},
+            # Where AWS gives a denial no name of its own, its words tell.
+            "IsDenied": {
+                "Type": "Choice",
+                "Choices": [
+                    {"Variable": "$.Error.Cause", "StringMatches": "*not authorized to perform*", "Next": "Denied"}
+                ],
+                "Default": "Unavailable",
+            },
         },
     }
 
@@ -141,7 +153,7 @@ def _describe() -> dict[str, Any]:
         "Catch": [
             {"ErrorEquals": not_found, "ResultPath": "$.Error", "Next": "NotFound"},
             {"ErrorEquals": denied, "ResultPath": "$.Error", "Next": "Denied"},
-            {"ErrorEquals": ["States.ALL"], "ResultPath": "$.Error", "Next": "Unavailable"},
+            {"ErrorEquals": ["States.ALL"], "ResultPath": "$.Error", "Next": "IsDenied"},
         ],
         "Next": "How",
     }

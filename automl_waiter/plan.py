@@ -472,7 +472,7 @@ class _Wait:
     def _set_auto_deadline(self, snapshot: Snapshot) -> Generator[Action, Any, None]:
         limit = snapshot.completion_criteria.max_runtime_seconds
         if limit is None:
-            left = self.started + _AUTO_WITHOUT_LIMIT - self.now
+            left = _AUTO_WITHOUT_LIMIT - self.age
             words = "the job names no limit to its runtime"
         else:
             left = limit + _AUTO_MARGIN - self.age

@@ -175,7 +175,7 @@ def wait_for(
         job: Its name or ARN, the response of `create_auto_ml_job_v2` or `describe_auto_ml_job_v2`, or an SDK's job.
         client: A boto3 SageMaker client; by default one is made, for the ARN's region where an ARN was given.
         timeout: Seconds or timedelta for the whole wait; 0: one look; None: no limit; "auto": until the job's own
-            limit and 30 minutes, or 72 hours where it names none.
+            limit and 30 minutes, or 72 hours where it names none, both since its creation.
         poll: When to look again: a poll policy, or seconds or timedelta for `Fixed`; None: `PhaseAware`.
         until: Return earlier: a status, a phase, a JMESPath expression over the response, or a callable of a Snapshot.
             An expression that names BestCandidate is tried on the candidates too, while the job trains: a response

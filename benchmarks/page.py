@@ -172,7 +172,7 @@ def polling(jobs: int, folder: Path) -> str:
     plots.pareto(results[BASE.name], front(jobs, _FRONT_KAPPAS), _FRONT_KAPPAS, folder / "pareto.svg")
     plots.pace(typical_job(), folder / "pace.svg")
     mean, cut = _of_the_base(5 * jobs)
-    recorded = on_recorded_jobs()
+    recorded = on_recorded_jobs(jobs)
     return "\n".join(
         [
             _POLLING.format(jobs=jobs, base=5 * jobs) + _CRITERIA + _criteria(criteria(results)),

@@ -140,12 +140,12 @@ def front(count: int, kappas: Sequence[float]) -> dict[str, list[Measured]]:
     return {name: [results[name, kappa] for kappa in kappas] for name in (REFERENCE, DEFAULT)}
 
 
-def on_recorded_jobs() -> dict[str, Result]:
-    """The recorded jobs, each begun at several seconds: those with a report phase, and those without."""
+def on_recorded_jobs(count: int) -> dict[str, Result]:
+    """The recorded jobs with a report phase and those without, so many at most, each begun at several seconds."""
     jobs = recorded_jobs()
     groups = {
-        "recorded, with reports": [job for job in jobs if _reports(job)],
-        "recorded, without": [job for job in jobs if not _reports(job)],
+        "recorded, with reports": [job for job in jobs if _reports(job)][:count],
+        "recorded, without": [job for job in jobs if not _reports(job)][:count],
     }
     return {
         f"{name} ({len(members)} jobs)": {

@@ -108,6 +108,9 @@ class EventBus:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # moto keeps what it has for all servers of a process; the bus goes with its rules.
+        self._events.delete_event_bus(Name=self.name)
+        self._sqs.delete_queue(QueueUrl=self._queue)
         self._server.shutdown()
         self._server.server_close()
 

@@ -5,6 +5,8 @@ import json
 import logging
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -263,6 +265,40 @@ def test_a_bus_that_takes_nothing_is_told_once(
     [line] = [line for line in result.stderr.splitlines() if "cannot publish" in line]
     assert said in line
     assert "2 of 2 events were not published" in result.stderr
+
+
+def test_a_second_outage_is_told_too(bus: EventBus, events: Any) -> None:
+    """After an event was taken, the next that is not is told again."""
+    reports, taken = Reports(), list[bool]()
+    with EventBridgePublisher(bus.name, client=events, report=reports) as publisher:
+        for number, fault in enumerate(
+            [error(400, "AccessDeniedException"), None, error(400, "AccessDeniedException")]
+        ):
+            if fault:
+                bus.fail(fault)
+            publisher.deliver(transition(number), taken.append)
+            until(lambda number=number: len(taken) > number)
+    assert taken == [False, True, False]
+    assert len([line for line in reports if "events:PutEvents" in line]) == 2
+
+
+FORGETFUL = """
+import sys
+from automl_waiter import wait_for
+from automl_waiter.integrations.eventbridge import EventBridgePublisher
+wait_for(sys.argv[1], poll=0.2, check=False, on_event=EventBridgePublisher(sys.argv[2]))
+"""
+
+
+def test_a_publisher_without_a_block_is_finished_with_the_program(
+    bus: EventBus, endpoint: Sandbox, new_job: NewJob
+) -> None:
+    """A program that never leaves its publisher's block has the last event put before it ends."""
+    bus.fail(silent(0.5), operation="DescribeEventBus")
+    environment = endpoint_environment(endpoint.url, AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)
+    words = [sys.executable, "-c", FORGETFUL, new_job("completed"), bus.name]
+    subprocess.run(words, env=environment, check=True, timeout=60)
+    assert details(bus.received())[-1]["Verdict"] == "completed"
 
 
 def test_who_may_only_put_publishes_unchecked(wait: Wait, bus: EventBus, new_job: NewJob) -> None:

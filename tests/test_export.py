@@ -102,6 +102,12 @@ def throttled() -> Exception:
     return JsonRESTError("ThrottlingException", "Rate exceeded")
 
 
+def denied(code: str) -> Exception:
+    return JsonRESTError(
+        code, "User: me is not authorized to perform: sagemaker:DescribeAutoMLJobV2 on resource: churn"
+    )
+
+
 @pytest.mark.parametrize(
     ("looks", "told"),
     [
@@ -110,7 +116,12 @@ def throttled() -> Exception:
         ([response("Stopping", "Stopping"), response("Stopped", "Stopped")], ("JobStopped", "The job was stopped")),
         ([response(*TUNING)], ("WaitTimeout", "The job has not ended within 600 seconds, and goes on")),
         ([ResourceNotFound("Could not find AutoML job")], ("JobNotFound", "There is no AutoML job of this name")),
-        ([throttled()], ("ServiceUnavailable", "DescribeAutoMLJobV2 failed for too long")),
+        ([throttled()], ("ServiceUnavailable", "Rate exceeded")),
+        (
+            [denied("AccessDeniedException")],
+            ("AccessDenied", "Allow the role of this state machine sagemaker:Describe"),
+        ),
+        ([denied("SageMakerException")], ("AccessDenied", "Allow the role of this state machine sagemaker:Describe")),
         (
             [response("Completed", "Completed", BestCandidate=None)],
             ("JobDegraded", "Completed, but the job has no best candidate"),

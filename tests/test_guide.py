@@ -44,7 +44,7 @@ def run(lines: str, aws: EventBus, place: Path, **more: str) -> str:
 def test_the_state_machine_of_the_guide_is_started(aws: EventBus, tmp_path: Path) -> None:
     """The lines for Step Functions make the definition and the policy, create the state machine and start it."""
     role = "arn:aws:iam::123456789012:role/waiter"
-    run(pasted("Step Functions", "sh"), aws, tmp_path, ROLE=role, MACHINE=MACHINE)
+    run(pasted("Step Functions", "sh"), aws, tmp_path, ROLE=role)
     made = aws.client("stepfunctions").describe_state_machine(stateMachineArn=MACHINE)
     assert json.loads(made["definition"]) == json.loads((tmp_path / "wait.asl.json").read_text())
     [execution] = aws.client("stepfunctions").list_executions(stateMachineArn=MACHINE)["executions"]
@@ -56,7 +56,8 @@ def test_the_state_machine_of_the_guide_is_started(aws: EventBus, tmp_path: Path
 
 def test_the_rule_of_the_guide_is_made(aws: EventBus, tmp_path: Path) -> None:
     """The lines for EventBridge make a rule with a target on the bus that the watch publishes to."""
-    watch, *rule = pasted("EventBridge", "sh").splitlines()
+    bus, *rule, watch = pasted("EventBridge", "sh").splitlines()
+    assert bus == f"aws events create-event-bus --name {aws.name}"  # it is there
     assert watch.startswith(f"automl-waiter watch --publish eventbridge:{aws.name} ")
     run("\n".join(rule), aws, tmp_path, QUEUE="arn:aws:sqs:us-east-1:123456789012:target")
     found = aws.client().describe_rule(Name="automl-failed", EventBusName=aws.name)

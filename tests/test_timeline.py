@@ -152,3 +152,24 @@ def test_a_token_that_no_page_gave_is_refused() -> None:
     """A listing goes on only from where an earlier page ended."""
     with pytest.raises(ValueError, match="token"):
         page_of([], {"NextToken": "x"})
+
+
+def test_a_listing_is_filtered_by_status_and_time() -> None:
+    """A page holds only jobs of the status that is asked for, created or changed between the instants."""
+    early, late = (
+        {
+            "AutoMLJobName": name,
+            "AutoMLJobStatus": status,
+            "CreationTime": CREATED + timedelta(hours=hour),
+            "LastModifiedTime": CREATED + timedelta(hours=hour + 1),
+        }
+        for name, status, hour in (("a", "Failed", 0), ("b", "InProgress", 2))
+    )
+    middle = CREATED + timedelta(hours=1.5)
+    for only_early, only_late in (
+        ({"StatusEquals": "Failed"}, {"StatusEquals": "InProgress"}),
+        ({"CreationTimeBefore": middle}, {"CreationTimeAfter": middle}),
+        ({"LastModifiedTimeBefore": middle}, {"LastModifiedTimeAfter": middle}),
+    ):
+        assert page_of([early, late], only_early) == {"AutoMLJobSummaries": [early]}
+        assert page_of([early, late], only_late) == {"AutoMLJobSummaries": [late]}

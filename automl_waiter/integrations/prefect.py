@@ -24,7 +24,7 @@ try:
     from prefect import get_run_logger, task
     from prefect.artifacts import create_markdown_artifact
     from prefect.cache_policies import NO_CACHE
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise ImportError("Prefect is not installed here: pip install 'automl-waiter[prefect]'") from error
 
 

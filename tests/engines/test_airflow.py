@@ -1,11 +1,14 @@
 """The operator, the sensor and the trigger in Airflow, against the sandbox."""
 
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,10 +30,12 @@ import airflow.providers_manager
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.collection import update_dag_parsing_results_in_db
 from airflow.models.xcom import XComModel
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
+from botocore.exceptions import ClientError
 from guide import REQUEST, pasted
 from sqlalchemy import select
 
@@ -165,6 +170,54 @@ def test_a_failed_call_is_tried_again(
     assert (state, result["verdict"], len(tries)) == ("success", "completed", 2)
 
 
+def test_a_poke_that_finds_nobody_fails_its_task(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sensor on the worker gives up when AWS cannot be reached for its error budget."""
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection("http://127.0.0.1:9"))
+    more = {"deferrable": False, "error_budget": 0.3, "poke_interval": 0.2, "timeout": 30, "retries": 0}
+    begun = time.monotonic()
+    assert run(AutoMLJobSensor, job=new_name(), **more)[0] == "failed"
+    assert time.monotonic() - begun < 25
+
+
+def test_a_poke_gives_a_new_job_some_time(endpoint: Sandbox) -> None:
+    """A job that is created just after the poke began is found, and its end is the task's."""
+    name = new_name()
+    later = threading.Timer(1, endpoint.create_job, [name], {"scenario": "failed"})
+    later.start()
+    sensor = AutoMLJobSensor(task_id="wait", job=name, deferrable=False, poll=0.2)
+    with pytest.raises(AirflowFailException, match="JobFailed"):
+        sensor.poke({})
+    later.join()
+
+
+def test_a_connection_that_was_changed_has_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is rotated in the connection counts for the next wait, though others hold the old client."""
+    _, arguments = AutoMLJobTrigger(job="a").serialize()
+    parameters = {name: arguments[name] for name in ("aws_conn_id", "region_name", "verify", "botocore_config")}
+    held = clients.client_of(parameters)
+    assert clients.client_of(parameters) is held
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection("http://127.0.0.1:9"))
+    assert clients.client_of(parameters).meta.endpoint_url == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])
+def test_credentials_that_are_no_good_are_read_anew_by_the_next_wait(
+    code: str, new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait whose credentials are refused lets the next one read the connection, though others hold the old client."""
+    trigger = AutoMLJobTrigger(job=new_job("endless"), error_budget=0.2)
+    _, arguments = trigger.serialize()
+    parameters = {name: arguments[name] for name in ("aws_conn_id", "region_name", "verify", "botocore_config")}
+    held = clients.client_of(parameters)
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, "DescribeAutoMLJobV2")
+
+    monkeypatch.setattr(held, "describe_auto_ml_job_v2", refuse)
+    assert asyncio.run(_first(trigger))["error"] in ("CredentialsExpired", "AccessDenied")
+    assert clients.client_of(parameters) is not held
+
+
 def test_a_sensor_may_skip_what_follows(run: Run, new_job: Callable[[str], str]) -> None:
     """With soft_fail a job that failed skips its task, as with Airflow's own sensors."""
     assert run(AutoMLJobSensor, job=new_job("failed"), soft_fail=True)[0] == "skipped"
@@ -222,8 +275,6 @@ def test_what_is_past_its_deadline_is_looked_at_once(new_job: Callable[[str], st
 
 def test_who_is_killed_stops_the_job_where_that_was_asked_for(new_job: Callable[[str], str], endpoint: Sandbox) -> None:
     """A trigger whose task a user kills stops its job, and one that was not asked to leaves it."""
-    import asyncio
-
     for stop_on_kill, status in ((False, "InProgress"), (True, "Stopped")):
         name = new_job("endless")
         trigger = AutoMLJobTrigger(job=name, stop_on_kill=stop_on_kill, until="Stopped", poll=0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 from automl_waiter.connection import client_config
 
 # Weak, so that a client, and the credentials that a connection had then, last no longer than the waits that use it.
-_CLIENTS: WeakValueDictionary[str, Any] = WeakValueDictionary()
-_LOCK = threading.Lock()
+_CLIENTS: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
+# One that its own thread may take again: on_kill comes in a signal handler.
+_LOCK = threading.RLock()
 
 
 def client_of(parameters: Mapping[str, Any]) -> Any:
@@ -23,26 +25,31 @@ def client_of(parameters: Mapping[str, Any]) -> Any:
     Args:
         parameters: `aws_conn_id`, `region_name`, `verify` and `botocore_config`, as Airflow's AWS operators have them.
     """
-    key = _key(parameters)
+    hook = SageMakerHook(
+        aws_conn_id=parameters["aws_conn_id"],
+        region_name=parameters["region_name"],
+        verify=parameters["verify"],
+        config=parameters["botocore_config"],
+    )
+    # As it is now: somebody may have changed it while others wait with the client of what it was.
+    known = hook.conn_config
+    found = repr((known.login, known.password, known.extra_config)).encode(errors="backslashreplace")
+    key = _name(parameters), hashlib.sha256(found).hexdigest()
     with _LOCK:
         client = _CLIENTS.get(key)
         if client is None:
-            hook = SageMakerHook(
-                aws_conn_id=parameters["aws_conn_id"],
-                region_name=parameters["region_name"],
-                verify=parameters["verify"],
-                config=parameters["botocore_config"],
-            )
             # What the connection or the task asks for comes before what waiting would like best.
             _CLIENTS[key] = client = hook.get_client_type(config=client_config().merge(hook.config))
         return client
 
 
 def forget_client(parameters: Mapping[str, Any]) -> None:
-    """The next wait reads the connection anew: its credentials have expired."""
+    """The next wait has a new client: the credentials of this one are no good any more."""
+    name = _name(parameters)
     with _LOCK:
-        _CLIENTS.pop(_key(parameters), None)
+        for key in [key for key in _CLIENTS if key[0] == name]:
+            _CLIENTS.pop(key, None)
 
 
-def _key(parameters: Mapping[str, Any]) -> str:
+def _name(parameters: Mapping[str, Any]) -> str:
     return json.dumps(dict(parameters), sort_keys=True)

@@ -22,8 +22,9 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
     It returns the outcome as a plain dict (XCom): `job_name`, `job_arn`, `verdict`, `best_candidate`, `endpoint_name`
     and the other members of what `automl-waiter wait -o json` prints of a job, but `describe` and `transitions`.
 
-    A task that is tried again takes up its job, because a job of the name that `request` gives is never started twice:
-    so let the name hold what tells the runs apart, such as `churn-{{ ts_nodash }}`. A job that failed is not retried.
+    A task that is tried again takes up its job, because none of the name that `request` gives is started twice:
+    so let the name hold what tells the runs apart, such as `churn-{{ dag_run.run_after | ts_nodash }}`. A job that
+    failed is not retried, and clearing its task takes it up again: another run starts another job.
 
     Args:
         request: The request of CreateAutoMLJobV2, templated. It needs the right to do so.
@@ -33,8 +34,8 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
         poll: Seconds or timedelta between two looks; None: by the phase that the job is in.
         until, require, stop_on, error_budget: As in `automl_waiter.wait_for`.
         deferrable: False: wait on the worker.
-        stop_on_kill: Call StopAutoMLJob when somebody kills, clears or marks the task while it waits; not when Airflow
-            itself is restarted.
+        stop_on_kill: Call StopAutoMLJob when somebody kills, clears or marks the task while it waits. A restart of the
+            triggerer is no such act; a worker that is told to end is, as Airflow cannot tell it from a kill.
         kwargs: Those of Airflow's AWS operators: `aws_conn_id`, `region_name`, `verify`, `botocore_config`, and others.
     """
 

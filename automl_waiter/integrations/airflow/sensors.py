@@ -13,8 +13,9 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow.sdk.bases.sensor import PokeReturnValue
 
 from automl_waiter import errors
+from automl_waiter.integrations.airflow.triggers import payload_of
 from automl_waiter.integrations.airflow.waiting import WaitingTask
-from automl_waiter.verdicts import DEFAULT_REQUIREMENT
+from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Verdict
 
 
 class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
@@ -70,12 +71,13 @@ class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
     def poke(self, context: Any) -> PokeReturnValue:
         """Looks once."""
         try:
-            payload = self.wait_here(0)
+            outcome = self.look()
         except errors.AutoMLWaiterError as error:
             raise self.failure_of(type(error), str(error)) from error
-        if payload["error"] == errors.WaitTimeout.__name__:
+        if outcome.verdict is Verdict.IN_PROGRESS:
+            self.log.info(outcome.summary)
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self.execute_complete(context, payload))
+        return PokeReturnValue(is_done=True, xcom_value=self.execute_complete(context, payload_of(outcome)))
 
     def failure_of(self, error: type[errors.AutoMLWaiterError], message: str) -> Exception:
         """Airflow's exception for an error of the wait: a sensor's timeout has one of its own."""

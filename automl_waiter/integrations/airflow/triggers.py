@@ -82,7 +82,7 @@ class AutoMLJobTrigger(BaseTrigger):
             payload = payload_of(error)
         else:
             payload = payload_of(outcome)
-        if payload["error"] == errors.CredentialsExpired.__name__:
+        if payload["error"] in (errors.CredentialsExpired.__name__, errors.AccessDenied.__name__):
             forget_client(self._connection)
         yield TriggerEvent(payload)
 

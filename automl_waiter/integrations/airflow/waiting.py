@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from automl_waiter import errors
+from automl_waiter.events import Ended
 from automl_waiter.integrations.airflow.clients import client_of
 from automl_waiter.integrations.airflow.triggers import AutoMLJobTrigger, payload_of
 from automl_waiter.integrations.results import FAILED_CALLS
 from automl_waiter.jobs import job_ref
 from automl_waiter.machine import Machine
+from automl_waiter.options import NOT_FOUND_GRACE, wait_options
+from automl_waiter.outcome import Outcome
 from automl_waiter.text import seconds_of
+from automl_waiter.verdicts import Verdict
 from automl_waiter.waiter import Waiter, events_of
-from automl_waiter.waits import Gateways, stopping
+from automl_waiter.waits import Gateways, stopping, waiting_for
 
 
 class WaitingTask:
@@ -80,6 +85,21 @@ class WaitingTask:
         """Waits on the worker, and returns the payload of the event that a trigger would have fired."""
         waiter = Waiter(client_of(self.connection), timeout=timeout, **self.wait_options)
         return payload_of(waiter.wait(self.job, check=False))
+
+    def look(self) -> Outcome:
+        """Looks once, repeating failed calls within the error budget; a job that is not there yet has some seconds."""
+        options = replace(wait_options(**self.wait_options), once=True)
+        machine = Machine()
+        try:
+            loop_on = waiting_for([self.job], Gateways(client_of(self.connection)), options)
+            [outcome] = [event.outcome for event in events_of(loop_on(machine), machine) if isinstance(event, Ended)]
+        finally:
+            machine.close()
+        if outcome.verdict is Verdict.NOT_FOUND:
+            # It may have been created just now.
+            waiter = Waiter(client_of(self.connection), timeout=NOT_FOUND_GRACE, **self.wait_options)
+            return waiter.wait(self.job, check=False)
+        return outcome
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """The end of the wait: the result for XCom.

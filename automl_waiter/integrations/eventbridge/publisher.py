@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import queue
 import threading
@@ -47,7 +48,7 @@ class EventBridgePublisher:
     As a wait's `on_event` it takes what it needs. The event of a job's end waits for the outcome, so that it tells how
     the job ended. Events are put in batches; those of one job in order, the next when the one before was taken.
 
-    Leaving its `with` or `async with` block puts what is left, for 10 seconds at most.
+    Leaving its `with` or `async with` block puts what is left, for 10 seconds at most; so does the end of the program.
 
     Args:
         bus: The name of an event bus in the job's region, or the ARN of one.
@@ -90,6 +91,8 @@ class EventBridgePublisher:
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="automl-waiter-publish", daemon=True)
         self._thread.start()
+        # Whoever does not leave its block has the last events put when Python ends.
+        atexit.register(self.finish)
 
     @property
     def words(self) -> list[str]:
@@ -119,6 +122,7 @@ class EventBridgePublisher:
 
     def finish(self) -> None:
         """Returns when every event was put, or after the limit; what was not put then is told."""
+        atexit.unregister(self.finish)
         for transition, done in self._held.values():
             self._put(transition, done)
         self._held.clear()
@@ -218,6 +222,7 @@ class EventBridgePublisher:
             batch.remove(delivery)
             if problem is None:
                 self._taken += 1
+                self._told.clear()
             else:
                 self._tell(problem, str(problem))
             delivery.done(problem is None)
@@ -240,7 +245,7 @@ class EventBridgePublisher:
             return
 
     def _tell(self, problem: Exception, words: str) -> None:
-        """Reports a problem, each kind once: a watch may have it for weeks."""
+        """Reports a problem, each kind once until something is taken: a watch may have it for weeks."""
         kind = type(problem), getattr(problem, "code", None)
         if kind not in self._told and not self._is_over:
             self._told.add(kind)
