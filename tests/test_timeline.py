@@ -173,3 +173,11 @@ def test_a_listing_is_filtered_by_status_and_time() -> None:
     ):
         assert page_of([early, late], only_early) == {"AutoMLJobSummaries": [early]}
         assert page_of([early, late], only_late) == {"AutoMLJobSummaries": [late]}
+
+
+def test_a_page_leads_to_the_next_one() -> None:
+    """A listing of more than a page gives the token of the rest, and the last page gives none."""
+    jobs = [{"AutoMLJobName": name, "AutoMLJobStatus": "Failed"} for name in "ab"]
+    first = page_of(jobs, {"MaxResults": 1})
+    assert first["AutoMLJobSummaries"] == jobs[1:]
+    assert page_of(jobs, {"MaxResults": 1, "NextToken": first["NextToken"]}) == {"AutoMLJobSummaries": jobs[:1]}
