@@ -282,7 +282,7 @@ def test_the_inputs_of_the_action_count(
 def test_no_input_is_evaluated(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path, name: str) -> None:
     """Whatever an input holds, it is one word of the command: what a shell would run in it is not run."""
     job, step = new_end("completed"), INSTALL if name == "version" else WAIT
-    for hostile in ("x; touch evaluated\ntouch evaluated", """"; touch evaluated; '"$(touch evaluated)"'"""):
+    for hostile in ("$(touch evaluated)", 'x"; touch evaluated; "', "x; touch evaluated", "x\ntouch evaluated"):
         code, told = action(**{"job": job, name.replace("-", "_"): hostile}).run(step, tmp_path)
         assert code != 0, told
         assert not (tmp_path / "evaluated").exists(), hostile
