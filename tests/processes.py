@@ -1,8 +1,10 @@
 """The command in processes of its own: started in an environment that the machine's AWS configuration cannot reach."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,20 @@ def start(
     words = [*before, sys.executable, "-m", "automl_waiter", *arguments]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(words, env=env, **pipes | options)
+
+
+def terminated_in_wait(*words: str, env: Mapping[str, str]) -> tuple[int, str, str]:
+    """Runs a program that prints its events, and ends it by SIGTERM after the first look: its exit code and outputs."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env=env, **pipes) as process:
+        assert process.stdout
+        while "poll" not in process.stdout.readline():
+            assert process.poll() is None
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+        assert time.monotonic() - begun < 10
+    return process.returncode, out, err
 
 
 def write_credentials(path: Path, access_key: str, **more: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from dagster import (
     op,
 )
 from guide import REQUEST, pasted
-from processes import endpoint_environment
+from processes import endpoint_environment, terminated_in_wait
 
 from automl_waiter import AccessDenied, InvalidRequest, Transition
 from automl_waiter.integrations.dagster import automl_job_op, automl_job_sensor, wait_in
@@ -213,21 +212,9 @@ def test_a_run_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJo
     """SIGTERM, which terminates a run, ends the wait within moments; it is no Failure, and the job goes on."""
     name = new_job("endless")
     (tmp_path / "pipeline.py").write_text(TERMINATED)
-    process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "pipeline.py"), name],
-        env=endpoint_environment(endpoint.url) | {"DAGSTER_HOME": "", "DAGSTER_DISABLE_TELEMETRY": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    while "poll" not in process.stdout.readline():
-        assert process.poll() is None
-    begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=20)
-    assert time.monotonic() - begun < 10
-    assert process.returncode != 0
+    env = endpoint_environment(endpoint.url) | {"DAGSTER_HOME": "", "DAGSTER_DISABLE_TELEMETRY": "1"}
+    code, _, said = terminated_in_wait(sys.executable, str(tmp_path / "pipeline.py"), name, env=env)
+    assert code != 0
     assert "DagsterExecutionInterruptedError" in said
     assert "dagster._core.definitions.events.Failure" not in said
     status = endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"]

@@ -4,17 +4,15 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from guide import REQUEST, pasted
-from processes import endpoint_environment
+from processes import endpoint_environment, terminated_in_wait
 
 from automl_waiter import AutoMLWaiterError, Event, JobDegraded, JobFailed, JobNotFound, ServiceUnavailable, WaitTimeout
 from automl_waiter.sandbox.server import Sandbox
@@ -277,21 +275,9 @@ def test_a_flow_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJ
 
     name = new_job("endless")
     (tmp_path / "training.py").write_text(FLOW)
-    process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "training.py"), name],
-        env=endpoint_environment(endpoint.url) | {"PREFECT_API_URL": PREFECT_API_URL.value()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    while "poll" not in process.stdout.readline():
-        assert process.poll() is None
-    begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
-    assert time.monotonic() - begun < 10
-    assert process.returncode != 0
+    env = endpoint_environment(endpoint.url) | {"PREFECT_API_URL": PREFECT_API_URL.value()}
+    code, out, _ = terminated_in_wait(sys.executable, str(tmp_path / "training.py"), name, env=env)
+    assert code != 0
     assert "transition" not in out
     status = endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"]
     assert status == "InProgress"

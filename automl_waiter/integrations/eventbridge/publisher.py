@@ -96,7 +96,7 @@ class EventBridgePublisher:
 
     @property
     def words(self) -> list[str]:
-        """What it is, and all that is said of it."""
+        """What a journal knows it by."""
         return ["eventbridge", self.bus]
 
     def __call__(self, event: Event) -> None:
