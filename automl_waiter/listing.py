@@ -1,23 +1,17 @@
-"""Many jobs followed by ListAutoMLJobs: one page shows how a hundred are, and only a job that ended is described.
+"""Many jobs followed by ListAutoMLJobs: one page shows a hundred jobs, and only a job that has ended is described.
 
-How the service filters is not relied on, because its siblings return empty pages with a NextToken, or ignore a filter
-(aws/aws-cli#7596, aws/aws-sdk-net#926). It is read in one of two ways:
+The newest jobs are read, without any filter, until every job that is waited for was shown. Filters are not relied on:
+sibling operations return empty pages with a NextToken, or ignore a filter (aws/aws-cli#7596, aws/aws-sdk-net#926).
 
-- *all*: the newest jobs first, without any filter, until every job that is waited for was shown. What the others in
-  the account are, and how the service pages, does not matter. So it begins, and a few hundred jobs need no more.
-- *ends*: where that takes many pages, the jobs that have ended since the sweep before, by status and LastModifiedTime.
-  All are still read, but at a trickle: within 15 minutes and 8 seconds a page each job was shown, whatever the
-  filters hide (at 0.5 calls a second and more). If that finds an end which they hid, or if they cost more pages than
-  all, all are read from then on.
-
-A job that is not shown is described, and so is each where listing is denied or costs more than describing.
+A job that is not shown is described by itself, and so is every job where listing is denied, fails, or takes too many
+pages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from automl_waiter.actions import Action, Answer, ListingPlan, ListJobs, Member, Sleep, Tell
@@ -27,8 +21,7 @@ from automl_waiter.options import WaitOptions
 from automl_waiter.plan import HEARTBEAT
 from automl_waiter.polling import Fixed, PhaseAware
 from automl_waiter.snapshot import Snapshot
-from automl_waiter.statuses import Status
-from automl_waiter.text import clean, seconds_of
+from automl_waiter.text import seconds_of
 
 PAGE = 100
 """The most summaries that a page of ListAutoMLJobs holds (API reference, MaxResults)."""
@@ -37,17 +30,11 @@ PAGE = 100
 _WORTH_LISTING = 7
 # Looks at one job are placed better than a listing's are, so a page that shows fewer jobs than this is not worth it.
 _JOBS_PER_PAGE = 5
+# No more pages are read for a sweep, however many jobs are followed.
+_MOST_PAGES = 25
 _SWEEP = 10.0
-# Reading ends costs a call for each terminal status.
-_SWEEP_OF_ENDS = 12.0
-# Beside sweeps of ends: seconds for each page that is read to see the other changes, and how often each job is.
-_TRICKLE = 8.0
-VERIFIED_EVERY = 900.0
-"""Seconds after which the reading of every job begins anew, whatever the filters show."""
-# The most of the call budget that sweeps take, the trickle half of it; the rest describes what ended.
+# The most of the call budget that sweeps take; the rest describes what ended.
 _SHARE = 0.5
-# LastModifiedTime is up to 1.45 s ahead of the response's Date, which has no fractions; and a listing may lag behind.
-_OVERLAP = timedelta(seconds=10)
 # A plan looks for stalls when it is told of its job, so it is told now and then, changed or not.
 _TOLD_EVERY = 600.0
 # A timeout that is not longer needs no listing.
@@ -55,9 +42,6 @@ _LEAST_TIMEOUT = 30.0
 # A listing that fails for as long is left, because describing may still be possible; and when it is tried again.
 _LISTING_PATIENCE = 60.0
 _LONGEST_AWAY = 900.0
-# A sweep of ends takes three calls, and as much again beside it.
-_WORTH_READING_ENDS = 30
-_ENDS = (Status.COMPLETED, Status.FAILED, Status.STOPPED)
 _NEWEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": PAGE}
 
 
@@ -95,19 +79,11 @@ class Reading:
     """How many of them it took to show the jobs that were shown."""
     token: str | None = None
     is_done: bool = False
-    begun: float = 0.0
     begun_at: datetime | None = None
     """When the first page was answered, by the service's clock if it told it."""
     last_created: datetime | None = None
     """The CreationTime of the last job that was shown."""
-    shown: int = 0
-    """How many jobs it has shown that were asked for, whoever follows them."""
     has_begun_anew: bool = False
-
-    def asks_for(self, shown: Snapshot) -> bool:
-        """Whether a job passes its filters: they may be ignored."""
-        status, after = self.request.get("StatusEquals"), self.request.get("LastModifiedTimeAfter")
-        return status in (None, shown.status) and (after is None or shown.last_modified_at > after)
 
 
 class ListingFailed(Exception):
@@ -153,16 +129,8 @@ class Listing:
         self._slowdown = 1.0
         self._pages_of_all = 0
         """How many pages it took to show all."""
-        self._reads_ends = False
-        self._may_read_ends = True
-        self._ended_since: datetime | None = None
-        self._changed_since: datetime | None = None
-        self._hidden_end: str | None = None
-        """A job whose end the filters hid."""
         self._has_failed = False
         self._away = _LISTING_PATIENCE
-        self._trickle: Reading | None = None
-        self._trickled = self._verified = started
 
     def run(self) -> ListingPlan:
         """Reads until nobody follows any more."""
@@ -180,7 +148,7 @@ class Listing:
         is_last = False
         while True:
             begun = self._now
-            pages = yield from (self._sweep_ends() if self._reads_ends else self._sweep_all())
+            pages = yield from self._sweep()
             if is_last or not self._goes_on():
                 return  # who was not told of an end by the last sweep is late
             if self._is_too_dear() and not (yield from self._goes_on_cheaper()):
@@ -191,11 +159,11 @@ class Listing:
 
     # What is read
 
-    def _sweep_all(self) -> Generator[Action, Any, int]:
+    def _sweep(self) -> Generator[Action, Any, int]:
         """Reads the newest jobs until each that is followed was shown; who is not, is described from now on."""
         is_first = self._pages_of_all == 0
         reading = self._reading()
-        limit = max(1, len(reading.missing) // _JOBS_PER_PAGE)
+        limit = min(_MOST_PAGES, max(1, len(reading.missing) // _JOBS_PER_PAGE))
         while self._is_to_go_on(reading, limit):
             yield from self._page(reading)
         hidden = [member for member in reading.missing if not member.is_over]
@@ -205,71 +173,7 @@ class Listing:
         yield from self._detach(hidden)
         self._pages_of_all = reading.useful_pages
         self._has_read_newest(reading)
-        if self._may_read_ends and self._ends_are_cheaper() and len(self._listed()) >= _WORTH_READING_ENDS:
-            self._reads_ends = True
-            self._ended_since = self._changed_since = since_begun(reading)
-            self._verified = reading.begun
-            self._trickled = self._now
         return reading.pages
-
-    def _sweep_ends(self) -> Generator[Action, Any, int]:
-        """Reads what has ended since the sweep before, and a little of all."""
-        pages = shown = 0
-        since = None
-        for status in _ENDS:
-            reading = self._reading(StatusEquals=str(status), LastModifiedTimeAfter=self._ended_since)
-            while not reading.is_done:
-                # Many jobs may end at once, but then the pages are full.
-                is_sparse = shown + reading.shown < pages * PAGE / 2
-                if is_sparse and pages >= max(self._pages_of_all, 2 * len(_ENDS)):
-                    return pages + (yield from self._sweep_all_instead("filters only after paging"))
-                yield from self._page(reading)
-                pages += 1
-            shown += reading.shown
-            since = since or since_begun(reading)
-        self._ended_since = since
-        try:
-            pages += yield from self._read_a_little()
-        except ListingFailed as failed:
-            if not isinstance(failed.answer.error, InvalidRequest):
-                raise
-            return pages + (yield from self._sweep_all_instead("takes its own tokens back"))
-        if self._hidden_end is not None:
-            name = clean(self._hidden_end)
-            return pages + (yield from self._sweep_all_instead(f"did not show by its filters that {name} has ended"))
-        return pages
-
-    def _sweep_all_instead(self, why: str) -> Generator[Action, Any, int]:
-        """Gives up reading ends, and says why."""
-        yield self._notice(f"ListAutoMLJobs {why}: the newest jobs are read instead")
-        self._reads_ends = self._may_read_ends = False
-        self._trickle = None
-        return (yield from self._sweep_all())
-
-    def _read_a_little(self) -> Generator[Action, Any, int]:
-        """The pages of the trickle that are due: of what has changed, or, now and then, of all."""
-        due = int((self._now - self._trickled) / self._gap)
-        self._trickled += due * self._gap
-        # Of what was missed while the machine slept no more is made up for than all.
-        pages = min(due, self._pages_of_all)
-        for _ in range(pages):
-            reading = self._trickle
-            is_due = self._now - self._verified >= VERIFIED_EVERY
-            is_verifying = reading is not None and "LastModifiedTimeAfter" not in reading.request
-            if reading is None or (is_due and not is_verifying):
-                is_verifying = is_due
-                since = {} if is_due else {"LastModifiedTimeAfter": self._changed_since}
-                reading = self._trickle = self._reading(**since)
-            yield from self._page(reading)
-            limit = max(self._pages_of_all, len(self._listed()) // _JOBS_PER_PAGE)
-            if not reading.is_done and reading.pages < limit and not (is_verifying and not reading.missing):
-                continue
-            if is_verifying:
-                self._verified = reading.begun
-                self._pages_of_all = reading.useful_pages
-                yield from self._detach([member for member in reading.missing if not member.is_over])
-            self._changed_since, self._trickle = since_begun(reading), None
-        return pages
 
     def _reading(self, **filters: Any) -> Reading:
         return Reading({**_NEWEST_FIRST, **filters}, set(self._listed()))
@@ -293,10 +197,9 @@ class Listing:
             reading.token, reading.has_begun_anew = None, True
             return
         if reading.begun_at is None:
-            reading.begun, reading.begun_at = answer.started, answer.served_at or answer.at
+            reading.begun_at = answer.served_at or answer.at
         summaries: Sequence[Mapping[str, Any]] = answer.response["AutoMLJobSummaries"]
         for shown in map(Snapshot, summaries):
-            reading.shown += reading.asks_for(shown)
             yield from self._show(shown, answer, reading)
         if summaries:
             reading.last_created = Snapshot(summaries[-1]).created_at
@@ -314,15 +217,8 @@ class Listing:
                 continue
             is_news = shown.state != member.state or not member.is_listed
             if is_news or self._now - member.told_at >= _TOLD_EVERY:
-                if shown.state.is_terminal and member.state is not None and self._should_be_known(shown, reading):
-                    self._hidden_end = shown.name
                 member.is_listed, member.state, member.told_at = True, shown.state, self._now
                 yield Tell(member, answer._replace(response=shown.raw, retries=0))
-
-    def _should_be_known(self, shown: Snapshot, reading: Reading) -> bool:
-        """Whether the sweeps of ends should have shown an end that is found now."""
-        is_filtered = "StatusEquals" in reading.request
-        return self._reads_ends and not is_filtered and shown.last_modified_at < (self._ended_since or shown.created_at)
 
     # Who follows
 
@@ -340,8 +236,6 @@ class Listing:
 
     def _is_too_dear(self) -> bool:
         """Whether it is cheaper to describe the jobs that are left."""
-        if self._reads_ends:
-            return len(self._listed()) < _WORTH_READING_ENDS
         return self._pages_of_all * _JOBS_PER_PAGE > len(self._listed())
 
     def _goes_on_cheaper(self) -> Generator[Action, Any, bool]:
@@ -376,33 +270,14 @@ class Listing:
         for members in self._by_name.values():
             for member in members:
                 member.is_listed = not member.is_over
-        self._reads_ends, self._trickle = False, None
         return self._goes_on()
 
     # When
 
-    @property
-    def _interval_of_all(self) -> float:
-        return max(self._interval, self._pages_of_all / (self._rate * _SHARE))
-
-    @property
-    def _interval_of_ends(self) -> float:
-        return max(self._interval, _SWEEP_OF_ENDS, len(_ENDS) / (self._rate * _SHARE / 2))
-
-    @property
-    def _gap(self) -> float:
-        """Seconds between two pages of the trickle."""
-        return max(_TRICKLE, 1 / (self._rate * _SHARE / 2)) * self._slowdown
-
-    def _ends_are_cheaper(self) -> bool:
-        """Whether reading ends, and all at a trickle, takes fewer calls a second than reading all in each sweep."""
-        return self._pages_of_all / self._interval_of_all > len(_ENDS) / self._interval_of_ends + 1 / self._gap
-
     def _next_sweep(self, begun: float) -> tuple[float, bool]:
         """When to sweep next, and whether that is the last time: the one that is over at the deadline."""
-        pages = len(_ENDS) if self._reads_ends else self._pages_of_all
-        interval = self._interval_of_ends if self._reads_ends else self._interval_of_all
-        interval *= self._slowdown
+        pages = self._pages_of_all
+        interval = max(self._interval, pages / (self._rate * _SHARE)) * self._slowdown
         jittered = interval * (0.95 + 0.1 * self._random())
         # Retries may have taken longer than the interval, and that is no reason to go on at once.
         at = max(begun, self._now - interval / 2) + jittered
@@ -424,8 +299,3 @@ class Listing:
 
     def _notice(self, message: str) -> Notice:
         return Notice(None, self._at, message)
-
-
-def since_begun(reading: Reading) -> datetime | None:
-    """Since when a later reading must ask for changes, so that it misses none."""
-    return None if reading.begun_at is None else reading.begun_at - _OVERLAP

@@ -10,7 +10,7 @@ from typing import Any
 from automl_waiter.actions import Action, Answer, Begin, Member
 from automl_waiter.errors import AutoMLWaiterError, InvalidRequest
 from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.listing import Listing, Reading, since_begun
+from automl_waiter.listing import Listing, Reading
 from automl_waiter.options import NOT_FOUND_GRACE, WaitOptions
 from automl_waiter.plan import wait_plan
 from automl_waiter.snapshot import Snapshot
@@ -95,17 +95,10 @@ class Watch(Listing):
         self._new_since: datetime | None = None
         """What was created later may not have been listed yet when the newest were last read."""
 
-    def _sweep_all(self) -> Generator[Action, Any, int]:
+    def _sweep(self) -> Generator[Action, Any, int]:
         if self._met_at is None:
             return (yield from self._meet())
-        return (yield from super()._sweep_all())
-
-    def _sweep_ends(self) -> Generator[Action, Any, int]:
-        reading = self._reading()
-        while not reading.is_done and not self._has_shown_new(reading):
-            yield from self._page(reading)
-        self._has_read_newest(reading)
-        return reading.pages + (yield from super()._sweep_ends())
+        return (yield from super()._sweep())
 
     def _meet(self) -> Generator[Action, Any, int]:
         """Begins with the jobs that there are."""
@@ -197,8 +190,7 @@ class Watch(Listing):
         return None not in (instant, reading.last_created) and reading.last_created < instant  # type: ignore[operator]
 
     def _has_read_newest(self, reading: Reading) -> None:
-        since = since_begun(reading)
-        self._new_since = None if since is None else since - _LISTED_WITHIN
+        self._new_since = None if reading.begun_at is None else reading.begun_at - _LISTED_WITHIN
 
     def _forget_what_is_over(self) -> None:
         """Keeps only the name of a job that is over, so that a watch of weeks does not grow by much."""
@@ -214,7 +206,6 @@ class Watch(Listing):
 
     def _goes_on_cheaper(self) -> Generator[Action, Any, bool]:
         yield from ()
-        self._reads_ends = False
         return True  # there is no other way to meet new jobs
 
     def _goes_on_without(self, answer: Answer) -> Generator[Action, Any, bool]:
