@@ -1,0 +1,66 @@
+"""The environments in which a synchronous wait works; threads and a clock that stands still are in test_library.py."""
+
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from automl_waiter import wait_for
+from automl_waiter.testing import Timeline
+
+UNDER_GEVENT = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import test_environments
+test_environments.wait_in_greenlets()
+"""
+
+
+class Training:
+    """A client of a job that completes at its fourth look."""
+
+    class meta:
+        region_name = "us-east-1"
+
+    def __init__(self) -> None:
+        self.script = Timeline([(0, "InProgress", "ModelTuning"), (3, "Completed", "Completed")])
+        self.created = datetime.now(UTC)
+        self.looks = 0
+
+    def describe_auto_ml_job_v2(self, **_: str) -> Any:
+        self.looks += 1
+        return self.script.response(self.looks - 1, name="churn", created=self.created, arn="arn")
+
+
+def wait_in_greenlets() -> None:
+    """Waits in ten greenlets, while another one ticks, and prints how that went."""
+    import gevent
+
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        while True:
+            gevent.sleep(0.005)
+            ticks += 1
+
+    ticking = gevent.spawn(tick)
+    begun = time.monotonic()
+    waits = [gevent.spawn(wait_for, "churn", client=Training(), poll=0.2) for _ in range(10)]
+    gevent.joinall(waits, raise_error=True)
+    seconds = time.monotonic() - begun
+    ticking.kill()
+    print(json.dumps({"verdicts": [wait.value.verdict for wait in waits], "seconds": seconds, "ticks": ticks}))
+
+
+def test_sync_wait_runs_under_gevent() -> None:
+    """Where gevent has patched the standard library, waits in greenlets go on side by side and hold up no other one."""
+    words = [sys.executable, "-c", UNDER_GEVENT]
+    told = json.loads(subprocess.check_output(words, cwd=Path(__file__).parent, timeout=60))
+    assert told["verdicts"] == ["completed"] * 10
+    # One wait lasts 0.6 s, with room for 120 ticks; sleeps that block the hub leave a few.
+    assert told["seconds"] < 3
+    assert told["ticks"] > 20
