@@ -1,5 +1,6 @@
 """The environments in which a synchronous wait works; threads and a clock that stands still are in test_library.py."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from automl_waiter import wait_for
+from automl_waiter import Outcome, wait_for
 from automl_waiter.testing import Timeline
 
 UNDER_GEVENT = """
@@ -64,3 +65,12 @@ def test_sync_wait_runs_under_gevent() -> None:
     # One wait lasts 0.6 s, with room for 120 ticks; sleeps that block the hub leave a few.
     assert told["seconds"] < 3
     assert told["ticks"] > 20
+
+
+def test_sync_wait_runs_inside_an_asyncio_loop() -> None:
+    """A coroutine may call the plain function, as a notebook's cell does, and has the outcome when it returns."""
+
+    async def main() -> Outcome:
+        return wait_for("churn", client=Training(), poll=0.1)
+
+    assert asyncio.run(main()).verdict == "completed"
