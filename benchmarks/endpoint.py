@@ -17,8 +17,8 @@ from typing import Any, Self
 
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import Timeline
-from benchmarks.service import Throttle
 from benchmarks.workloads import recorded_jobs
+from tests.listing_service import Throttle
 
 ROOT = Path(__file__).parents[1]
 ENDED, RUNNING = "ended", "running"

@@ -15,8 +15,8 @@ from automl_waiter.options import wait_options
 from automl_waiter.testing import ManualClock, Timeline
 from automl_waiter.waiter import events_of
 from automl_waiter.waits import loop_of
-from benchmarks.service import Filters, Job, Service, Throttle
 from benchmarks.workloads import BASE, HOUR, MINUTE
+from tests.listing_service import Filters, Job, Service, Throttle
 
 DEFAULT, POST_FILTERED = "the default, filters before paging", "the default, filters after paging"
 DESCRIBED = "a describe per job"

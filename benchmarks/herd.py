@@ -23,8 +23,8 @@ from automl_waiter.retrying import steps
 from automl_waiter.testing import ManualClock
 from automl_waiter.waiter import events_of
 from benchmarks.polling import DEFAULT, FIXED
-from benchmarks.service import Job, Service, Throttle
 from benchmarks.workloads import BASE, MINUTE
+from tests.listing_service import Job, Service, Throttle
 
 PROCESSES = 500
 SECONDS = 1800.0

@@ -11,8 +11,8 @@ from pathlib import Path
 from automl_waiter.budget import DEFAULT_MAX_RATE
 from automl_waiter.testing import Timeline
 from benchmarks.endpoint import RUNNING, CountingSandbox, Process
-from benchmarks.service import Throttle
 from benchmarks.waits import ALONE, DESCRIBED, LISTED, PROBE
+from tests.listing_service import Throttle
 
 JOBS, FEWER = 1000, 100
 RAISED = 50.0
