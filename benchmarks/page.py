@@ -28,6 +28,7 @@ from benchmarks.polling import (
     reference_for,
 )
 from benchmarks.workloads import BASE, HOUR, MINUTE, assumptions, recorded_jobs, typical_job
+from tests.listing_service import MOVES_EVERY
 
 JOBS = 400
 """Jobs of each workload, and 5 times as many of the base."""
@@ -93,31 +94,28 @@ was, and is looked at more.
 _FLEETS = """\
 ## Many jobs
 
-Waits for many jobs share one call budget. Those of an account are followed together in ListAutoMLJobs, a page of which
-shows a hundred, and only a job that has ended is described. The bounds are those of `automl_waiter/listing.py`.
+Waits for many jobs share one call budget. From seven jobs on, the waiter reads the newest pages of ListAutoMLJobs, a
+hundred jobs a page, and describes a job when it has ended. [How](many_jobs.md).
 
 """
 
 _SIZES = """\
 ### Fleets, in virtual time
 
-Base jobs that run at second 0 at random ages: of jobs begun evenly within {window:.0f} hours, those that still run. The
-max rate is {rate:g} calls/s, and the service throttles at {rate:g} calls/s (burst {burst:g}). *Before paging*: it
-applies a listing's filters before it pages. *After paging*: it pages first, and the account has {history:,} older,
-ended jobs. *A describe per job*: the default's pace for each by itself, under the same budget; fewer than 7 jobs are
-described so anyway. Assumed, because AWS does not tell: LastModifiedTime moves with each status, and every {moves:.0f}
-minutes within a phase. *Lag* is from a job's end until the wait told of it; an end that was not told of when the watch
-was over counts with what had passed of it. Watched for {watched},
+Base jobs that run at second 0 at random ages: of jobs that begin evenly within {window:.0f} hours, those that still
+run. The max rate is {rate:g} calls/s, and the service throttles at {rate:g} calls/s (burst {burst:g}). *A describe per
+job*: the default's pace for each by itself, under the same budget; fewer than 7 jobs are described in both rows.
+Assumed, because AWS does not document it: LastModifiedTime moves with each status, and every {moves:.0f} minutes within
+a phase. *Lag* is from a job's end until the wait reports it; an end that is not reported when the watch is over counts
+with the time that has passed since. Watched for {watched},
 or until all have ended, so the calls a minute are means of fleets that shrink.
 
 """
 
 _HARDSHIPS = """\
-The bound is on how late any end is seen, in seconds: within 15 minutes and 8 seconds a page each job was shown,
-whatever the filters hide, and then it waits for its turn among all jobs at the max rate. *Among others*: {others}
-ended jobs of the account were created among the {few}. *Hidden*: the end does not move LastModifiedTime, and nothing
-does within a phase, so that a filter by time does not show it. The rows of {few} jobs are at {slow:g} calls/s, max rate
-and service both; without other words, filters are applied before paging.
+A small budget, and a long listing. The rows of {few} jobs are at {slow:g} calls/s, max rate and service both. *Among
+others*: that many ended jobs of the account were created among those of the fleet. Among {crowd:,}, the oldest jobs of
+the fleet are on pages that the default does not read; it describes those.
 
 """
 
@@ -220,7 +218,7 @@ def peers() -> str:
 
 
 def fleets() -> str:
-    """Many jobs, in virtual time and for real: about eight minutes."""
+    """Return the section of many jobs, in virtual time and for real: about six minutes."""
     sizes, hardships = many.sizes(), many.hardships()
     rows = many.measure([*sizes, *hardships])
     of_herds = herds.measure()
@@ -229,11 +227,10 @@ def fleets() -> str:
         window=many.WINDOW / HOUR,
         rate=many.RATE,
         burst=many.BURST,
-        history=many.HISTORY,
-        moves=many.MOVES / MINUTE,
+        moves=MOVES_EVERY / MINUTE,
         watched=", ".join(f"{hours / HOUR:g} h ({size:,})" for size, hours in many.watched().items()),
     )
-    hard = _HARDSHIPS.format(others=many.OTHERS, few=many.FEW, slow=many.SLOW)
+    hard = _HARDSHIPS.format(few=many.FEW, slow=many.SLOW, crowd=many.CROWD)
     herd = _HERD.format(processes=herds.PROCESSES, rate=herds.RATE, burst=herds.BURST, herds=herds.HERDS)
     real = _THOUSAND.format(
         jobs=thousand.JOBS,
@@ -248,7 +245,7 @@ def fleets() -> str:
         [
             _FLEETS + _criteria(promised),
             words + _followed(rows[: len(sizes)]),
-            hard + _followed(rows[len(sizes) :], bounded=True),
+            hard + _followed(rows[len(sizes) :]),
             herd + _herds(of_herds),
             real + _waits([*waits[0], *waits[1]]),
         ]
@@ -269,16 +266,15 @@ def overhead() -> str:
     return _OVERHEAD + _table(("what", "takes"), rows) + "\n" + _criteria(costs.criteria(measured))
 
 
-def _followed(rows: Sequence[many.Followed], *, bounded: bool = False) -> str:
-    head = ["jobs", "how", "calls a minute", "p50 of the lag", "p95", "longest", "throttled calls", "ends seen"]
+def _followed(rows: Sequence[many.Followed]) -> str:
+    head = ("jobs", "how", "calls a minute", "p50 of the lag", "p95", "longest", "throttled calls", "ends seen")
     lines = []
     for row in rows:
         setting = row.setting
         lags = (f"{lag:.1f} s" for lag in (row.percentile(50), row.percentile(95), row.lags[-1]))
         size = f"{setting.jobs:,}" if setting.seeds == 1 else f"{setting.jobs:,} ({setting.seeds} fleets)"
-        line = [size, setting.how, f"{row.calls:.1f}", *lags, f"{row.throttled}", f"{row.seen} of {len(row.lags)}"]
-        lines.append([*line, f"{setting.bound:.0f} s"] if bounded else line)
-    return _table([*head, "bound"] if bounded else head, lines)
+        lines.append((size, setting.how, f"{row.calls:.1f}", *lags, row.throttled, f"{row.seen} of {len(row.lags)}"))
+    return _table(head, lines)
 
 
 def _herds(herd: Mapping[str, Sequence[herds.Herd]]) -> str:

@@ -1,16 +1,20 @@
-"""Makes docs/performance.md and its pictures from measurements: python docs/make_performance.py
+"""Make docs/performance.md and its pictures from measurements: python docs/make_performance.py [SECTION...]
 
-It takes about half an hour, and wants Linux, the extra `[bench]`, and a machine with nothing else to do.
+All sections take about half an hour; one that is named (polling, fleets, peers, overhead) replaces the page's, and must
+be measured on a machine like the one that the page names. It needs Linux, the extra `[bench]` for the peers and the
+pictures, and a machine with nothing else to do.
 """
 
 import os
 import platform
+import re
 import sys
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
+PAGE = HERE / "performance.md"
 sys.path.insert(0, str(HERE.parent))
 
 from automl_waiter import PhaseAware, polling
@@ -48,10 +52,18 @@ second call at each look and a right that waiting does not need. Each constant, 
 _LIBRARIES = ("boto3", "awscli", "sagemaker-core")
 
 
-def make() -> str:
-    """The page's text, measured."""
+SECTIONS = {
+    "polling": lambda: page.polling(page.JOBS, HERE / "performance"),
+    "fleets": page.fleets,
+    "peers": page.peers,
+    "overhead": page.overhead,
+}
+
+
+def head() -> str:
+    """Return what stands before the measured sections."""
     policy = PhaseAware()
-    head = HEAD.format(
+    return HEAD.format(
         cores=os.cpu_count(),
         system=platform.system(),
         python=platform.python_version(),
@@ -65,9 +77,27 @@ def make() -> str:
         quiet=polling._QUIET / 60,
         share=Fraction(polling._QUIET_SHARE).limit_denominator(100),
     )
-    policies = page.polling(page.JOBS, HERE / "performance")
-    return "\n".join([head, policies, page.fleets(), page.peers(), page.overhead()])
+
+
+def replaced(text: str, section: str) -> str:
+    """Return the page's text with this section instead of the one that has the same heading.
+
+    Raises:
+        ValueError: The page has no section with that heading.
+    """
+    heading = section.partition("\n")[0]
+    parts = re.split("^(?=## )", text, flags=re.MULTILINE)
+    [index] = [index for index, part in enumerate(parts) if part.partition("\n")[0] == heading]
+    is_last = index == len(parts) - 1
+    parts[index] = section if is_last else f"{section}\n"
+    return "".join(parts)
 
 
 if __name__ == "__main__":
-    (HERE / "performance.md").write_text(make())
+    if unknown := set(sys.argv[1:]) - SECTIONS.keys():
+        sys.exit(f"no such section: {', '.join(sorted(unknown))}; the sections are {', '.join(SECTIONS)}")
+    if sys.argv[1:]:
+        for name in sys.argv[1:]:
+            PAGE.write_text(replaced(PAGE.read_text(), SECTIONS[name]()))
+    else:
+        PAGE.write_text("\n".join([head(), *(measure() for measure in SECTIONS.values())]))

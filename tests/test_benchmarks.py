@@ -1,22 +1,21 @@
 """The benchmarks measure what they say, and the default keeps what the page promises of it."""
 
 import re
+import runpy
 
 import pytest
 from conftest import ROOT
 
 from automl_waiter import Fixed, PollContext
-from automl_waiter.errors import PassingFailure
-from automl_waiter.listing import VERIFIED_EVERY
-from automl_waiter.testing import EPOCH, ManualClock, Timeline
+from automl_waiter.testing import Timeline
 from benchmarks import fleets, herd, overhead, page, polling
 from benchmarks.contender import AUTOML_WAITER, BOTOCORE, POLLS
 from benchmarks.endpoint import RUNNING, CountingSandbox, Process
 from benchmarks.fleets import Setting
 from benchmarks.polling import DEFAULT, KAPPA, PEERS, REFERENCE, measure
 from benchmarks.reference import Reference
-from benchmarks.service import Filters, Job, Service, Throttle
 from benchmarks.workloads import BASE, NO_REPORTS, PROBLEM_TYPES, VARIANTS, recorded_jobs
+from tests.listing_service import Throttle
 
 PAGE = ROOT / "docs" / "performance.md"
 IMAGES = next(workload for workload in PROBLEM_TYPES if workload.name == "ImageClassification")
@@ -110,40 +109,46 @@ def test_a_contender_polls_as_often_as_it_is_told(waiter: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "setting"),
+    ("calls", "longest_lag", "setting"),
     [
-        ("listed", Setting(30, fleets.DEFAULT, 1800)),
-        ("listed", Setting(30, fleets.POST_FILTERED, 1800, filters=Filters.POST_FILTERED, older=200)),
-        ("described", Setting(30, fleets.DESCRIBED, 1800, seeds=2, is_listed=False)),
+        ((0, 8), 30, Setting(30, fleets.DEFAULT, 1800)),
+        ((0, 8), 30, Setting(30, fleets.DEFAULT, 1800, rate=2, among=80)),
+        ((12, 60), 120, Setting(30, fleets.DESCRIBED, 1800, seeds=2, is_listed=False)),
     ],
+    ids=["listed", "among others", "described"],
 )
-def test_a_fleet_is_followed_as_its_row_says(how: str, setting: Setting) -> None:
-    """The same fleet for the same seed; no end is told wrongly, and a listing takes a fraction of the calls."""
+def test_a_fleet_is_followed_as_its_row_says(calls: tuple[float, float], longest_lag: float, setting: Setting) -> None:
+    """The same seed gives the same fleet; every end is reported rightly, and a listing takes a fraction of the calls."""
     row = fleets.follow(setting)
     assert row == fleets.follow(setting)
     assert (row.wrong, row.throttled, row.lags) == (0, 0, tuple(sorted(row.lags)))
     assert 0 < row.seen <= len(row.lags) <= 30 * setting.seeds
-    assert 0 <= row.percentile(50) <= row.percentile(95) <= row.lags[-1] <= setting.bound
-    assert row.calls < 8 if how == "listed" else row.calls > 12
+    assert 0 <= row.percentile(50) <= row.percentile(95) <= row.lags[-1] <= longest_lag
+    assert calls[0] < row.calls < calls[1]
     [line] = [line for line in page._followed([row]).splitlines() if setting.how in line]
     assert line.count("|") == 9
 
 
-def test_an_end_that_nobody_has_told_of_counts_with_its_lag_so_far() -> None:
-    """Described at a hundredth of the pace that it would take, a fleet's lags are long, and not left out."""
+def test_a_fleet_among_too_many_others_is_described() -> None:
+    """Where a page shows fewer than 5 jobs of the fleet, it takes the calls of a describe per job."""
+    row = fleets.follow(Setting(30, fleets.DEFAULT, 1800, among=2000))
+    assert (row.wrong, row.throttled) == (0, 0)
+    assert row.calls > 12
+    assert row.lags[-1] < 120
+
+
+def test_an_end_that_is_not_reported_yet_counts_with_its_lag_so_far() -> None:
+    """With a hundredth of the calls that it needs, a fleet's lags are long, and none is left out."""
     row = fleets.follow(Setting(60, fleets.DESCRIBED, 1200, rate=0.05, is_listed=False))
     assert row.seen < len(row.lags)
     assert row.percentile(50) > 60
 
 
 def test_the_jobs_of_a_fleet_run_when_it_begins() -> None:
-    """At random ages, the older ones among them jobs that last long; and the bound is that of the listing."""
-    setting = Setting(200, "", 1800, rate=2, hidden=0.25)
-    jobs = fleets.fleet(setting, 1)
+    """Each was created in the hours before second 0, and ends after it."""
+    jobs = fleets.fleet(Setting(200, "", 1800), 1)
     assert len({job.name for job in jobs}) == 200
     assert all(-fleets.WINDOW <= job.created <= 0 < (job.end or 0) for job in jobs)
-    assert 20 < sum(job.hides_its_end for job in jobs) < 80
-    assert setting.bound == VERIFIED_EVERY + 2 * 8 + 100
 
 
 def test_a_herd_is_the_same_for_its_seed_and_goes_on_calmly() -> None:
@@ -157,49 +162,6 @@ def test_a_herd_is_the_same_for_its_seed_and_goes_on_calmly() -> None:
     in_step = herd.run(Fixed(30), seed=3, processes=60, seconds=300)
     assert small.busiest < in_step.busiest
     assert herd.busiest([small, in_step])[1:] == (small.busiest, in_step.busiest)
-
-
-def test_a_service_filters_pages_throttles_and_hides_as_it_says() -> None:
-    """What a listing shows of 250 jobs of which every other has ended, and of one that hides it."""
-
-    def service(filters: Filters, limit: Throttle | None = None) -> Service:
-        clock = ManualClock()
-        ended = Timeline([(0, "InProgress", "Starting"), (60, "Completed", "Completed")])
-        endless = Timeline([(0, "InProgress", "Starting"), (1e6, "InProgress", "ModelTuning")])
-        jobs = [Job(f"job-{number}", -1000.0 - number, (ended, endless)[number % 2]) for number in range(250)]
-        jobs += [Job("hides", -30, ended, hides_its_end=True), Job("rests", -700, endless, rests=True)]
-        jobs += [Job("to-come", 100, ended)]
-        return Service(clock, jobs, filters=filters, throttle=limit)
-
-    def names(service: Service, **request: object) -> list[list[str]]:
-        pages, token = [], {}
-        while token is not None:
-            page = service.list_jobs({"MaxResults": 100, **request, **token})
-            pages.append([job["AutoMLJobName"] for job in page["AutoMLJobSummaries"]])
-            token = {"NextToken": page["NextToken"]} if "NextToken" in page else None
-        return pages
-
-    everything = names(service(Filters.INDEXED))
-    assert [len(page) for page in everything] == [100, 100, 52]
-    assert everything[0][:3] == ["hides", "rests", "job-0"]
-    assert [len(page) for page in names(service(Filters.INDEXED), StatusEquals="Completed")] == [100, 25]
-    assert [len(page) for page in names(service(Filters.POST_FILTERED), StatusEquals="Completed")] == [49, 50, 26]
-    assert names(service(Filters.IGNORED), StatusEquals="Completed") == everything
-    looked_at = service(Filters.INDEXED)
-    looked_at.clock.advance(40)
-    # Of those that run, LastModifiedTime moves every 10 minutes; it has not moved with the end that is hidden.
-    assert names(looked_at, LastModifiedTimeAfter=EPOCH) == [[f"job-{number}" for number in range(161, 201, 2)]]
-    assert "hides" in names(looked_at, StatusEquals="Completed")[0]
-    looked_at.clock.advance(60)
-    assert names(looked_at)[0][0] == "to-come"
-    limited = service(Filters.INDEXED, Throttle(1, 2))
-    limited.describe("job-0")
-    limited.describe("JOB-0")
-    with pytest.raises(PassingFailure):
-        limited.describe("job-0")
-    assert (limited.describes, limited.throttled, len(limited.calls)) == (3, 1, 3)
-    limited.clock.advance(1)
-    assert limited.describe("job-0")["AutoMLJobStatus"] == "Completed"
 
 
 def test_an_endpoint_with_a_limit_throttles_describes_and_counts_them() -> None:
@@ -225,10 +187,20 @@ def test_the_page_says_what_was_promised_and_all_of_it_was_met() -> None:
     assert all(
         it in words for it in ("calls", "mean lag", "reference", "straight from training", overhead.STATUS, "import")
     )
-    assert all(it in words for it in ("10,000 jobs", "200 jobs", "500 processes", "1000 waits", "100 waits"))
+    assert all(it in words for it in ("300 jobs", "200 jobs", "500 processes", "1000 waits", "100 waits"))
     for workload in (BASE, *VARIANTS, *PROBLEM_TYPES):
         for policy in (*PEERS, REFERENCE):
             name = f"**{policy}**" if policy == DEFAULT else policy
             assert f"| {workload.name} | {name} |" in text
     for picture in re.findall(r"\]\((performance/\w+\.svg)\)", text):
         assert (PAGE.parent / picture).read_text().startswith("<?xml")
+
+
+def test_one_section_of_the_page_is_replaced_and_the_others_stay() -> None:
+    """`docs/make_performance.py fleets` measures one section: the one with the same heading is replaced."""
+    replaced = runpy.run_path(str(ROOT / "docs" / "make_performance.py"))["replaced"]
+    text = "# Title\n\nHead.\n\n## A\n\na\n\n### Part\n\np\n\n## B\n\nb\n"
+    assert replaced(text, "## A\n\nnew\n") == "# Title\n\nHead.\n\n## A\n\nnew\n\n## B\n\nb\n"
+    assert replaced(text, "## B\n\nnew\n") == text.removesuffix("b\n") + "new\n"
+    with pytest.raises(ValueError, match="unpack"):
+        replaced(text, "## C\n\nnew\n")
