@@ -6,7 +6,7 @@ outcome = wait_for("churn-2026")
 print(outcome.best_candidate.objective.value)
 """
 
-from automl_waiter.errors import (
+from automl_waiter._model.errors import (
     AccessDenied,
     AutoMLWaiterError,
     ConditionNotMet,
@@ -27,13 +27,24 @@ from automl_waiter.errors import (
 
 __version__ = "0.1.0"
 
-from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Notice, Poll, Retry, StopRequested, Sweep, Warned
-from automl_waiter.outcome import Outcome
-from automl_waiter.polling import Exponential, Fixed, PhaseAware, PollContext, PollPolicy
-from automl_waiter.snapshot import Candidate, Snapshot
-from automl_waiter.statuses import SecondaryStatus, State, Status
-from automl_waiter.tracker import Anomaly, Transition
-from automl_waiter.verdicts import ExitCode, Part, Verdict
+from automl_waiter._model.events import (
+    Candidates,
+    Ended,
+    Event,
+    Heartbeat,
+    Notice,
+    Poll,
+    Retry,
+    StopRequested,
+    Sweep,
+    Warned,
+)
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.polling import Exponential, Fixed, PhaseAware, PollContext, PollPolicy
+from automl_waiter._model.snapshot import Candidate, Snapshot
+from automl_waiter._model.statuses import SecondaryStatus, State, Status
+from automl_waiter._model.tracker import Anomaly, Transition
+from automl_waiter._model.verdicts import ExitCode, Part, Verdict
 from automl_waiter.waiter import Waiter, as_completed, describe, wait_for, wait_for_all, watch
 
 __all__ = [

@@ -14,24 +14,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from automl_waiter.conditions import Condition
+from automl_waiter._engine.job_wait import CANDIDATES_EVERY
+from automl_waiter._engine.kernel import Loop, Pause, Start
+from automl_waiter._engine.retries import Clock
+from automl_waiter._engine.watch import matching
+from automl_waiter._model.errors import Cancelled
+from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import StopOn, wait_options
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.polling import PollPolicy
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.tracker import Transition
+from automl_waiter._model.until import Condition
+from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT
+from automl_waiter._system.callbacks import Subscribers
+from automl_waiter._system.threads import CallThreads, Completion, SystemClock
+from automl_waiter._wiring import ONE_LOOK, Gateways, LoopOn, check_watched, looked_at, waiting_for, watching
 from automl_waiter.display import is_notebook, notebook_view
-from automl_waiter.errors import Cancelled
-from automl_waiter.events import Ended, Event
-from automl_waiter.jobs import job_ref
-from automl_waiter.loop import Loop, Pause, Start
-from automl_waiter.machine import CallThreads, Completion, SystemClock
-from automl_waiter.options import StopOn, wait_options
-from automl_waiter.outcome import Outcome
-from automl_waiter.plan import CANDIDATES_EVERY
-from automl_waiter.polling import PollPolicy
-from automl_waiter.retrying import Clock
-from automl_waiter.snapshot import Snapshot
-from automl_waiter.subscribers import Subscribers
-from automl_waiter.tracker import Transition
-from automl_waiter.verdicts import DEFAULT_REQUIREMENT
-from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, check_watched, looked_at, waiting_for, watching
-from automl_waiter.watching import matching
 
 if TYPE_CHECKING:
     from automl_waiter.display.notebook import NotebookView

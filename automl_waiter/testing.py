@@ -19,19 +19,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from automl_waiter.budget import Budget
-from automl_waiter.conditions import Condition
-from automl_waiter.errors import Cancelled, JobNotFound
-from automl_waiter.events import Ended
-from automl_waiter.jobs import job_ref
-from automl_waiter.machine import Completion
-from automl_waiter.options import wait_options
-from automl_waiter.outcome import Outcome
-from automl_waiter.paging import page_of, paged, summary_of
-from automl_waiter.polling import PollPolicy
-from automl_waiter.timeline import Timeline
+from automl_waiter._model.errors import Cancelled, JobNotFound
+from automl_waiter._model.events import Ended
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import wait_options
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.polling import PollPolicy
+from automl_waiter._model.token_bucket import Budget
+from automl_waiter._model.until import Condition
+from automl_waiter._system.threads import Completion
+from automl_waiter._wiring import loop_of
+from automl_waiter.sandbox.paging import page_of, paged, summary_of
+from automl_waiter.sandbox.timeline import Timeline
 from automl_waiter.waiter import events_of
-from automl_waiter.waits import loop_of
 
 try:
     import pytest
@@ -213,8 +213,8 @@ def _simulated_jobs(monkeypatch: Any) -> ScriptedJobs:
     jobs = ScriptedJobs(clock)
     monkeypatch.setattr("automl_waiter.waiter.Machine", lambda *_: clock)
     monkeypatch.setattr("automl_waiter.aio.Machine", lambda: clock)
-    monkeypatch.setattr("automl_waiter.waits.Gateways.of", lambda *_: jobs)
-    monkeypatch.setattr("automl_waiter.waits.Gateways.default", lambda _: jobs)
+    monkeypatch.setattr("automl_waiter._wiring.Gateways.of", lambda *_: jobs)
+    monkeypatch.setattr("automl_waiter._wiring.Gateways.default", lambda _: jobs)
     return jobs
 
 

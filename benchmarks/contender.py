@@ -49,7 +49,7 @@ class Contender:
 def automl_waiter() -> Contender:
     """This project, with its default policy."""
     from automl_waiter import PhaseAware, PollContext, Waiter
-    from automl_waiter.connection import connect
+    from automl_waiter._aws.connection import connect
 
     client = connect().client
 

@@ -9,11 +9,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from automl_waiter import Ended, PhaseAware, PollContext
-from automl_waiter.jobs import job_ref
-from automl_waiter.options import wait_options
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import wait_options
+from automl_waiter._wiring import loop_of
 from automl_waiter.testing import ManualClock, Timeline
 from automl_waiter.waiter import events_of
-from automl_waiter.waits import loop_of
 from benchmarks.workloads import BASE, HOUR
 from tests.listing_service import Job, Service, Throttle
 

@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from automl_waiter import Ended, Exponential, Fixed, PollPolicy, Verdict
-from automl_waiter.budget import Budget
-from automl_waiter.jobs import job_ref
-from automl_waiter.loop import Loop
-from automl_waiter.options import wait_options
-from automl_waiter.plan import wait_plan
-from automl_waiter.retrying import steps
+from automl_waiter._engine.job_wait import wait_plan
+from automl_waiter._engine.kernel import Loop
+from automl_waiter._engine.retries import steps
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import wait_options
+from automl_waiter._model.token_bucket import Budget
 from automl_waiter.testing import ManualClock
 from automl_waiter.waiter import events_of
 from benchmarks.polling import DEFAULT, FIXED

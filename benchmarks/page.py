@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from automl_waiter.budget import DEFAULT_MAX_RATE
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from benchmarks import fleets as many
 from benchmarks import herd as herds
 from benchmarks import overhead as costs

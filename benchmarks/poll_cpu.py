@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from automl_waiter.connection import connect
+from automl_waiter._aws.connection import connect
 from benchmarks.contender import PAUSE, automl_waiter
 
 _BLOCKS, _POLLS = 20, 40

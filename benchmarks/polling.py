@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from automl_waiter import Exponential, Fixed, PhaseAware, PollPolicy
-from automl_waiter.jobs import job_ref
-from automl_waiter.options import wait_options
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import wait_options
+from automl_waiter._wiring import loop_of
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
 from automl_waiter.waiter import events_of
-from automl_waiter.waits import loop_of
 from benchmarks.reference import Reference
 from benchmarks.workloads import BASE, NO_REPORTS, PROBLEM_TYPES, VARIANTS, Workload, recorded_jobs
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl_waiter.budget import DEFAULT_MAX_RATE
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter.testing import Timeline
 from benchmarks.endpoint import RUNNING, CountingSandbox, Process
 from benchmarks.waits import ALONE, DESCRIBED, LISTED, PROBE

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from automl_waiter import Outcome, wait_for, wait_for_all
-from automl_waiter.connection import connect
+from automl_waiter._aws.connection import connect
 from benchmarks.fleets import EachByItself
 
 LISTED, DESCRIBED, ALONE = "wait_for_all", "wait_for_all, a describe per job", "a thread and wait_for each"

@@ -17,7 +17,8 @@ HERE = Path(__file__).parent
 PAGE = HERE / "performance.md"
 sys.path.insert(0, str(HERE.parent))
 
-from automl_waiter import PhaseAware, polling
+from automl_waiter import PhaseAware
+from automl_waiter._model import polling
 from benchmarks import page
 
 HEAD = """\
@@ -46,7 +47,7 @@ the job's end comes, √(2κ/h) is the delay that costs least (Keller 1974).
 
 Not used: how many candidates are done. No describe response counts them; ListCandidatesForAutoMLJob would, for a
 second call at each look and a right that waiting does not need. Each constant, and why, is in
-`automl_waiter/polling.py`.
+`automl_waiter/_model/polling.py`.
 """
 
 _LIBRARIES = ("boto3", "awscli", "sagemaker-core")

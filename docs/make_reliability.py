@@ -34,7 +34,7 @@ from reliability import (
     survive,
 )
 
-from automl_waiter.errors import Passing
+from automl_waiter._model.errors import Passing
 
 HEAD = """\
 # What a wait survives

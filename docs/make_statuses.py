@@ -1,13 +1,13 @@
-"""Makes docs/statuses.md from the table in automl_waiter/statuses.py: python docs/make_statuses.py"""
+"""Makes docs/statuses.md from the table in automl_waiter/_model/statuses.py: python docs/make_statuses.py"""
 
 from pathlib import Path
 
-from automl_waiter.statuses import STAGES, STATES, STEPS, Evidence, State
+from automl_waiter._model.statuses import STAGES, STATES, STEPS, Evidence, State
 
 HEAD = """\
 # The statuses of an AutoML job
 
-This page is made from `automl_waiter/statuses.py` by `python docs/make_statuses.py`.
+This page is made from `automl_waiter/_model/statuses.py` by `python docs/make_statuses.py`.
 
 A job shows a primary and a secondary status. Only the primary one ends it: Completed, Failed or Stopped. Two looks are
 minutes apart, so a wait may see any later state next, not just the next step. A state or a move that is not here is

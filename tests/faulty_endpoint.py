@@ -20,7 +20,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from automl_waiter.errors import Passing
+from automl_waiter._model.errors import Passing
 from automl_waiter.testing import Timeline
 
 ACCOUNT = "123456789012"

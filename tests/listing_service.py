@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from automl_waiter.budget import DEFAULT_MAX_RATE, Budget
-from automl_waiter.errors import InvalidRequest, JobNotFound, Passing, PassingFailure
-from automl_waiter.paging import is_listed
+from automl_waiter._model.errors import InvalidRequest, JobNotFound, Passing, PassingFailure
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, Budget
+from automl_waiter.sandbox.paging import is_listed
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"

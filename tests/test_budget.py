@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from virtual import COMPLETED, ENDLESS, Wait, throttle
 
 from automl_waiter import InvalidRequest, Waiter
-from automl_waiter.budget import Budget
-from automl_waiter.connection import Connection, connect
-from automl_waiter.jobs import job_ref
-from automl_waiter.shared_budgets import SharedBudget, budget_of
+from automl_waiter._aws.connection import Connection, connect
+from automl_waiter._aws.token_buckets import SharedBudget, budget_of
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.token_bucket import Budget
+from automl_waiter._wiring import Gateways
 from automl_waiter.testing import ManualClock
-from automl_waiter.waits import Gateways
 
 
 @given(st.floats(0.1, 100), st.lists(st.floats(0, 5), min_size=1, max_size=200))

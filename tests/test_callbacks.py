@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from automl_waiter import Event
-from automl_waiter.events import Heartbeat
-from automl_waiter.statuses import State
-from automl_waiter.subscribers import Subscribers
-from automl_waiter.tracker import Transition
+from automl_waiter._model.events import Heartbeat
+from automl_waiter._model.statuses import State
+from automl_waiter._model.tracker import Transition
+from automl_waiter._system.callbacks import Subscribers
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 TRANSITION = Transition("churn", "arn:churn", None, State("InProgress", "Starting"), NOW, None)

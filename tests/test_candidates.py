@@ -9,16 +9,16 @@ import pytest
 from virtual import Faulty, Sleepy, both_shells, no_network, throttle
 
 from automl_waiter import AccessDenied, InvalidRequest, aio, waiter
-from automl_waiter.actions import Answer, Describe, ListCandidates, Sleep, Woken
-from automl_waiter.candidates import Leaderboard, is_minimized, objective_of, ranked
-from automl_waiter.errors import ServiceUnavailable
-from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Warned, event_dict
-from automl_waiter.jobs import job_ref
-from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.plan import CANDIDATES_EVERY, wait_plan
-from automl_waiter.snapshot import Candidate
+from automl_waiter._engine.calls import Answer, Describe, ListCandidates, Sleep, Woken
+from automl_waiter._engine.job_wait import CANDIDATES_EVERY, wait_plan
+from automl_waiter._model.candidates import Leaderboard, is_minimized, objective_of, ranked
+from automl_waiter._model.errors import ServiceUnavailable
+from automl_waiter._model.events import Candidates, Ended, Event, Heartbeat, Warned, event_dict
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import WaitOptions, wait_options
+from automl_waiter._model.snapshot import Candidate
+from automl_waiter._wiring import candidates_loop, loop_of
 from automl_waiter.testing import ManualClock, Timeline
-from automl_waiter.waits import candidates_loop, loop_of
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 JOB = Timeline(

@@ -14,10 +14,10 @@ from conftest import ROOT, Command
 from processes import clean_environment
 
 from automl_waiter import Outcome, Transition, Verdict
+from automl_waiter._model.statuses import State
+from automl_waiter._model.verdicts import ExitCode
 from automl_waiter.cli.execute import environment_of
 from automl_waiter.sandbox.server import Sandbox
-from automl_waiter.statuses import State
-from automl_waiter.verdicts import ExitCode
 
 NewJob = Callable[[str], str]
 

@@ -15,11 +15,11 @@ from faulty_endpoint import FaultyEndpoint, expired_key
 from processes import endpoint_environment, start, write_credentials
 
 from automl_waiter import Event, Retry, wait_for_all
-from automl_waiter.connection import Connection, OwnConnection, connect
-from automl_waiter.errors import Passing
-from automl_waiter.jobs import job_ref
+from automl_waiter._aws.connection import Connection, OwnConnection, connect
+from automl_waiter._model.errors import Passing
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._wiring import Gateways
 from automl_waiter.testing import Timeline
-from automl_waiter.waits import Gateways
 
 COMPLETED = Timeline([(0, "Completed", "Completed")])
 ENDLESS = Timeline([(0, "InProgress", "ModelTuning")])

@@ -13,19 +13,25 @@ import pytest
 from conftest import TRACES, Recorded
 
 from automl_waiter import AccessDenied, ExitCode, Outcome, Snapshot, Verdict
-from automl_waiter.candidates import Leaderboard, ranked
-from automl_waiter.documents.charts import bars_svg, plot_svg
-from automl_waiter.documents.document import Bar, Document, Fact, Facts, Note, Notes, Plot, Point, Table, Tone
-from automl_waiter.documents.html import fragment, page
-from automl_waiter.documents.markdown import code, escaped, markdown
-from automl_waiter.documents.text import text_lines
-from automl_waiter.facts import outcome_document, outcomes_documents, report_document, snapshot_document, status_line
-from automl_waiter.phases import NOT_WATCHED, phases_of
-from automl_waiter.snapshot import Candidate
-from automl_waiter.statuses import State
+from automl_waiter._model.candidates import Leaderboard, ranked
+from automl_waiter._model.phases import NOT_WATCHED, phases_of
+from automl_waiter._model.snapshot import Candidate
+from automl_waiter._model.statuses import State
+from automl_waiter._model.tracker import Transition
+from automl_waiter._model.verdicts import is_bad
+from automl_waiter.report.charts import bars_svg, plot_svg
+from automl_waiter.report.document import Bar, Document, Fact, Facts, Note, Notes, Plot, Point, Table, Tone
+from automl_waiter.report.facts import (
+    outcome_document,
+    outcomes_documents,
+    report_document,
+    snapshot_document,
+    status_line,
+)
+from automl_waiter.report.html import fragment, page
+from automl_waiter.report.markdown import code, escaped, markdown
+from automl_waiter.report.plain_text import text_lines
 from automl_waiter.testing import Timeline, simulate
-from automl_waiter.tracker import Transition
-from automl_waiter.verdicts import is_bad
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 PHASES = [
@@ -167,7 +173,7 @@ def test_candidates_that_may_not_be_listed_are_told_as_missing() -> None:
 )
 def test_each_shortfall_has_a_next_step(raw: dict[str, Any], step: str) -> None:
     """Whatever part is missing, it is told in plain words, with what to do."""
-    from automl_waiter.outcome import shortfalls_of
+    from automl_waiter._model.outcome import shortfalls_of
 
     outcome = outcome_of(COMPLETED)
     assert outcome.snapshot is not None

@@ -21,12 +21,12 @@ from event_bus import EventBus, error, refusing, silent
 from processes import endpoint_environment, start
 
 from automl_waiter import InvalidRequest, Transition, aio, wait_for, wait_for_all
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.statuses import State
 from automl_waiter.integrations.eventbridge import DETAIL_TYPE, SOURCE, EventBridgePublisher, event_entry
 from automl_waiter.integrations.eventbridge.entries import size_of
 from automl_waiter.sandbox.server import Sandbox
-from automl_waiter.snapshot import Snapshot
-from automl_waiter.statuses import State
-from automl_waiter.timeline import Timeline
+from automl_waiter.sandbox.timeline import Timeline
 
 NewJob = Callable[[str], str]
 PUBLISH = f"eventbridge:{EventBus.name}"

@@ -27,9 +27,9 @@ from reliability import can_be_first, child_of
 from test_github import outputs
 
 from automl_waiter import __version__
+from automl_waiter._model.text import parse_duration
+from automl_waiter._model.verdicts import ExitCode
 from automl_waiter.sandbox.server import Sandbox
-from automl_waiter.text import parse_duration
-from automl_waiter.verdicts import ExitCode
 
 EXAMPLES = ROOT / "examples"
 ACTION = yaml.safe_load((EXAMPLES / "github" / "action.yml").read_text())

@@ -17,11 +17,11 @@ import pytest
 from conftest import Command
 from processes import endpoint_environment, start
 
+from automl_waiter._model.statuses import State
+from automl_waiter._model.tracker import Transition
 from automl_waiter.cli import execute
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.sandbox.server import Sandbox
-from automl_waiter.statuses import State
-from automl_waiter.tracker import Transition
 
 NewJob = Callable[[str], str]
 

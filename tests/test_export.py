@@ -18,16 +18,16 @@ from moto.core.exceptions import JsonRESTError
 from moto.sagemaker.exceptions import ResourceNotFound
 from moto.sagemaker.models import SageMakerModelBackend
 
-import automl_waiter.gateway
-from automl_waiter import errors
-from automl_waiter.asl import EVENTS_PER_LOOK, long_pause, state_machine
-from automl_waiter.errors import AutoMLWaiterError
-from automl_waiter.outcome import shortfalls_of
-from automl_waiter.permissions import Feature, iam_policy
-from automl_waiter.snapshot import Snapshot
-from automl_waiter.statuses import TERMINAL
-from automl_waiter.timeline import Timeline
-from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Part
+import automl_waiter._aws.gateway
+from automl_waiter._aws.permissions import Feature, iam_policy
+from automl_waiter._model import errors
+from automl_waiter._model.errors import AutoMLWaiterError
+from automl_waiter._model.outcome import shortfalls_of
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.statuses import TERMINAL
+from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Part
+from automl_waiter.integrations.stepfunctions import EVENTS_PER_LOOK, long_pause, state_machine
+from automl_waiter.sandbox.timeline import Timeline
 
 ROLE = "arn:aws:iam::123456789012:role/waiter"
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -286,7 +286,7 @@ def test_the_policy_of_every_feature_allows_every_call() -> None:
     models = [botocore.session.get_session().get_service_model(name) for name in ("sagemaker", "events")]
     assert allowed == {
         f"{model.signing_name}:{operation}"
-        for operation in automl_waiter.gateway._METHODS
+        for operation in automl_waiter._aws.gateway._METHODS
         for model in models
         if operation in model.operation_names
     }

@@ -23,9 +23,9 @@ from automl_waiter import (
     describe,
     wait_for_all,
 )
-from automl_waiter.aws_errors import _THROTTLED
-from automl_waiter.connection import connect
-from automl_waiter.errors import JobNotFound, Passing, ServiceUnavailable
+from automl_waiter._aws.connection import connect
+from automl_waiter._aws.errors import _THROTTLED
+from automl_waiter._model.errors import JobNotFound, Passing, ServiceUnavailable
 from automl_waiter.testing import Timeline
 
 DONE = Timeline([(0, "Completed", "Completed")])
@@ -40,7 +40,7 @@ def endpoint() -> Iterator[FaultyEndpoint]:
         for name, value in clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, **secrets).items():
             patch.setenv(name, value)
         patch.setenv("AWS_REGION", "us-east-1")
-        patch.setattr("automl_waiter.connection._READ_TIMEOUT", 1)
+        patch.setattr("automl_waiter._aws.connection._READ_TIMEOUT", 1)
         yield endpoint
 
 

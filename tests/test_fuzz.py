@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from virtual import Sleepy
 
 from automl_waiter import Ended, Event, Outcome, Transition, Verdict, aio
-from automl_waiter.connection import Connection
-from automl_waiter.errors import AccessDenied, CredentialsExpired, InvalidRequest, ServiceUnavailable
-from automl_waiter.gateway import Boto3Gateway
-from automl_waiter.jobs import job_ref
-from automl_waiter.options import wait_options
+from automl_waiter._aws.connection import Connection
+from automl_waiter._aws.gateway import Boto3Gateway
+from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, ServiceUnavailable
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import wait_options
+from automl_waiter._wiring import loop_of
 from automl_waiter.testing import EPOCH, Timeline
 from automl_waiter.waiter import events_of
-from automl_waiter.waits import loop_of
 
 TERMINAL = {"Completed", "Failed", "Stopped"}
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"

@@ -11,9 +11,9 @@ from conftest import Command, Recorded
 from test_output import HOSTILE
 
 from automl_waiter import Ended, Outcome, Verdict, Warned
+from automl_waiter._model.verdicts import ExitCode
 from automl_waiter.cli.github import GitHubRun
 from automl_waiter.testing import Timeline, simulate
-from automl_waiter.verdicts import ExitCode
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 FAILED = Timeline(

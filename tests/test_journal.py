@@ -23,15 +23,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automl_waiter._model.errors import AutoMLWaiterError, JobNotFound
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.statuses import State
+from automl_waiter._model.tracker import Transition
+from automl_waiter._model.verdicts import ExitCode, Verdict
 from automl_waiter.cli.history import print_history
-from automl_waiter.errors import AutoMLWaiterError, JobNotFound
 from automl_waiter.journal import Entry, Journal, JournalError, UnfinishedJob, read_history, subscriber_of, writing
-from automl_waiter.outcome import Outcome
-from automl_waiter.snapshot import Snapshot
-from automl_waiter.statuses import State
 from automl_waiter.testing import Timeline
-from automl_waiter.tracker import Transition
-from automl_waiter.verdicts import ExitCode, Verdict
 
 START = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 PHASES = ["Starting", "AnalyzingData", "FeatureEngineering", "ModelTuning", "GeneratingExplainabilityReport"]
@@ -127,8 +127,8 @@ PUPPET = """
 import json, os, resource, signal, sys
 from datetime import UTC, datetime, timedelta
 from automl_waiter.journal import Journal
-from automl_waiter.statuses import State
-from automl_waiter.tracker import Transition
+from automl_waiter._model.statuses import State
+from automl_waiter._model.tracker import Transition
 
 warnings = []
 journal = Journal(sys.argv[1], warn=warnings.append, clock=lambda: seconds)

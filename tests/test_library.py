@@ -32,10 +32,10 @@ from automl_waiter import (
     wait_for_all,
     watch,
 )
-from automl_waiter.aws_errors import served_at
-from automl_waiter.connection import Connection, connect
-from automl_waiter.errors import Passing, PassingFailure
-from automl_waiter.gateway import Boto3Gateway
+from automl_waiter._aws.connection import Connection, connect
+from automl_waiter._aws.errors import served_at
+from automl_waiter._aws.gateway import Boto3Gateway
+from automl_waiter._model.errors import Passing, PassingFailure
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import EPOCH, ScriptedJobs, Timeline, simulated_jobs
 

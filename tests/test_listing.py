@@ -26,16 +26,16 @@ from automl_waiter import (
     Transition,
     Verdict,
     Warned,
-    budget,
-    listing,
-    retrying,
 )
-from automl_waiter.actions import Answer, Describe, Follow, Member
-from automl_waiter.budget import DEFAULT_MAX_RATE
-from automl_waiter.events import Heartbeat, Sweep, event_dict
-from automl_waiter.jobs import job_ref
-from automl_waiter.options import wait_options
-from automl_waiter.plan import wait_plan
+from automl_waiter._engine import listing
+from automl_waiter._engine import retries as retrying
+from automl_waiter._engine.calls import Answer, Describe, Follow, Member
+from automl_waiter._engine.job_wait import wait_plan
+from automl_waiter._model import token_bucket as budget
+from automl_waiter._model.events import Heartbeat, Sweep, event_dict
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import wait_options
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
 from tests.listing_service import Job, Service, Throttle
 

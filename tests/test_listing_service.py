@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from automl_waiter.errors import InvalidRequest, PassingFailure
+from automl_waiter._model.errors import InvalidRequest, PassingFailure
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
 from tests.listing_service import MOVES_EVERY, Filters, Job, Service, Throttle
 

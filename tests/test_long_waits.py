@@ -26,19 +26,19 @@ from automl_waiter import (
     ServiceUnavailable,
     Verdict,
     Warned,
-    retrying,
 )
-from automl_waiter.actions import Sleep
-from automl_waiter.errors import Passing, PassingFailure
-from automl_waiter.jobs import job_ref
-from automl_waiter.loop import Loop
-from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.plan import STALLED_AFTER, wait_plan
-from automl_waiter.retrying import Attempt
-from automl_waiter.statuses import Stage
+from automl_waiter._engine import retries as retrying
+from automl_waiter._engine.calls import Sleep
+from automl_waiter._engine.job_wait import STALLED_AFTER, wait_plan
+from automl_waiter._engine.kernel import Loop
+from automl_waiter._engine.retries import Attempt
+from automl_waiter._model.errors import Passing, PassingFailure
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import WaitOptions, wait_options
+from automl_waiter._model.statuses import Stage
+from automl_waiter._wiring import loop_of
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline
 from automl_waiter.waiter import events_of
-from automl_waiter.waits import loop_of
 
 HOUR = 3600.0
 

@@ -7,8 +7,9 @@ from types import ModuleType
 
 import pytest
 
-from automl_waiter import aio, machine
-from automl_waiter.errors import PassingFailure
+from automl_waiter import aio
+from automl_waiter._model.errors import PassingFailure
+from automl_waiter._system import threads as machine
 
 HOUR = 3600.0
 

@@ -15,9 +15,9 @@ from nbclient import NotebookClient
 from test_view import OTHERS, at, retried
 
 from automl_waiter import InvalidRequest, wait_for
+from automl_waiter._model.events import Ended, StopRequested
 from automl_waiter.display import notebook_view
 from automl_waiter.display.notebook import NotebookView, fragments
-from automl_waiter.events import Ended, StopRequested
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import ScriptedJobs, Timeline, simulate, simulated_jobs
 

@@ -20,13 +20,13 @@ import pytest
 from faulty_endpoint import FaultyEndpoint
 from processes import clean_environment, endpoint_environment, start
 
+from automl_waiter._engine.job_wait import HEARTBEAT
+from automl_waiter._model.events import Heartbeat, Poll, Retry
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.statuses import State
+from automl_waiter._model.tracker import Transition
 from automl_waiter.cli.output import Reporter
-from automl_waiter.events import Heartbeat, Poll, Retry
-from automl_waiter.plan import HEARTBEAT
-from automl_waiter.snapshot import Snapshot
-from automl_waiter.statuses import State
 from automl_waiter.testing import Timeline
-from automl_waiter.tracker import Transition
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 TUNING = State("InProgress", "ModelTuning")

@@ -20,8 +20,8 @@ from processes import clean_environment
 
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.sandbox.timeline import PROBLEM_TYPES
 from automl_waiter.testing import EPOCH, Timeline, simulate
-from automl_waiter.timeline import PROBLEM_TYPES
 
 REQUEST: dict[str, Any] = {
     "AutoMLJobInputDataConfig": [

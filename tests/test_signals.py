@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from automl_waiter._aws.gateway import Gateway
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import WaitOptions
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.session import Session
 from automl_waiter.cli.signals import Interrupted, Interrupts
-from automl_waiter.gateway import Gateway
-from automl_waiter.jobs import job_ref
-from automl_waiter.options import WaitOptions
 
 
 @pytest.fixture

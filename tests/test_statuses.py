@@ -7,7 +7,7 @@ import botocore.session
 import pytest
 from conftest import RECORDED, ROOT
 
-from automl_waiter.statuses import REACHABLE, STAGES, STATES, STEPS, TERMINAL, SecondaryStatus, State, Status
+from automl_waiter._model.statuses import REACHABLE, STAGES, STATES, STEPS, TERMINAL, SecondaryStatus, State, Status
 
 
 def enum(name: str) -> set[str]:

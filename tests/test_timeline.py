@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from automl_waiter.paging import page_of
+from automl_waiter._model.statuses import State
+from automl_waiter.sandbox.paging import page_of
 from automl_waiter.sandbox.scenarios import SCENARIOS
-from automl_waiter.statuses import State
-from automl_waiter.timeline import PROBLEM_TYPES, Timeline
+from automl_waiter.sandbox.timeline import PROBLEM_TYPES, Timeline
 
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws-cn:sagemaker:cn-north-1:123456789012:automl-job/churn"

@@ -17,17 +17,17 @@ from processes import endpoint_environment
 from rich.console import Console
 from terminals import Terminal
 
+from automl_waiter._engine.job_wait import CANDIDATES_EVERY
+from automl_waiter._model.events import Poll, Retry, StopRequested, Sweep
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import WaitOptions
+from automl_waiter._wiring import loop_of
 from automl_waiter.cli.live import Frame, LiveView
 from automl_waiter.display.progress import Progress
 from automl_waiter.display.terminal import frame_lines
-from automl_waiter.events import Poll, Retry, StopRequested, Sweep
-from automl_waiter.jobs import job_ref
-from automl_waiter.options import WaitOptions
-from automl_waiter.plan import CANDIDATES_EVERY
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
 from automl_waiter.waiter import events_of
-from automl_waiter.waits import loop_of
 
 PHASES = [
     (0, "InProgress", "Starting"),

@@ -32,13 +32,13 @@ from automl_waiter import (
     WaitCancelled,
     WaitTimeout,
 )
-from automl_waiter.events import event_dict
-from automl_waiter.jobs import job_ref
-from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.statuses import STATES, SecondaryStatus, State, Status
+from automl_waiter._model.events import event_dict
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import WaitOptions, wait_options
+from automl_waiter._model.statuses import STATES, SecondaryStatus, State, Status
+from automl_waiter._model.tracker import AnomalyKind, Tracker
+from automl_waiter._model.verdicts import Part
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, simulate
-from automl_waiter.tracker import AnomalyKind, Tracker
-from automl_waiter.verdicts import Part
 
 
 @both_shells

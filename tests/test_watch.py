@@ -8,11 +8,12 @@ import pytest
 from test_listing import failing, fleet, older, script
 from virtual import no_network
 
-from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Transition, waiter, waits
-from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.options import wait_options
+from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Transition, waiter
+from automl_waiter import _wiring as waits
+from automl_waiter._engine.watch import Matching, matching
+from automl_waiter._model.job_refs import JobRef, job_ref
+from automl_waiter._model.options import wait_options
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, simulated_jobs  # noqa: F401
-from automl_waiter.watching import Matching, matching
 from tests.listing_service import Filters, Job, Service
 
 HOUR = 3600.0

@@ -15,8 +15,8 @@ from conftest import Command
 from processes import endpoint_environment, start
 
 from automl_waiter import Transition, aio, waiter
+from automl_waiter._model.events import Sweep
 from automl_waiter.cli.output import Reporter
-from automl_waiter.events import Sweep
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import EPOCH, Timeline
 

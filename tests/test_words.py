@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import automl_waiter
-from automl_waiter import errors
-from automl_waiter.aws_errors import quoted
+from automl_waiter._aws.errors import quoted
+from automl_waiter._model import errors
+from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest, WaitTimeout
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.json_form import jsonable
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import clean, format_duration, parse_duration, parseable_duration, redact, redact_command
+from automl_waiter._model.verdicts import ExitCode, Verdict, combined_exit_code
 from automl_waiter.cli.output import json_line
-from automl_waiter.errors import AutoMLWaiterError, InvalidRequest, WaitTimeout
-from automl_waiter.jobs import job_ref
-from automl_waiter.jsonform import jsonable
-from automl_waiter.outcome import Outcome
-from automl_waiter.text import clean, format_duration, parse_duration, parseable_duration, redact, redact_command
-from automl_waiter.verdicts import ExitCode, Verdict, combined_exit_code
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn"
 

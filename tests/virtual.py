@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from automl_waiter import Ended, Event, Outcome, aio, waiter
-from automl_waiter.errors import Cancelled, Passing, PassingFailure
-from automl_waiter.events import event_dict
-from automl_waiter.gateway import Gateway
-from automl_waiter.jobs import job_ref
-from automl_waiter.machine import Completion
-from automl_waiter.options import WaitOptions, wait_options
+from automl_waiter._aws.gateway import Gateway
+from automl_waiter._model.errors import Cancelled, Passing, PassingFailure
+from automl_waiter._model.events import event_dict
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import WaitOptions, wait_options
+from automl_waiter._system.threads import Completion
+from automl_waiter._wiring import loop_of
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
-from automl_waiter.waits import loop_of
 
 TRAINING = [(0, "InProgress", "Starting"), (60, "InProgress", "ModelTuning")]
 COMPLETED = Timeline([*TRAINING, (600, "Completed", "Completed")])

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from automl_waiter import __version__
-from automl_waiter.budget import DEFAULT_MAX_RATE
+from automl_waiter._aws.connection import connect
+from automl_waiter._aws.gateway import Gateway
+from automl_waiter._engine.job_wait import CANDIDATES_EVERY
+from automl_waiter._engine.watch import matching
+from automl_waiter._model.errors import AutoMLWaiterError
+from automl_waiter._model.job_refs import JobRef, job_ref
+from automl_waiter._model.options import WaitOptions, wait_options
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import clean
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
+from automl_waiter._model.verdicts import UNDECIDED, ExitCode, exit_code_of_error, required_parts
+from automl_waiter._wiring import ONE_LOOK, Gateways, LoopOn, watch_loop
 from automl_waiter.cli.completion import complete_jobs, complete_journaled_jobs, complete_until
 from automl_waiter.cli.execute import CommandRunner, command_words
 from automl_waiter.cli.export import export
@@ -36,19 +47,8 @@ from automl_waiter.cli.resume import resume_command
 from automl_waiter.cli.screen import Screen, open_screen
 from automl_waiter.cli.session import Session
 from automl_waiter.cli.signals import Interrupts
-from automl_waiter.connection import connect
-from automl_waiter.errors import AutoMLWaiterError
-from automl_waiter.gateway import Gateway
-from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.options import WaitOptions, wait_options
-from automl_waiter.outcome import Outcome
-from automl_waiter.plan import CANDIDATES_EVERY
 from automl_waiter.sandbox import SandboxUnavailable
 from automl_waiter.sandbox.scenarios import SCENARIOS
-from automl_waiter.text import clean
-from automl_waiter.verdicts import UNDECIDED, ExitCode, exit_code_of_error, required_parts
-from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, watch_loop
-from automl_waiter.watching import matching
 
 if TYPE_CHECKING:  # It loads what most waits do without.
     from automl_waiter.integrations.eventbridge import EventBridgePublisher

@@ -9,10 +9,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from automl_waiter.connection import connect
-from automl_waiter.gateway import Boto3Gateway
-from automl_waiter.statuses import SecondaryStatus, Status
-from automl_waiter.text import clean
+from automl_waiter._aws.connection import connect
+from automl_waiter._aws.gateway import Boto3Gateway
+from automl_waiter._model.statuses import SecondaryStatus, Status
+from automl_waiter._model.text import clean
 
 # Seconds for the call: somebody has pressed a key.
 _PATIENCE = 2.0

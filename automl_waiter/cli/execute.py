@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import click
 
-from automl_waiter.text import clean, isoformat
-from automl_waiter.tracker import Transition
+from automl_waiter._model.text import clean, isoformat
+from automl_waiter._model.tracker import Transition
 
 COMMAND_LIMIT = 60.0
 """Seconds after which a command is ended."""

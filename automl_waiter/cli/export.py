@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from automl_waiter.asl import DEFAULT_TIMEOUT, state_machine
+from automl_waiter._aws.permissions import EVERY_BUS, EVERY_JOB, Feature, iam_policy
+from automl_waiter._model.text import format_duration
+from automl_waiter._model.verdicts import ExitCode, required_parts
 from automl_waiter.cli.flags import Duration, require_option
 from automl_waiter.cli.help import PageGroup
 from automl_waiter.cli.lines import write_results
-from automl_waiter.permissions import EVERY_BUS, EVERY_JOB, Feature, iam_policy
-from automl_waiter.text import format_duration
-from automl_waiter.verdicts import ExitCode, required_parts
+from automl_waiter.integrations.stepfunctions import DEFAULT_TIMEOUT, state_machine
 
 
 @click.group(

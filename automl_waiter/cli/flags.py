@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from automl_waiter.budget import DEFAULT_MAX_RATE
+from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.text import clean, parse_duration
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
+from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Part
 from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS, PROGRESS
-from automl_waiter.errors import InvalidRequest
-from automl_waiter.text import clean, parse_duration
-from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Part
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

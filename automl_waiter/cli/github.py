@@ -10,12 +10,12 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from automl_waiter.documents.markdown import markdown
-from automl_waiter.events import Ended, Event, Warned
-from automl_waiter.facts import outcomes_documents, outcomes_table
-from automl_waiter.outcome import Outcome
-from automl_waiter.text import clean, redact
-from automl_waiter.verdicts import ExitCode, is_bad
+from automl_waiter._model.events import Ended, Event, Warned
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import clean, redact
+from automl_waiter._model.verdicts import ExitCode, is_bad
+from automl_waiter.report.facts import outcomes_documents, outcomes_table
+from automl_waiter.report.markdown import markdown
 
 # A summary page and an output have at most 1 MiB each.
 _MOST_BYTES = 1_000_000

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from automl_waiter.text import clean
+from automl_waiter._model.text import clean
 
 # The names of the options' parameters, by what they are about, in the order of the page.
 _SECTIONS = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 
+from automl_waiter._model.text import clean, format_duration, isoformat
 from automl_waiter.cli.lines import write_results
 from automl_waiter.cli.output import json_line
 from automl_waiter.journal import JobHistory, JournaledTransition, read_history
-from automl_waiter.text import clean, format_duration, isoformat
 
 
 def print_history(path: str | os.PathLike[str], jobs: Collection[str], output: str) -> None:

@@ -14,11 +14,11 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any, NamedTuple
 
+from automl_waiter._model.events import Event
+from automl_waiter._model.text import clean
+from automl_waiter._system.threads import SystemClock
 from automl_waiter.cli.lines import PATIENCE, write_past_buffers
 from automl_waiter.display.progress import Progress
-from automl_waiter.events import Event
-from automl_waiter.machine import SystemClock
-from automl_waiter.text import clean
 
 # Seconds: what only the time has changed is redrawn as often as this, and what happens at once, but not more often
 # than an eye can follow.
@@ -145,7 +145,7 @@ class LiveView:
 
     def _run(self) -> None:
         from automl_waiter.display.terminal import frame_lines
-        from automl_waiter.documents.text import console_for
+        from automl_waiter.report.plain_text import console_for
 
         console, clock = console_for(is_terminal=True), SystemClock()
         while True:

@@ -6,18 +6,18 @@ import sys
 import threading
 from collections.abc import Callable
 
+from automl_waiter._aws.connection import Connection
+from automl_waiter._aws.gateway import Boto3Gateway
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import WaitOptions
+from automl_waiter._model.text import format_duration
+from automl_waiter._model.verdicts import ExitCode
 from automl_waiter.cli.lines import write_line
 from automl_waiter.cli.output import ResultWriter
 from automl_waiter.cli.screen import Screen
 from automl_waiter.cli.session import Session
 from automl_waiter.cli.signals import Interrupts
-from automl_waiter.connection import Connection
-from automl_waiter.gateway import Boto3Gateway
-from automl_waiter.jobs import job_ref
-from automl_waiter.options import WaitOptions
 from automl_waiter.sandbox.scenarios import SCENARIOS
-from automl_waiter.text import format_duration
-from automl_waiter.verdicts import ExitCode
 
 _DEMO_JOB = "demo"
 # The demo shows the main job in half a minute, whatever the recorded job took.

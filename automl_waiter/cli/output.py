@@ -8,9 +8,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from automl_waiter.cli.lines import LineThread, write_results
-from automl_waiter.documents.text import text_lines
-from automl_waiter.events import (
+from automl_waiter._engine.job_wait import HEARTBEAT
+from automl_waiter._model.events import (
     Ended,
     Event,
     Heartbeat,
@@ -22,14 +21,15 @@ from automl_waiter.events import (
     Warned,
     event_dict,
 )
-from automl_waiter.facts import outcomes_documents, status_line
-from automl_waiter.logs import level_of, summary_of
-from automl_waiter.machine import SystemClock
-from automl_waiter.outcome import Outcome
-from automl_waiter.plan import HEARTBEAT
-from automl_waiter.text import clean, format_duration
-from automl_waiter.tracker import Anomaly, Transition
-from automl_waiter.verdicts import ExitCode, is_bad
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import clean, format_duration
+from automl_waiter._model.tracker import Anomaly, Transition
+from automl_waiter._model.verdicts import ExitCode, is_bad
+from automl_waiter._system.log import level_of, summary_of
+from automl_waiter._system.threads import SystemClock
+from automl_waiter.cli.lines import LineThread, write_results
+from automl_waiter.report.facts import outcomes_documents, status_line
+from automl_waiter.report.plain_text import text_lines
 
 if TYPE_CHECKING:
     from automl_waiter.cli.live import LiveView

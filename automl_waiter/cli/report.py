@@ -6,21 +6,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from automl_waiter.candidates import Leaderboard
+from automl_waiter._aws.gateway import Gateway
+from automl_waiter._model.candidates import Leaderboard
+from automl_waiter._model.events import Ended
+from automl_waiter._model.job_refs import JobRef
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.tracker import Transition
+from automl_waiter._system.threads import Machine
+from automl_waiter._wiring import ONE_LOOK, candidates_loop, looked_at, loop_of
 from automl_waiter.cli.lines import write_results
-from automl_waiter.documents.document import Document
-from automl_waiter.documents.html import page
-from automl_waiter.documents.markdown import markdown
-from automl_waiter.documents.text import text_lines
-from automl_waiter.events import Ended
-from automl_waiter.facts import report_document
-from automl_waiter.gateway import Gateway
-from automl_waiter.jobs import JobRef
-from automl_waiter.machine import Machine
-from automl_waiter.outcome import Outcome
-from automl_waiter.tracker import Transition
+from automl_waiter.report.document import Document
+from automl_waiter.report.facts import report_document
+from automl_waiter.report.html import page
+from automl_waiter.report.markdown import markdown
+from automl_waiter.report.plain_text import text_lines
 from automl_waiter.waiter import events_of
-from automl_waiter.waits import ONE_LOOK, candidates_loop, looked_at, loop_of
 
 FORMATS = ("text", "markdown", "html")
 

@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from automl_waiter._aws.gateway import Gateway
+from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest
+from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.job_refs import JobRef, job_ref
+from automl_waiter._model.options import WaitOptions
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.tracker import Transition
+from automl_waiter._model.verdicts import ExitCode, Verdict, combined_exit_code, exit_code_of_error
+from automl_waiter._system.threads import Machine
+from automl_waiter._wiring import LoopOn, loop_of
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.signals import Interrupted, Interrupts
-from automl_waiter.errors import AutoMLWaiterError, InvalidRequest
-from automl_waiter.events import Ended, Event
-from automl_waiter.gateway import Gateway
-from automl_waiter.jobs import JobRef, job_ref
-from automl_waiter.machine import Machine
-from automl_waiter.options import WaitOptions
-from automl_waiter.outcome import Outcome
-from automl_waiter.tracker import Transition
-from automl_waiter.verdicts import ExitCode, Verdict, combined_exit_code, exit_code_of_error
 from automl_waiter.waiter import events_of
-from automl_waiter.waits import LoopOn, loop_of
 
 if TYPE_CHECKING:  # They load what most waits do without.
     from automl_waiter.cli.github import GitHubRun

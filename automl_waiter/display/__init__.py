@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from automl_waiter.logs import LOGGER
+from automl_waiter._system.log import LOGGER
 
 if TYPE_CHECKING:
     from automl_waiter.display.notebook import NotebookView

@@ -10,14 +10,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from automl_waiter._model.events import Event
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import format_duration
+from automl_waiter._system.threads import SystemClock
 from automl_waiter.display.progress import JobProgress, Progress
-from automl_waiter.documents.document import Block, Document, Fact, Facts, Table, Tone
-from automl_waiter.documents.html import fragment
-from automl_waiter.events import Event
-from automl_waiter.facts import head_of, kind_of, moment, objective_words, outcome_document, outcomes_table, tone_of
-from automl_waiter.machine import SystemClock
-from automl_waiter.outcome import Outcome
-from automl_waiter.text import format_duration
+from automl_waiter.report.document import Block, Document, Fact, Facts, Table, Tone
+from automl_waiter.report.facts import (
+    head_of,
+    kind_of,
+    moment,
+    objective_words,
+    outcome_document,
+    outcomes_table,
+    tone_of,
+)
+from automl_waiter.report.html import fragment
 
 # Seconds: what only the time has changed is shown as often as this.
 _REFRESH = 5.0

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from automl_waiter.candidates import Leaderboard, Objective, objective_of
-from automl_waiter.events import Candidates, Ended, Event, Heartbeat, Poll, Retry, StopRequested, Sweep
-from automl_waiter.facts import head_of
-from automl_waiter.outcome import Outcome
-from automl_waiter.phases import Phase, phases_of
-from automl_waiter.snapshot import Candidate, Snapshot
-from automl_waiter.statuses import State
-from automl_waiter.tracker import Transition
+from automl_waiter._model.candidates import Leaderboard, Objective, objective_of
+from automl_waiter._model.events import Candidates, Ended, Event, Heartbeat, Poll, Retry, StopRequested, Sweep
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.phases import Phase, phases_of
+from automl_waiter._model.snapshot import Candidate, Snapshot
+from automl_waiter._model.statuses import State
+from automl_waiter._model.tracker import Transition
+from automl_waiter.report.facts import head_of
 
 
 @dataclass

@@ -6,14 +6,14 @@ import textwrap
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from automl_waiter.candidates import Leaderboard, Objective
+from automl_waiter._model.candidates import Leaderboard, Objective
+from automl_waiter._model.events import Retry
+from automl_waiter._model.phases import Phase
+from automl_waiter._model.text import clean, format_duration
 from automl_waiter.display.progress import JobProgress, Progress
-from automl_waiter.documents.document import Tone
-from automl_waiter.documents.text import SIGNS, STYLES
-from automl_waiter.events import Retry
-from automl_waiter.facts import kind_of
-from automl_waiter.phases import Phase
-from automl_waiter.text import clean, format_duration
+from automl_waiter.report.document import Tone
+from automl_waiter.report.facts import kind_of
+from automl_waiter.report.plain_text import SIGNS, STYLES
 
 if TYPE_CHECKING:
     from rich.console import Console

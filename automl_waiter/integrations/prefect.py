@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from automl_waiter import aio
-from automl_waiter.documents.markdown import markdown
-from automl_waiter.events import Event
-from automl_waiter.facts import outcome_document
+from automl_waiter._model.events import Event
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import clean, redact
+from automl_waiter._system.log import level_of, summary_of
 from automl_waiter.integrations.results import FAILED_CALLS, result_of
-from automl_waiter.logs import level_of, summary_of
-from automl_waiter.outcome import Outcome
-from automl_waiter.text import clean, redact
+from automl_waiter.report.facts import outcome_document
+from automl_waiter.report.markdown import markdown
 from automl_waiter.waiter import wait_for
 
 try:

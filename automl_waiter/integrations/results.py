@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from automl_waiter.errors import CredentialsExpired, ServiceUnavailable
-from automl_waiter.outcome import Outcome
+from automl_waiter._model.errors import CredentialsExpired, ServiceUnavailable
+from automl_waiter._model.outcome import Outcome
 
 FAILED_CALLS = (ServiceUnavailable, CredentialsExpired)
 """What a later try may get over: the calls failed, not the job. Nothing else of a wait is better the next time, and

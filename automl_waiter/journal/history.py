@@ -12,14 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from automl_waiter.errors import AutoMLWaiterError
+from automl_waiter._model.errors import AutoMLWaiterError
+from automl_waiter._model.json_form import jsonable
+from automl_waiter._model.outcome import transition_dict
+from automl_waiter._model.statuses import State
+from automl_waiter._model.text import clean
+from automl_waiter._model.tracker import Transition
 from automl_waiter.journal.problems import problem_of
 from automl_waiter.journal.schema import TRANSITION, check_is_file, check_is_journal, transition_of
-from automl_waiter.jsonform import jsonable
-from automl_waiter.outcome import transition_dict
-from automl_waiter.statuses import State
-from automl_waiter.text import clean
-from automl_waiter.tracker import Transition
 
 _READ_TIMEOUT = 2.0
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from automl_waiter._model.statuses import State
+from automl_waiter._model.tracker import Transition
 from automl_waiter.journal.problems import Unusable
-from automl_waiter.statuses import State
-from automl_waiter.tracker import Transition
 
 SCHEMA_VERSION = 1
 """The `user_version` of a journal that this release writes."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from automl_waiter._model.tracker import Transition
+from automl_waiter._model.verdicts import Verdict
 from automl_waiter.journal.owners import is_alive
 from automl_waiter.journal.schema import TRANSITION, aware, stored, transition_of
-from automl_waiter.tracker import Transition
-from automl_waiter.verdicts import Verdict
 
 
 @dataclass(frozen=True)

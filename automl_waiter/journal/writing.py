@@ -17,13 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import clean
+from automl_waiter._model.tracker import Transition
 from automl_waiter.journal.owners import owner_of_this_process
 from automl_waiter.journal.problems import Unusable, is_locked, problem_of
 from automl_waiter.journal.schema import check_is_file, check_is_journal, storable, storable_text
 from automl_waiter.journal.transaction import Entry, Transaction, UnfinishedJob, is_news
-from automl_waiter.outcome import Outcome
-from automl_waiter.text import clean
-from automl_waiter.tracker import Transition
 
 _BUSY_TIMEOUT = 0.5
 _RETRY_AFTER = 5.0

@@ -16,8 +16,8 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.models import SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
 
-from automl_waiter.paging import page_of, paged, summary_of
-from automl_waiter.timeline import Timeline, deploy_result
+from automl_waiter.sandbox.paging import page_of, paged, summary_of
+from automl_waiter.sandbox.timeline import Timeline, deploy_result
 
 SCENARIO_TAG = "automl-waiter:scenario"
 

@@ -4,7 +4,7 @@ Where a comment says recorded, statuses, order and durations are those of a job 
 The others are made after recorded jobs or, where none is named, by analogy.
 """
 
-from automl_waiter.timeline import Timeline
+from automl_waiter.sandbox.timeline import Timeline
 
 SCENARIOS: dict[str, Timeline] = {
     # After aws/amazon-sagemaker-examples, autopilot/sagemaker_autopilot_neo4j_portfolio_churn.ipynb, somewhat shorter

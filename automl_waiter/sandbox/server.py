@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from automl_waiter.sandbox import SandboxUnavailable
 from automl_waiter.sandbox.scenarios import SCENARIOS
-from automl_waiter.timeline import Timeline
+from automl_waiter.sandbox.timeline import Timeline
 
 try:
     import flask

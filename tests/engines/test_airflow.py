@@ -39,7 +39,7 @@ from botocore.exceptions import ClientError
 from guide import REQUEST, pasted
 from sqlalchemy import select
 
-from automl_waiter import errors
+from automl_waiter._model import errors
 from automl_waiter.integrations.airflow import clients
 from automl_waiter.integrations.airflow.operators import AutoMLJobOperator
 from automl_waiter.integrations.airflow.sensors import AutoMLJobSensor

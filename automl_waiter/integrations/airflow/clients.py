@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 
-from automl_waiter.connection import client_config
+from automl_waiter._aws.connection import client_config
 
 # Weak, so that a client, and the credentials that a connection had then, last no longer than the waits that use it.
 _CLIENTS: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()

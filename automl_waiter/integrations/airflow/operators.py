@@ -11,9 +11,9 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from automl_waiter import errors
+from automl_waiter._model import errors
+from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT
 from automl_waiter.integrations.airflow.waiting import WaitingTask
-from automl_waiter.verdicts import DEFAULT_REQUIREMENT
 
 
 class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):

@@ -12,10 +12,10 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow.sdk.bases.sensor import PokeReturnValue
 
-from automl_waiter import errors
+from automl_waiter._model import errors
+from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Verdict
 from automl_waiter.integrations.airflow.triggers import payload_of
 from automl_waiter.integrations.airflow.waiting import WaitingTask
-from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Verdict
 
 
 class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):

@@ -9,12 +9,13 @@ from typing import Any, Literal
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from automl_waiter import aio, errors
+from automl_waiter import aio
+from automl_waiter._model import errors
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT
+from automl_waiter._wiring import Gateways, stopping
 from automl_waiter.integrations.airflow.clients import client_of, forget_client
 from automl_waiter.integrations.results import result_of
-from automl_waiter.outcome import Outcome
-from automl_waiter.verdicts import DEFAULT_REQUIREMENT
-from automl_waiter.waits import Gateways, stopping
 
 
 class AutoMLJobTrigger(BaseTrigger):

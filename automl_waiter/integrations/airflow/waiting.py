@@ -9,19 +9,19 @@ from typing import Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from automl_waiter import errors
-from automl_waiter.events import Ended
+from automl_waiter._model import errors
+from automl_waiter._model.events import Ended
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import NOT_FOUND_GRACE, wait_options
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import seconds_of
+from automl_waiter._model.verdicts import Verdict
+from automl_waiter._system.threads import Machine
+from automl_waiter._wiring import Gateways, stopping, waiting_for
 from automl_waiter.integrations.airflow.clients import client_of
 from automl_waiter.integrations.airflow.triggers import AutoMLJobTrigger, payload_of
 from automl_waiter.integrations.results import FAILED_CALLS
-from automl_waiter.jobs import job_ref
-from automl_waiter.machine import Machine
-from automl_waiter.options import NOT_FOUND_GRACE, wait_options
-from automl_waiter.outcome import Outcome
-from automl_waiter.text import seconds_of
-from automl_waiter.verdicts import Verdict
 from automl_waiter.waiter import Waiter, events_of
-from automl_waiter.waits import Gateways, stopping, waiting_for
 
 
 class WaitingTask:

@@ -11,14 +11,14 @@ from typing import Any
 
 from dagster import Failure, In, MetadataValue, Out, Output, op
 
-from automl_waiter.documents.markdown import markdown
-from automl_waiter.errors import AutoMLWaiterError
-from automl_waiter.events import Event
-from automl_waiter.facts import outcome_document
+from automl_waiter._model.errors import AutoMLWaiterError
+from automl_waiter._model.events import Event
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import clean, redact
+from automl_waiter._system.log import level_of, summary_of
 from automl_waiter.integrations.results import FAILED_CALLS, result_of
-from automl_waiter.logs import level_of, summary_of
-from automl_waiter.outcome import Outcome
-from automl_waiter.text import clean, redact
+from automl_waiter.report.facts import outcome_document
+from automl_waiter.report.markdown import markdown
 from automl_waiter.waiter import Waiter, wait_for
 
 

@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 
 from dagster import RunRequest, SensorResult, sensor
 
-from automl_waiter.actions import Answer, ListingPlan, ListJobs
-from automl_waiter.events import Ended, Event
-from automl_waiter.loop import Loop
-from automl_waiter.machine import Machine
-from automl_waiter.options import WaitOptions
-from automl_waiter.outcome import Outcome
-from automl_waiter.retrying import Clock, steps
-from automl_waiter.snapshot import Snapshot
-from automl_waiter.text import clean, redact, seconds_of
-from automl_waiter.verdicts import DEFAULT_REQUIREMENT, Verdict, required_parts
+from automl_waiter._engine.calls import Answer, ListingPlan, ListJobs
+from automl_waiter._engine.kernel import Loop
+from automl_waiter._engine.retries import Clock, steps
+from automl_waiter._engine.watch import matching
+from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.options import WaitOptions
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.text import clean, redact, seconds_of
+from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Verdict, required_parts
+from automl_waiter._system.threads import Machine
+from automl_waiter._wiring import ONE_LOOK, Gateways, LoopOn, waiting_for
 from automl_waiter.waiter import events_of
-from automl_waiter.waits import ONE_LOOK, Gateways, LoopOn, waiting_for
-from automl_waiter.watching import matching
 
 TAG = "automl_waiter"
 """Before the slash in the tags of a run: job_name, job_arn, status and verdict."""

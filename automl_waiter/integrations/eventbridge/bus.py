@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from automl_waiter.aws_errors import from_code
-from automl_waiter.connection import Connection
-from automl_waiter.errors import AccessDenied, InvalidRequest, JobNotFound, Passing, PassingFailure
-from automl_waiter.gateway import Caller
-from automl_waiter.text import clean
+from automl_waiter._aws.connection import Connection
+from automl_waiter._aws.errors import from_code
+from automl_waiter._aws.gateway import Caller
+from automl_waiter._model.errors import AccessDenied, InvalidRequest, JobNotFound, Passing, PassingFailure
+from automl_waiter._model.text import clean
 
 MOST_ENTRIES = 10
 MOST_BYTES = 256 * 1024

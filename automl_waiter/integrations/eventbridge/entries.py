@@ -6,11 +6,11 @@ import hashlib
 import json
 from typing import Any
 
-from automl_waiter.jsonform import jsonable
-from automl_waiter.outcome import shortfalls_of, verdict_of
-from automl_waiter.snapshot import Snapshot
-from automl_waiter.text import isoformat
-from automl_waiter.tracker import Transition
+from automl_waiter._model.json_form import jsonable
+from automl_waiter._model.outcome import shortfalls_of, verdict_of
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.text import isoformat
+from automl_waiter._model.tracker import Transition
 
 SOURCE = "automl-waiter"
 """What an event is from. EventBridge keeps names that begin with `aws.` to itself."""

@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
-from automl_waiter.aws_errors import quoted
-from automl_waiter.connection import Connection, connect
-from automl_waiter.errors import AutoMLWaiterError, PassingFailure
-from automl_waiter.events import Ended, Event
+from automl_waiter._aws.connection import Connection, connect
+from automl_waiter._aws.errors import quoted
+from automl_waiter._model.errors import AutoMLWaiterError, PassingFailure
+from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.text import format_duration
+from automl_waiter._model.tracker import Transition
 from automl_waiter.integrations.eventbridge.bus import MOST_BYTES, MOST_ENTRIES, Bus, region_of
 from automl_waiter.integrations.eventbridge.entries import event_entry, size_of
-from automl_waiter.outcome import Outcome
-from automl_waiter.snapshot import Snapshot
-from automl_waiter.text import format_duration
-from automl_waiter.tracker import Transition
 
 FINISH_LIMIT = 10.0
 """Seconds for what is still to be put when the wait has ended."""

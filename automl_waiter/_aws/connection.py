@@ -1,0 +1,226 @@
+"""A boto3 client to wait with, and how to go on when its credentials expire.
+
+A wait outlasts most credentials. Those that can change under it (an SSO login in another terminal, a file that
+is rewritten, a role) are looked for anew by a session made anew; those that cannot end the wait.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from automl_waiter._aws.errors import from_sdk, quoted
+from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
+
+_CONNECT_TIMEOUT = 5
+_READ_TIMEOUT = 20
+
+# What nobody can change from outside this process, by botocore's names for where credentials were found.
+_FIXED = frozenset({"env", "explicit"})
+# Where the tools that write temporary credentials say when these expire: botocore and the AWS CLI, then aws-vault.
+_EXPIRY_VARIABLES = ("AWS_CREDENTIAL_EXPIRATION", "AWS_SESSION_EXPIRATION")
+# The same in the shared credentials file: saml2aws and granted, then others; the SDKs pass over them.
+_EXPIRY_KEYS = ("x_security_token_expires", "aws_session_expiration")
+
+
+class Connection:
+    """A boto3 client that somebody else made: it stays as it is, and so do its credentials."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.region: str = client.meta.region_name
+
+    @property
+    def credentials_expire_at(self) -> datetime | None:
+        """When the credentials are known to expire, unless somebody renews them (UTC); None: never, or not known."""
+        return None
+
+    @property
+    def account_key(self) -> Hashable | None:
+        """What tells the account and region from others, as far as that is known; None: the client does."""
+        return None
+
+    def renew(self, expired: Any) -> bool:
+        """Looks for new credentials after those of the client `expired` have expired.
+
+        Returns:
+            Whether another attempt makes sense: there are new ones, or there may be soon.
+        """
+        # botocore has no public way from a client to its credentials; where this one is missing, they count as fixed.
+        signer = getattr(expired, "_request_signer", None)
+        return _refreshes_itself(getattr(signer, "_credentials", None))
+
+
+class OwnConnection(Connection):
+    """A client of our own, made anew when its credentials expire.
+
+    Args:
+        make_session: Makes a botocore session, which reads the machine's AWS configuration as it is then.
+        make_client: Makes a client of a session.
+    """
+
+    def __init__(self, make_session: Callable[[], Any], make_client: Callable[[Any], Any]) -> None:
+        self._make_session = make_session
+        self._make_client = make_client
+        self._lock = threading.Lock()
+        self._session = make_session()
+        self._credentials = _credentials_of(self._session)
+        super().__init__(make_client(self._session))
+        self._key = _key_of(self._credentials)
+
+    def renew(self, expired: Any) -> bool:
+        """Looks for new credentials, and makes the client anew if there are any."""
+        from botocore.exceptions import BotoCoreError
+
+        with self._lock:
+            if self.client is not expired:
+                return True  # another thread has been here
+            try:
+                session = self._make_session()
+                credentials = session.get_credentials()
+                if credentials is None or (_key_of(credentials) == self._key and not _refreshes_itself(credentials)):
+                    return self._may_change
+                self.client = self._make_client(session)
+            except (BotoCoreError, OSError, ValueError):
+                # Somebody is writing the files at this moment, or there are none just now.
+                return self._may_change
+            self._session, self._credentials, self._key = session, credentials, _key_of(credentials)
+            return True
+
+    @property
+    def account_key(self) -> Hashable | None:
+        """What tells the account and region from others: the endpoint, and which credentials there are."""
+        return self.client.meta.endpoint_url, getattr(self._credentials, "method", None), self._key
+
+    @property
+    def _may_change(self) -> bool:
+        return self._credentials is not None and self._credentials.method not in _FIXED
+
+    @property
+    def credentials_expire_at(self) -> datetime | None:
+        """When the credentials are known to expire, unless somebody renews them (UTC)."""
+        match getattr(self._credentials, "method", None):
+            case "env":
+                return _first_instant(os.environ, _EXPIRY_VARIABLES)
+            case "shared-credentials-file" | "config-file":
+                return _first_instant(self._session.get_scoped_config(), _EXPIRY_KEYS)
+            case "sso":
+                return _login_expires_at(self._session)
+            case _:
+                return None
+
+
+def client_config() -> Any:
+    """The botocore Config of a client that waits: short timeouts, and none of the SDK's own retries."""
+    from botocore.config import Config
+
+    from automl_waiter import __version__
+
+    return Config(
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        user_agent_extra=f"automl-waiter/{__version__}",
+    )
+
+
+def connect(
+    *,
+    profile: str | None = None,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    service: str = "sagemaker",
+) -> Connection:
+    """A connection made for waiting: the SDK's own retries are off, because the wait makes and counts them.
+
+    Raises:
+        InvalidRequest: There is no region, no such profile, or no such endpoint.
+        AccessDenied: What should give the credentials fails.
+    """
+    import boto3
+    import botocore.session
+    from botocore.exceptions import BotoCoreError, NoRegionError
+
+    config = client_config()
+
+    def make_session() -> Any:
+        return botocore.session.Session(profile=profile)
+
+    def make_client(core: Any) -> Any:
+        session = boto3.Session(botocore_session=core, region_name=region)
+        # boto3 reads AWS_DEFAULT_REGION alone; Lambda, ECS and the other SDKs set and read AWS_REGION.
+        chosen = session.region_name or os.environ.get("AWS_REGION")
+        if not chosen:
+            raise NoRegionError
+        return session.client(service, region_name=chosen, endpoint_url=endpoint_url, config=config)
+
+    try:
+        return OwnConnection(make_session, make_client)
+    except (BotoCoreError, ValueError) as error:
+        problem = from_sdk(error)
+        raise problem if isinstance(problem, AutoMLWaiterError) else InvalidRequest(str(problem)) from error
+
+
+def _credentials_of(session: Any) -> Any:
+    """The session's credentials; None, if there are none.
+
+    Raises:
+        AccessDenied: What should give them fails: a credential_process that prints no JSON, or is not there.
+    """
+    from botocore.exceptions import BotoCoreError, ProfileNotFound
+
+    try:
+        return session.get_credentials()
+    except ProfileNotFound:
+        raise
+    except (BotoCoreError, OSError, ValueError, KeyError) as error:
+        words = f"no credentials can be had ({type(error).__name__}: {quoted(error)}): see the AWS configuration"
+        raise AccessDenied(words, code=type(error).__name__) from error
+
+
+def _refreshes_itself(credentials: Any) -> bool:
+    from botocore.credentials import RefreshableCredentials
+
+    return isinstance(credentials, RefreshableCredentials) and credentials.method not in _FIXED
+
+
+def _key_of(credentials: Any) -> tuple[str, str | None] | None:
+    """What tells these credentials from others; None, if they are got from elsewhere when they are needed."""
+    if credentials is None or _refreshes_itself(credentials):
+        return None
+    try:
+        frozen = credentials.get_frozen_credentials()
+    except RuntimeError:
+        return None  # botocore's word for an environment whose credentials have expired by their own date
+    return frozen.access_key, frozen.token
+
+
+def _login_expires_at(session: Any) -> datetime | None:
+    """When the SSO login ends that the credentials come from; None, if it is renewed without the user."""
+    from botocore.exceptions import BotoCoreError
+    from botocore.utils import JSONFileCache, SSOTokenLoader
+
+    config = session.get_scoped_config()
+    name = config.get("sso_session")
+    start = session.full_config.get("sso_sessions", {}).get(name, config).get("sso_start_url")
+    cache = JSONFileCache(os.path.expanduser(os.path.join("~", ".aws", "sso", "cache")))
+    try:
+        token = SSOTokenLoader(cache)(start, session_name=name)
+    except (BotoCoreError, OSError, ValueError):
+        return None
+    return None if token.get("refreshToken") else _first_instant(token, ("expiresAt",))
+
+
+def _first_instant(values: Mapping[str, Any], names: tuple[str, ...]) -> datetime | None:
+    from botocore.utils import parse_timestamp
+
+    for name in names:
+        try:
+            instant: datetime = parse_timestamp(values[name])
+        except (KeyError, TypeError, ValueError):
+            continue
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return None

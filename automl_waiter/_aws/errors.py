@@ -1,0 +1,182 @@
+"""What an error means: the SDK's exceptions and AWS's error codes, as passing failures and errors of ours.
+
+It is decided by types and codes, never by a message's words. What others say is quoted in one harmless line.
+"""
+
+from __future__ import annotations
+
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from automl_waiter._aws.permissions import action_of
+from automl_waiter._model.errors import (
+    AccessDenied,
+    CredentialsExpired,
+    InvalidRequest,
+    JobNotFound,
+    Passing,
+    PassingFailure,
+)
+from automl_waiter._model.text import clean, format_duration, redact
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+# The error of an SDK that spoke to a captive portal holds a whole page.
+_LONGEST_MESSAGE = 400
+# AWS takes a signature that is up to 5 minutes off; a Date header is in whole seconds.
+_CLOCK_SKEW = 240.0
+
+_THROTTLED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+_SERVER = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServerException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+    }
+)
+_NOT_FOUND = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
+_DENIED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation", "OptInRequired"}
+)
+_BAD_CREDENTIALS = frozenset(
+    {
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "RequestInTheFuture",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+# The calls that the SDK makes on its way to credentials.
+_CREDENTIAL_CALLS = frozenset(
+    {"AssumeRole", "AssumeRoleWithWebIdentity", "CreateOAuth2Token", "CreateToken", "GetRoleCredentials"}
+)
+
+
+def from_code(error: ClientError, operation: str, job_name: str, region: str, called_at: datetime) -> Exception:
+    """What an error answer means, by its code."""
+    details = error.response.get("Error", {})
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code, message = str(details.get("Code", "")), quoted(details.get("Message", ""))
+    said = f"{code}: {message}" if message else code
+    if code in _THROTTLED or status == 429:
+        return PassingFailure(Passing.THROTTLED, said, code=code)
+    if code in _SERVER or status >= 500:
+        return PassingFailure(Passing.SERVER, said, code=code)
+    # The SDK puts the status where the body has no code: a proxy, a load balancer or a captive portal answered.
+    if code in ("", str(status)):
+        return PassingFailure(Passing.RESPONSE, f"HTTP {status} without an error of AWS: {message}", code=code)
+    if code in _EXPIRED:
+        return CredentialsExpired(f"the credentials have expired ({said}): renew them", code=code)
+    if code in _BAD_CREDENTIALS:
+        skew = ((served_at(error.response) or called_at) - called_at).total_seconds()
+        if abs(skew) > _CLOCK_SKEW:
+            way = "behind" if skew > 0 else "ahead of"
+            words = f"{code}: this machine's clock is {format_duration(abs(skew))} {way} AWS's, or it slept"
+            return PassingFailure(Passing.CLOCK, words, code=code)
+        # AWS's message repeats the request that it expected, session token and all.
+        return AccessDenied(f"AWS does not accept the credentials ({code}): check the profile and keys", code=code)
+    if error.operation_name in _CREDENTIAL_CALLS:
+        return AccessDenied(f"no credentials can be had: {error.operation_name} failed ({said})", code=code)
+    if code in _NOT_FOUND:
+        return JobNotFound(
+            f"no AutoML job {job_name!r} in {region}: check the name, the region and the account", code=code
+        )
+    if code in _DENIED or status in (401, 403):
+        return AccessDenied(
+            f"{operation} was denied in {region}: allow the IAM action {action_of(operation)} ({said})", code=code
+        )
+    return InvalidRequest(f"AWS calls {operation} invalid ({said})", code=code)
+
+
+def from_sdk(error: Exception) -> Exception:
+    """What an exception of the SDK that is no answer of AWS means."""
+    from botocore import exceptions as sdk
+    from botocore.parsers import ResponseParserError
+
+    code, words = type(error).__name__, quoted(error)
+    said = f"{code}: {words}"
+    match error:
+        case sdk.NoRegionError():
+            return InvalidRequest("no region: pass --region, set AWS_REGION, or give the job's ARN", code=code)
+        case sdk.NoCredentialsError() | sdk.PartialCredentialsError():
+            return AccessDenied("no AWS credentials: log in, set AWS_PROFILE, or pass --profile", code=code)
+        case sdk.ProfileNotFound():
+            return InvalidRequest(f"{words}: see aws configure list-profiles", code=code)
+        case _ if isinstance(
+            error,
+            (
+                *(sdk.SSOError, sdk.TokenRetrievalError, sdk.CredentialRetrievalError),
+                # Where nobody can type the code of a second factor.
+                *(sdk.RefreshWithMFAUnsupportedError, EOFError),
+                # Of aws login, which old SDKs do not know.
+                getattr(sdk, "LoginError", ()),
+            ),
+        ):
+            return CredentialsExpired(f"no credentials can be had ({said}): log in", code=code)
+        # A token file or a credential_process that is not there.
+        case FileNotFoundError() | PermissionError() | NotADirectoryError():
+            return CredentialsExpired(f"no credentials can be had ({said}): see the AWS configuration", code=code)
+        case sdk.ConnectTimeoutError() | sdk.ReadTimeoutError():
+            return PassingFailure(Passing.TIMEOUT, said, code=code)
+        case sdk.ConnectionError() | sdk.HTTPClientError() | OSError():
+            return PassingFailure(Passing.CONNECTION, said, code=code)
+        case sdk.IncompleteReadError() | ResponseParserError():
+            return PassingFailure(Passing.RESPONSE, said, code=code)
+        case _:
+            return InvalidRequest(said, code=code)
+
+
+def quoted(text: object) -> str:
+    """Somebody else's words in one harmless line, no longer than one is read."""
+    line = redact(clean(text))
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}..."
+
+
+def raised_in(error: BaseException) -> str:
+    """The module of the line that raised an error."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def served_at(response: Any) -> datetime | None:
+    """The service's own time of an answer, from its HTTP Date header (whole seconds, UTC); None where there is none."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        instant = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    # A header without a zone reads as naive; HTTP's dates are all in UTC.
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

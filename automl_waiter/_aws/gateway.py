@@ -1,0 +1,199 @@
+"""The only door to AWS: one call, one attempt, errors by class."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NoReturn, Protocol
+
+from automl_waiter._aws.connection import Connection
+from automl_waiter._aws.errors import from_code, from_sdk, quoted, raised_in
+from automl_waiter._aws.token_buckets import budget_of
+from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, Passing, PassingFailure
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, Budget
+
+# The members without which a response is no snapshot: a 200 whose body is cut or foreign parses to an empty dict.
+_REQUIRED = (
+    "AutoMLJobName",
+    "AutoMLJobArn",
+    "AutoMLJobStatus",
+    "AutoMLJobSecondaryStatus",
+    "CreationTime",
+    "LastModifiedTime",
+)
+_OF_CANDIDATES = ("CandidateName", "CandidateStatus", "CreationTime")
+
+_METHODS = {
+    "DescribeAutoMLJobV2": "describe_auto_ml_job_v2",
+    "StopAutoMLJob": "stop_auto_ml_job",
+    "ListAutoMLJobs": "list_auto_ml_jobs",
+    "ListCandidatesForAutoMLJob": "list_candidates_for_auto_ml_job",
+    "DescribeEventBus": "describe_event_bus",
+    "PutEvents": "put_events",
+}
+
+
+class Gateway(Protocol):
+    """What a wait needs of AWS. Each method makes one attempt.
+
+    Raises:
+        PassingFailure: The attempt failed for a reason that may pass.
+        AutoMLWaiterError: It can never succeed as it is.
+    """
+
+    region: str
+
+    @property
+    def credentials_expire_at(self) -> datetime | None:
+        """When the credentials are known to expire, unless somebody renews them (UTC)."""
+        ...
+
+    @property
+    def budget(self) -> Budget:
+        """How fast AWS may be called here."""
+        ...
+
+    def describe(self, job_name: str) -> Mapping[str, Any]:
+        """The response of DescribeAutoMLJobV2."""
+        ...
+
+    def stop(self, job_name: str) -> None:
+        """Calls StopAutoMLJob."""
+        ...
+
+    def find_names(self, job_name: str) -> list[str]:
+        """Names of jobs that look like `job_name`, by ListAutoMLJobs."""
+        ...
+
+    def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The response of ListAutoMLJobs: a page."""
+        ...
+
+    def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
+        """The response of ListCandidatesForAutoMLJob: the first page, or the one that a token leads to."""
+        ...
+
+
+class Caller:
+    """Calls AWS through a boto3 client: each call is one attempt, and what goes wrong is an error of ours."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.region = connection.region
+        self._was_answered = False
+
+    def _call(self, operation: str, subject: str, **arguments: Any) -> Any:
+        """The response of an operation on the job or bus of that name."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        client, called_at = self._connection.client, datetime.now(UTC)
+        try:
+            return getattr(client, _METHODS[operation])(**arguments)
+        except ClientError as error:
+            # Not `from error`: AWS's own words may repeat the session token, and a traceback would print them.
+            raise self._waiting_for_credentials(
+                from_code(error, operation, subject, self.region, called_at), client, answered=True
+            ) from None
+        except (BotoCoreError, ResponseParserError, OSError, EOFError) as error:
+            raise self._waiting_for_credentials(from_sdk(error), client, answered=False) from error
+        except Exception as error:
+            # What the SDK raises on a body of a form that it does not expect, and on an environment whose
+            # credentials have expired by their own date. Raised anywhere else it is no answer.
+            match raised_in(error):
+                case "botocore.parsers" | "botocore.utils":
+                    said = f"{type(error).__name__}: not the JSON that it should be"
+                    raise PassingFailure(Passing.RESPONSE, said, code=type(error).__name__) from error
+                case "botocore.credentials":
+                    expired = CredentialsExpired(f"the credentials have expired ({quoted(error)}): renew them")
+                    raise self._waiting_for_credentials(expired, client, answered=True) from error
+            said = f"{type(error).__name__}: {quoted(error)}"
+            raise InvalidRequest(f"{operation} cannot be called ({said})", code=type(error).__name__) from error
+
+    def _waiting_for_credentials(self, problem: Exception, client: Any, *, answered: bool) -> Exception:
+        """Expired credentials are a passing failure, if new ones can come; any other problem is itself.
+
+        `answered` is False where none could be had at all. That is a failure to log in, unless they were good before.
+        """
+        if not isinstance(problem, CredentialsExpired) or not (answered or self._was_answered):
+            return problem
+        if not self._connection.renew(client):
+            return problem
+        return PassingFailure(Passing.CREDENTIALS, f"{problem}; new ones are looked for", code=problem.code)
+
+
+class Boto3Gateway(Caller):
+    """A gateway through a boto3 SageMaker client."""
+
+    def __init__(self, connection: Connection, max_rate: float = DEFAULT_MAX_RATE) -> None:
+        super().__init__(connection)
+        self.budget: Budget = budget_of(connection, max_rate)
+
+    @property
+    def credentials_expire_at(self) -> datetime | None:
+        """When the credentials are known to expire (UTC)."""
+        return self._connection.credentials_expire_at
+
+    def describe(self, job_name: str) -> Mapping[str, Any]:
+        """The response of DescribeAutoMLJobV2."""
+        response: Mapping[str, Any] = self._call("DescribeAutoMLJobV2", job_name, AutoMLJobName=job_name)
+        missing = [member for member in _REQUIRED if response.get(member) is None]
+        if missing:
+            raise PassingFailure(Passing.RESPONSE, f"the response lacks {missing[0]}: cut short, or not from AWS")
+        self._was_answered = True
+        return response
+
+    def stop(self, job_name: str) -> None:
+        """Calls StopAutoMLJob."""
+        response = self._call("StopAutoMLJob", job_name, AutoMLJobName=job_name)
+        # It answers nothing, and so does a captive portal's page, but AWS says which request it answers.
+        if response and not response.get("ResponseMetadata", {}).get("RequestId"):
+            raise PassingFailure(Passing.RESPONSE, "the response has no request id: not from AWS")
+
+    def find_names(self, job_name: str) -> list[str]:
+        """The nearest names among the 100 newest jobs, at most three."""
+        page = self._call("ListAutoMLJobs", job_name, SortBy="CreationTime", SortOrder="Descending", MaxResults=100)
+        jobs = page.get("AutoMLJobSummaries") or ()
+        names = {job["AutoMLJobName"].lower(): job["AutoMLJobName"] for job in jobs if "AutoMLJobName" in job}
+        return [names[name] for name in difflib.get_close_matches(job_name.lower(), names, n=3)]
+
+    def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The response of ListAutoMLJobs: a page."""
+        page: Mapping[str, Any] = self._call("ListAutoMLJobs", "", **request)
+        jobs = page.get("AutoMLJobSummaries")
+        whole = [job for job in jobs or () if all(job.get(member) is not None for member in _REQUIRED)]
+        if jobs is None or (jobs and not whole):
+            raise PassingFailure(Passing.RESPONSE, "the response is no page of jobs: cut short, or not from AWS")
+        self._was_answered = True
+        # Of a job whose summary lacks something no more is known than of one that is not listed.
+        return {**page, "AutoMLJobSummaries": whole}
+
+    def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
+        """The response of ListCandidatesForAutoMLJob: the first page, or the one that a token leads to."""
+        more = {} if token is None else {"NextToken": token}
+        page: Mapping[str, Any] = self._call(
+            "ListCandidatesForAutoMLJob", job_name, AutoMLJobName=job_name, MaxResults=100, **more
+        )
+        if page.get("Candidates") is None:
+            raise PassingFailure(Passing.RESPONSE, "the response is no page of candidates: cut short, or not from AWS")
+        whole = [one for one in page["Candidates"] if all(one.get(member) is not None for member in _OF_CANDIDATES)]
+        return {**page, "Candidates": whole}
+
+
+class ClosedGateway:
+    """A gateway where no credentials can be had: every call fails of that, so that each job is told of it."""
+
+    region = ""
+    credentials_expire_at: datetime | None = None
+
+    def __init__(self, reason: AccessDenied) -> None:
+        self._reason = reason
+        self.budget = Budget()
+
+    def describe(self, *_: object) -> NoReturn:
+        """Fails."""
+        # An error of its own for each job, because it carries the job's outcome.
+        raise AccessDenied(str(self._reason), code=self._reason.code)
+
+    stop = find_names = list_jobs = list_candidates = describe

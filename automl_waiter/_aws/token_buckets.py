@@ -1,0 +1,52 @@
+"""The call budgets of this process: its waits share one, whoever has begun them; the account's limit does not ask."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, MutableMapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from automl_waiter._aws.connection import Connection
+from automl_waiter._model.token_bucket import Budget
+
+
+class SharedBudget(Budget):
+    """A call budget for waits in several threads."""
+
+    def __init__(self, max_rate: float) -> None:
+        super().__init__(max_rate)
+        self._lock = threading.Lock()
+
+    def reserve(self, now: float) -> float:
+        """When the next call may be made; that turn is then taken."""
+        with self._lock:
+            return super().reserve(now)
+
+    def take(self, now: float) -> bool:
+        """Whether there is a turn now; then it is taken."""
+        with self._lock:
+            return super().take(now)
+
+    def throttled(self, now: float) -> None:
+        """Takes in that the service has throttled a call."""
+        with self._lock:
+            super().throttled(now)
+
+
+_OF_ACCOUNTS: dict[Hashable, dict[float, SharedBudget]] = {}
+_OF_CLIENTS: MutableMapping[Any, dict[float, SharedBudget]] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+def budget_of(connection: Connection, max_rate: float) -> SharedBudget:
+    """The call budget for an account and region, shared by all waits of this process that have the same max rate.
+
+    Raises:
+        InvalidRequest: The rate is not a positive, finite number.
+    """
+    budget, key = SharedBudget(max_rate), connection.account_key
+    with _LOCK:
+        if key is None:
+            return _OF_CLIENTS.setdefault(connection.client, {}).setdefault(max_rate, budget)
+        return _OF_ACCOUNTS.setdefault(key, {}).setdefault(max_rate, budget)

@@ -1,0 +1,166 @@
+"""What can be raised. Every public error is in this tree:
+
+    AutoMLWaiterError
+    ├── JobEnded                 the job ended, but not as asked
+    │   ├── JobFailed
+    │   ├── JobStopped
+    │   ├── JobDegraded          Completed, but a required part is missing
+    │   └── ConditionNotMet      Completed before `until` held
+    ├── WaitInterrupted          the job may still be running
+    │   ├── WaitTimeout          also a TimeoutError
+    │   └── WaitCancelled
+    ├── JobNotFound
+    ├── JobReplaced              the same name now means another job (ARN or CreationTime differ)
+    └── ServiceError             AWS refused, or could not be reached
+        ├── AccessDenied
+        ├── CredentialsExpired
+        ├── InvalidRequest
+        └── ServiceUnavailable   the error budget is spent
+
+Each says in one line what was wrong and what to do, and carries what the wait knew in `outcome`.
+All of them pickle, `outcome` included.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # A type only: errors stand on the lowest floor.
+    from automl_waiter._model.outcome import Outcome
+
+
+class AutoMLWaiterError(Exception):
+    """The base of all errors of this library.
+
+    Args:
+        message: One line for people: what was wrong and what to do.
+        code: The error code of AWS, or of the SDK's exception, where there is one.
+
+    Attributes:
+        code: As above, or None.
+        outcome: What the wait knew when it ended; None where there was no wait (`describe`).
+    """
+
+    # Keywords only beside the message: unpickling calls the class with `args` alone, then restores the rest.
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.outcome: Outcome | None = None
+
+
+class JobEnded(AutoMLWaiterError):
+    """The job ended, but not as asked."""
+
+
+class JobFailed(JobEnded):
+    """The job's status is Failed."""
+
+
+class JobStopped(JobEnded):
+    """The job's status is Stopped, and this wait had not asked for it."""
+
+
+class JobDegraded(JobEnded):
+    """The job's status is Completed, but a required part is missing: see `outcome.shortfalls`."""
+
+
+class ConditionNotMet(JobEnded):
+    """The job's status is Completed, and `until` had not held in any look."""
+
+
+class WaitInterrupted(AutoMLWaiterError):
+    """The wait ended before the job did: the job may still be running."""
+
+
+class WaitTimeout(WaitInterrupted, TimeoutError):
+    """The timeout passed before the job ended."""
+
+
+class WaitCancelled(WaitInterrupted):
+    """The caller cancelled the wait."""
+
+
+class JobNotFound(AutoMLWaiterError):
+    """No job has this name in this account and region."""
+
+
+class JobReplaced(AutoMLWaiterError):
+    """The name now means another job than the one that the wait began with, or that the ARN names."""
+
+
+class ServiceError(AutoMLWaiterError):
+    """AWS refused a call, or could not be reached."""
+
+
+class AccessDenied(ServiceError):
+    """The caller may not make this call, or has no credentials, or ones that AWS does not know."""
+
+
+class CredentialsExpired(ServiceError):
+    """The credentials have expired, and no new ones came, or none can: they were given once and for all."""
+
+
+class InvalidRequest(ServiceError):
+    """The request can never succeed as it is: a malformed name, no region, an option out of range."""
+
+
+class ServiceUnavailable(ServiceError):
+    """Calls went on failing for passing reasons until the error budget was spent."""
+
+
+class Passing(StrEnum):
+    """Why a call failed that may succeed when it is made again."""
+
+    THROTTLED = "throttled"
+    SERVER = "server error"
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    RESPONSE = "unreadable response"
+    CREDENTIALS = "expired credentials"
+    CLOCK = "wrong clock"
+
+
+class PassingFailure(Exception):
+    """One attempt failed for a passing reason. Internal: what leaves a wait is ServiceUnavailable."""
+
+    def __init__(self, kind: Passing, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.code = code
+
+
+class Cancelled(BaseException):
+    """Thrown into a plan to end it. Internal, and a BaseException so that nothing takes it for a failed call.
+
+    Args:
+        now: When, on the shell's monotonic clock (seconds).
+        at: The same, as an instant (UTC).
+        signal: The number of the signal that caused it, where one did.
+        decided: Another job decided the wait for several, so this one is left in progress.
+        retries: How many failed attempts of the call that it found on its way were made again.
+        error: What these attempts failed of.
+    """
+
+    def __init__(
+        self,
+        now: float,
+        at: datetime,
+        *,
+        signal: int | None = None,
+        decided: bool = False,
+        retries: int = 0,
+        error: AutoMLWaiterError | None = None,
+    ) -> None:
+        super().__init__()
+        self.now = now
+        self.at = at
+        self.signal = signal
+        self.decided = decided
+        self.retries = retries
+        self.error = error
+
+    def amid(self, retries: int, error: AutoMLWaiterError) -> Cancelled:
+        """The same for a plan whose call was failing. One is thrown into many plans, so it stays as it is."""
+        return Cancelled(self.now, self.at, signal=self.signal, decided=self.decided, retries=retries, error=error)

@@ -1,0 +1,163 @@
+"""What the outside is told, as it happens: one stream of events, to which everything that watches subscribes.
+
+Every event has `event` (its name in JSON), `job_name` and `at` (UTC). The name is None where an event is of no job
+but of the listing in which many are followed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from automl_waiter._model.candidates import Leaderboard, objective_of
+from automl_waiter._model.json_form import jsonable
+from automl_waiter._model.outcome import Outcome, transition_dict
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.statuses import State
+from automl_waiter._model.tracker import Anomaly, Transition
+
+
+@dataclass(frozen=True)
+class Poll:
+    """A look found the job as `snapshot` shows it; the next one is `next_in` seconds from it."""
+
+    event: ClassVar[str] = "poll"
+
+    job_name: str
+    at: datetime
+    snapshot: Snapshot
+    polls: int
+    next_in: float
+
+    @property
+    def state(self) -> State:
+        """Both statuses."""
+        return self.snapshot.state
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The candidates were listed, which is done where somebody watches or waits for one, at a pace of its own."""
+
+    event: ClassVar[str] = "candidates"
+
+    job_name: str
+    at: datetime
+    leaderboard: Leaderboard
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A look at the listing, of so many `pages`: `running` jobs are followed on, the next is in `next_in` seconds."""
+
+    event: ClassVar[str] = "sweep"
+
+    job_name: None
+    at: datetime
+    running: int
+    pages: int
+    next_in: float
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The wait is alive in the middle of a long sleep: the next look is in `next_in` seconds.
+
+    `state` is what the look before found; None, if the job was not seen yet, or the look is at the listing.
+    """
+
+    event: ClassVar[str] = "heartbeat"
+
+    job_name: str | None
+    at: datetime
+    state: State | None
+    next_in: float
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A call failed for a passing reason and is made again in `delay` seconds."""
+
+    event: ClassVar[str] = "retry"
+
+    job_name: str | None
+    at: datetime
+    operation: str
+    attempt: int
+    kind: str
+    code: str | None
+    message: str
+    delay: float
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that the user should know and that does not end the wait."""
+
+    event: ClassVar[str] = "warning"
+
+    job_name: str
+    at: datetime
+    message: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the user may want to know: a decision that was taken for them."""
+
+    event: ClassVar[str] = "notice"
+
+    job_name: str | None
+    at: datetime
+    message: str
+
+
+@dataclass(frozen=True)
+class StopRequested:
+    """StopAutoMLJob was called; unless the cause is an interrupt, the wait goes on until the job has stopped."""
+
+    event: ClassVar[str] = "stop_requested"
+
+    job_name: str
+    at: datetime
+    cause: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The wait for the job is over. It is the job's last event."""
+
+    event: ClassVar[str] = "outcome"
+
+    job_name: str
+    at: datetime
+    outcome: Outcome
+
+
+Event = Transition | Anomaly | Poll | Candidates | Sweep | Heartbeat | Retry | Warned | Notice | StopRequested | Ended
+
+
+def event_dict(event: Event) -> dict[str, Any]:
+    """An event in JSON's types: a line of `automl-waiter wait -o jsonl`."""
+    head = {"event": event.event, "at": jsonable(event.at), "job_name": event.job_name}
+    match event:
+        case Transition():
+            return head | transition_dict(event)
+        case Ended():
+            return head | event.outcome.to_dict()
+        case Poll():
+            state = event.state._asdict()
+            return head | {"state": state, "polls": event.polls, "next_in": jsonable(event.next_in)}
+        case Candidates(leaderboard=board):
+            objective = objective_of(board.best) if board.best else None
+            best = board.best and objective and {"name": board.best.name, **objective._asdict()}
+            more: dict[str, Any] = jsonable({"listed": len(board.candidates), "best": best})
+            return head | more
+        case Heartbeat():
+            return head | {"state": event.state and event.state._asdict(), "next_in": jsonable(event.next_in)}
+        case _:
+            rest = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+            members: dict[str, Any] = jsonable({name: rest[name] for name in rest if name not in head})
+            return head | members

@@ -1,0 +1,94 @@
+"""Which job is meant: names, ARNs, and what a user already holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.text import clean
+
+# The pattern and the length are those of the API reference (AutoMLJobName); the pattern alone admits longer names.
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", re.ASCII)
+_LONGEST_NAME = 32
+_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z\-]*):sagemaker:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):automl-job/(?P<name>.+)",
+    re.ASCII,
+)
+# Where the objects of other SDKs keep it: sagemaker-core's AutoMLJobV2, then the SageMaker SDK's AutoMLV2 and its job.
+_ARN_ATTRIBUTES = ("auto_ml_job_arn",)
+_NAME_ATTRIBUTES = ("auto_ml_job_name", "current_job_name", "job_name")
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """One job, as far as it is known before the first look.
+
+    Attributes:
+        key: How the user called it: the string given, or an object's ARN (its name, where it holds no ARN).
+        name: The job's name. AWS compares it without case.
+        arn: The ARN, where one was given.
+        region: The ARN's region.
+        account: The ARN's account.
+        created_at: The CreationTime, where a describe response was given.
+    """
+
+    key: str
+    name: str
+    arn: str | None = None
+    region: str | None = None
+    account: str | None = None
+    created_at: datetime | None = None
+
+
+def job_ref(job: object) -> JobRef:
+    """The job that is meant by a name, an ARN, a create or describe response, or an SDK's object.
+
+    Raises:
+        InvalidRequest: It is none of these, or the name or the ARN is malformed.
+    """
+    if isinstance(job, JobRef):
+        return job
+    if isinstance(job, str):
+        return _from_string(job.strip())
+    if isinstance(job, Mapping):
+        return _from_members(job.get("AutoMLJobArn"), job.get("AutoMLJobName"), job.get("CreationTime"))
+    return _from_members(_first(job, _ARN_ATTRIBUTES), _first(job, _NAME_ATTRIBUTES), None, kind=type(job).__name__)
+
+
+def _first(job: object, attributes: tuple[str, ...]) -> str | None:
+    values = (getattr(job, attribute, None) for attribute in attributes)
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def _from_members(arn: Any, name: Any, created_at: Any, kind: str = "a response") -> JobRef:
+    if not arn and not name:
+        raise InvalidRequest(
+            f"{kind} names no AutoML job: pass its name or ARN, the response of create_auto_ml_job_v2, or an SDK's job"
+        )
+    ref = _from_string(str(arn or name))
+    if not isinstance(created_at, datetime):
+        return ref
+    return replace(ref, created_at=created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC))
+
+
+def _from_string(text: str) -> JobRef:
+    if text.startswith("arn:"):
+        match = _ARN.fullmatch(text)
+        if match is None or not _is_name(match["name"]):
+            raise InvalidRequest(
+                f"{clean(text)!r} is not the ARN of an AutoML job: arn:aws:sagemaker:REGION:ACCOUNT:automl-job/NAME"
+            )
+        return JobRef(text, match["name"], text, match["region"], match["account"])
+    if not _is_name(text):
+        raise InvalidRequest(
+            f"{clean(text)!r} is not the name of an AutoML job: 1 to 32 letters, digits and inner hyphens, or its ARN"
+        )
+    return JobRef(text, text)
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None

@@ -1,0 +1,253 @@
+"""How a wait ended: the verdict, what is missing, and everything else that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from automl_waiter._model.errors import (
+    AutoMLWaiterError,
+    ConditionNotMet,
+    JobDegraded,
+    JobFailed,
+    JobNotFound,
+    JobReplaced,
+    JobStopped,
+    WaitCancelled,
+    WaitTimeout,
+)
+from automl_waiter._model.json_form import jsonable
+from automl_waiter._model.snapshot import Candidate, Snapshot
+from automl_waiter._model.statuses import SecondaryStatus, Status
+from automl_waiter._model.text import clean, format_duration
+from automl_waiter._model.tracker import Transition
+from automl_waiter._model.verdicts import EXPLANATIONS, ExitCode, Part, Verdict
+
+
+def shortfalls_of(snapshot: Snapshot) -> tuple[Part, ...]:
+    """The parts that a Completed job is missing, whatever was required; () for any other job."""
+    if snapshot.status != Status.COMPLETED:
+        return ()
+    secondary = snapshot.secondary_status
+    missing = {
+        Part.BEST_CANDIDATE: snapshot.best_candidate is None and not snapshot.makes_definitions_only,
+        Part.ENDPOINT: snapshot.is_to_deploy
+        and (snapshot.endpoint_name is None or secondary == SecondaryStatus.MODEL_DEPLOYMENT_ERROR),
+        Part.EXPLAINABILITY: secondary == SecondaryStatus.EXPLAINABILITY_ERROR,
+        Part.INSIGHTS: secondary == SecondaryStatus.MODEL_INSIGHTS_ERROR,
+        Part.NO_PARTIAL_FAILURES: bool(snapshot.partial_failure_reasons),
+    }
+    return tuple(part for part, is_missing in missing.items() if is_missing)
+
+
+def verdict_of(snapshot: Snapshot) -> Verdict:
+    """How a job that has ended did so by itself, whatever was waited for and required."""
+    match snapshot.status:
+        case Status.FAILED:
+            return Verdict.FAILED
+        case Status.STOPPED:
+            return Verdict.STOPPED
+        case _:
+            return Verdict.DEGRADED if shortfalls_of(snapshot) else Verdict.COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Outcome:
+    """How a wait for one job ended, with everything known about it.
+
+    Attributes:
+        job: How the caller named the job.
+        job_name: The job's name.
+        verdict: How the wait ended.
+        exit_code: What the command returns for it.
+        snapshot: The last look; None if the job was never seen.
+        transitions: What was seen, the first sighting included.
+        shortfalls: The parts of a success that are missing, whether or not they were required.
+        polls: How many planned looks were made.
+        retries: How many failed calls were made again.
+        waited: How long the wait lasted, in seconds.
+        error: What ended the wait, where that was an error; or what failed beside it (a stop that was refused).
+        listed_candidate: The best candidate that was listed before a response named one, where candidates were listed.
+    """
+
+    job: str
+    job_name: str
+    verdict: Verdict
+    exit_code: ExitCode
+    snapshot: Snapshot | None = None
+    transitions: tuple[Transition, ...] = ()
+    shortfalls: tuple[Part, ...] = ()
+    polls: int = 0
+    retries: int = 0
+    waited: float = 0.0
+    error: AutoMLWaiterError | None = None
+    listed_candidate: Candidate | None = None
+
+    # What is known of the best-known members, so that callers need not ask whether there is a snapshot.
+
+    @property
+    def status(self) -> str | None:
+        """The primary status last seen."""
+        return self.snapshot.status if self.snapshot else None
+
+    @property
+    def secondary_status(self) -> str | None:
+        """The secondary status last seen."""
+        return self.snapshot.secondary_status if self.snapshot else None
+
+    @property
+    def arn(self) -> str | None:
+        """The job's ARN."""
+        return self.snapshot.arn if self.snapshot else None
+
+    @property
+    def created_at(self) -> datetime | None:
+        """The CreationTime (UTC)."""
+        return self.snapshot.created_at if self.snapshot else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """The EndTime (UTC), once the job has ended."""
+        return self.snapshot.ended_at if self.snapshot and self.snapshot.state.is_terminal else None
+
+    @property
+    def failure_reason(self) -> str | None:
+        """Why the job failed, in AWS's words."""
+        return self.snapshot.failure_reason if self.snapshot else None
+
+    @property
+    def partial_failure_reasons(self) -> tuple[str, ...]:
+        """What failed beside the job's result, in AWS's words."""
+        return self.snapshot.partial_failure_reasons if self.snapshot else ()
+
+    @property
+    def best_candidate(self) -> Candidate | None:
+        """The best model so far: the response's, or the one for which the condition held."""
+        named = self.snapshot.best_candidate if self.snapshot else None
+        return named or (self.listed_candidate if self.verdict is Verdict.CONDITION_MET else None)
+
+    @property
+    def endpoint_name(self) -> str | None:
+        """The endpoint that the job deployed."""
+        return self.snapshot.endpoint_name if self.snapshot else None
+
+    def check(self) -> Outcome:
+        """Returns the outcome, if the job gave what was asked of it.
+
+        Raises:
+            AutoMLWaiterError: It did not: the class says how, `outcome` of the error is this outcome.
+        """
+        if self.exit_code == ExitCode.OK:
+            return self
+        error = self.error if self.verdict in _BY_ITS_ERROR and self.error else self._error()
+        error.outcome = self
+        raise error
+
+    def _error(self) -> AutoMLWaiterError:
+        return _ERRORS[self.verdict](self.summary)
+
+    @property
+    def summary(self) -> str:
+        """One line for people that says how it ended."""
+        waited = format_duration(self.waited)
+        match self.verdict:
+            case Verdict.COMPLETED:
+                words = "completed"
+            case Verdict.DEGRADED:
+                words = f"completed, but {'; '.join(EXPLANATIONS[part] for part in self.shortfalls)}"
+            case Verdict.FAILED:
+                words = f"failed: {clean(self.failure_reason or 'AWS gives no reason')}"
+            case Verdict.STOPPED:
+                words = "was stopped"
+            case Verdict.CONDITION_MET:
+                words = f"the condition holds ({self._state})"
+            case Verdict.CONDITION_NOT_MET:
+                words = "completed before the condition held"
+            case Verdict.TIMED_OUT:
+                words = f"timed out after {waited}, the job is {self._state}"
+                if self.error:
+                    words += f"; the last call failed: {self.error}"
+            case Verdict.CANCELLED:
+                words = f"the wait was cancelled after {waited}, the job is {self._state}"
+            case Verdict.IN_PROGRESS:
+                words = f"still in progress ({self._state})" if self.snapshot else "not looked at"
+            case _:
+                words = str(self.error)
+        return f"{self.job_name}: {words}"
+
+    def __repr__(self) -> str:
+        return f"<Outcome {clean(self.summary)}>"
+
+    def _repr_html_(self) -> str:
+        """The outcome as notebooks show it."""
+        from automl_waiter.report.facts import outcome_document
+        from automl_waiter.report.html import fragment
+
+        return fragment(outcome_document(self))
+
+    @property
+    def _state(self) -> str:
+        return clean(self.snapshot.state) if self.snapshot else "not seen yet"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome in JSON's types: a member of `jobs` in what `automl-waiter wait -o json` prints."""
+        candidate = self.best_candidate.raw if self.best_candidate else None
+        objective = (candidate or {}).get("FinalAutoMLJobObjectiveMetric") or {}
+        document = {
+            "job_name": self.job_name,
+            "job_arn": self.arn,
+            "status": self.status,
+            "secondary_status": self.secondary_status,
+            "verdict": self.verdict,
+            "exit_code": int(self.exit_code),
+            "shortfalls": self.shortfalls,
+            "failure_reason": self.failure_reason,
+            "partial_failure_reasons": self.partial_failure_reasons,
+            "error": self.error
+            and {"type": type(self.error).__name__, "code": self.error.code, "message": str(self.error)},
+            "created_at": self.created_at,
+            "ended_at": self.ended_at,
+            "waited_seconds": round(self.waited, 3),
+            "polls": self.polls,
+            "retries": self.retries,
+            "transitions": [transition_dict(transition) for transition in self.transitions],
+            "best_candidate": candidate
+            and {
+                "name": candidate.get("CandidateName"),
+                "metric": objective.get("MetricName"),
+                "value": objective.get("Value"),
+            },
+            "endpoint_name": self.endpoint_name,
+            "describe": self.snapshot.response if self.snapshot else {},
+        }
+        result: dict[str, Any] = jsonable(document)
+        return result
+
+
+def transition_dict(transition: Transition) -> dict[str, Any]:
+    """A transition in JSON's types."""
+    return {
+        "before": transition.before and transition.before._asdict(),
+        "after": transition.after._asdict(),
+        "not_before": jsonable(transition.not_before),
+        "observed_at": jsonable(transition.observed_at),
+    }
+
+
+# Verdicts whose error is the one that ended the wait; the others make theirs of the outcome.
+_BY_ITS_ERROR: dict[Verdict, type[AutoMLWaiterError]] = {
+    Verdict.NOT_FOUND: JobNotFound,
+    Verdict.REPLACED: JobReplaced,
+    Verdict.ERROR: AutoMLWaiterError,
+}
+
+_ERRORS: dict[Verdict, type[AutoMLWaiterError]] = {
+    Verdict.DEGRADED: JobDegraded,
+    Verdict.FAILED: JobFailed,
+    Verdict.STOPPED: JobStopped,
+    Verdict.CONDITION_NOT_MET: ConditionNotMet,
+    Verdict.TIMED_OUT: WaitTimeout,
+    Verdict.CANCELLED: WaitCancelled,
+    Verdict.IN_PROGRESS: WaitCancelled,
+}

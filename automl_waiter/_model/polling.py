@@ -1,0 +1,211 @@
+"""When to look again: poll policies, frozen values that know nothing of clocks.
+
+A policy is asked after each look and answers with the seconds from that look to the next. It is handed what
+it may decide by, the randomness included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.statuses import Stage, Status, stage_of
+from automl_waiter._model.text import seconds_of
+
+
+@dataclass(frozen=True)
+class PollContext:
+    """What a policy may decide by.
+
+    Attributes:
+        snapshot: What the look found: a job that has not ended.
+        polls: How many looks there were, this one included.
+        elapsed: Seconds since the job's CreationTime.
+        phase_age: Seconds for which the job is known to have been in its present state, at least.
+        time_left: Seconds until the caller's deadline; None without one.
+        slowdown: 1, and more after calls were throttled: a factor for delays.
+        random: Gives the next random number, uniform in [0, 1).
+    """
+
+    snapshot: Snapshot
+    polls: int
+    elapsed: float
+    phase_age: float
+    time_left: float | None
+    slowdown: float
+    random: Callable[[], float]
+
+
+class PollPolicy(Protocol):
+    """Anything with this method is a poll policy. It must return a positive, finite number of seconds."""
+
+    def next_delay(self, context: PollContext, /) -> float:
+        """Seconds from the look described by `context` to the next one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Every `interval` seconds, exactly, from look to look; with `jitter`, each ± that share of it."""
+
+    interval: float | timedelta
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive("poll interval", seconds_of(self.interval))
+        if not 0 <= self.jitter < 1:
+            raise InvalidRequest(f"a poll's jitter is a share from 0 to below 1, not {self.jitter}")
+
+    def next_delay(self, context: PollContext, /) -> float:
+        """Seconds to the next look."""
+        return _jittered(seconds_of(self.interval), self.jitter, context)
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """Smithy's backoff of waiters: uniform(min, min(max, min·2^(n−1))) after the n-th look, seconds.
+
+    Jittered at its ceiling too, so that waiters that started together drift apart. Slower while AWS throttles.
+    Source: https://smithy.io/2.0/additional-specs/waiters.html#waiter-retries
+    """
+
+    min_delay: float = 2.0
+    max_delay: float = 120.0
+
+    def __post_init__(self) -> None:
+        _positive("min_delay", self.min_delay)
+        if not self.min_delay <= self.max_delay < math.inf:
+            raise InvalidRequest(f"max_delay must be at least min_delay ({self.min_delay} s), not {self.max_delay}")
+
+    def next_delay(self, context: PollContext, /) -> float:
+        """Seconds to the next look."""
+        # The exponent is bounded because 2.0 ** 1024 overflows, and a wait may well look that often.
+        ceiling = min(self.max_delay, self.min_delay * 2.0 ** min(context.polls - 1, 64))
+        return (self.min_delay + (ceiling - self.min_delay) * context.random()) * context.slowdown
+
+
+# The chance that a phase is the job's last. Of 14 jobs recorded since 2021 all went on from training to reports, and 2
+# of 8 ended with their explainability report. Those are all tabular: other problem types may make no other report. The
+# exact values are what costs least in the benchmark.
+_TRAINING_IS_LAST = 1 / 24
+_REPORT_IS_LAST = 2 / 5
+# Recorded reports took from 2.7 to 9 minutes, half of them over 7. A phase that varies by so much ends, at the age at
+# which half of its like have ended, at a rate of about 2 / age; before that it ends less often.
+_REPORT_ENDS = 2.0
+# So there is little to see in the first minutes of a report. In a job younger than 108 minutes they are a share of its
+# age, because jobs whose training is short have little to report on.
+_QUIET = 270.0
+_QUIET_SHARE = 1 / 24
+# A failure in the first minutes is mostly a mistake in the request, which somebody wants to mend.
+_SHORTEST_PREPARING = 20.0
+# The service may end a job that has reached its limit a moment late.
+_AFTER_LIMIT = 2.0
+# A look this near to a known instant, in delays, is put off until then.
+_NEARLY = 1.25
+
+
+@dataclass(frozen=True)
+class PhaseAware:
+    """The default: look rarely while the job trains, often in the phases that come before its end.
+
+    With `lag_per_call` = κ, the seconds of lag that one call is worth, √(2κ/h) is the delay that costs least where the
+    end comes at a rate of h a second (Keller 1974). What is known of h decides the delay:
+
+    - finishing, deploying or stopping: h = 2 / the phase's age, and 2/5 of that in an earlier report, taken to end 2
+      jobs in 5; but where a report or a deployment begins, half of what is left of 4.5 minutes, or of a 24th of the
+      job's age
+    - training: h = 1/24 / the job's age, because reports follow; at most `longest`, because they may not. A report that
+      a deployment will follow counts as training; so does preparing, where only candidate definitions are asked for
+    - preparing: half the job's age, from 20 s to twice `longest`, because only a failure ends a job here
+    - near the job's own MaxAutoMLJobRuntimeInSeconds, which ends it: 2 s after it, then after half the time since
+    - near the caller's deadline: at it, instead of just before it
+    - the first delay is anything up to twice its value: waits that begin in the same second must not go on in step
+    - a tenth of jitter, never below `shortest`; slower while AWS throttles
+
+    Attributes:
+        lag_per_call: κ, in seconds. At 0.1, an hour of looks every 30 s is worth 12 s of lag.
+        shortest: No delay is shorter, in seconds.
+        longest: No delay is longer, in seconds, once the job trains. At 90 s, jobs that end straight from training,
+            after some hours, cost at most a tenth more than they would at a look every 30 s.
+        jitter: The share by which a delay varies.
+    """
+
+    lag_per_call: float = 0.1
+    shortest: float = 2.0
+    longest: float = 90.0
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("lag_per_call", "shortest", "longest"):
+            _positive(f"poll policy's {name}", getattr(self, name))
+        if not 0 <= self.jitter < 1:
+            raise InvalidRequest(f"a poll policy's jitter is a share from 0 to below 1, not {self.jitter}")
+
+    def next_delay(self, context: PollContext, /) -> float:
+        """Seconds to the next look."""
+        delay = self._by_stage(context)
+        limit = context.snapshot.completion_criteria.max_runtime_seconds
+        until_limit = math.inf if limit is None else limit - context.elapsed
+        if until_limit <= 0:
+            delay = min(delay, -until_limit / 2)
+        delay = 2 * delay * context.random() if context.polls == 1 else _jittered(delay, self.jitter, context)
+        delay = max(self.shortest, delay * context.slowdown)
+        # Neither jittered nor slowed down, where the point is to be there at an instant.
+        if 0 < until_limit < _NEARLY * delay:
+            delay = max(self.shortest, until_limit + _AFTER_LIMIT)
+        if context.time_left is not None and context.time_left < _NEARLY * delay:
+            delay = max(self.shortest, context.time_left)
+        return delay
+
+    def _by_stage(self, context: PollContext) -> float:
+        snapshot, age, phase_age = context.snapshot, context.elapsed, context.phase_age
+        stage = stage_of(snapshot.state)
+        if stage is Stage.PREPARING and snapshot.makes_definitions_only:
+            stage = Stage.TRAINING
+        is_stopping = snapshot.status == Status.STOPPING
+        if stage in (Stage.REPORTING, Stage.FINISHING) and snapshot.is_to_deploy and not is_stopping:
+            stage = Stage.TRAINING
+        match stage:
+            case Stage.PREPARING:
+                return min(max(age / 2, _SHORTEST_PREPARING), 2 * self.longest)
+            case Stage.TRAINING:
+                return self._best_delay(_TRAINING_IS_LAST / max(age, 1.0))
+        is_last = _REPORT_IS_LAST if stage is Stage.REPORTING else 1.0
+        delay = self._best_delay(is_last * _REPORT_ENDS / max(phase_age, 1.0))
+        # A stop may take seconds; and a phase that the first look finds may be older than it is known to be.
+        if is_stopping or context.polls == 1:
+            return delay
+        return max(delay, (min(_QUIET, age * _QUIET_SHARE) - phase_age) / 2)
+
+    def _best_delay(self, rate: float) -> float:
+        """Keller's delay for an end that comes at that rate a second; at most `longest`."""
+        return min(math.sqrt(2 * self.lag_per_call / rate), self.longest)
+
+
+def _jittered(delay: float, jitter: float, context: PollContext) -> float:
+    return delay * (1 + jitter * (2 * context.random() - 1)) if jitter else delay
+
+
+def _positive(what: str, seconds: float) -> None:
+    if not 0 < seconds < math.inf:
+        raise InvalidRequest(f"a {what} is a positive number of seconds, not {seconds}")
+
+
+def poll_policy(poll: PollPolicy | float | timedelta | None) -> PollPolicy:
+    """The policy that is meant by `poll`: a number or timedelta is `Fixed`, None the default.
+
+    Raises:
+        InvalidRequest: It is none of these, or the interval is not positive.
+    """
+    if poll is None:
+        return PhaseAware()
+    if isinstance(poll, int | float | timedelta):
+        return Fixed(poll)
+    if not callable(getattr(poll, "next_delay", None)):
+        raise InvalidRequest(f"poll is a number of seconds, a timedelta or a poll policy, not {type(poll).__name__}")
+    return poll

@@ -1,0 +1,145 @@
+"""The state machine of one job: snapshots in; transitions, anomalies and the end out.
+
+The table in `statuses` says which moves are expected. An unexpected one is told as an anomaly and followed
+all the same: what the service says is true, and what we know of it is not complete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+from automl_waiter._model.errors import JobReplaced
+from automl_waiter._model.job_refs import JobRef
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.statuses import REACHABLE, STATES, SecondaryStatus, State, Status
+from automl_waiter._model.text import isoformat
+
+_STATUSES = frozenset(Status)
+_SECONDARY_STATUSES = frozenset(SecondaryStatus)
+
+
+@dataclass(frozen=True)
+class Transition:
+    """The change between two looks; phases may have come and gone in between.
+
+    Attributes:
+        job_name: The job's name.
+        job_arn: The job's ARN.
+        before: The statuses at the look before; None at the first sighting.
+        after: The statuses now.
+        observed_at: When they were seen (UTC).
+        not_before: When the look before was made: the change lies between the two. None at the first sighting.
+    """
+
+    event: ClassVar[str] = "transition"
+
+    job_name: str
+    job_arn: str
+    before: State | None
+    after: State
+    observed_at: datetime
+    not_before: datetime | None
+
+    @property
+    def at(self) -> datetime:
+        """`observed_at`, by the name that every event has."""
+        return self.observed_at
+
+
+class AnomalyKind(StrEnum):
+    """What was out of the ordinary."""
+
+    UNKNOWN_STATUS = "unknown_status"
+    UNKNOWN_SECONDARY_STATUS = "unknown_secondary_status"
+    UNEXPECTED_STATE = "unexpected_state"
+    UNEXPECTED_MOVE = "unexpected_move"
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """The service showed what the table does not expect. The wait goes on."""
+
+    event: ClassVar[str] = "anomaly"
+
+    job_name: str
+    at: datetime
+    kind: AnomalyKind
+    message: str
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one snapshot told."""
+
+    transition: Transition | None
+    anomalies: tuple[Anomaly, ...]
+    is_terminal: bool
+
+
+class Tracker:
+    """Follows one job from its first sighting on.
+
+    `snapshot` is the last one seen, or None; `transitions` are all so far. Once a terminal status was seen,
+    later snapshots change nothing: an end is final.
+    """
+
+    def __init__(self, job: JobRef) -> None:
+        self.snapshot: Snapshot | None = None
+        self.transitions: list[Transition] = []
+        self._arn = job.arn
+        self._created_at = job.created_at
+        self._seen_at: datetime | None = None
+        self._reported: set[tuple[AnomalyKind, str]] = set()
+
+    def observe(self, snapshot: Snapshot, at: datetime) -> Sighting:
+        """Takes in a snapshot that was seen at `at`.
+
+        Raises:
+            JobReplaced: Its ARN or CreationTime is not that of the job that is followed.
+        """
+        if self.snapshot is not None and self.snapshot.state.is_terminal:
+            return Sighting(None, (), is_terminal=True)
+        self._pin(snapshot)
+        before = self.snapshot.state if self.snapshot is not None else None
+        after = snapshot.state
+        transition = None
+        if before != after:
+            transition = Transition(
+                snapshot.name, snapshot.arn, before, after, observed_at=at, not_before=self._seen_at
+            )
+            self.transitions.append(transition)
+        anomalies = self._anomalies(snapshot.name, before, after, at) if transition else ()
+        self.snapshot, self._seen_at = snapshot, at
+        return Sighting(transition, anomalies, after.is_terminal)
+
+    def _pin(self, snapshot: Snapshot) -> None:
+        # The service lower-cases the name in an ARN, and compares names without case.
+        if self._arn is not None and snapshot.arn.lower() != self._arn.lower():
+            raise JobReplaced(
+                f"the name {snapshot.name} means {snapshot.arn} here, but the job waited for is {self._arn}: "
+                "use the credentials of that job's account"
+            )
+        if self._created_at is not None and snapshot.created_at != self._created_at:
+            raise JobReplaced(
+                f"the name {snapshot.name} now means another job, created at {isoformat(snapshot.created_at)}; "
+                f"the job waited for was created at {isoformat(self._created_at)}"
+            )
+        self._arn, self._created_at = snapshot.arn, snapshot.created_at
+
+    def _anomalies(self, name: str, before: State | None, after: State, at: datetime) -> tuple[Anomaly, ...]:
+        found: list[tuple[AnomalyKind, str, str]] = []
+        if after.status not in _STATUSES:
+            found.append((AnomalyKind.UNKNOWN_STATUS, after.status, "a status that is not known"))
+        if after.secondary_status not in _SECONDARY_STATUSES:
+            found.append((AnomalyKind.UNKNOWN_SECONDARY_STATUS, after.secondary_status, "a phase that is not known"))
+        if not found and after not in STATES:
+            found.append((AnomalyKind.UNEXPECTED_STATE, str(after), "a pair of statuses that is not known"))
+        elif before in REACHABLE and after in STATES and after not in REACHABLE[before]:
+            found.append((AnomalyKind.UNEXPECTED_MOVE, f"{before} -> {after}", "a move that is not expected"))
+        # Each is told once, however often the job comes back to it.
+        new = [(kind, what, words) for kind, what, words in found if (kind, what) not in self._reported]
+        self._reported.update((kind, what) for kind, what, _ in new)
+        return tuple(Anomaly(name, at, kind, f"{words}: {what}; the wait goes on") for kind, what, words in new)

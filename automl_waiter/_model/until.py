@@ -1,0 +1,138 @@
+"""`until`: a status, a phase, or a JMESPath expression over the response."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.json_form import jsonable
+from automl_waiter._model.snapshot import Snapshot, View
+from automl_waiter._model.statuses import SecondaryStatus, Status
+from automl_waiter._model.text import clean
+
+Condition = Callable[[Snapshot], bool]
+
+# A number that is compared as other languages have it.
+_BARE_NUMBER = re.compile(r"[<>=]\s*-?\d")
+
+_STATUSES = frozenset(Status)
+_SECONDARY_STATUSES = frozenset(SecondaryStatus)
+
+
+@dataclass(frozen=True)
+class HasStatus:
+    """Holds when a job has this status; the word of a primary status means that one."""
+
+    status: str
+
+    def __call__(self, snapshot: Snapshot) -> bool:
+        return self.status == (snapshot.status if self.status in _STATUSES else snapshot.secondary_status)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Holds when JMESPath calls the result of an expression over the response true."""
+
+    text: str
+    compiled: Any
+    reads_best_candidate: bool
+
+    def __call__(self, snapshot: Snapshot) -> bool:
+        from jmespath.exceptions import JMESPathError
+
+        try:
+            return _is_true(self.compiled.search(jsonable(snapshot.response)))
+        except (JMESPathError, ValueError, OverflowError):
+            # A function was given null because a member is not there yet, or a number that it cannot take (NaN,
+            # infinity), so it does not hold yet.
+            return False
+
+
+def condition(until: str | Condition | None) -> Condition | None:
+    """The condition that is meant by `until`.
+
+    Raises:
+        InvalidRequest: An expression that is malformed or that names no member of the response.
+    """
+    if until is None or callable(until):
+        return until
+    expression = until.strip()
+    if expression in _STATUSES | _SECONDARY_STATUSES:
+        return HasStatus(expression)
+    return _jmespath(expression)
+
+
+def _jmespath(expression: str) -> Condition:
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    try:
+        compiled = jmespath.compile(expression)
+        _check_names(compiled.parsed, Snapshot, expression)
+    except JMESPathError as error:
+        # The library draws a caret under the expression on a second line; its first line says what is wrong.
+        problem = clean(str(error).splitlines()[0]).removesuffix(", for expression:")
+        if _BARE_NUMBER.search(expression):
+            problem += "; a number stands in backticks, as in Value > `0.9`"
+        raise InvalidRequest(f"until {clean(expression)!r} is neither a status nor JMESPath: {problem}") from None
+    except RecursionError:
+        raise InvalidRequest(f"until {clean(expression)[:40]!r}... is nested too deeply") from None
+
+    return Expression(expression, compiled, _names(compiled.parsed, "BestCandidate"))
+
+
+def _names(node: Any, name: str) -> bool:
+    if not isinstance(node, dict):
+        return False  # of an index or a slice
+    is_it = node["type"] == "field" and node["value"] == name
+    return is_it or any(_names(child, name) for child in node.get("children", ()))
+
+
+def _is_true(result: Any) -> bool:
+    """JMESPath's truth: 0 is true there, the empty string, list and map are not."""
+    return not (result is None or result is False or result in ("", [], {}))
+
+
+def _check_names(node: Any, view: type[View] | None, expression: str) -> type[View] | None:
+    """Checks the names in a parsed expression against the response, and returns what the node leads to, if known."""
+    children = node.get("children", [])
+    match node["type"]:
+        case "field":
+            if view is None:
+                return None
+            if node["value"] not in view.members:
+                raise InvalidRequest(_unknown_name(node["value"], view, expression))
+            member = view.members[node["value"]]
+            return None if member.keyed else member.view
+        case "filter_projection":
+            elements, projected, predicate = children
+            view = _check_names(elements, view, expression)
+            _check_names(predicate, view, expression)
+            return _check_names(projected, view, expression)
+        case "subexpression" | "pipe" | "index_expression" | "projection" | "identity" | "current" | "flatten":
+            # Each child goes on where the one before leads. A list leads where its elements do.
+            for child in children:
+                view = _check_names(child, view, expression)
+            return view
+        case "index" | "slice":
+            return view  # their children are numbers
+        case _:
+            for child in children:
+                _check_names(child, view, expression)
+            return None
+
+
+def _unknown_name(name: str, view: type[View], expression: str) -> str:
+    known = [*view.members, *(sorted(_STATUSES | _SECONDARY_STATUSES) if view is Snapshot else ())]
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if nearest:
+        hint = f"; did you mean {nearest[0]}?"
+    elif view is Snapshot:
+        hint = ": use a phase like ModelTuning, a status like Completed, or JMESPath like BestCandidate.CandidateName"
+    else:
+        hint = f": there are {', '.join(map(str, view.members))}"
+    return f"until {clean(expression)!r}: {clean(name)!r} is no status and no member of the response{hint}"

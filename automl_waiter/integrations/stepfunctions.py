@@ -1,0 +1,233 @@
+"""The wait as a Step Functions definition: the same statuses, success rules and deadline, in Amazon States Language.
+
+It is JSONPath, in which no state knows the time: a countdown of the pauses stands for the clock, so the deadline comes
+late by what the calls take. https://states-language.net/spec.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from automl_waiter._model.errors import (
+    AccessDenied,
+    InvalidRequest,
+    JobDegraded,
+    JobFailed,
+    JobNotFound,
+    JobStopped,
+    ServiceUnavailable,
+    WaitTimeout,
+)
+from automl_waiter._model.polling import PhaseAware
+from automl_waiter._model.statuses import STAGES, SecondaryStatus, Stage, Status
+from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, EXPLANATIONS, Part
+
+DEFAULT_TIMEOUT = 72 * 3600.0
+
+# A history ends the execution at 25,000 events (AWS, "Step Functions service quotas"). A look takes eleven: five of the
+# call, and two of the choice, of the pause and of the countdown each. A fifth is left for calls that are repeated.
+_MOST_EVENTS = 25_000
+EVENTS_PER_LOOK = 11
+_FOR_LOOKS = 0.8
+# In the phases before the end, as long as they do not last: 240 looks are an hour.
+_SHORT_PAUSE = 15
+_SHORT_LOOKS = 240
+# For calls that fail, and those that are repeated, before the execution itself times out.
+_OVERTIME = 3600
+_LONGEST_TIMEOUT = 364 * 86400.0  # an execution lasts a year at most
+
+_STATUS = "$.Job.AutoMLJobStatus"
+_SECONDARY = "$.Job.AutoMLJobSecondaryStatus"
+_DEPLOY = "$.Job.ModelDeployConfig"
+_DEFINITIONS_ONLY = "$.Job.AutoMLProblemTypeConfig.TabularJobConfig.GenerateCandidateDefinitionsOnly"
+
+Rule = dict[str, Any]
+
+
+def state_machine(
+    *, timeout: float = DEFAULT_TIMEOUT, required: Collection[Part] = frozenset(DEFAULT_REQUIREMENT)
+) -> dict[str, Any]:
+    """The definition of a standard workflow. Its input is {"AutoMLJobName": ...}, its output the job's last response.
+
+    An execution that does not succeed fails with the name of an error class of this library, and a cause.
+
+    Args:
+        timeout: Seconds for the whole wait.
+        required: The parts of a success that must be there.
+
+    Raises:
+        InvalidRequest: The timeout is not between a second and 364 days.
+    """
+    if not 1 <= timeout <= _LONGEST_TIMEOUT:
+        raise InvalidRequest(f"a state machine's timeout is 1 second to 364 days, not {timeout:g} seconds")
+    seconds = math.ceil(timeout)
+    pause = long_pause(seconds)
+    pauses: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "Pause": ({"Seconds": pause}, {"Left.$": f"States.MathAdd($.Left, -{pause})", "Short.$": "$.Short"}),
+        "ShortPause": (
+            {"Seconds": _SHORT_PAUSE},
+            {"Left.$": f"States.MathAdd($.Left, -{_SHORT_PAUSE})", "Short.$": "States.MathAdd($.Short, -1)"},
+        ),
+        "LastPause": ({"SecondsPath": "$.Left"}, {"Left": 0, "Short.$": "$.Short"}),
+    }
+    states: dict[str, Any] = {
+        "Begin": _remembering({"Left": seconds, "Short": _SHORT_LOOKS}),
+        "Describe": _describe(),
+        "How": {"Type": "Choice", "Choices": _choices(pause), "Default": "Pause"},
+    }
+    for name, (wait, left) in pauses.items():
+        states[name] = {"Type": "Wait", **wait, "Next": f"After{name}"}
+        states[f"After{name}"] = _remembering(left)
+    missing = [_MISSING[part] | {"Next": _degraded(part)} for part in Part if part in required]
+    if missing:
+        states["IsComplete"] = {"Type": "Choice", "Choices": missing, "Default": "Completed"}
+    else:
+        states["IsComplete"] = {"Type": "Pass", "Next": "Completed"}
+    states["Completed"] = {"Type": "Succeed", "OutputPath": "$.Job"}
+    for part in Part:
+        if part in required:
+            states[_degraded(part)] = _fail(JobDegraded, f"Completed, but {EXPLANATIONS[part]}")
+    return {
+        "Comment": "Waits until an Amazon SageMaker AutoML job has ended. Made by automl-waiter export asl.",
+        "StartAt": "Begin",
+        # The timeout counts the pauses; calls that go on failing do not lengthen the wait for ever.
+        "TimeoutSeconds": seconds + _OVERTIME,
+        "States": states
+        | {
+            "Failed": {"Type": "Fail", "Error": JobFailed.__name__, "CausePath": "$.Job.FailureReason"},
+            "FailedWithoutReason": _fail(JobFailed, "AWS gives no reason"),
+            "Stopped": _fail(JobStopped, "The job was stopped"),
+            "TimedOut": _fail(WaitTimeout, f"The job has not ended within {seconds} seconds, and goes on"),
+            "NotFound": _fail(JobNotFound, "There is no AutoML job of this name in this account and region"),
+            "Denied": _fail(AccessDenied, "Allow the role of this state machine sagemaker:DescribeAutoMLJobV2"),
+            "Unavailable": {"Type": "Fail", "Error": ServiceUnavailable.__name__, "CausePath": "$.Error.Cause"},
+            # Where AWS gives a denial no name of its own, its words tell.
+            "IsDenied": {
+                "Type": "Choice",
+                "Choices": [
+                    {"Variable": "$.Error.Cause", "StringMatches": "*not authorized to perform*", "Next": "Denied"}
+                ],
+                "Default": "Unavailable",
+            },
+        },
+    }
+
+
+def long_pause(timeout: float) -> int:
+    """Seconds between two looks while the job trains: those of the default policy, or what the history allows."""
+    looks = _MOST_EVENTS * _FOR_LOOKS / EVENTS_PER_LOOK - _SHORT_LOOKS
+    return math.ceil(max(PhaseAware().longest, timeout / looks))
+
+
+def _remembering(counters: dict[str, Any]) -> dict[str, Any]:
+    """A state that keeps the job's name and the counters, and goes on with a look."""
+    return {"Type": "Pass", "Parameters": {"AutoMLJobName.$": "$.AutoMLJobName", **counters}, "Next": "Describe"}
+
+
+def _describe() -> dict[str, Any]:
+    not_found = ["SageMaker.ResourceNotFoundException", "SageMaker.ResourceNotFound"]
+    denied = ["SageMaker.AccessDeniedException"]
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:sagemaker:describeAutoMLJobV2",
+        "Parameters": {"AutoMLJobName.$": "$.AutoMLJobName"},
+        "ResultPath": "$.Job",
+        "TimeoutSeconds": 60,
+        "Retry": [
+            # A job that was created just now may not be found yet.
+            {"ErrorEquals": not_found, "IntervalSeconds": 2, "BackoffRate": 1, "MaxAttempts": 5},
+            {"ErrorEquals": denied, "MaxAttempts": 0},
+            # Throttling has no name of its own among the errors of SDK integrations. 17 attempts are a quarter of an
+            # hour, less what full jitter takes off.
+            {
+                "ErrorEquals": ["States.ALL"],
+                "IntervalSeconds": 2,
+                "BackoffRate": 2,
+                "MaxDelaySeconds": 75,
+                "JitterStrategy": "FULL",
+                "MaxAttempts": 17,
+            },
+        ],
+        "Catch": [
+            {"ErrorEquals": not_found, "ResultPath": "$.Error", "Next": "NotFound"},
+            {"ErrorEquals": denied, "ResultPath": "$.Error", "Next": "Denied"},
+            {"ErrorEquals": ["States.ALL"], "ResultPath": "$.Error", "Next": "IsDenied"},
+        ],
+        "Next": "How",
+    }
+
+
+def _choices(pause: int) -> list[Rule]:
+    """What follows from a look: the end, the deadline, or the pause that the phase asks for."""
+    is_near_end = [
+        state for state, stage in STAGES.items() if stage in (Stage.REPORTING, Stage.FINISHING, Stage.DEPLOYING)
+    ]
+    secondaries = sorted({str(state.secondary_status) for state in is_near_end})
+    has_failed = _equals(_STATUS, Status.FAILED)
+    return [
+        _equals(_STATUS, Status.COMPLETED) | {"Next": "IsComplete"},
+        {"And": [has_failed, _is_there("$.Job.FailureReason")], "Next": "Failed"},
+        has_failed | {"Next": "FailedWithoutReason"},
+        _equals(_STATUS, Status.STOPPED) | {"Next": "Stopped"},
+        {"Variable": "$.Left", "NumericLessThanEquals": 0, "Next": "TimedOut"},
+        {"Variable": "$.Left", "NumericLessThanEquals": _SHORT_PAUSE, "Next": "LastPause"},
+        {
+            "And": [
+                {"Variable": "$.Short", "NumericGreaterThan": 0},
+                {"Or": [_equals(_SECONDARY, secondary) for secondary in secondaries]},
+            ],
+            "Next": "ShortPause",
+        },
+        {"Variable": "$.Left", "NumericLessThanEquals": pause, "Next": "LastPause"},
+    ]
+
+
+def _degraded(part: Part) -> str:
+    return "Missing" + "".join(word.title() for word in part.split("-"))
+
+
+def _fail(error: type[Exception], cause: str) -> dict[str, Any]:
+    return {"Type": "Fail", "Error": error.__name__, "Cause": cause}
+
+
+def _equals(path: str, value: str) -> Rule:
+    return {"Variable": path, "StringEquals": str(value)}
+
+
+def _is_there(path: str) -> Rule:
+    return {"Variable": path, "IsPresent": True}
+
+
+def _is_true(path: str) -> Rule:
+    return _all(_is_there(path), {"Variable": path, "BooleanEquals": True})
+
+
+def _not(rule: Rule) -> Rule:
+    return {"Not": rule}
+
+
+def _all(*rules: Rule) -> Rule:
+    return {"And": list(rules)}
+
+
+def _any(*rules: Rule) -> Rule:
+    return {"Or": list(rules)}
+
+
+_IS_ASKED_FOR = _any(_is_there(f"{_DEPLOY}.EndpointName"), _is_true(f"{_DEPLOY}.AutoGenerateEndpointName"))
+_IS_NOT_DEPLOYED = _any(
+    _not(_is_there("$.Job.ModelDeployResult.EndpointName")),
+    _equals(_SECONDARY, SecondaryStatus.MODEL_DEPLOYMENT_ERROR),
+)
+# botocore's model: a list of one to five. The first tells whether there is any.
+_MESSAGE = "$.Job.PartialFailureReasons[0].PartialFailureMessage"
+_MISSING = {
+    Part.BEST_CANDIDATE: _all(_not(_is_there("$.Job.BestCandidate")), _not(_is_true(_DEFINITIONS_ONLY))),
+    Part.ENDPOINT: _all(_IS_ASKED_FOR, _IS_NOT_DEPLOYED),
+    Part.EXPLAINABILITY: _equals(_SECONDARY, SecondaryStatus.EXPLAINABILITY_ERROR),
+    Part.INSIGHTS: _equals(_SECONDARY, SecondaryStatus.MODEL_INSIGHTS_ERROR),
+    Part.NO_PARTIAL_FAILURES: _all(_is_there(_MESSAGE), _not(_equals(_MESSAGE, ""))),
+}
+"""When a Completed job lacks a part: the rules of `outcome.shortfalls_of`."""

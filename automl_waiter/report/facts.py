@@ -1,0 +1,415 @@
+"""What people are told of a job: its facts, put together as a document, whatever form it is shown in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from automl_waiter._model.candidates import Leaderboard, is_usable, objective_of
+from automl_waiter._model.phases import Phase, phases_of
+from automl_waiter._model.statuses import SecondaryStatus
+from automl_waiter._model.text import format_duration
+from automl_waiter._model.verdicts import EXPLANATIONS, ExitCode, Verdict
+from automl_waiter.report.document import (
+    Bar,
+    Bars,
+    Block,
+    Document,
+    Fact,
+    Facts,
+    Note,
+    Notes,
+    Plot,
+    Point,
+    Table,
+    Tone,
+)
+from automl_waiter.report.next_steps import FAILED_JOB, next_steps, report_command
+
+if TYPE_CHECKING:
+    from automl_waiter._model.outcome import Outcome
+    from automl_waiter._model.snapshot import Candidate, Snapshot
+    from automl_waiter._model.tracker import Transition
+
+_SPLITS = ("Train", "Validation", "Test")
+_DETAILED = 3
+"""So many jobs are told of one by one; more, in a table."""
+
+_HEADS = {
+    Verdict.COMPLETED: "completed",
+    Verdict.FAILED: "failed",
+    Verdict.STOPPED: "stopped",
+    Verdict.CONDITION_MET: "the condition holds",
+    Verdict.CONDITION_NOT_MET: "completed before the condition held",
+    Verdict.TIMED_OUT: "timed out",
+    Verdict.CANCELLED: "the wait was cancelled",
+    Verdict.NOT_FOUND: "not found",
+    Verdict.REPLACED: "replaced",
+    Verdict.ERROR: "error",
+    Verdict.IN_PROGRESS: "in progress",
+}
+_UNDECIDED_TONE = {
+    Verdict.TIMED_OUT: Tone.WARNING,
+    Verdict.CANCELLED: Tone.WARNING,
+    Verdict.IN_PROGRESS: Tone.PLAIN,
+}
+
+
+# What is said in some words
+
+
+def head_of(outcome: Outcome) -> str:
+    """How a wait ended, in some words."""
+    if outcome.verdict is Verdict.DEGRADED:
+        return f"completed, missing: {', '.join(outcome.shortfalls)}"
+    if outcome.verdict is Verdict.CANCELLED and outcome.exit_code > 128:
+        return "the wait was interrupted"
+    return _HEADS[outcome.verdict]
+
+
+def tone_of(outcome: Outcome) -> Tone:
+    """How that is meant."""
+    if outcome.verdict in _UNDECIDED_TONE:
+        return _UNDECIDED_TONE[outcome.verdict]
+    if outcome.exit_code != ExitCode.OK:
+        return Tone.BAD
+    return Tone.WARNING if outcome.shortfalls else Tone.GOOD
+
+
+def kind_of(snapshot: Snapshot) -> str | None:
+    """A job's problem type and objective; None, if the response tells neither, as a summary does not."""
+    problem = snapshot.problem_type
+    config, resolved = snapshot.problem_type_config, snapshot.resolved_attributes
+    known = resolved.problem_type_resolved_attributes if resolved else None
+    detail = (known and known.tabular and known.tabular.problem_type) or (
+        config and config.tabular and config.tabular.problem_type
+    )
+    if problem and detail:
+        problem = f"{problem} ({detail})"
+    objective = (resolved and resolved.objective) or snapshot.objective
+    metric = objective.raw.get("MetricName") if objective else None
+    words = [problem, f"objective {metric}" if metric else None]
+    return ", ".join(filter(None, words)) or None
+
+
+def objective_words(candidate: Candidate) -> str | None:
+    """What a candidate has reached: `F1 0.91`."""
+    objective = objective_of(candidate)
+    return None if objective is None else f"{objective.metric} {objective.value:.6g}"
+
+
+def moment(instant: datetime) -> str:
+    """An instant for people: `2026-11-24 09:30:00 UTC`."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+# Documents
+
+
+def outcome_document(outcome: Outcome) -> Document:
+    """How a wait ended: what is told at its end, and shown in a notebook."""
+    snapshot = outcome.snapshot
+    blocks: list[Block | None] = [Facts(tuple(_outcome_facts(outcome)))]
+    if snapshot is not None:
+        phases = phases_of(outcome.transitions, snapshot.created_at, outcome.ended_at)
+        blocks += [
+            _phase_table(phases, snapshot.created_at) if len(phases) > 1 else None,
+            _metrics(_best_of(outcome)),
+            _artifacts(snapshot, _best_of(outcome)),
+        ]
+    blocks.append(next_steps(outcome))
+    return Document(outcome.job_name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
+
+
+def outcomes_documents(outcomes: Sequence[Outcome]) -> list[Document]:
+    """How a wait for several ended: one by one, or in a table."""
+    if len(outcomes) <= _DETAILED:
+        return [outcome_document(outcome) for outcome in outcomes]
+    return [outcomes_table(outcomes)]
+
+
+def outcomes_table(outcomes: Sequence[Outcome]) -> Document:
+    """How a wait for several ended, a row for each, and below it what is wrong."""
+    rows = tuple((outcome.job_name, _how(outcome), _took(outcome), _best(outcome)) for outcome in outcomes)
+    table = Table(None, ("job", "how it ended", "took", "best"), rows, frozenset({2}), tuple(map(tone_of, outcomes)))
+    wrong = tuple(
+        Note(f"{outcome.job_name}: {trouble}", report_command(outcome), tone_of(outcome))
+        for outcome in outcomes
+        if (trouble := _trouble(outcome))
+    )
+    good = sum(outcome.exit_code == ExitCode.OK for outcome in outcomes)
+    bad = len(outcomes) - good
+    head = f"{good} succeeded, {bad} did not" if bad else f"all {good} succeeded"
+    blocks = (table, Notes("What is wrong", wrong)) if wrong else (table,)
+    return Document(f"{len(outcomes)} jobs", head, Tone.BAD if bad else Tone.GOOD, blocks)
+
+
+def snapshot_document(snapshot: Snapshot) -> Document:
+    """How a job is, as one look found it."""
+    state = snapshot.state
+    tone = {"Completed": Tone.GOOD, "Failed": Tone.BAD, "Stopped": Tone.BAD}.get(state.status, Tone.PLAIN)
+    best = snapshot.best_candidate
+    facts = [*_job_facts(snapshot), *_best_facts(best), *_end_facts(snapshot)]
+    blocks = (Facts(tuple(facts)), _metrics(best), _artifacts(snapshot, best))
+    return Document(snapshot.name, str(state), tone, tuple(filter(None, blocks)))
+
+
+def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderboard: Leaderboard) -> Document:
+    """Everything that is known of a job afterwards.
+
+    Args:
+        outcome: One look at it.
+        transitions: What was seen of it before, where somebody watched.
+        leaderboard: Its candidates.
+    """
+    snapshot = outcome.snapshot
+    if snapshot is None:
+        return outcome_document(outcome)
+    ended_at = outcome.ended_at
+    until = ended_at or outcome.transitions[-1].observed_at
+    phases = phases_of(transitions or outcome.transitions, snapshot.created_at, ended_at)
+    best = _best_of(outcome) or leaderboard.best
+    facts = [Fact("arn", snapshot.arn, is_code=True), *_job_facts(snapshot), *_best_facts(best), *_end_facts(snapshot)]
+    if ended_at is None:
+        facts.append(Fact("as of", f"{moment(until)}, at an age of {_span(snapshot.created_at, until)}"))
+    facts += _missing_facts(outcome)
+    blocks: list[Block | None] = [
+        Facts(tuple(facts)),
+        next_steps(outcome),
+        _phase_table(phases, snapshot.created_at, _training_of(leaderboard)),
+        _phase_bars(phases, leaderboard, until),
+        *_candidate_blocks(leaderboard),
+        _metrics(best),
+        _artifacts(snapshot, best),
+    ]
+    return Document(snapshot.name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
+
+
+# The pieces
+
+
+def _outcome_facts(outcome: Outcome) -> Iterator[Fact]:
+    snapshot = outcome.snapshot
+    if snapshot is not None:
+        yield from _job_facts(snapshot)
+    if outcome.polls:
+        told = [format_duration(outcome.waited), _counted(outcome.polls, "look")]
+        told += [f"{_counted(outcome.retries, 'call')} repeated"] if outcome.retries else []
+        yield Fact("waited", ", ".join(told))
+    yield from _best_facts(_best_of(outcome))
+    if snapshot is not None:
+        yield from _end_facts(snapshot)
+    yield from _missing_facts(outcome)
+    if outcome.error is not None:
+        yield Fact("error", str(outcome.error), Tone.BAD)
+
+
+def _job_facts(snapshot: Snapshot) -> Iterator[Fact]:
+    if kind := kind_of(snapshot):
+        yield Fact("job", kind)
+    yield Fact("status", str(snapshot.state))
+    yield Fact("created", moment(snapshot.created_at))
+    if snapshot.state.is_terminal and snapshot.ended_at is not None:
+        took = _span(snapshot.created_at, snapshot.ended_at)
+        yield Fact("ended", f"{moment(snapshot.ended_at)}, after {took}")
+    limit = snapshot.completion_criteria.max_runtime_seconds
+    if limit is not None:
+        is_reached = snapshot.secondary_status == SecondaryStatus.MAX_AUTO_ML_JOB_RUNTIME_REACHED
+        told = f"{format_duration(limit)}, which ended its training" if is_reached else format_duration(limit)
+        yield Fact("its limit", told, Tone.WARNING if is_reached else Tone.PLAIN)
+
+
+def _best_facts(best: Candidate | None) -> Iterator[Fact]:
+    if best is not None:
+        name, objective = best.raw.get("CandidateName", "without a name"), objective_words(best)
+        yield Fact("best candidate", f"{name}, {objective}" if objective else name)
+
+
+def _end_facts(snapshot: Snapshot) -> Iterator[Fact]:
+    if snapshot.endpoint_name:
+        yield Fact("endpoint", snapshot.endpoint_name)
+    if snapshot.failure_reason:
+        yield from _reason(snapshot.failure_reason)
+    for reason in snapshot.partial_failure_reasons:
+        yield Fact("partial failure", reason, Tone.WARNING)
+
+
+def _missing_facts(outcome: Outcome) -> Iterator[Fact]:
+    for part in outcome.shortfalls:
+        yield Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING)
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"1 {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _reason(reason: str) -> Iterator[Fact]:
+    """A failure reason in readable form: what failed, of which job, and what that one said."""
+    found = FAILED_JOB.search(reason)
+    if found is None:
+        yield Fact("reason", reason, Tone.BAD)
+        return
+    yield Fact("reason", reason[: found.start()].strip() or "a job of its own failed", Tone.BAD)
+    yield Fact("failed job", found["arn"], is_code=True)
+    if said := reason[found.end() :].strip():
+        yield Fact("its message", said, Tone.BAD)
+
+
+def _training_of(leaderboard: Leaderboard) -> Phase | None:
+    """From when to when the candidates were trained, which the response tells of a job that nobody watched."""
+    trained = [(one.created_at, one.ended_at) for one in leaderboard.candidates if one.ended_at]
+    if not trained:
+        return None
+    begin, end = min(begin for begin, _ in trained), max(end for _, end in trained if end)
+    return Phase("(candidates trained)", begin, max(begin, end))
+
+
+def _phase_table(phases: Sequence[Phase], created_at: datetime, training: Phase | None = None) -> Table:
+    rows = []
+    is_watched = all(phase.is_watched for phase in phases)
+    shown = [*phases, *([training] if training and not is_watched else [])]
+    days = {f"{phase.begin.astimezone(UTC):%Y-%m-%d}" for phase in shown}
+    form = "%H:%M:%S" if len(days) == 1 else "%Y-%m-%d %H:%M:%S"
+    for number, phase in enumerate(shown):
+        lasted = "goes on" if phase.end is None else format_duration(phase.seconds(phase.end))
+        # The first look found it in this phase, which may have begun long before.
+        is_late = number == 1 and not shown[0].is_watched and phase is not training
+        begin = ("before " if is_late else "") + f"{phase.begin.astimezone(UTC):{form}}"
+        rows.append((phase.name, begin, _span(created_at, phase.begin), lasted))
+    tones = [Tone.PLAIN if phase.is_watched else Tone.QUIET for phase in shown]
+    title = f"Phases, as seen on {min(days)} (UTC)" if len(days) == 1 else "Phases, as seen (UTC)"
+    return Table(title, ("phase", "from", "at age", "lasted"), tuple(rows), frozenset({2, 3}), tuple(tones))
+
+
+def _phase_bars(phases: Sequence[Phase], leaderboard: Leaderboard, until: datetime) -> Bars | None:
+    bars = [
+        Bar(phase.name, phase.begin, max(phase.begin, phase.end or until), is_sure=phase.is_watched) for phase in phases
+    ]
+    if training := _training_of(leaderboard):
+        bars.append(Bar(training.name, training.begin, training.end or training.begin))
+    return Bars("How long each lasted", tuple(bars)) if len(bars) > 1 else None
+
+
+def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
+    if leaderboard.error is not None:
+        words = "The candidates could not be listed" if not leaderboard.candidates else "Some candidates are missing"
+        yield Notes("Candidates", (Note(f"{words}: {leaderboard.error}", tone=Tone.WARNING),))
+    candidates = leaderboard.candidates
+    if not candidates:
+        return
+    failures = any(one.failure_reason for one in candidates)
+    rows = []
+    for rank, one in enumerate(candidates, 1):
+        took = _span(one.created_at, one.ended_at) if one.ended_at else ""
+        row = (str(rank), one.name, one.status, objective_words(one) or "", took)
+        rows.append((*row, one.failure_reason or "") if failures else row)
+    columns = ("", "candidate", "status", "objective", "trained in", *(["reason"] if failures else []))
+    tones = tuple(
+        Tone.BAD if one.status == "Failed" else Tone.GOOD if rank == 0 and is_usable(one) else Tone.PLAIN
+        for rank, one in enumerate(candidates)
+    )
+    yield Table(f"Candidates ({len(candidates)})", columns, tuple(rows), frozenset({0, 3, 4}), tones)
+    points = tuple(
+        Point(one.name, one.ended_at, found.value)
+        for one in candidates
+        if is_usable(one) and one.ended_at and (found := objective_of(one))
+    )
+    first = objective_of(candidates[0])
+    if first is not None and len(points) > 1:
+        better = "smaller" if first.is_minimized else "larger"
+        yield Plot(f"{first.metric} of the candidates over time ({better} is better)", points, first.is_minimized)
+
+
+def _metrics(candidate: Candidate | None) -> Table | None:
+    if candidate is None or candidate.properties is None:
+        return None
+    values: dict[str, dict[str, str]] = {}
+    for metric in candidate.properties.metrics:
+        name = metric.standard_metric_name or metric.metric_name
+        if name and metric.value is not None:
+            values.setdefault(name, {})[metric.set or ""] = f"{metric.value:.6g}"
+    if not values:
+        return None
+    found = dict.fromkeys(split for known in values.values() for split in known)
+    splits = [split for split in _SPLITS if split in found] + [split for split in found if split not in _SPLITS]
+    rows = tuple((name, *(known.get(split, "") for split in splits)) for name, known in values.items())
+    columns = ("metric", *(split.lower() or "value" for split in splits))
+    return Table("Metrics of the best candidate", columns, rows, frozenset(range(1, len(columns))))
+
+
+def _artifacts(snapshot: Snapshot, candidate: Candidate | None) -> Facts | None:
+    found: list[tuple[str, str | None]] = []
+    if artifacts := snapshot.artifacts:
+        found += [
+            ("data exploration", artifacts.data_exploration_notebook_location),
+            ("candidate notebook", artifacts.candidate_definition_notebook_location),
+        ]
+    if candidate is not None:
+        locations = candidate.properties.artifact_locations if candidate.properties else None
+        if locations is not None:
+            # What could not be made lies nowhere, whatever the candidate says.
+            failed = snapshot.secondary_status
+            has_explainability = failed != SecondaryStatus.EXPLAINABILITY_ERROR
+            has_insights = failed != SecondaryStatus.MODEL_INSIGHTS_ERROR
+            found += [
+                ("explainability", locations.raw.get("Explainability") if has_explainability else None),
+                ("model insights", locations.model_insights if has_insights else None),
+                ("backtest results", locations.backtest_results),
+            ]
+        models = dict.fromkeys(one.raw.get("ModelDataUrl") for one in candidate.inference_containers)
+        found += [("model", url) for url in models]
+    facts = tuple(Fact(label, location, is_code=True) for label, location in found if location)
+    return Facts(facts, "Artifacts") if facts else None
+
+
+# A row for each job
+
+
+def _how(outcome: Outcome) -> str:
+    is_over = outcome.snapshot is None or outcome.snapshot.state.is_terminal
+    return head_of(outcome) if is_over else f"{head_of(outcome)} ({outcome.status}/{outcome.secondary_status})"
+
+
+def status_line(outcome: Outcome) -> str:
+    """How a job is, in one line: what one look has found."""
+    snapshot = outcome.snapshot
+    if snapshot is None or outcome.error is not None:
+        return outcome.summary
+    if not snapshot.state.is_terminal:
+        age = _span(snapshot.created_at, outcome.transitions[-1].observed_at)
+        return f"{outcome.job_name}: {snapshot.state}, {age} after its creation"
+    how = "completed" if outcome.verdict is Verdict.DEGRADED else head_of(outcome)
+    if outcome.ended_at:
+        how += f" after {_took(outcome)}"
+    more = [f"missing: {', '.join(outcome.shortfalls)}"] if outcome.shortfalls else []
+    more += [_best(outcome), outcome.failure_reason or "", *outcome.partial_failure_reasons]
+    return ": ".join([outcome.job_name, "; ".join(filter(None, [how, *more]))])
+
+
+def _took(outcome: Outcome) -> str:
+    if outcome.created_at is None or outcome.ended_at is None:
+        return ""
+    return _span(outcome.created_at, outcome.ended_at)
+
+
+def _span(begin: datetime, end: datetime) -> str:
+    return format_duration(max(0.0, (end - begin).total_seconds()))
+
+
+def _best(outcome: Outcome) -> str:
+    best = _best_of(outcome)
+    return (objective_words(best) or "") if best else ""
+
+
+def _best_of(outcome: Outcome) -> Candidate | None:
+    """The best candidate that is known, for people: also one that only a listing has named."""
+    return outcome.best_candidate or outcome.listed_candidate
+
+
+def _trouble(outcome: Outcome) -> str:
+    if outcome.error is not None:
+        return str(outcome.error)
+    if outcome.failure_reason:
+        return outcome.failure_reason
+    return "; ".join(EXPLANATIONS[part] for part in outcome.shortfalls)

@@ -1,0 +1,113 @@
+"""A document in HTML: a fragment for a notebook, or one page that needs nothing else."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+
+from automl_waiter._model.text import clean
+from automl_waiter.report.charts import bars_svg, plot_svg
+from automl_waiter.report.document import Bars, Block, Document, Fact, Facts, Notes, Plot, Table
+
+# Colours for light and dark: a page follows the reader's system, a fragment the notebook's own colours.
+STYLE = """
+.amw{--good:#1a7f37;--warning:#9a6700;--bad:#cf222e;--quiet:#6e7781;--line:#8884;--mark:#0969da;
+font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60rem}
+.amw h1{font-size:1.35rem;margin:.2em 0 .6em;font-weight:600;overflow-wrap:anywhere}
+.amw h2{font-size:1.05rem;margin:1.6em 0 .5em;font-weight:600}
+.amw .good{color:var(--good)}.amw .warning{color:var(--warning)}.amw .bad{color:var(--bad)}
+.amw .quiet{color:var(--quiet)}
+.amw table{border-collapse:collapse;margin:0;font-size:inherit}
+.amw .wide{overflow-x:auto}
+.amw td,.amw th{padding:.2em 1.2em .2em 0;text-align:left;vertical-align:top;background:none;border:0}
+.amw th{font-weight:500;color:var(--quiet);white-space:nowrap}
+.amw thead th{border-bottom:1px solid var(--line)}
+.amw .number{text-align:right;font-variant-numeric:tabular-nums}
+.amw .wide td:not(:last-child),.amw .number{white-space:nowrap}
+.amw code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere;background:none}
+.amw ul{margin:0;padding-left:1.2em}
+.amw pre{margin:.3em 0 .6em;white-space:pre-wrap;overflow-wrap:anywhere}
+.amw svg{display:block;width:100%;min-width:38rem;height:auto;max-width:60rem}
+.amw svg text{fill:currentColor;font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+.amw svg .faint{fill:var(--quiet)}
+.amw svg .bar{fill:var(--mark)}.amw svg .unsure{fill:var(--mark);opacity:.35}
+.amw svg .axis{stroke:var(--line)}.amw svg .point{fill:var(--mark)}
+.amw svg .best{fill:none;stroke:var(--good);stroke-width:2}
+"""
+_PAGE_STYLE = """
+:root{color-scheme:light dark}
+body{margin:2rem auto;padding:0 1.2rem;max-width:60rem;background:#fff;color:#1f2328}
+@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}}
+"""
+_DARK = "--good:#3fb950;--warning:#d29922;--bad:#f85149;--quiet:#8b949e;--mark:#58a6ff"
+# A notebook's theme is not the system's: Jupyter and VS Code say theirs in the page's body.
+_DARK_STYLE = f"""
+@media(prefers-color-scheme:dark){{.amw.page{{{_DARK}}}}}
+[data-jp-theme-light=false] .amw,.vscode-dark .amw,.vscode-high-contrast .amw{{{_DARK}}}
+"""
+
+
+def fragment(document: Document) -> str:
+    """The document as a piece of HTML, with its style, in the colours of what it stands in."""
+    return f'<style>{STYLE}{_DARK_STYLE}</style><div class="amw">{_body(document)}</div>'
+
+
+def page(document: Document) -> str:
+    """The document as a page of its own, which loads nothing."""
+    title = escaped(f"{document.subject}: {document.head}")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        # Nothing in a page can be loaded or run, whatever a job's texts hold.
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<title>{title}</title><style>{_PAGE_STYLE}{STYLE}{_DARK_STYLE}</style></head>\n"
+        f'<body><main class="amw page">{_body(document)}</main></body></html>\n'
+    )
+
+
+def escaped(text: object) -> str:
+    """A text as it is to be read: nothing in it is HTML."""
+    return html.escape(clean(text))
+
+
+def _body(document: Document) -> str:
+    head = f'<span class="{document.tone.value}">{escaped(document.head)}</span>'
+    return f"<h1>{escaped(document.subject)}: {head}</h1>\n" + "\n".join(
+        part for block in document.blocks for part in _block(block)
+    )
+
+
+def _block(block: Block) -> Iterator[str]:
+    if block.title is not None:
+        yield f"<h2>{escaped(block.title)}</h2>"
+    match block:
+        case Facts(facts=facts):
+            yield f"<table><tbody>{''.join(map(_fact, facts))}</tbody></table>"
+        case Table():
+            yield f'<div class="wide">{_table(block)}</div>'
+        case Notes(notes=notes):
+            items = (
+                f'<li class="{note.tone.value}">{escaped(note.text)}'
+                + (f"<pre><code>{escaped(note.command)}</code></pre>" if note.command else "")
+                + "</li>"
+                for note in notes
+            )
+            yield f"<ul>{''.join(items)}</ul>"
+        case Bars(bars=bars):
+            yield f'<div class="wide">{bars_svg(bars)}</div>'
+        case Plot():
+            yield f'<div class="wide">{plot_svg(block)}</div>'
+
+
+def _fact(fact: Fact) -> str:
+    value = f"<code>{escaped(fact.value)}</code>" if fact.is_code else escaped(fact.value)
+    return f'<tr><th scope="row">{escaped(fact.label)}</th><td class="{fact.tone.value}">{value}</td></tr>'
+
+
+def _table(table: Table) -> str:
+    def cells(tag: str, row: tuple[str, ...]) -> str:
+        kinds = (' class="number"' if index in table.numbers else "" for index in range(len(row)))
+        return "".join(f"<{tag}{kind}>{escaped(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+
+    rows = (f'<tr class="{table.tone_of(index).value}">{cells("td", row)}</tr>' for index, row in enumerate(table.rows))
+    return f"<table><thead><tr>{cells('th', table.columns)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

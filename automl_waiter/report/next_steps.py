@@ -1,0 +1,96 @@
+"""What to do next, for each way in which a job gave less than was asked of it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from automl_waiter._model.verdicts import Part, Verdict
+from automl_waiter.report.document import Note, Notes
+
+if TYPE_CHECKING:
+    from automl_waiter._model.outcome import Outcome
+    from automl_waiter._model.snapshot import Snapshot
+
+# As the service writes it: which of the job's own jobs failed, and what that one said.
+FAILED_JOB = re.compile(
+    r"\s*Failed Job Arn: (?P<arn>arn:[^\s,]+/(?P<name>[^\s,/]+)),?\s*(?:Error message:\s*)?", re.DOTALL
+)
+_LOG_GROUPS = {
+    ":processing-job/": "/aws/sagemaker/ProcessingJobs",
+    ":training-job/": "/aws/sagemaker/TrainingJobs",
+    ":transform-job/": "/aws/sagemaker/TransformJobs",
+}
+
+
+def next_steps(outcome: Outcome) -> Notes | None:
+    """What to do, a sentence and a command for each thing that is wrong; None, if nothing is."""
+    notes = tuple(_notes(outcome))
+    return Notes("What to do", notes) if notes else None
+
+
+def report_command(outcome: Outcome) -> str | None:
+    """The command that tells everything of a job; None, if there is none to tell of."""
+    if outcome.snapshot is None:
+        return None
+    return f"automl-waiter report {shlex.quote(outcome.snapshot.name)}{_region_of(outcome.snapshot)}"
+
+
+def _region_of(snapshot: Snapshot) -> str:
+    region = snapshot.arn.split(":")[3] if snapshot.arn.count(":") > 3 else ""
+    return f" --region {shlex.quote(region)}" if region else ""
+
+
+def _notes(outcome: Outcome) -> Iterator[Note]:
+    snapshot = outcome.snapshot
+    if snapshot is None:
+        return
+    where = _region_of(snapshot)
+    since = f"{snapshot.created_at:%Y-%m-%dT%H:%M:%SZ}"
+    for part in outcome.shortfalls:
+        match part:
+            case Part.BEST_CANDIDATE:
+                yield Note(
+                    "No candidate was named the best: none has finished with a result. The report shows how far each "
+                    "came. More time (MaxAutoMLJobRuntimeInSeconds) or more candidates may help.",
+                    report_command(outcome),
+                )
+            case Part.ENDPOINT:
+                yield Note(
+                    "The model is there, but nobody can call it. The endpoint that failed tells why (FailureReason in "
+                    "describe-endpoint); the best candidate's InferenceContainers can still be deployed by hand.",
+                    f"aws sagemaker list-endpoints --status-equals Failed --creation-time-after {since}{where}",
+                )
+            case Part.EXPLAINABILITY | Part.INSIGHTS:
+                report = "explainability" if part is Part.EXPLAINABILITY else "model insights"
+                yield Note(
+                    f"The model can be used without its {report} report. The processing job that failed tells why.",
+                    f"aws sagemaker list-processing-jobs --status-equals Failed --creation-time-after {since}{where}",
+                )
+            case _:
+                yield Note("The result is of what did not fail. The messages above say what it lacks.")
+    if snapshot.status == "Failed":
+        yield from _after_failure(snapshot.failure_reason or "", where)
+    if outcome.verdict is Verdict.STOPPED:
+        yield Note(
+            "The job was stopped before it had completed; its candidates can still be used, and the report lists them. "
+            "If neither you nor a wait with --stop-on did it, CloudTrail knows who.",
+            "aws cloudtrail lookup-events "
+            f"--lookup-attributes AttributeKey=EventName,AttributeValue=StopAutoMLJob{where}",
+        )
+
+
+def _after_failure(reason: str, where: str) -> Iterator[Note]:
+    found = FAILED_JOB.search(reason)
+    group = next((group for kind, group in _LOG_GROUPS.items() if found and kind in found["arn"]), None)
+    if found is None or group is None:
+        said = "The reason above is all that the job says." if reason else "The job gives no reason."
+        yield Note(f"{said} No AutoML job can be started again: create another one.")
+        return
+    yield Note(
+        "The log of the job that failed says more. Once the cause is fixed, create another job: none can be started "
+        "again.",
+        f"aws logs tail {group} --since 30d --log-stream-name-prefix {shlex.quote(found['name'])}{where}",
+    )

@@ -1,0 +1,150 @@
+"""A document as text: in colour and as wide as the terminal, or plain, a line for each fact."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from automl_waiter._model.text import clean
+from automl_waiter.report.document import Block, Document, Fact, Facts, Notes, Table, Tone
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+# Of the terminal's own colours and one more, those that can be read on a light and on a dark background.
+STYLES = {
+    Tone.PLAIN: "",
+    Tone.GOOD: "green",
+    Tone.WARNING: "dark_orange3",
+    Tone.BAD: "red",
+    Tone.QUIET: "dim",
+}
+SIGNS = {Tone.GOOD: "✓", Tone.WARNING: "!", Tone.BAD: "✗"}
+
+_LABELS = 17
+# So many rows are laid out, and so many notes have their commands; more are written as they come, in a line each.
+_MANY = 50
+# Wide enough that nothing is broken where lines have no end.
+_UNBROKEN = 100_000
+
+
+def console_for(*, is_terminal: bool, width: int | None = None) -> Console:
+    """A console of rich's that writes nowhere: a stream that fails is not its business, and makes it end the process.
+
+    Without a width it has that of the terminal. No markup, and no guessing of what looks like a number.
+    """
+    from rich.console import Console
+
+    file = io.StringIO()
+    return Console(file=file, force_terminal=is_terminal, width=width, markup=False, highlight=False, emoji=False)
+
+
+def text_lines(document: Document, stream: TextIO | None = None) -> list[str]:
+    """The document's lines, as they are to be written to a stream; None: as to a file."""
+    from rich.text import Text
+
+    is_terminal = stream is not None and stream.isatty()
+    console = console_for(is_terminal=is_terminal, width=None if is_terminal else _UNBROKEN)
+    with console.capture() as captured:
+        for renderable in renderables(document, console.width, is_terminal=is_terminal):
+            # Single lines, commands among them, are the terminal's to break: they can then be copied as one.
+            console.print(renderable, soft_wrap=isinstance(renderable, Text))
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def renderables(document: Document, width: int, *, is_terminal: bool) -> Iterator[RenderableType]:
+    """The document in what rich can print."""
+    from rich.text import Text
+
+    sign = f"{SIGNS[document.tone]} " if is_terminal and document.tone in SIGNS else ""
+    style = STYLES[document.tone]
+    yield Text.assemble((sign, style), (clean(document.subject), "bold"), ": ", (clean(document.head), style))
+    for block in document.blocks:
+        yield from _block(block, width)
+
+
+def _block(block: Block, width: int) -> Iterator[RenderableType]:
+    from rich.padding import Padding
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    if not isinstance(block, Facts | Table | Notes):
+        return  # it is drawn where something can be drawn
+    if block.title is not None:
+        yield Text(f"\n{clean(block.title)}", style="bold")
+    match block:
+        case Facts(facts=facts):
+            yield from _facts(facts, width)
+        case Table() if len(block.rows) > _MANY:
+            yield _aligned(block)
+        case Table():
+            yield Padding(_grid(block), (0, 0, 0, 2), expand=False)
+        case Notes(notes=notes) if len(notes) > _MANY:
+            yield Text("\n").join(Text(f"  {SIGNS.get(note.tone, '-')} {clean(note.text)}") for note in notes)
+        case Notes(notes=notes):
+            for note in notes:
+                sign = SIGNS.get(note.tone, "-")
+                grid = Grid.grid(padding=(0, 1, 0, 0))
+                grid.add_row(Text(sign, style=STYLES[note.tone]), Text(clean(note.text)))
+                yield Padding(grid, (0, 0, 0, 2), expand=False)
+                if note.command is not None:
+                    yield Text(f"    {clean(note.command)}", style="bold")
+
+
+def _facts(facts: Sequence[Fact], width: int) -> Iterator[RenderableType]:
+    from rich.padding import Padding
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    labels = max(_LABELS, max((len(fact.label) for fact in facts), default=0) + 2)
+
+    def is_long(fact: Fact) -> bool:
+        return fact.is_code and 2 + labels + len(fact.value) > width
+
+    for is_alone, group in itertools.groupby(facts, is_long):
+        if is_alone:
+            # What is to be copied, and does not fit beside its label, is the terminal's to break.
+            for fact in group:
+                yield Text(f"  {clean(fact.label)}", style=STYLES[Tone.QUIET])
+                yield Text(clean(fact.value), style=STYLES[fact.tone])
+            continue
+        grid = Grid.grid(padding=(0, 2, 0, 0))
+        grid.add_column(style=STYLES[Tone.QUIET], min_width=labels - 2, no_wrap=True)
+        grid.add_column(overflow="fold")
+        for fact in group:
+            grid.add_row(clean(fact.label), Text(clean(fact.value), style=STYLES[fact.tone]))
+        yield Padding(grid, (0, 0, 0, 2), expand=False)
+
+
+def _aligned(table: Table) -> Text:
+    """A table of very many rows, as wide as it is: laying out thousands of cells takes rich seconds."""
+    from rich.text import Text
+
+    rows = [tuple(map(clean, row)) for row in (table.columns, *table.rows)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(table.columns))]
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [
+            f"{cell:>{width}}" if index in table.numbers else f"{cell:<{width}}"
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        style = STYLES[table.tone_of(number - 1)] if number else STYLES[Tone.QUIET]
+        lines.append(Text("  " + "  ".join(cells).rstrip(), style=style))
+    return Text("\n").join(lines)
+
+
+def _grid(table: Table) -> RenderableType:
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=STYLES[Tone.QUIET])
+    for index, column in enumerate(table.columns):
+        is_number = index in table.numbers
+        grid.add_column(clean(column), justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
+    for index, row in enumerate(table.rows):
+        style = STYLES[table.tone_of(index)]
+        grid.add_row(*(Text(clean(cell), style=style) for cell in row))
+    return grid

@@ -1,0 +1,258 @@
+"""A scripted AutoML job: what each describe of it answers, by its age."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from automl_waiter._model.candidates import is_minimized
+from automl_waiter._model.statuses import Stage, State, Status, stage_of
+
+PROBLEM_TYPES = {
+    "ImageClassification": "Accuracy",
+    "TextClassification": "Accuracy",
+    "TimeSeriesForecasting": "AverageWeightedQuantileLoss",
+    "Tabular": "F1",
+    "TextGeneration": "Accuracy",
+}
+"""The values of AutoMLProblemTypeConfigName, each with the objective of a scripted job."""
+
+_CONFIGS: dict[str, dict[str, Any]] = {
+    "ImageClassification": {},
+    "TextClassification": {"ContentColumn": "text", "TargetLabelColumn": "label"},
+    "TimeSeriesForecasting": {
+        "ForecastFrequency": "1D",
+        "ForecastHorizon": 7,
+        "TimeSeriesConfig": {
+            "TargetAttributeName": "demand",
+            "TimestampAttributeName": "day",
+            "ItemIdentifierAttributeName": "item",
+        },
+    },
+    "Tabular": {"ProblemType": "BinaryClassification", "TargetAttributeName": "churned"},
+    "TextGeneration": {"BaseModelName": "Dolly3B"},
+}
+# A job that trains has another candidate now and then, and its best one last. Each stands here by its rank.
+_TRAINING = frozenset({"ModelTuning", "TrainingModels"})
+_SECONDS_PER_CANDIDATE = 100
+_RANKS = (8, 6, 7, 4, 5, 3, 2)
+_BUCKET = "s3://amzn-s3-demo-bucket/automl"
+# The service's LastModifiedTime is 28 to 40 ms later than EndTime once a job has ended (29 of 29 recorded responses).
+_MODIFIED_AFTER_END = timedelta(milliseconds=35)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A scripted job.
+
+    Args:
+        entries: [seconds since CreationTime, primary status, secondary status] each; it holds from that second on.
+        problem_type: A value of AutoMLProblemTypeConfigName; None is answered as Tabular.
+        max_runtime: The job's MaxAutoMLJobRuntimeInSeconds.
+        failure_reason: What a Failed job gives as its reason.
+        deploy: Whether a deployment was asked for.
+
+    Raises:
+        ValueError: There are no entries, their times do not ascend from 0 or later, one follows the end, or the
+            problem type is none.
+    """
+
+    entries: Sequence[tuple[float, str, str]]
+    problem_type: str | None = None
+    max_runtime: int | None = None
+    failure_reason: str | None = None
+    deploy: bool = False
+
+    def __post_init__(self) -> None:
+        entries = tuple((float(second), str(status), str(secondary)) for second, status, secondary in self.entries)
+        object.__setattr__(self, "entries", entries)
+        if not entries:
+            raise ValueError("a timeline has at least one entry: (second, status, secondary status)")
+        seconds = [second for second, _, _ in entries]
+        ascending = all(earlier < later for earlier, later in itertools.pairwise(seconds))
+        if seconds[0] < 0 or not ascending or not all(map(math.isfinite, seconds)):
+            raise ValueError(f"a timeline's seconds ascend from 0 or later, unlike {seconds}")
+        if any(State(status, secondary).is_terminal for _, status, secondary in entries[:-1]):
+            raise ValueError("a timeline ends with its first terminal status: Completed, Failed or Stopped")
+        if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
+            raise ValueError(f"{self.problem_type!r} is no problem type: {', '.join(PROBLEM_TYPES)}")
+
+    @property
+    def end(self) -> float | None:
+        """The second at which the job ends; None if it does not."""
+        second, status, secondary = self.entries[-1]
+        return second if State(status, secondary).is_terminal else None
+
+    def state_at(self, elapsed: float) -> State:
+        """The statuses at that age in seconds; before the first entry, those of the first."""
+        _, status, secondary = self._entry_at(elapsed)
+        return State(status, secondary)
+
+    def stopped_at(self, elapsed: float, *, after: float = 60.0) -> Timeline:
+        """The job if StopAutoMLJob is called at that age: Stopping, and Stopped `after` seconds later.
+
+        It is unchanged if it has ended by then, or is stopping.
+        """
+        if self.state_at(elapsed).is_terminal or self.state_at(elapsed).status == Status.STOPPING:
+            return self
+        kept = [entry for entry in self.entries if entry[0] < elapsed]
+        stop = [(elapsed, "Stopping", "Stopping"), (elapsed + after, "Stopped", "Stopped")]
+        return replace(self, entries=(*kept, *stop))
+
+    def response(self, elapsed: float, *, name: str, created: datetime, arn: str, speed: float = 1.0) -> dict[str, Any]:
+        """The response of DescribeAutoMLJobV2 at that age.
+
+        Args:
+            elapsed: The job's age in seconds of the script.
+            name: The job's name.
+            created: Its CreationTime (UTC).
+            arn: Its ARN.
+            speed: How many seconds of the script pass in a second: the times in the response are real ones.
+
+        The dictionary is the caller's own, what is nested in it is shared: a script is looked at many times.
+        """
+        return dict(_response(self, self._entry_at(elapsed), name, created, arn, speed))
+
+    def candidates(
+        self,
+        elapsed: float,
+        *,
+        name: str,
+        created: datetime,
+        arn: str,
+        metric: str | None = None,
+        speed: float = 1.0,
+    ) -> list[dict[str, Any]]:
+        """The candidates that ListCandidatesForAutoMLJob has at that age, the oldest first.
+
+        The arguments are those of `response`; `metric` is the objective, where it is not the script's own.
+        """
+        metric = metric or PROBLEM_TYPES[self.problem_type or "Tabular"]
+
+        def trained(rank: int, second: float) -> dict[str, Any]:
+            return candidate(name, rank, metric, created + timedelta(seconds=second / speed), arn, speed)
+
+        found = []
+        for begin, _, secondary in self.entries if elapsed >= 0 else ():
+            for number, rank in enumerate(_RANKS, 1):
+                second = begin + number * _SECONDS_PER_CANDIDATE
+                if secondary in _TRAINING and second <= elapsed and self._entry_at(second)[0] == begin:
+                    found.append(trained(rank, second))
+        best = next((entry for entry in self.entries if has_best_candidate(State(*entry[1:]))), None)
+        if best is not None and best[0] <= elapsed and has_best_candidate(self.state_at(elapsed)):
+            found.append(trained(1, best[0]))
+        return found
+
+    def _entry_at(self, elapsed: float) -> tuple[float, str, str]:
+        _, status, secondary = self.entries[0]
+        # The first state holds from the creation on, so that no time in a response lies ahead.
+        return next((entry for entry in reversed(self.entries) if entry[0] <= elapsed), (0.0, status, secondary))
+
+
+@functools.lru_cache(maxsize=1024)
+def _response(
+    timeline: Timeline, entry: tuple[float, str, str], name: str, created: datetime, arn: str, speed: float
+) -> dict[str, Any]:
+    since, status, secondary = entry
+    state = State(status, secondary)
+    problem_type = timeline.problem_type or "Tabular"
+    objective = {"MetricName": PROBLEM_TYPES[problem_type]}
+    changed = created + timedelta(seconds=since / speed)
+    config = dict(_CONFIGS[problem_type])
+    resolved: dict[str, Any] = {"AutoMLJobObjective": objective}
+    if timeline.max_runtime is not None:
+        config["CompletionCriteria"] = {"MaxAutoMLJobRuntimeInSeconds": timeline.max_runtime}
+        resolved["CompletionCriteria"] = config["CompletionCriteria"]
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{_BUCKET}/train/"}}
+    response = {
+        "AutoMLJobName": name,
+        "AutoMLJobArn": arn,
+        "AutoMLJobInputDataConfig": [{"ChannelType": "training", "DataSource": source}],
+        "OutputDataConfig": {"S3OutputPath": f"{_BUCKET}/output"},
+        "RoleArn": "arn:aws:iam::123456789012:role/example",
+        "AutoMLJobObjective": objective,
+        "AutoMLProblemTypeConfig": {f"{problem_type}JobConfig": config},
+        "AutoMLProblemTypeConfigName": problem_type,
+        "CreationTime": created,
+        "LastModifiedTime": changed,
+        "AutoMLJobStatus": status,
+        "AutoMLJobSecondaryStatus": secondary,
+        "ResolvedAttributes": resolved,
+    }
+    if state.is_terminal:
+        response |= {"EndTime": changed, "LastModifiedTime": changed + _MODIFIED_AFTER_END}
+    if status == Status.FAILED:
+        response["FailureReason"] = timeline.failure_reason or "A scripted failure."
+    if has_best_candidate(state):
+        trained = next(second for second, *known in timeline.entries if has_best_candidate(State(*known)))
+        ended = created + timedelta(seconds=trained / speed)
+        response["BestCandidate"] = candidate(name, 1, objective["MetricName"], ended, arn, speed)
+    if timeline.deploy:
+        response["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
+        response["ModelDeployResult"] = deploy_result(state, f"{name}-endpoint")
+    return response
+
+
+def has_best_candidate(state: State) -> bool:
+    """Whether a scripted job in that state has a best candidate: once it is trained, unless it failed."""
+    if state.status == Status.COMPLETED:
+        return state.secondary_status != "CandidateDefinitionsGenerated"
+    return state.status == Status.IN_PROGRESS and stage_of(state) not in (Stage.PREPARING, Stage.TRAINING)
+
+
+def deploy_result(state: State, endpoint_name: str) -> dict[str, str]:
+    """The ModelDeployResult: the service omits the endpoint's name until it is deployed, and when that fails."""
+    deployed = state.status == Status.COMPLETED and state.secondary_status != "ModelDeploymentError"
+    return {"EndpointName": endpoint_name} if deployed else {}
+
+
+def candidate(job_name: str, rank: int, metric: str, ended: datetime, job_arn: str, speed: float) -> dict[str, Any]:
+    """A candidate of a scripted job that was trained when it says; the one of rank 1 is the best."""
+    minimize = is_minimized(metric)
+    spread = 1 + 0.05 * (rank - 1)
+    training = f"{job_name}-{rank:03}"
+    value = round(0.09 * spread if minimize else 0.91 / spread, 4)
+    location = f"{_BUCKET}/output/{training}"
+    reports = {"Explainability": f"{location}/explainability", "ModelInsights": f"{location}/insights"}
+    splits = {"Train": 0.97 if minimize else 1.02, "Validation": 1.0}
+    return {
+        "CandidateName": training,
+        "FinalAutoMLJobObjectiveMetric": {
+            "Type": "Minimize" if minimize else "Maximize",
+            "MetricName": metric,
+            "Value": value,
+            "StandardMetricName": metric,
+        },
+        "ObjectiveStatus": "Succeeded",
+        "CandidateSteps": [
+            {
+                "CandidateStepType": "AWS::SageMaker::TrainingJob",
+                "CandidateStepArn": f"{job_arn.rpartition(':')[0]}:training-job/{training.lower()}",
+                "CandidateStepName": training,
+            }
+        ],
+        "CandidateStatus": "Completed",
+        "InferenceContainers": [
+            {
+                "Image": "example/automl:1",
+                "ModelDataUrl": f"{location}/model.tar.gz",
+                "Environment": {"SAGEMAKER_PROGRAM": "sagemaker_serve"},
+            }
+        ],
+        "CreationTime": ended - timedelta(seconds=0.9 * _SECONDS_PER_CANDIDATE / speed),
+        "EndTime": ended,
+        "LastModifiedTime": ended,
+        "CandidateProperties": {
+            # The reports are made for the best one.
+            **({"CandidateArtifactLocations": reports} if rank == 1 else {}),
+            "CandidateMetrics": [
+                {"MetricName": metric, "StandardMetricName": metric, "Value": round(value * factor, 4), "Set": split}
+                for split, factor in splits.items()
+            ],
+        },
+    }
