@@ -131,7 +131,7 @@ def loop_of(jobs: Sequence[JobRef], gateways: Sequence[Gateway], options: WaitOp
         told.add(gateway)
         loop.add(steps(plan, gateway, clock, error_budget=options.error_budget))
     for gateway, fleet in fleets:
-        rate = gateway.budget.max_rate
+        rate = gateway.bucket.max_rate
         listing = Listing(fleet, options, started=started, max_rate=rate, random=clock.random)
         loop.add(steps(listing.run(), gateway, clock, error_budget=options.error_budget), is_job=False)
     return loop
@@ -151,7 +151,7 @@ def watch_loop(
         which,
         options,
         started=clock.monotonic(),
-        max_rate=gateway.budget.max_rate,
+        max_rate=gateway.bucket.max_rate,
         random=clock.random,
         until_idle=until_idle,
         known=known,

@@ -25,7 +25,7 @@ from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.polling import PollPolicy
-from automl_waiter._model.token_bucket import Budget
+from automl_waiter._model.token_bucket import TokenBucket
 from automl_waiter._model.until import Condition
 from automl_waiter._system.threads import Completion
 from automl_waiter._wiring import loop_of
@@ -109,7 +109,7 @@ class ScriptedJobs:
         self.lists = 0
         """How many pages of a listing were read."""
         self.region = "us-east-1"
-        self.budget = Budget(max_rate)
+        self.bucket = TokenBucket(max_rate)
         self.credentials_expire_at: datetime | None = None
         """When the credentials for these jobs expire, where a test wants them to (UTC)."""
 

@@ -183,7 +183,7 @@ def wait_for(
         require: The parts of a success that must be there: any of `Part`, or "all" or "none".
         check: False: return an ended job however it ended, and an ended wait too, instead of raising.
         stop_on: Call StopAutoMLJob when "until" holds or at the "timeout", and wait up to 10 minutes for the stop.
-        on_transition: Called with each Transition, in order, the first sighting included.
+        on_transition: Called with each Transition, in order, the first observation included.
         on_event: Called with each event, in order. Callbacks run in a thread of their own, with the caller's context
             variables, while the wait stands still for them, for at most 30 s each. One that raises, or takes longer,
             is logged and changes nothing.
@@ -242,7 +242,7 @@ def watch(
     until_idle: bool = False,
     **options: Any,
 ) -> Iterator[Transition]:
-    """The transitions of a job as they are seen, the first sighting included, until it has ended, however it ends.
+    """The transitions of a job as they are seen, the first observation included, until it has ended, however it ends.
 
     Without a job it follows all that match in the account and region, new ones included, and does not end; how each of
     them ended is in the `Ended` event that `on_event` is told.

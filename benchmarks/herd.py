@@ -19,7 +19,7 @@ from automl_waiter._engine.kernel import Loop
 from automl_waiter._engine.retries import steps
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
-from automl_waiter._model.token_bucket import Budget
+from automl_waiter._model.token_bucket import TokenBucket
 from automl_waiter.testing import ManualClock
 from automl_waiter.waiter import events_of
 from benchmarks.polling import DEFAULT, FIXED
@@ -41,7 +41,7 @@ class _Process:
 
     def __init__(self, service: Service) -> None:
         self.region = service.region
-        self.budget = Budget()
+        self.bucket = TokenBucket()
         self.credentials_expire_at: datetime | None = None
         self.describe = service.describe
         self.stop = service.stop

@@ -34,7 +34,7 @@ from reliability import (
     survive,
 )
 
-from automl_waiter._model.errors import Passing
+from automl_waiter._model.errors import TransientKind
 
 HEAD = """\
 # What a wait survives
@@ -168,8 +168,8 @@ def soaked() -> str:
     return head + _table(("the process", "threads", "file descriptors", "resident memory (MiB)"), rows)
 
 
-def _ordeal(name: str, kind: Passing, fault: Fault) -> Ordeal:
-    if kind is Passing.THROTTLED:
+def _ordeal(name: str, kind: TransientKind, fault: Fault) -> Ordeal:
+    if kind is TransientKind.THROTTLED:
         return Ordeal(name, lambda: [Handler.answer_rightly, fault, fault], SOON_FAILED, 10)
     return Ordeal(name, _twice(fault), FAILED, 10)
 

@@ -20,7 +20,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from automl_waiter._model.errors import Passing
+from automl_waiter._model.errors import TransientKind
 from automl_waiter.testing import Timeline
 
 ACCOUNT = "123456789012"
@@ -202,32 +202,32 @@ THROTTLING = (
     *("PriorRequestNotComplete", "EC2ThrottledException"),
 )
 
-PASSING_FAULTS: dict[str, tuple[Passing, Fault]] = {
-    **{f"HTTP 400 {code}": (Passing.THROTTLED, service_error(400, code)) for code in THROTTLING},
-    "HTTP 429 without a code": (Passing.THROTTLED, page(429)),
-    "HTTP 500 InternalFailure": (Passing.SERVER, service_error(500, "InternalFailure")),
-    "HTTP 503 ServiceUnavailable": (Passing.SERVER, service_error(503, "ServiceUnavailable")),
-    "HTTP 408 RequestTimeout": (Passing.SERVER, service_error(408, "RequestTimeout")),
-    "HTTP 502 of a load balancer": (Passing.SERVER, page(502)),
-    "HTTP 504 of a load balancer": (Passing.SERVER, page(504)),
-    "a reset before the answer": (Passing.CONNECTION, lambda handler: handler.hang_up(reset=True)),
-    "a reset in the body": (Passing.CONNECTION, reset_in_body),
-    "a connection closed without an answer": (Passing.CONNECTION, Handler.hang_up),
-    "half a body": (Passing.RESPONSE, half),
-    "no HTTP": (Passing.CONNECTION, garbage),
-    "silence": (Passing.TIMEOUT, Handler.is_silent),
-    "a JSON that is cut": (Passing.RESPONSE, cut),
-    "an empty body": (Passing.RESPONSE, body("")),
-    "a captive portal's page with 200": (Passing.RESPONSE, page(200)),
-    "a captive portal's redirect": (Passing.RESPONSE, page(302)),
-    "a captive portal's HTTP 511": (Passing.SERVER, page(511)),
-    "a proxy's HTTP 403": (Passing.RESPONSE, page(403)),
-    "a proxy's HTTP 404": (Passing.RESPONSE, page(404)),
-    "a JSON list": (Passing.RESPONSE, body("[]")),
-    "a JSON string": (Passing.RESPONSE, body('"ok"')),
-    "a JSON of somebody else": (Passing.RESPONSE, body('{"status": "up"}')),
-    "a date that is none": (Passing.RESPONSE, body('{"AutoMLJobName": "churn", "CreationTime": "soon"}')),
-    "a signature that is too old": (Passing.CLOCK, skewed),
+PASSING_FAULTS: dict[str, tuple[TransientKind, Fault]] = {
+    **{f"HTTP 400 {code}": (TransientKind.THROTTLED, service_error(400, code)) for code in THROTTLING},
+    "HTTP 429 without a code": (TransientKind.THROTTLED, page(429)),
+    "HTTP 500 InternalFailure": (TransientKind.SERVER, service_error(500, "InternalFailure")),
+    "HTTP 503 ServiceUnavailable": (TransientKind.SERVER, service_error(503, "ServiceUnavailable")),
+    "HTTP 408 RequestTimeout": (TransientKind.SERVER, service_error(408, "RequestTimeout")),
+    "HTTP 502 of a load balancer": (TransientKind.SERVER, page(502)),
+    "HTTP 504 of a load balancer": (TransientKind.SERVER, page(504)),
+    "a reset before the answer": (TransientKind.CONNECTION, lambda handler: handler.hang_up(reset=True)),
+    "a reset in the body": (TransientKind.CONNECTION, reset_in_body),
+    "a connection closed without an answer": (TransientKind.CONNECTION, Handler.hang_up),
+    "half a body": (TransientKind.RESPONSE, half),
+    "no HTTP": (TransientKind.CONNECTION, garbage),
+    "silence": (TransientKind.TIMEOUT, Handler.is_silent),
+    "a JSON that is cut": (TransientKind.RESPONSE, cut),
+    "an empty body": (TransientKind.RESPONSE, body("")),
+    "a captive portal's page with 200": (TransientKind.RESPONSE, page(200)),
+    "a captive portal's redirect": (TransientKind.RESPONSE, page(302)),
+    "a captive portal's HTTP 511": (TransientKind.SERVER, page(511)),
+    "a proxy's HTTP 403": (TransientKind.RESPONSE, page(403)),
+    "a proxy's HTTP 404": (TransientKind.RESPONSE, page(404)),
+    "a JSON list": (TransientKind.RESPONSE, body("[]")),
+    "a JSON string": (TransientKind.RESPONSE, body('"ok"')),
+    "a JSON of somebody else": (TransientKind.RESPONSE, body('{"status": "up"}')),
+    "a date that is none": (TransientKind.RESPONSE, body('{"AutoMLJobName": "churn", "CreationTime": "soon"}')),
+    "a signature that is too old": (TransientKind.CLOCK, skewed),
 }
 """Each fault that may pass, with the kind of failure that it is."""
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from automl_waiter._model.errors import InvalidRequest, JobNotFound, Passing, PassingFailure
-from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, Budget
+from automl_waiter._model.errors import InvalidRequest, JobNotFound, TransientError, TransientKind
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, TokenBucket
 from automl_waiter.sandbox.paging import is_listed
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
 
@@ -88,7 +88,7 @@ class Service:
         max_rate: float = DEFAULT_MAX_RATE,
     ) -> None:
         self.region = "us-east-1"
-        self.budget = Budget(max_rate)
+        self.bucket = TokenBucket(max_rate)
         self.credentials_expire_at: datetime | None = None
         self.clock = clock
         self.filters = filters
@@ -161,7 +161,7 @@ class Service:
         self.calls.append(now)
         if self.throttle is not None and not self.throttle.admits(now):
             self.throttled += 1
-            raise PassingFailure(Passing.THROTTLED, "Rate exceeded", code="ThrottlingException")
+            raise TransientError(TransientKind.THROTTLED, "Rate exceeded", code="ThrottlingException")
         while self._changes and self._changes[0][0] <= now:
             at, number, entry = heapq.heappop(self._changes)
             job = self.jobs[number]

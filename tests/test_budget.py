@@ -10,9 +10,9 @@ from virtual import COMPLETED, ENDLESS, Wait, throttle
 
 from automl_waiter import InvalidRequest, Waiter
 from automl_waiter._aws.connection import Connection, connect
-from automl_waiter._aws.token_buckets import SharedBudget, budget_of
+from automl_waiter._aws.token_buckets import SharedTokenBucket, bucket_of
 from automl_waiter._model.job_refs import job_ref
-from automl_waiter._model.token_bucket import Budget
+from automl_waiter._model.token_bucket import TokenBucket
 from automl_waiter._wiring import Gateways
 from automl_waiter.testing import ManualClock
 
@@ -20,7 +20,7 @@ from automl_waiter.testing import ManualClock
 @given(st.floats(0.1, 100), st.lists(st.floats(0, 5), min_size=1, max_size=200))
 def test_no_span_of_time_has_more_turns_than_the_rate_and_a_second(rate: float, gaps: list[float]) -> None:
     """However calls come, any span holds no more of them than its length at the rate, and a second's worth or two calls."""
-    budget, now, turns = Budget(rate), 0.0, list[float]()
+    budget, now, turns = TokenBucket(rate), 0.0, list[float]()
     for gap in gaps:
         now += gap
         turns.append(budget.reserve(now))
@@ -33,14 +33,14 @@ def test_no_span_of_time_has_more_turns_than_the_rate_and_a_second(rate: float, 
 
 def test_a_turn_comes_as_soon_as_the_rate_allows() -> None:
     """At 5 a second the first five have theirs at once, and the next ones every fifth of a second."""
-    budget = Budget(5)
+    budget = TokenBucket(5)
     turns = [budget.reserve(100.0) for _ in range(8)]
     assert turns == pytest.approx([100] * 5 + [100.2, 100.4, 100.6])
 
 
 def test_throttling_halves_the_rate_and_time_gives_it_back() -> None:
     """Each throttled second halves what is left, down to an eighth; ten minutes bring all of it back, evenly."""
-    budget = Budget(8)
+    budget = TokenBucket(8)
     budget.succeeded()
     for second, rate in enumerate([4, 2, 1, 1]):
         budget.throttled(2.0 * second)
@@ -54,7 +54,7 @@ def test_throttling_halves_the_rate_and_time_gives_it_back() -> None:
 
 def test_who_is_throttled_at_first_is_one_of_many() -> None:
     """Without one good answer the first throttle leaves an eighth, and the call is made again at any time in 100 seconds."""
-    budget = Budget(8)
+    budget = TokenBucket(8)
     budget.throttled(0.0)
     assert budget.rate(0.0) == 1
     seconds = sorted(
@@ -84,14 +84,14 @@ def test_waits_of_a_process_share_a_budget(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY-OF-THIS-TEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     client, other = (boto3.client("sagemaker", "us-east-1") for _ in range(2))
-    assert budget_of(Connection(client), 5) is budget_of(Connection(client), 5)
-    assert budget_of(Connection(client), 5) is not budget_of(Connection(client), 6)
-    assert budget_of(Connection(client), 5) is not budget_of(Connection(other), 5)
-    ours = budget_of(connect(region="us-east-1"), 5)
-    assert budget_of(connect(region="us-east-1"), 5) is ours
-    assert budget_of(connect(region="eu-west-1"), 5) is not ours
+    assert bucket_of(Connection(client), 5) is bucket_of(Connection(client), 5)
+    assert bucket_of(Connection(client), 5) is not bucket_of(Connection(client), 6)
+    assert bucket_of(Connection(client), 5) is not bucket_of(Connection(other), 5)
+    ours = bucket_of(connect(region="us-east-1"), 5)
+    assert bucket_of(connect(region="us-east-1"), 5) is ours
+    assert bucket_of(connect(region="eu-west-1"), 5) is not ours
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ANOTHER-KEY-OF-THIS-TEST")
-    assert budget_of(connect(region="us-east-1"), 5) is not ours
+    assert bucket_of(connect(region="us-east-1"), 5) is not ours
 
 
 def test_the_default_region_by_name_shares_the_listing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_the_default_region_by_name_shares_the_listing(monkeypatch: pytest.Monke
 
 def test_threads_have_a_turn_each() -> None:
     """Two hundred threads that reserve at once have two hundred turns."""
-    budget = SharedBudget(50)
+    budget = SharedTokenBucket(50)
     turns: list[float] = []
     threads = [threading.Thread(target=lambda: turns.append(budget.reserve(0.0))) for _ in range(200)]
     for thread in threads:

@@ -263,7 +263,7 @@ def test_a_throttled_listing_slows_no_look() -> None:
     for jobs in (calm, throttled):
         watched(jobs, seen())
     assert len(throttled.listings) < len(calm.listings)
-    assert throttled.budget.slowdown(throttled.clock.monotonic()) == 1.0
+    assert throttled.bucket.slowdown(throttled.clock.monotonic()) == 1.0
     assert abs(len(throttled.looks) - len(calm.looks)) <= len(calm.looks) / 3
 
 

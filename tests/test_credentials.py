@@ -16,7 +16,7 @@ from processes import endpoint_environment, start, write_credentials
 
 from automl_waiter import Event, Retry, wait_for_all
 from automl_waiter._aws.connection import Connection, OwnConnection, connect
-from automl_waiter._model.errors import Passing
+from automl_waiter._model.errors import TransientKind
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._wiring import Gateways
 from automl_waiter.testing import Timeline
@@ -233,7 +233,7 @@ def test_many_jobs_renew_their_client_once(
     timer.start()
     outcomes = wait_for_all(jobs, on_event=events.append)
     assert {outcome.verdict for outcome in outcomes.values()} == {"completed"}
-    assert {event.kind for event in events if isinstance(event, Retry)} == {Passing.CREDENTIALS}
+    assert {event.kind for event in events if isinstance(event, Retry)} == {TransientKind.CREDENTIALS}
     assert [key_of(client) for client in made] in (["NEW"], ["OLD", "NEW"])
 
 

@@ -25,7 +25,7 @@ from automl_waiter import (
 )
 from automl_waiter._aws.connection import connect
 from automl_waiter._aws.errors import _THROTTLED
-from automl_waiter._model.errors import JobNotFound, Passing, ServiceUnavailable
+from automl_waiter._model.errors import JobNotFound, ServiceUnavailable, TransientKind
 from automl_waiter.testing import Timeline
 
 DONE = Timeline([(0, "Completed", "Completed")])
@@ -118,7 +118,7 @@ def test_a_captive_portal_takes_no_stop(endpoint: FaultyEndpoint) -> None:
     outcome = wait_for_all([job], client=client, timeout=0, stop_on="timeout", poll=0.2, on_event=then_portal)[job]
     assert outcome.status == "Stopped"
     assert len(endpoint.calls("StopAutoMLJob", job)) == 2
-    assert [event.kind for event in answers if isinstance(event, Retry)] == [Passing.RESPONSE]
+    assert [event.kind for event in answers if isinstance(event, Retry)] == [TransientKind.RESPONSE]
 
 
 def test_names_that_look_alike_may_be_unknown(endpoint: FaultyEndpoint) -> None:

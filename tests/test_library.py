@@ -35,7 +35,7 @@ from automl_waiter import (
 from automl_waiter._aws.connection import Connection, connect
 from automl_waiter._aws.errors import served_at
 from automl_waiter._aws.gateway import Boto3Gateway
-from automl_waiter._model.errors import Passing, PassingFailure
+from automl_waiter._model.errors import TransientError, TransientKind
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import EPOCH, ScriptedJobs, Timeline, simulated_jobs
 
@@ -283,15 +283,15 @@ def sdk_errors() -> list[Any]:
     from botocore.parsers import ResponseParserError
 
     return [
-        (client_error("ThrottlingException"), Passing.THROTTLED),
-        (client_error("Whatever", 429), Passing.THROTTLED),
-        (client_error("InternalFailure", 500), Passing.SERVER),
-        (client_error("503", 503), Passing.SERVER),
-        (sdk.EndpointConnectionError(endpoint_url="x"), Passing.CONNECTION),
-        (sdk.ReadTimeoutError(endpoint_url="x"), Passing.TIMEOUT),
-        (ConnectionResetError("reset"), Passing.CONNECTION),
-        (ResponseParserError("html"), Passing.RESPONSE),
-        ({}, Passing.RESPONSE),
+        (client_error("ThrottlingException"), TransientKind.THROTTLED),
+        (client_error("Whatever", 429), TransientKind.THROTTLED),
+        (client_error("InternalFailure", 500), TransientKind.SERVER),
+        (client_error("503", 503), TransientKind.SERVER),
+        (sdk.EndpointConnectionError(endpoint_url="x"), TransientKind.CONNECTION),
+        (sdk.ReadTimeoutError(endpoint_url="x"), TransientKind.TIMEOUT),
+        (ConnectionResetError("reset"), TransientKind.CONNECTION),
+        (ResponseParserError("html"), TransientKind.RESPONSE),
+        ({}, TransientKind.RESPONSE),
         (client_error("ResourceNotFound"), automl_waiter.JobNotFound),
         (client_error("AccessDeniedException"), automl_waiter.AccessDenied),
         (client_error("Unheard", 403), automl_waiter.AccessDenied),
@@ -312,11 +312,11 @@ def sdk_errors() -> list[Any]:
 @pytest.mark.parametrize(("answer", "meaning"), sdk_errors())
 def test_errors_go_by_class_and_code(answer: Any, meaning: Any) -> None:
     """Each error of AWS and of the SDK is passing or permanent by its class and code, in one clean line."""
-    with pytest.raises((PassingFailure, automl_waiter.AutoMLWaiterError)) as raised:
+    with pytest.raises((TransientError, automl_waiter.AutoMLWaiterError)) as raised:
         Boto3Gateway(Connection(Answering(answer))).describe("churn")
     assert "\x1b" not in str(raised.value)
-    if isinstance(meaning, Passing):
-        assert isinstance(raised.value, PassingFailure)
+    if isinstance(meaning, TransientKind):
+        assert isinstance(raised.value, TransientError)
         assert raised.value.kind is meaning
     else:
         assert type(raised.value) is meaning

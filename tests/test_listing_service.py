@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from automl_waiter._model.errors import InvalidRequest, PassingFailure
+from automl_waiter._model.errors import InvalidRequest, TransientError
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
 from tests.listing_service import MOVES_EVERY, Filters, Job, Service, Throttle
 
@@ -76,7 +76,7 @@ def test_calls_over_the_rate_limit_are_throttled_and_counted() -> None:
     service = service_of(limit=Throttle(1, 2))
     service.describe("job-0")
     service.describe("JOB-0")
-    with pytest.raises(PassingFailure):
+    with pytest.raises(TransientError):
         service.describe("job-0")
     assert (service.describes, service.throttled, len(service.calls)) == (3, 1, 3)
     service.clock.advance(1)

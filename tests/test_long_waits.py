@@ -32,7 +32,7 @@ from automl_waiter._engine.calls import Sleep
 from automl_waiter._engine.job_wait import STALLED_AFTER, wait_plan
 from automl_waiter._engine.kernel import Loop
 from automl_waiter._engine.retries import Attempt
-from automl_waiter._model.errors import Passing, PassingFailure
+from automl_waiter._model.errors import TransientError, TransientKind
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import WaitOptions, wait_options
 from automl_waiter._model.statuses import Stage
@@ -43,8 +43,8 @@ from automl_waiter.waiter import events_of
 HOUR = 3600.0
 
 
-def expired() -> PassingFailure:
-    return PassingFailure(Passing.CREDENTIALS, "the credentials have expired", code="ExpiredTokenException")
+def expired() -> TransientError:
+    return TransientError(TransientKind.CREDENTIALS, "the credentials have expired", code="ExpiredTokenException")
 
 
 # A machine that sleeps
@@ -306,7 +306,7 @@ def test_a_job_that_somebody_else_stopped_is_stopped() -> None:
 
 def test_an_outage_keeps_none_of_its_failures_but_the_last() -> None:
     """A day of failed calls takes no more memory than a minute: of each only its number is kept."""
-    made: list[weakref.ref[PassingFailure]] = []
+    made: list[weakref.ref[TransientError]] = []
     alive: list[int] = []
 
     def fail(second: float) -> bool:

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from automl_waiter import aio
-from automl_waiter._model.errors import PassingFailure
+from automl_waiter._model.errors import TransientError
 from automl_waiter._system import threads as machine
 
 HOUR = 3600.0
@@ -111,7 +111,7 @@ def test_a_call_whose_turn_comes_too_late_is_not_made() -> None:
     completions = [shell.wait(shell.monotonic() + 5) for _ in range(17)]
     assert made == []
     [late] = [it for it in completions if it and it.ticket == 16]
-    assert isinstance(late.error, PassingFailure)
+    assert isinstance(late.error, TransientError)
     shell.close()
 
 

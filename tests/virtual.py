@@ -11,7 +11,7 @@ import pytest
 
 from automl_waiter import Ended, Event, Outcome, aio, waiter
 from automl_waiter._aws.gateway import Gateway
-from automl_waiter._model.errors import Cancelled, Passing, PassingFailure
+from automl_waiter._model.errors import Cancelled, TransientError, TransientKind
 from automl_waiter._model.events import event_dict
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import WaitOptions, wait_options
@@ -156,12 +156,12 @@ def run(
     return list(waiter.events_of(loop, clock, decides))
 
 
-def no_network() -> PassingFailure:
-    return PassingFailure(Passing.CONNECTION, "no route to host", code="EndpointConnectionError")
+def no_network() -> TransientError:
+    return TransientError(TransientKind.CONNECTION, "no route to host", code="EndpointConnectionError")
 
 
-def throttle() -> PassingFailure:
-    return PassingFailure(Passing.THROTTLED, "Rate exceeded", code="ThrottlingException")
+def throttle() -> TransientError:
+    return TransientError(TransientKind.THROTTLED, "Rate exceeded", code="ThrottlingException")
 
 
 both_shells = pytest.mark.parametrize("shell", ["sync", "aio"])

@@ -15,8 +15,8 @@ from automl_waiter._model.errors import (
     CredentialsExpired,
     InvalidRequest,
     JobNotFound,
-    Passing,
-    PassingFailure,
+    TransientError,
+    TransientKind,
 )
 from automl_waiter._model.text import clean, format_duration, redact
 
@@ -91,12 +91,12 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
     code, message = str(details.get("Code", "")), quoted(details.get("Message", ""))
     said = f"{code}: {message}" if message else code
     if code in _THROTTLED or status == 429:
-        return PassingFailure(Passing.THROTTLED, said, code=code)
+        return TransientError(TransientKind.THROTTLED, said, code=code)
     if code in _SERVER or status >= 500:
-        return PassingFailure(Passing.SERVER, said, code=code)
+        return TransientError(TransientKind.SERVER, said, code=code)
     # The SDK puts the status where the body has no code: a proxy, a load balancer or a captive portal answered.
     if code in ("", str(status)):
-        return PassingFailure(Passing.RESPONSE, f"HTTP {status} without an error of AWS: {message}", code=code)
+        return TransientError(TransientKind.RESPONSE, f"HTTP {status} without an error of AWS: {message}", code=code)
     if code in _EXPIRED:
         return CredentialsExpired(f"the credentials have expired ({said}): renew them", code=code)
     if code in _BAD_CREDENTIALS:
@@ -104,7 +104,7 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
         if abs(skew) > _CLOCK_SKEW:
             way = "behind" if skew > 0 else "ahead of"
             words = f"{code}: this machine's clock is {format_duration(abs(skew))} {way} AWS's, or it slept"
-            return PassingFailure(Passing.CLOCK, words, code=code)
+            return TransientError(TransientKind.CLOCK, words, code=code)
         # AWS's message repeats the request that it expected, session token and all.
         return AccessDenied(f"AWS does not accept the credentials ({code}): check the profile and keys", code=code)
     if error.operation_name in _CREDENTIAL_CALLS:
@@ -149,11 +149,11 @@ def from_sdk(error: Exception) -> Exception:
         case FileNotFoundError() | PermissionError() | NotADirectoryError():
             return CredentialsExpired(f"no credentials can be had ({said}): see the AWS configuration", code=code)
         case sdk.ConnectTimeoutError() | sdk.ReadTimeoutError():
-            return PassingFailure(Passing.TIMEOUT, said, code=code)
+            return TransientError(TransientKind.TIMEOUT, said, code=code)
         case sdk.ConnectionError() | sdk.HTTPClientError() | OSError():
-            return PassingFailure(Passing.CONNECTION, said, code=code)
+            return TransientError(TransientKind.CONNECTION, said, code=code)
         case sdk.IncompleteReadError() | ResponseParserError():
-            return PassingFailure(Passing.RESPONSE, said, code=code)
+            return TransientError(TransientKind.RESPONSE, said, code=code)
         case _:
             return InvalidRequest(said, code=code)
 

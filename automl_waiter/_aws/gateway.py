@@ -9,9 +9,9 @@ from typing import Any, NoReturn, Protocol
 
 from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.errors import from_code, from_sdk, quoted, raised_in
-from automl_waiter._aws.token_buckets import budget_of
-from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, Passing, PassingFailure
-from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, Budget
+from automl_waiter._aws.token_buckets import bucket_of
+from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, TransientError, TransientKind
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, TokenBucket
 
 # The members without which a response is no snapshot: a 200 whose body is cut or foreign parses to an empty dict.
 _REQUIRED = (
@@ -38,7 +38,7 @@ class Gateway(Protocol):
     """What a wait needs of AWS. Each method makes one attempt.
 
     Raises:
-        PassingFailure: The attempt failed for a reason that may pass.
+        TransientError: The attempt failed for a reason that may pass.
         AutoMLWaiterError: It can never succeed as it is.
     """
 
@@ -50,7 +50,7 @@ class Gateway(Protocol):
         ...
 
     @property
-    def budget(self) -> Budget:
+    def bucket(self) -> TokenBucket:
         """How fast AWS may be called here."""
         ...
 
@@ -104,7 +104,7 @@ class Caller:
             match raised_in(error):
                 case "botocore.parsers" | "botocore.utils":
                     said = f"{type(error).__name__}: not the JSON that it should be"
-                    raise PassingFailure(Passing.RESPONSE, said, code=type(error).__name__) from error
+                    raise TransientError(TransientKind.RESPONSE, said, code=type(error).__name__) from error
                 case "botocore.credentials":
                     expired = CredentialsExpired(f"the credentials have expired ({quoted(error)}): renew them")
                     raise self._waiting_for_credentials(expired, client, answered=True) from error
@@ -120,7 +120,7 @@ class Caller:
             return problem
         if not self._connection.renew(client):
             return problem
-        return PassingFailure(Passing.CREDENTIALS, f"{problem}; new ones are looked for", code=problem.code)
+        return TransientError(TransientKind.CREDENTIALS, f"{problem}; new ones are looked for", code=problem.code)
 
 
 class Boto3Gateway(Caller):
@@ -128,7 +128,7 @@ class Boto3Gateway(Caller):
 
     def __init__(self, connection: Connection, max_rate: float = DEFAULT_MAX_RATE) -> None:
         super().__init__(connection)
-        self.budget: Budget = budget_of(connection, max_rate)
+        self.bucket: TokenBucket = bucket_of(connection, max_rate)
 
     @property
     def credentials_expire_at(self) -> datetime | None:
@@ -140,7 +140,7 @@ class Boto3Gateway(Caller):
         response: Mapping[str, Any] = self._call("DescribeAutoMLJobV2", job_name, AutoMLJobName=job_name)
         missing = [member for member in _REQUIRED if response.get(member) is None]
         if missing:
-            raise PassingFailure(Passing.RESPONSE, f"the response lacks {missing[0]}: cut short, or not from AWS")
+            raise TransientError(TransientKind.RESPONSE, f"the response lacks {missing[0]}: cut short, or not from AWS")
         self._was_answered = True
         return response
 
@@ -149,7 +149,7 @@ class Boto3Gateway(Caller):
         response = self._call("StopAutoMLJob", job_name, AutoMLJobName=job_name)
         # It answers nothing, and so does a captive portal's page, but AWS says which request it answers.
         if response and not response.get("ResponseMetadata", {}).get("RequestId"):
-            raise PassingFailure(Passing.RESPONSE, "the response has no request id: not from AWS")
+            raise TransientError(TransientKind.RESPONSE, "the response has no request id: not from AWS")
 
     def find_names(self, job_name: str) -> list[str]:
         """The nearest names among the 100 newest jobs, at most three."""
@@ -164,7 +164,7 @@ class Boto3Gateway(Caller):
         jobs = page.get("AutoMLJobSummaries")
         whole = [job for job in jobs or () if all(job.get(member) is not None for member in _REQUIRED)]
         if jobs is None or (jobs and not whole):
-            raise PassingFailure(Passing.RESPONSE, "the response is no page of jobs: cut short, or not from AWS")
+            raise TransientError(TransientKind.RESPONSE, "the response is no page of jobs: cut short, or not from AWS")
         self._was_answered = True
         # Of a job whose summary lacks something no more is known than of one that is not listed.
         return {**page, "AutoMLJobSummaries": whole}
@@ -176,7 +176,9 @@ class Boto3Gateway(Caller):
             "ListCandidatesForAutoMLJob", job_name, AutoMLJobName=job_name, MaxResults=100, **more
         )
         if page.get("Candidates") is None:
-            raise PassingFailure(Passing.RESPONSE, "the response is no page of candidates: cut short, or not from AWS")
+            raise TransientError(
+                TransientKind.RESPONSE, "the response is no page of candidates: cut short, or not from AWS"
+            )
         whole = [one for one in page["Candidates"] if all(one.get(member) is not None for member in _OF_CANDIDATES)]
         return {**page, "Candidates": whole}
 
@@ -189,7 +191,7 @@ class ClosedGateway:
 
     def __init__(self, reason: AccessDenied) -> None:
         self._reason = reason
-        self.budget = Budget()
+        self.bucket = TokenBucket()
 
     def describe(self, *_: object) -> NoReturn:
         """Fails."""

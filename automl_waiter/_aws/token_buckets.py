@@ -8,10 +8,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from automl_waiter._aws.connection import Connection
-from automl_waiter._model.token_bucket import Budget
+from automl_waiter._model.token_bucket import TokenBucket
 
 
-class SharedBudget(Budget):
+class SharedTokenBucket(TokenBucket):
     """A call budget for waits in several threads."""
 
     def __init__(self, max_rate: float) -> None:
@@ -34,18 +34,18 @@ class SharedBudget(Budget):
             super().throttled(now)
 
 
-_OF_ACCOUNTS: dict[Hashable, dict[float, SharedBudget]] = {}
-_OF_CLIENTS: MutableMapping[Any, dict[float, SharedBudget]] = WeakKeyDictionary()
+_OF_ACCOUNTS: dict[Hashable, dict[float, SharedTokenBucket]] = {}
+_OF_CLIENTS: MutableMapping[Any, dict[float, SharedTokenBucket]] = WeakKeyDictionary()
 _LOCK = threading.Lock()
 
 
-def budget_of(connection: Connection, max_rate: float) -> SharedBudget:
+def bucket_of(connection: Connection, max_rate: float) -> SharedTokenBucket:
     """The call budget for an account and region, shared by all waits of this process that have the same max rate.
 
     Raises:
         InvalidRequest: The rate is not a positive, finite number.
     """
-    budget, key = SharedBudget(max_rate), connection.account_key
+    budget, key = SharedTokenBucket(max_rate), connection.account_key
     with _LOCK:
         if key is None:
             return _OF_CLIENTS.setdefault(connection.client, {}).setdefault(max_rate, budget)

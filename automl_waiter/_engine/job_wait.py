@@ -221,15 +221,15 @@ class _Wait:
             self.listed_end = snapshot, news.at
             return True
         try:
-            sighting = self.tracker.observe(snapshot, news.at)
+            observation = self.tracker.observe(snapshot, news.at)
         except JobReplaced:
             self.is_listing_wrong = True
             return True
-        self._take_ages(snapshot, news, changed=sighting.transition is not None, before=before)
+        self._take_ages(snapshot, news, changed=observation.transition is not None, before=before)
         self.seen = self.now
-        if sighting.transition:
-            yield sighting.transition
-        yield from sighting.anomalies
+        if observation.transition:
+            yield observation.transition
+        yield from observation.anomalies
         until = self.options.until
         self.condition_was_listed = until is not None and until(snapshot)
         if self.condition_was_listed:
@@ -268,10 +268,10 @@ class _Wait:
             return None
         snapshot, at = self.listed_end
         try:
-            sighting = self.tracker.observe(snapshot, at)
+            observation = self.tracker.observe(snapshot, at)
         except JobReplaced as error:
             return self._conclude(Verdict.REPLACED, error=error)
-        yield from filter(None, [sighting.transition])
+        yield from filter(None, [observation.transition])
         is_known = snapshot.status in (Status.FAILED, Status.STOPPED)
         return self._conclude(self._verdict_of_end(snapshot)) if is_known else None
 
@@ -295,17 +295,17 @@ class _Wait:
         snapshot = Snapshot(answer.response)
         before = self.seen
         try:
-            sighting = self.tracker.observe(snapshot, answer.at)
+            observation = self.tracker.observe(snapshot, answer.at)
         except JobReplaced as error:
             return self._conclude(Verdict.REPLACED, error=error)
-        self._take_ages(snapshot, answer, changed=sighting.transition is not None, before=before)
+        self._take_ages(snapshot, answer, changed=observation.transition is not None, before=before)
         self.seen = self.now
-        if sighting.transition:
-            yield sighting.transition
-        yield from sighting.anomalies
+        if observation.transition:
+            yield observation.transition
+        yield from observation.anomalies
         if before is None and self.options.timeout == "auto":
             yield from self._set_auto_deadline(snapshot)
-        outcome = yield from self._decide(snapshot, sighting.is_terminal, answer.started)
+        outcome = yield from self._decide(snapshot, observation.is_terminal, answer.started)
         if outcome is None:
             if before is None:
                 yield from self._warn_of_expiry()

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from automl_waiter._engine.calls import Follow, Member, Sleep, Tell
 from automl_waiter._engine.retries import Attempt, Clock, Launch, Steps, Turn
-from automl_waiter._model.errors import Cancelled, Passing, PassingFailure
+from automl_waiter._model.errors import Cancelled, TransientError, TransientKind
 from automl_waiter._model.events import Ended, Event
 from automl_waiter._model.outcome import Outcome
-from automl_waiter._model.token_bucket import Budget
+from automl_waiter._model.token_bucket import TokenBucket
 from automl_waiter._system.threads import Completion
 
 
@@ -51,8 +51,8 @@ class _Task:
 class _Turns:
     """Who waits for a turn of a call budget, in the order in which they came."""
 
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
+    def __init__(self, budget: TokenBucket) -> None:
+        self.bucket = budget
         self.queue: deque[tuple[_Task, int]] = deque()
         self.next_at: float | None = None
         """When the turn comes that is reserved for the first."""
@@ -60,7 +60,7 @@ class _Turns:
     def reserve(self, now: float) -> float:
         """When the turn of the first comes."""
         if self.next_at is None:
-            self.next_at = self.budget.reserve(now)
+            self.next_at = self.bucket.reserve(now)
         return self.next_at
 
 
@@ -75,7 +75,7 @@ class Loop:
         self._alarms: list[tuple[float, int, _Task, int]] = []
         self._order = itertools.count()
         self._calls: dict[int, tuple[_Task, int]] = {}
-        self._turns: dict[Budget, _Turns] = {}
+        self._turns: dict[TokenBucket, _Turns] = {}
         self._following: dict[Member, tuple[_Task, int]] = {}
         self._news: dict[Member, Any] = {}
 
@@ -128,7 +128,9 @@ class Loop:
         while completion is None and self._alarms and self._alarms[0][0] <= now:
             _, _, task, wait = heapq.heappop(self._alarms)
             if task.waits == wait:
-                self._go_on(task, None, PassingFailure(Passing.TIMEOUT, task.waits_for) if task.waits_for else None)
+                self._go_on(
+                    task, None, TransientError(TransientKind.TIMEOUT, task.waits_for) if task.waits_for else None
+                )
         for turns in self._turns.values():
             while turns.queue:
                 task, wait = turns.queue[0]

@@ -38,13 +38,13 @@ from automl_waiter._model.errors import (
     AutoMLWaiterError,
     Cancelled,
     CredentialsExpired,
-    Passing,
-    PassingFailure,
     ServiceUnavailable,
+    TransientError,
+    TransientKind,
 )
 from automl_waiter._model.events import Event, Retry
 from automl_waiter._model.text import format_duration, isoformat
-from automl_waiter._model.token_bucket import Budget
+from automl_waiter._model.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState, Retrying
@@ -58,7 +58,7 @@ _FIND_NAMES_TIMEOUT = 5.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 # Where calling more often helps nobody, the pause grows on, to a quarter of the time for which it has gone on.
-_PATIENT = frozenset({Passing.THROTTLED, Passing.CREDENTIALS})
+_PATIENT = frozenset({TransientKind.THROTTLED, TransientKind.CREDENTIALS})
 _LONGEST_PATIENT_PAUSE = 60.0
 # Who is throttled in the first call may be one of hundreds that began in the same second, on many machines.
 _HERD_PAUSE = 100.0
@@ -75,16 +75,16 @@ class Clock(Protocol):
 
 
 class Attempt(NamedTuple):
-    """Make this call, and abandon it when the clock shows `until` by throwing a PassingFailure."""
+    """Make this call, and abandon it when the clock shows `until` by throwing a TransientError."""
 
     call: Callable[[], Any]
     until: float
 
 
 class Turn(NamedTuple):
-    """Wait until the call budget has a turn; when the clock shows `until`, throw a PassingFailure instead."""
+    """Wait until the call budget has a turn; when the clock shows `until`, throw a TransientError instead."""
 
-    budget: Budget
+    budget: TokenBucket
     until: float
     is_urgent: bool = False
 
@@ -195,11 +195,11 @@ class _Attempts:
         try:
             try:
                 return self._answer((yield from self._attempt()))
-            except PassingFailure as failure:
+            except TransientError as failure:
                 first = failure
             # Tenacity comes in with a failure: most calls never need it, and a wait makes thousands.
             return self._answer((yield from self._again_after(first)))
-        except PassingFailure as last:
+        except TransientError as last:
             return self._answer(error=self._given_up(last), exhausted=True)
         except Cancelled as cancelled:
             last_failure = self._failures.last
@@ -210,7 +210,7 @@ class _Attempts:
             return self._answer(error=error)
 
     def _attempt(self) -> Generator[Step, Any, Any]:
-        budget, asked = self._gateway.budget, self._clock.monotonic()
+        budget, asked = self._gateway.bucket, self._clock.monotonic()
         self._started = asked
         waits_for_none = isinstance(self._call, Stop) and self._call.is_urgent
         if not waits_for_none and not budget.take(asked):
@@ -222,9 +222,9 @@ class _Attempts:
         until = self._limits.attempt_until(self._started)
         try:
             response = yield Attempt(_bound(self._call, self._gateway), until)
-        except PassingFailure as failure:
+        except TransientError as failure:
             # What is read for people, or at a pace that gives way by itself, must not slow down the looks.
-            if failure.kind is Passing.THROTTLED and not isinstance(self._call, ListCandidates):
+            if failure.kind is TransientKind.THROTTLED and not isinstance(self._call, ListCandidates):
                 budget.throttled(self._clock.monotonic())
             raise
         else:
@@ -233,7 +233,7 @@ class _Attempts:
         finally:
             self._limits.passed(until, self._clock.monotonic())
 
-    def _again_after(self, first: PassingFailure | None) -> Generator[Step, Any, Any]:
+    def _again_after(self, first: TransientError | None) -> Generator[Step, Any, Any]:
         """The response of an attempt after the first, which failed and is tenacity's first one."""
         from tenacity import retry_if_exception_type
 
@@ -243,7 +243,7 @@ class _Attempts:
             sleep=lambda seconds: pauses.append(float(seconds)),
             wait=self._pause,
             stop=lambda _: clock.monotonic() >= self._limits.last_attempt_at,
-            retry=retry_if_exception_type(PassingFailure),
+            retry=retry_if_exception_type(TransientError),
             reraise=True,
         ):
             while pauses:
@@ -264,14 +264,14 @@ class _Attempts:
 
     def _pause(self, state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
-        assert isinstance(failure, PassingFailure)
+        assert isinstance(failure, TransientError)
         self._failures.take(failure)
         now = self._clock.monotonic()
         longest = _LONGEST_PAUSE
         if failure.kind in _PATIENT:
             longest = min(_LONGEST_PATIENT_PAUSE, max(longest, (now - self._begun) / 4))
         ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(self._failures.count, 16))
-        if failure.kind is Passing.THROTTLED and self._failures.count == 1 and self._gateway.budget.is_new:
+        if failure.kind is TransientKind.THROTTLED and self._failures.count == 1 and self._gateway.bucket.is_new:
             ceiling = max(_FIRST_PAUSE, min(_HERD_PAUSE, self._limits.last_attempt_at - now))
         delay = _FIRST_PAUSE + (ceiling - _FIRST_PAUSE) * self._clock.random()
         return max(0.0, min(delay, self._limits.last_attempt_at - now))
@@ -288,11 +288,11 @@ class _Attempts:
             served_at=served_at(response),
             # The last failure of a call that was given up was not repeated.
             retries=self._failures.count - exhausted,
-            slowdown=self._gateway.budget.slowdown(self._clock.monotonic()),
+            slowdown=self._gateway.bucket.slowdown(self._clock.monotonic()),
             exhausted=exhausted,
         )
 
-    def _given_up(self, last: PassingFailure) -> AutoMLWaiterError:
+    def _given_up(self, last: TransientError) -> AutoMLWaiterError:
         lasted = format_duration(self._clock.monotonic() - self._begun)
         return _given_up(self._call, last, self._failures.count, self._begun_at, lasted)
 
@@ -302,25 +302,25 @@ class _Failures:
 
     def __init__(self) -> None:
         self.count = 0
-        self.last: PassingFailure | None = None
+        self.last: TransientError | None = None
 
-    def take(self, failure: PassingFailure) -> None:
+    def take(self, failure: TransientError) -> None:
         """Takes in another one."""
         self.count += 1
-        self.last = PassingFailure(failure.kind, str(failure), code=failure.code)
+        self.last = TransientError(failure.kind, str(failure), code=failure.code)
 
 
-def _retry(call: Call, at: datetime, count: int, last: PassingFailure, delay: float) -> Retry:
+def _retry(call: Call, at: datetime, count: int, last: TransientError, delay: float) -> Retry:
     return Retry(call.job_name, at, call.operation, count, last.kind, last.code, str(last), delay)
 
 
-def _given_up(call: Call, last: PassingFailure, count: int, since: datetime, lasted: str) -> AutoMLWaiterError:
+def _given_up(call: Call, last: TransientError, count: int, since: datetime, lasted: str) -> AutoMLWaiterError:
     often = "once" if count == 1 else f"{count} times"
     words = (
         f"{call.operation} failed {often} since {isoformat(since)} ({lasted}) without one good answer; "
         f"the last error, {last.kind}: {last}"
     )
-    kind = CredentialsExpired if last.kind is Passing.CREDENTIALS else ServiceUnavailable
+    kind = CredentialsExpired if last.kind is TransientKind.CREDENTIALS else ServiceUnavailable
     return kind(words, code=last.code)
 
 

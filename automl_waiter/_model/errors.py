@@ -110,7 +110,7 @@ class ServiceUnavailable(ServiceError):
     """Calls went on failing for passing reasons until the error budget was spent."""
 
 
-class Passing(StrEnum):
+class TransientKind(StrEnum):
     """Why a call failed that may succeed when it is made again."""
 
     THROTTLED = "throttled"
@@ -122,10 +122,10 @@ class Passing(StrEnum):
     CLOCK = "wrong clock"
 
 
-class PassingFailure(Exception):
+class TransientError(Exception):
     """One attempt failed for a passing reason. Internal: what leaves a wait is ServiceUnavailable."""
 
-    def __init__(self, kind: Passing, message: str, *, code: str | None = None) -> None:
+    def __init__(self, kind: TransientKind, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.code = code

@@ -10,7 +10,7 @@ from typing import Literal
 from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.polling import Fixed, PollPolicy, poll_policy
 from automl_waiter._model.text import clean, seconds_of
-from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, Budget
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, TokenBucket
 from automl_waiter._model.until import Condition, Expression, HasStatus, condition
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Part, required_parts
 
@@ -86,7 +86,7 @@ def wait_options(
     return WaitOptions(
         timeout=_timeout(timeout),
         poll=policy,
-        max_rate=Budget(max_rate).max_rate,
+        max_rate=TokenBucket(max_rate).max_rate,
         until=condition(until),
         required=required_parts(require),
         stop_on=frozenset(stops),

@@ -62,7 +62,7 @@ class Outcome:
         verdict: How the wait ended.
         exit_code: What the command returns for it.
         snapshot: The last look; None if the job was never seen.
-        transitions: What was seen, the first sighting included.
+        transitions: What was seen, the first observation included.
         shortfalls: The parts of a success that are missing, whether or not they were required.
         polls: How many planned looks were made.
         retries: How many failed calls were made again.

@@ -45,7 +45,7 @@ def phases_of(transitions: Sequence[Transition], created_at: datetime | None, en
     """The phases of a job, in order, from what was seen of it.
 
     Args:
-        transitions: What was seen, the first sighting included.
+        transitions: What was seen, the first observation included.
         created_at: The job's CreationTime.
         ended_at: Its EndTime, once it has ended.
     """

@@ -21,7 +21,7 @@ _RECOVERY = 600.0
 _ONE_EVENT = 1.0
 
 
-class Budget:
+class TokenBucket:
     """A token bucket that holds a second's worth of calls, two at least, and slows down while calls are throttled.
 
     Args:

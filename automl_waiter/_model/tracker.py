@@ -28,10 +28,10 @@ class Transition:
     Attributes:
         job_name: The job's name.
         job_arn: The job's ARN.
-        before: The statuses at the look before; None at the first sighting.
+        before: The statuses at the look before; None at the first observation.
         after: The statuses now.
         observed_at: When they were seen (UTC).
-        not_before: When the look before was made: the change lies between the two. None at the first sighting.
+        not_before: When the look before was made: the change lies between the two. None at the first observation.
     """
 
     event: ClassVar[str] = "transition"
@@ -71,7 +71,7 @@ class Anomaly:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Observation:
     """What one snapshot told."""
 
     transition: Transition | None
@@ -80,7 +80,7 @@ class Sighting:
 
 
 class Tracker:
-    """Follows one job from its first sighting on.
+    """Follows one job from its first observation on.
 
     `snapshot` is the last one seen, or None; `transitions` are all so far. Once a terminal status was seen,
     later snapshots change nothing: an end is final.
@@ -94,14 +94,14 @@ class Tracker:
         self._seen_at: datetime | None = None
         self._reported: set[tuple[AnomalyKind, str]] = set()
 
-    def observe(self, snapshot: Snapshot, at: datetime) -> Sighting:
+    def observe(self, snapshot: Snapshot, at: datetime) -> Observation:
         """Takes in a snapshot that was seen at `at`.
 
         Raises:
             JobReplaced: Its ARN or CreationTime is not that of the job that is followed.
         """
         if self.snapshot is not None and self.snapshot.state.is_terminal:
-            return Sighting(None, (), is_terminal=True)
+            return Observation(None, (), is_terminal=True)
         self._pin(snapshot)
         before = self.snapshot.state if self.snapshot is not None else None
         after = snapshot.state
@@ -113,7 +113,7 @@ class Tracker:
             self.transitions.append(transition)
         anomalies = self._anomalies(snapshot.name, before, after, at) if transition else ()
         self.snapshot, self._seen_at = snapshot, at
-        return Sighting(transition, anomalies, after.is_terminal)
+        return Observation(transition, anomalies, after.is_terminal)
 
     def _pin(self, snapshot: Snapshot) -> None:
         # The service lower-cases the name in an ARN, and compares names without case.

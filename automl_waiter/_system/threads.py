@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from automl_waiter._model.errors import Cancelled, Passing, PassingFailure
+from automl_waiter._model.errors import Cancelled, TransientError, TransientKind
 
 # As many as look at once in a wait for many jobs; where calls hang, more take their place, so that others go on.
 _MOST_THREADS = 16
@@ -113,7 +113,7 @@ class CallThreads:
             error: BaseException | None = None
             try:
                 if self._clock() >= work.until:
-                    raise PassingFailure(Passing.TIMEOUT, "its turn did not come in time")
+                    raise TransientError(TransientKind.TIMEOUT, "its turn did not come in time")
                 result = work.call()
             except BaseException as raised:
                 error = raised

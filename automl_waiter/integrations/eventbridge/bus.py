@@ -11,7 +11,7 @@ from typing import Any
 from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.errors import from_code
 from automl_waiter._aws.gateway import Caller
-from automl_waiter._model.errors import AccessDenied, InvalidRequest, JobNotFound, Passing, PassingFailure
+from automl_waiter._model.errors import AccessDenied, InvalidRequest, JobNotFound, TransientError, TransientKind
 from automl_waiter._model.text import clean
 
 MOST_ENTRIES = 10
@@ -48,10 +48,10 @@ class Bus(Caller):
         self._is_checked = False
 
     def put(self, entries: list[dict[str, Any]]) -> list[Exception | None]:
-        """What became of each entry: None, if it was taken; a PassingFailure, if it may be at another attempt.
+        """What became of each entry: None, if it was taken; a TransientError, if it may be at another attempt.
 
         Raises:
-            PassingFailure: All failed for a reason that may pass.
+            TransientError: All failed for a reason that may pass.
             AutoMLWaiterError: They can never succeed as they are.
         """
         try:
@@ -63,7 +63,9 @@ class Bus(Caller):
             ) from None
         results = answer.get("Entries")
         if results is None or len(results) != len(entries):
-            raise PassingFailure(Passing.RESPONSE, "the response is none to these entries: cut short, or not from AWS")
+            raise TransientError(
+                TransientKind.RESPONSE, "the response is none to these entries: cut short, or not from AWS"
+            )
         self._was_answered = True
         return [self._problem_of(result) for result in results]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from automl_waiter._aws.connection import Connection, connect
 from automl_waiter._aws.errors import quoted
-from automl_waiter._model.errors import AutoMLWaiterError, PassingFailure
+from automl_waiter._model.errors import AutoMLWaiterError, TransientError
 from automl_waiter._model.events import Ended, Event
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
@@ -186,7 +186,7 @@ class EventBridgePublisher:
         begun = time.monotonic()
         try:
             for attempt in Retrying(
-                retry=retry_if_exception_type(PassingFailure),
+                retry=retry_if_exception_type(TransientError),
                 wait=wait_random_exponential(_FIRST_PAUSE, _LONGEST_PAUSE),
                 stop=lambda _: time.monotonic() >= min(begun + self._error_budget, self._until),
                 sleep=self._pause,
@@ -194,7 +194,7 @@ class EventBridgePublisher:
             ):
                 with attempt:
                     self._attempt(batch)
-        except PassingFailure as failure:
+        except TransientError as failure:
             lasted = format_duration(time.monotonic() - begun)
             self._tell(failure, f"PutEvents failed for {lasted}, at last of {failure.kind}: {failure}")
         except AutoMLWaiterError as error:
@@ -208,7 +208,7 @@ class EventBridgePublisher:
         """Puts a batch once. What is taken, or refused for good, is settled and leaves the batch.
 
         Raises:
-            PassingFailure: What is left of it may be taken at another attempt.
+            TransientError: What is left of it may be taken at another attempt.
             AutoMLWaiterError: None of it can be.
         """
         if self._is_over:
@@ -216,7 +216,7 @@ class EventBridgePublisher:
         failure = None
         problems = self._gate(batch[0].region).put([delivery.entry for delivery in batch])
         for delivery, problem in zip(list(batch), problems, strict=True):
-            if isinstance(problem, PassingFailure):
+            if isinstance(problem, TransientError):
                 failure = failure or problem
                 continue
             batch.remove(delivery)
