@@ -6,6 +6,8 @@ outcome = wait_for("churn-2026")
 print(outcome.best_candidate.objective.value)
 """
 
+from types import FunctionType
+
 from automl_waiter._model.errors import (
     AccessDenied,
     AutoMLWaiterError,
@@ -24,9 +26,6 @@ from automl_waiter._model.errors import (
     WaitInterrupted,
     WaitTimeout,
 )
-
-__version__ = "0.1.0"
-
 from automl_waiter._model.events import (
     Candidates,
     Ended,
@@ -39,12 +38,15 @@ from automl_waiter._model.events import (
     Sweep,
     Warned,
 )
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.polling import Exponential, Fixed, PhaseAware, PollContext, PollPolicy
 from automl_waiter._model.snapshot import Candidate, Snapshot
 from automl_waiter._model.statuses import SecondaryStatus, State, Status
 from automl_waiter._model.tracker import Anomaly, Transition
-from automl_waiter._model.verdicts import ExitCode, Part, Verdict
+from automl_waiter._model.verdicts import Part, Verdict
+from automl_waiter._version import __version__
+from automl_waiter.display import show_in_notebooks
 from automl_waiter.waiter import Waiter, as_completed, describe, wait_for, wait_for_all, watch
 
 __all__ = [
@@ -91,9 +93,17 @@ __all__ = [
     "WaitTimeout",
     "Waiter",
     "Warned",
+    "__version__",
     "as_completed",
     "describe",
     "wait_for",
     "wait_for_all",
     "watch",
 ]
+
+# Tracebacks, pickles and documentation name them as users import them.
+for _public in [globals()[_name] for _name in __all__]:
+    if isinstance(_public, type | FunctionType):
+        _public.__module__ = __name__
+
+show_in_notebooks()

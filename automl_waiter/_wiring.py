@@ -1,40 +1,56 @@
-"""What a wait is made of: the gateways to its jobs, their plans and listings, in one loop. Every shell begins here."""
+"""What a wait is made of: gateways to its jobs, and their waits and listings on one kernel. Every shell begins here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
 
 from automl_waiter._aws.connection import Connection, connect
-from automl_waiter._aws.gateway import Boto3Gateway, ClosedGateway, Gateway
-from automl_waiter._engine.calls import ListingPlan, Member, Stop
-from automl_waiter._engine.candidate_pages import read_candidates
-from automl_waiter._engine.job_wait import wait_plan
-from automl_waiter._engine.kernel import Loop
+from automl_waiter._aws.gateway import Boto3Gateway, ClosedGateway
+from automl_waiter._engine.calls import Calls, Gateway
+from automl_waiter._engine.following import ListedJob
+from automl_waiter._engine.job_wait import JobWait
+from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.listing import Listing, is_worth_listing
-from automl_waiter._engine.retries import Clock, steps
-from automl_waiter._engine.watch import Matching, Watch
-from automl_waiter._model.candidates import Leaderboard
+from automl_waiter._engine.watch import Matching, Watch, matching
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
-from automl_waiter._model.job_refs import JobRef, job_ref
+from automl_waiter._model.job_refs import JobRef, job_ref, job_refs
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.text import Duration
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter._model.verdicts import UNDECIDED
 
-ONE_LOOK = WaitOptions(error_budget=10.0, once=True)
-"""To see how a job is: no grace for a name that is not found, and not much patience."""
+ONE_POLL = WaitOptions(error_budget=10.0, once=True)
+"""To report how a job is now: no grace for a name that is not found, and not much patience."""
 
-# Who kills a task waits for it no longer.
-_STOP_WITHIN = 10.0
+STOP_WITHIN_S = 10.0
+"""Whoever kills a task does not wait longer for the call that stops its job."""
 
-LoopOn = Callable[[Clock], Loop]
-"""A wait that is ready to begin: its loop, on a clock."""
+T = TypeVar("T")
+
+
+class Target(NamedTuple):
+    """A job to wait for, and the gateway to it."""
+
+    job: JobRef
+    gateway: Gateway
 
 
 class Gateways:
-    """The gateways of a wait: the caller's client, or one made for each region that an ARN names."""
+    """The gateways of a wait: the caller's client, or one made for each region that an ARN names.
+
+    Args:
+        client: A boto3 SageMaker client.
+        connect_to: Connects to a region; None is the default region.
+        max_rate: The most calls per second to an account and region.
+
+    Raises:
+        InvalidRequest: The client is none.
+    """
 
     def __init__(
         self,
@@ -43,13 +59,16 @@ class Gateways:
         *,
         max_rate: float = DEFAULT_MAX_RATE,
     ) -> None:
+        if client is not None and not hasattr(client, "describe_auto_ml_job_v2"):
+            kind = type(client).__name__
+            raise InvalidRequest(f"client is a SageMaker client, boto3.client('sagemaker'), not of type {kind}")
         self._client = client
         self._max_rate = max_rate
         self._connect = connect_to or (lambda region: connect(region=region))
         self._made: dict[str | None, Gateway] = {}
 
     def default(self) -> Gateway:
-        """The gateway to the caller's account and default region.
+        """Return the gateway to the caller's account and default region.
 
         Raises:
             InvalidRequest: There is no region.
@@ -57,16 +76,49 @@ class Gateways:
         return self._in_region(None)
 
     def of(self, job: JobRef) -> Gateway:
-        """The gateway to a job.
+        """Return the gateway to a job.
 
         Raises:
-            InvalidRequest: There is no region, or the caller's client is one of another region than the job.
+            InvalidRequest: There is no region, or the caller's client is for another region than the job's.
         """
         if self._client is not None and job.region not in (None, self._client.meta.region_name):
             raise InvalidRequest(
                 f"{job.arn} is in {job.region}, but the client that was given is for {self._client.meta.region_name}"
             )
         return self._in_region(job.region)
+
+    def targets(self, jobs: object) -> dict[str, Target]:
+        """Return what to wait for, by each name given. One job under two names is one target.
+
+        Raises:
+            InvalidRequest: It is no collection of jobs, one of them is no job, or there is no region.
+        """
+        key_of: dict[str, str] = {}
+        targets: dict[str, Target] = {}
+        by_name: dict[tuple[Gateway, str], list[str]] = {}
+        for ref in job_refs(jobs):
+            gateway = self.of(ref)
+            namesakes = by_name.setdefault((gateway, ref.name.lower()), [])
+            key = next((key for key in namesakes if _is_same(targets[key].job, ref)), ref.key)
+            if key in targets:
+                ref_known = targets[key].job
+                # The ARN and the CreationTime are worth knowing, whichever name they came with.
+                known = {name: getattr(ref_known, name) or getattr(ref, name) for name in _DETAILS}
+                targets[key] = Target(replace(ref_known, **known), gateway)
+            else:
+                namesakes.append(key)
+                targets[key] = Target(ref, gateway)
+            key_of[ref.key] = key
+        return {given: targets[key] for given, key in key_of.items()}
+
+    def target(self, job: object) -> Target:
+        """Return one job to wait for.
+
+        Raises:
+            InvalidRequest: It is no job, or there is no region.
+        """
+        ref = job_ref(job)
+        return Target(ref, self.of(ref))
 
     def _in_region(self, region: str | None) -> Gateway:
         if region not in self._made:
@@ -81,63 +133,47 @@ class Gateways:
         return self._made[region]
 
 
-def waiting_for(jobs: Iterable[object], gateways: Gateways, options: WaitOptions) -> LoopOn:
-    """The wait for these jobs, each once.
-
-    Raises:
-        InvalidRequest: One of them is no job, or there is no region.
-    """
-    refs = list({ref.key: ref for ref in map(job_ref, jobs)}.values())
-    found = [gateways.of(ref) for ref in refs]
-    return lambda clock: loop_of(refs, found, options, clock)
+_DETAILS = ("arn", "region", "account", "created_at")
 
 
-def watching(job: object, gateways: Gateways, options: WaitOptions, which: Matching, *, until_idle: bool) -> LoopOn:
-    """The watch of a job; where it is None, of every job that matches.
-
-    Raises:
-        InvalidRequest: The job is none, there is no region, or there is a choice among jobs beside a job.
-    """
-    if job is None:
-        gateway = gateways.default()
-        return lambda clock: watch_loop(gateway, which, options, clock, until_idle=until_idle)
-    if which != Matching() or until_idle:
-        raise InvalidRequest("name_contains, since and until_idle choose among all jobs: give them or a job")
-    return waiting_for([job], gateways, options)
+def _is_same(one: JobRef, other: JobRef) -> bool:
+    """Return whether two jobs of the same name are the same, as far as is known."""
+    accounts, created = {one.account, other.account}, {one.created_at, other.created_at}
+    return len(accounts - {None}) < 2 and len(created - {None}) < 2
 
 
-def loop_of(jobs: Sequence[JobRef], gateways: Sequence[Gateway], options: WaitOptions, clock: Clock) -> Loop:
-    """The loop of a wait for these jobs, each through its gateway; those that share one share a listing."""
-    loop, started = Loop(clock), clock.monotonic()
-    members: dict[int, Member] = {}
-    fleets = []
-    for gateway in dict.fromkeys(gateways):
-        mine = [index for index, other in enumerate(gateways) if other is gateway]
-        if is_worth_listing(len(mine), options):
-            found = {index: Member(jobs[index].name) for index in mine}
-            members |= found
-            fleets.append((gateway, list(found.values())))
-    told: set[Gateway] = set()
-    for index, (job, gateway) in enumerate(zip(jobs, gateways, strict=True)):
-        plan = wait_plan(
-            job,
+def wait_kernel(targets: Iterable[Target], options: WaitOptions, clock: Clock) -> Kernel:
+    """Return a kernel that waits for jobs, each once; those that share a gateway share a listing."""
+    kernel, started = Kernel(clock), clock.monotonic()
+    by_gateway: dict[Gateway, list[Target]] = {}
+    for target in (distinct := list(dict.fromkeys(targets))):
+        by_gateway.setdefault(target.gateway, []).append(target)
+    listed = {
+        target: ListedJob(target.job.name)
+        for sharing in by_gateway.values()
+        if is_worth_listing(len(sharing), options)
+        for target in sharing
+    }
+    for target in distinct:
+        gateway = target.gateway
+        wait = JobWait(
+            target.job,
             options,
+            Calls(gateway, kernel, error_budget=options.error_budget),
             started=started,
-            random=clock.random,
-            member=members.get(index),
-            # Said once for the jobs that share a client, by the first.
-            credentials_expire_at=None if gateway in told else gateway.credentials_expire_at,
+            listed=listed.get(target),
+            # Warned of once for the jobs that share a client, by the first.
+            credentials_expire_at=gateway.credentials_expire_at if target is by_gateway[gateway][0] else None,
         )
-        told.add(gateway)
-        loop.add(steps(plan, gateway, clock, error_budget=options.error_budget))
-    for gateway, fleet in fleets:
-        rate = gateway.bucket.max_rate
-        listing = Listing(fleet, options, started=started, max_rate=rate, random=clock.random)
-        loop.add(steps(listing.run(), gateway, clock, error_budget=options.error_budget), is_job=False)
-    return loop
+        kernel.spawn(wait.run)
+    for gateway, sharing in by_gateway.items():
+        if jobs := [listed[target] for target in sharing if target in listed]:
+            calls = Calls(gateway, kernel, error_budget=options.error_budget)
+            kernel.spawn(Listing(jobs, options, calls, started=started).run, is_daemon=True)
+    return kernel
 
 
-def watch_loop(
+def watch_kernel(
     gateway: Gateway,
     which: Matching,
     options: WaitOptions,
@@ -145,70 +181,97 @@ def watch_loop(
     *,
     until_idle: bool = False,
     known: Iterable[JobRef] = (),
-) -> Loop:
-    """The loop that follows every job that matches, in the account and region of a gateway."""
+) -> Kernel:
+    """Return a kernel that follows every job that matches, in the account and region of a gateway."""
+    kernel = Kernel(clock)
     watch = Watch(
         which,
         options,
+        Calls(gateway, kernel, error_budget=options.error_budget),
         started=clock.monotonic(),
-        max_rate=gateway.bucket.max_rate,
-        random=clock.random,
         until_idle=until_idle,
         known=known,
         credentials_expire_at=gateway.credentials_expire_at,
     )
-    loop = Loop(clock)
-    loop.add(steps(watch.run(), gateway, clock, error_budget=options.error_budget))
-    return loop
+    kernel.spawn(watch.run)
+    return kernel
 
 
-def candidates_loop(job_name: str, gateway: Gateway, clock: Clock, take: Callable[[Leaderboard], object]) -> Loop:
-    """The loop that lists the candidates of a job once, all pages, and hands them over."""
+class Watched(NamedTuple):
+    """What a watch follows: one job, or every job that matches in the account and region of a gateway."""
 
-    def plan() -> ListingPlan:
-        reading = yield from read_candidates(job_name, deadline=None, patience=ONE_LOOK.error_budget)
-        take(reading.leaderboard)
+    target: Target | None
+    gateway: Gateway
+    which: Matching
+    until_idle: bool
 
-    loop = Loop(clock)
-    loop.add(steps(plan(), gateway, clock, error_budget=ONE_LOOK.error_budget))
-    return loop
+    def kernel(self, options: WaitOptions, clock: Clock) -> Kernel:
+        """Return a kernel that follows it."""
+        if self.target is not None:
+            return wait_kernel([self.target], options, clock)
+        return watch_kernel(self.gateway, self.which, options, clock, until_idle=self.until_idle)
 
 
-def stopping(job: object, gateways: Gateways) -> LoopOn:
-    """A loop that calls StopAutoMLJob, for some seconds if need be, and does not wait until the job has stopped.
-
-    Whoever drives it is raised the ServiceError that the call ended with.
+def watched(
+    job: object,
+    gateways: Gateways,
+    *,
+    name_contains: str | None,
+    since: datetime | Duration | None,
+    until_idle: bool,
+) -> Watched:
+    """Return what to watch, checked.
 
     Raises:
-        InvalidRequest: It is no job, or there is no region.
+        InvalidRequest: The job is none, there is no region, or a choice among all jobs makes no sense or stands beside
+            a job.
     """
-    ref = job_ref(job)
-    gateway = gateways.of(ref)
+    which = matching(name_contains, since)
+    if job is None:
+        return Watched(None, gateways.default(), which, until_idle)
+    if which != Matching() or until_idle:
+        raise InvalidRequest("name_contains, since and until_idle choose among all jobs: give them or a job")
+    target = gateways.target(job)
+    return Watched(target, target.gateway, which, until_idle)
 
-    def loop_on(clock: Clock) -> Loop:
-        def plan() -> ListingPlan:
-            answer = yield Stop(ref.name, clock.monotonic() + _STOP_WITHIN, is_urgent=True)
-            if answer.error is not None:
-                raise answer.error
 
-        loop = Loop(clock)
-        loop.add(steps(plan(), gateway, clock, error_budget=_STOP_WITHIN))
-        return loop
+def call_kernel(
+    function: Callable[[Calls], Awaitable[T]], gateway: Gateway, clock: Clock, *, error_budget: float
+) -> tuple[Kernel, Sequence[T]]:
+    """Return a kernel that runs a coroutine over calls, and the sequence that then holds its result."""
+    kernel, results = Kernel(clock), list[T]()
+    calls = Calls(gateway, kernel, error_budget=error_budget)
 
-    return loop_on
+    async def run() -> None:
+        results.append(await function(calls))
+
+    kernel.spawn(run)
+    return kernel, results
+
+
+async def stop_job(calls: Calls, job_name: str) -> None:
+    """Call StopAutoMLJob, for some seconds if need be, and do not wait until the job has stopped.
+
+    Raises:
+        ServiceError: What the call ended with.
+    """
+    until = calls.kernel.clock.monotonic() + STOP_WITHIN_S
+    answer = await calls.stop(job_name, until, is_immediate=True)
+    if answer.error is not None:
+        raise answer.error
 
 
 def check_watched(outcome: Outcome) -> None:
-    """Raises what ended a watch before its job, so that its end is not taken for the job's."""
+    """Raise what ended a watch before its job, so that its end is not taken for the job's."""
     if outcome.verdict in UNDECIDED:
         outcome.check()
 
 
-def looked_at(outcome: Outcome) -> Snapshot:
-    """What one look has shown.
+def snapshot_of(outcome: Outcome) -> Snapshot:
+    """Return what one poll has shown.
 
     Raises:
-        AutoMLWaiterError: Nothing, and why.
+        AutoMLWaiterError: It has shown nothing; the error says why.
     """
     if outcome.snapshot is None or outcome.error is not None:
         raise outcome.error or AutoMLWaiterError(outcome.summary)

@@ -14,24 +14,23 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+from automl_waiter._engine.kernel import PendingCall
 from automl_waiter._model.errors import Cancelled, JobNotFound
-from automl_waiter._model.events import Ended
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.polling import PollPolicy
 from automl_waiter._model.token_bucket import TokenBucket
 from automl_waiter._model.until import Condition
-from automl_waiter._system.threads import Completion
-from automl_waiter._wiring import loop_of
+from automl_waiter._wiring import Target
 from automl_waiter.sandbox.paging import page_of, paged, summary_of
 from automl_waiter.sandbox.timeline import Timeline
-from automl_waiter.waiter import events_of
+from automl_waiter.waiter import outcome_of
 
 try:
     import pytest
@@ -54,7 +53,7 @@ class ManualClock:
         self._now = 0.0
         self._epoch = epoch
         self._random = random.Random(seed)  # noqa: S311 - a simulation must repeat
-        self._done: deque[Completion] = deque()
+        self._returned: deque[PendingCall] = deque()
         self._cancel_at = cancel_at
 
     def monotonic(self) -> float:
@@ -73,29 +72,30 @@ class ManualClock:
         """Lets time pass."""
         self._now += seconds
 
-    def start(self, ticket: int, call: Callable[[], Any], until: float) -> None:
-        """Makes a call, now."""
-        try:
-            self._done.append(Completion(ticket, call(), None))
-        except Exception as error:
-            self._done.append(Completion(ticket, None, error))
+    def start(self, call: PendingCall) -> None:
+        """Run a call, now."""
+        call.run()
+        self._returned.append(call)
 
-    def wait(self, until: float) -> Completion | None:
-        """The next completion, or None once the clock shows `until`, which it then does."""
-        if self._done:
-            return self._done.popleft()
+    def wait(self, until: float) -> PendingCall | None:
+        """Return the next call that has returned, or None when the clock has reached `until`, which it then has."""
+        if self._returned:
+            return self._returned.popleft()
         if self._cancel_at is not None and until >= self._cancel_at:
             self._now = max(self._now, self._cancel_at)
-            raise Cancelled(self.monotonic(), self.now())
+            raise Cancelled
         self._now = max(self._now, until)
         return None
 
-    async def wait_async(self, until: float) -> Completion | None:
-        """The same for asyncio."""
+    async def wait_async(self, until: float) -> PendingCall | None:
+        """Do the same for asyncio."""
         return self.wait(until)
 
-    def close(self) -> None:
-        """There is nothing to let go of."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to close: several waits may share the clock."""
 
 
 class ScriptedJobs:
@@ -200,8 +200,7 @@ def simulate(
     jobs = ScriptedJobs(clock)
     jobs.add("simulated", timeline, start=start)
     options = wait_options(timeout=timeout, poll=poll, until=until)
-    loop = loop_of([job_ref("simulated")], [jobs], options, clock)
-    [outcome] = [event.outcome for event in events_of(loop, clock) if isinstance(event, Ended)]
+    outcome = outcome_of(Target(job_ref("simulated"), jobs), options, clock)
     ended = outcome.snapshot is not None and outcome.snapshot.state.is_terminal
     lag = start + clock.monotonic() - timeline.end if ended and timeline.end is not None else None
     return Simulation(jobs.calls, lag, outcome)
@@ -212,7 +211,7 @@ def _simulated_jobs(monkeypatch: Any) -> ScriptedJobs:
     clock = ManualClock()
     jobs = ScriptedJobs(clock)
     monkeypatch.setattr("automl_waiter.waiter.Machine", lambda *_: clock)
-    monkeypatch.setattr("automl_waiter.aio.Machine", lambda: clock)
+    monkeypatch.setattr("automl_waiter.aio.AsyncioMachine", lambda: clock)
     monkeypatch.setattr("automl_waiter._wiring.Gateways.of", lambda *_: jobs)
     monkeypatch.setattr("automl_waiter._wiring.Gateways.default", lambda _: jobs)
     return jobs

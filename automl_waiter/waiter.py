@@ -1,226 +1,244 @@
-"""The synchronous shell: it drives the loop of one job or of several in the caller's thread."""
+"""The synchronous shell: it drives the waits for one job or several in the caller's thread."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from datetime import datetime
+from typing import Any, Protocol, TypeVar, Unpack, cast
 
-from automl_waiter._engine.job_wait import CANDIDATES_EVERY
-from automl_waiter._engine.kernel import Loop, Pause, Start
-from automl_waiter._engine.retries import Clock
-from automl_waiter._engine.watch import matching
-from automl_waiter._model.errors import Cancelled
+from automl_waiter._engine.calls import Calls, Gateway
+from automl_waiter._engine.kernel import Clock, Kernel, Pause, PendingCall
+from automl_waiter._model.errors import Cancelled, InvalidRequest
 from automl_waiter._model.events import Ended, Event
-from automl_waiter._model.job_refs import job_ref
-from automl_waiter._model.options import StopOn, wait_options
+from automl_waiter._model.options import CANDIDATES_EVERY_S, DEFAULTS, Options, WaitOptions, shows_options, wait_options
 from automl_waiter._model.outcome import Outcome
-from automl_waiter._model.polling import PollPolicy
 from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.text import Duration
 from automl_waiter._model.tracker import Transition
-from automl_waiter._model.until import Condition
-from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT
-from automl_waiter._system.callbacks import Subscribers
-from automl_waiter._system.threads import Completion, Machine
-from automl_waiter._wiring import ONE_LOOK, Gateways, LoopOn, check_watched, looked_at, waiting_for, watching
+from automl_waiter._system.callbacks import Callbacks
+from automl_waiter._system.machine import Machine
+from automl_waiter._wiring import (
+    ONE_POLL,
+    Gateways,
+    Target,
+    Watched,
+    call_kernel,
+    check_watched,
+    snapshot_of,
+    wait_kernel,
+    watched,
+)
 from automl_waiter.display import is_notebook, notebook_view
 
-if TYPE_CHECKING:
-    from automl_waiter.display.notebook import NotebookView
+T = TypeVar("T")
 
 
-class WaitMachine(Clock, Protocol):
-    """What this shell needs: see `machine.Machine`, and `testing.ManualClock` for one in virtual time."""
+class SyncOptions(Options, total=False):
+    """The options of this shell's waits. `wait_for` says what they mean."""
 
-    def start(self, ticket: int, call: Callable[[], Any], until: float) -> None: ...
-    def wait(self, until: float) -> Completion | None: ...
-    def close(self) -> None: ...
+    on_transition: Callable[[Transition], object] | None
+    on_event: Callable[[Event], object] | None
+    cancel_event: threading.Event | None
+
+
+class SyncMachine(Clock, AbstractContextManager[object], Protocol):
+    """What this shell needs: see `_system.machine`, and `testing.ManualClock` for one in virtual time."""
+
+    def start(self, call: PendingCall) -> None: ...
+    def wait(self, until: float) -> PendingCall | None: ...
 
 
 class Waiter:
-    """Waits for AutoML jobs. Reusable, for one job or several; see `wait_for` for what the arguments mean.
+    """Waits for AutoML jobs. Reusable, for one job or several.
 
-    `max_rate` is the most calls per second to an account and region, for all waits of a process that have the same; by
-    default 5, or what a fixed `poll` needs.
+    Args:
+        client: A boto3 SageMaker client; by default one is made.
+        options: Those of `wait_for`.
+
+    Raises:
+        TypeError: There is no option of a name.
+        InvalidRequest: A value makes no sense.
     """
 
-    def __init__(
-        self,
-        client: Any = None,
-        *,
-        timeout: float | timedelta | Literal["auto"] | None = None,
-        poll: PollPolicy | float | timedelta | None = None,
-        until: str | Condition | None = None,
-        require: str | Iterable[str] = DEFAULT_REQUIREMENT,
-        stop_on: StopOn | Iterable[StopOn] = (),
-        on_transition: Callable[[Transition], object] | None = None,
-        on_event: Callable[[Event], object] | None = None,
-        cancel_event: threading.Event | None = None,
-        error_budget: float | timedelta = 900,
-        max_rate: float | None = None,
-    ) -> None:
-        self._options = wait_options(
-            timeout=timeout,
-            poll=poll,
-            until=until,
-            require=require,
-            stop_on=stop_on,
-            error_budget=error_budget,
-            max_rate=max_rate,
-        )
+    @shows_options(SyncOptions, DEFAULTS)
+    def __init__(self, client: Any = None, **options: Unpack[SyncOptions]) -> None:
+        self._callbacks = Callbacks(options.pop("on_transition", None), options.pop("on_event", None))
+        self._cancel_event = options.pop("cancel_event", None)
+        if self._cancel_event is not None and not isinstance(self._cancel_event, threading.Event):
+            raise InvalidRequest(f"cancel_event is a threading.Event, not of type {type(self._cancel_event).__name__}")
+        self._options = wait_options(**cast("Options", options))
         self._gateways = Gateways(client, max_rate=self._options.max_rate)
-        self._callbacks = on_transition, on_event
-        self._cancel_event = cancel_event
 
     def wait(self, job: object, *, check: bool = True) -> Outcome:
-        """Blocks until the job has ended; see `wait_for`."""
+        """Block until the job has ended; see `wait_for`."""
         [outcome] = self._wait([job]).values()
         return outcome.check() if check else outcome
 
     def wait_for_all(self, jobs: Iterable[object]) -> dict[str, Outcome]:
-        """Blocks until every job has ended; see the function of this name."""
+        """Block until every job has ended; see the function of this name."""
         return self._wait(jobs)
 
     def as_completed(self, jobs: Iterable[object]) -> Iterator[Outcome]:
-        """The outcome of each job, as soon as it is known."""
-        for event in self._run(waiting_for(jobs, self._gateways, self._options)):
-            if isinstance(event, Ended):
-                yield event.outcome
+        """Yield the outcome of each job as soon as it is known; see the function of this name."""
+        return self._as_completed(self._gateways.targets(jobs))
 
     def watch(
         self,
         job: object = None,
         *,
         name_contains: str | None = None,
-        since: datetime | timedelta | float | None = None,
+        since: datetime | Duration | None = None,
         until_idle: bool = False,
     ) -> Iterator[Transition]:
-        """The transitions of a job, or of all that match, as they are seen; see the function of this name."""
-        which = matching(name_contains, since)
-        for event in self._run(watching(job, self._gateways, self._options, which, until_idle=until_idle)):
-            if isinstance(event, Transition):
-                yield event
-            elif isinstance(event, Ended) and job is not None:
-                check_watched(event.outcome)
+        """Yield the transitions of a job, or of all that match, as they are observed; see the function of this name."""
+        which = watched(job, self._gateways, name_contains=name_contains, since=since, until_idle=until_idle)
+        return self._watch(which)
+
+    def describe(self, job: object) -> Snapshot:
+        """Return the job as it is now; see the function of this name."""
+        target = self._gateways.target(job)
+        with Machine() as machine:
+            return snapshot_of(outcome_of(target, ONE_POLL, machine))
 
     def _wait(self, jobs: Iterable[object]) -> dict[str, Outcome]:
-        """Blocks until every job has ended, while a notebook shows how they are."""
-        refs = [job_ref(job) for job in jobs]
-        options = replace(self._options, candidates_every=CANDIDATES_EVERY) if is_notebook() else self._options
-        loop_on = waiting_for(refs, self._gateways, options)
-        events = self._run(loop_on, notebook_view(ref.name for ref in refs))
-        outcomes = {event.outcome.job: event.outcome for event in events if isinstance(event, Ended)}
-        return {ref.key: outcomes[ref.key] for ref in refs}
+        targets = self._gateways.targets(jobs)
+        options = replace(self._options, candidates_every=CANDIDATES_EVERY_S) if is_notebook() else self._options
+        names = dict.fromkeys(target.job.name for target in targets.values())
+        with Machine(self._cancel_event) as machine, notebook_view(names) as subscribers:
+            kernel = wait_kernel(targets.values(), options, machine)
+            with closing(events_of(kernel, machine, self._callbacks.call, *subscribers)) as events:
+                outcomes = {event.outcome.job: event.outcome for event in events if isinstance(event, Ended)}
+        return {key: outcomes[target.job.key] for key, target in targets.items()}
 
-    def _run(self, loop_on: LoopOn, view: NotebookView | None = None) -> Iterator[Event]:
-        machine, subscribers = Machine(self._cancel_event), Subscribers(*self._callbacks)
-        try:
-            for event in events_of(loop_on(machine), machine):
-                subscribers.tell(event, self._cancel_event)
-                if view is not None:
-                    view.tell(event)
-                yield event
-        finally:
-            if view is not None:
-                view.close()
-            subscribers.close()
-            machine.close()
+    def _as_completed(self, targets: dict[str, Target]) -> Iterator[Outcome]:
+        with Machine(self._cancel_event) as machine:
+            kernel = wait_kernel(targets.values(), self._options, machine)
+            with closing(events_of(kernel, machine, self._callbacks.call)) as events:
+                for event in events:
+                    if isinstance(event, Ended):
+                        yield event.outcome
+
+    def _watch(self, which: Watched) -> Iterator[Transition]:
+        with Machine(self._cancel_event) as machine:
+            kernel = which.kernel(self._options, machine)
+            with closing(events_of(kernel, machine, self._callbacks.call)) as events:
+                for event in events:
+                    if isinstance(event, Transition):
+                        yield event
+                    elif isinstance(event, Ended) and which.target is not None:
+                        check_watched(event.outcome)
+
+
+# Driving the engine
 
 
 def events_of(
-    loop: Loop, machine: WaitMachine, decides: Callable[[Outcome], bool] = lambda _: False
-) -> Iterator[Event]:
-    """The events of a loop that is driven on a machine, in the caller's thread."""
-    steps = loop.run(decides)
-    advance: Callable[[Any], Any] = steps.send
-    value: Any = None
-    while True:
-        try:
-            step = advance(value)
-        except StopIteration:
-            return
-        advance, value = steps.send, None
-        match step:
-            case Start(ticket=ticket, call=call, until=until):
-                machine.start(ticket, call, until)
-            case Pause(until=until):
-                try:
-                    value = machine.wait(until)
-                except Cancelled as cancelled:
-                    advance, value = steps.throw, cancelled
-            case _:
-                yield step
+    kernel: Kernel,
+    machine: SyncMachine,
+    *subscribers: Callable[[Event], object],
+    decides: Callable[[Outcome], bool] = lambda _: False,
+) -> Generator[Event, None, None]:
+    """Drive a kernel on a machine, and yield its events after the subscribers have had them.
+
+    An outcome for which `decides` is true ends the wait for the others.
+    """
+    is_cancelled = False
+    try:
+        while (step := kernel.step()) is not None:
+            match step:
+                case PendingCall():
+                    machine.start(step)
+                case Pause(until=until):
+                    try:
+                        kernel.wake(machine.wait(until))
+                    except Cancelled as cancelled:
+                        is_cancelled = True
+                        kernel.cancel(cancelled)
+                case event:
+                    for subscriber in subscribers:
+                        subscriber(event)
+                    yield event
+                    if isinstance(event, Ended) and not is_cancelled and decides(event.outcome):
+                        is_cancelled = True
+                        kernel.cancel(Cancelled(decided=True))
+    finally:
+        kernel.close()
 
 
-def wait_for(
-    job: object,
-    *,
-    client: Any = None,
-    timeout: float | timedelta | Literal["auto"] | None = None,
-    poll: PollPolicy | float | timedelta | None = None,
-    until: str | Condition | None = None,
-    require: str | Iterable[str] = DEFAULT_REQUIREMENT,
-    check: bool = True,
-    stop_on: StopOn | Iterable[StopOn] = (),
-    on_transition: Callable[[Transition], object] | None = None,
-    on_event: Callable[[Event], object] | None = None,
-    cancel_event: threading.Event | None = None,
-    error_budget: float | timedelta = 900,
-) -> Outcome:
-    """Blocks until an AutoML job has ended, and returns how.
+def outcome_of(target: Target, options: WaitOptions, machine: SyncMachine) -> Outcome:
+    """Wait for one job on a machine, and return how that ended."""
+    with closing(events_of(wait_kernel([target], options, machine), machine)) as events:
+        [outcome] = [event.outcome for event in events if isinstance(event, Ended)]
+    return outcome
+
+
+def result_of(
+    function: Callable[[Calls], Awaitable[T]], gateway: Gateway, machine: SyncMachine, *, error_budget: float
+) -> T:
+    """Run a coroutine over calls on a machine, and return its result."""
+    kernel, results = call_kernel(function, gateway, machine, error_budget=error_budget)
+    with closing(events_of(kernel, machine)) as events:
+        for _ in events:
+            pass  # retries: nobody needs to know
+    return results[0]
+
+
+# The public functions
+
+
+@shows_options(SyncOptions, DEFAULTS)
+def wait_for(job: object, *, client: Any = None, check: bool = True, **options: Unpack[SyncOptions]) -> Outcome:
+    """Block until an AutoML job has ended, and return how it ended.
+
+    Durations are seconds, a timedelta or text like "5m".
 
     Args:
-        job: Its name or ARN, the response of `create_auto_ml_job_v2` or `describe_auto_ml_job_v2`, or an SDK's job.
+        job: Its name or ARN, the response of `create_auto_ml_job_v2` or `describe_auto_ml_job_v2`, an SDK's job, or a
+            Snapshot, an Outcome or a Transition.
         client: A boto3 SageMaker client; by default one is made, for the ARN's region where an ARN was given.
-        timeout: Seconds or timedelta for the whole wait; 0: one look; None: no limit; "auto": until the job's own
-            limit and 30 minutes, or 72 hours where it names none, both since its creation.
-        poll: When to look again: a poll policy, or seconds or timedelta for `Fixed`; None: `PhaseAware`.
+        check: False: return an ended job however it ended, and an ended wait too, instead of raising.
+        timeout: A duration for the whole wait; 0: poll once; None: no limit; "auto": until the job's runtime limit and
+            30 minutes, or 72 hours where it names none, both since its creation.
+        poll: When to poll again: a poll policy, or a duration for `Fixed`; None: `PhaseAware`. Below 0.1 s it needs a
+            `max_rate`.
         until: Return earlier: a status, a phase, a JMESPath expression over the response, or a callable of a Snapshot.
-            An expression that names BestCandidate is tried on the candidates too, while the job trains: a response
+            An expression that names BestCandidate is evaluated on the candidates too, while the job trains: a response
             names none until then (18 of 18 recorded ones).
         require: The parts of a success that must be there: any of `Part`, or "all" or "none".
-        check: False: return an ended job however it ended, and an ended wait too, instead of raising.
         stop_on: Call StopAutoMLJob when "until" holds or at the "timeout", and wait up to 10 minutes for the stop.
+        error_budget: How long calls may keep failing for transient reasons without one good response (a duration).
+        max_rate: The most calls per second to an account and region, for all waits of a process that have the same; by
+            default 5, or what a fixed `poll` needs.
         on_transition: Called with each Transition, in order, the first observation included.
-        on_event: Called with each event, in order. Callbacks run in a thread of their own, with the caller's context
-            variables, while the wait stands still for them, for at most 30 s each. One that raises, or takes longer,
-            is logged and changes nothing.
-        cancel_event: Setting it ends the wait at once.
-        error_budget: Seconds without one good response that are tolerated while calls fail for passing reasons.
+        on_event: Called with each event, in order. Callbacks are called in the caller's thread, and the wait stands
+            still for them. One that raises is logged and changes nothing; one that takes longer than 30 s is named in a
+            warning in the log.
+        cancel_event: A threading.Event; setting it ends the wait at once.
 
     Raises:
-        JobEnded: The job ended, but not as asked.
-        WaitTimeout: The timeout passed first; also a TimeoutError.
+        JobEnded: The job ended, but not as required.
+        WaitTimeout: The timeout was reached first; also a TimeoutError.
         WaitCancelled: `cancel_event` was set.
         JobNotFound: There is no such job; a name is looked for again for 10 s.
         JobReplaced: The name means another job than it did, or than the ARN.
         ServiceError: AWS refused, or could not be reached.
-        InvalidRequest: An argument makes no sense; found before the first call.
+        InvalidRequest: An argument makes no sense; found before the first call. Also a ValueError.
+        TypeError: There is no option of a name.
     """
-    waiter = Waiter(
-        client,
-        timeout=timeout,
-        poll=poll,
-        until=until,
-        require=require,
-        stop_on=stop_on,
-        on_transition=on_transition,
-        on_event=on_event,
-        cancel_event=cancel_event,
-        error_budget=error_budget,
-    )
-    return waiter.wait(job, check=check)
+    return Waiter(client, **options).wait(job, check=check)
 
 
-def wait_for_all(jobs: Iterable[object], *, client: Any = None, **options: Any) -> dict[str, Outcome]:
-    """Blocks until every job has ended. None hides another: not found, denied or timed out is an Outcome too.
+@shows_options(SyncOptions, DEFAULTS)
+def wait_for_all(jobs: Iterable[object], *, client: Any = None, **options: Unpack[SyncOptions]) -> dict[str, Outcome]:
+    """Block until every job has ended. None hides another: not found, denied or timed out is an Outcome too.
 
     Args:
-        jobs: What `wait_for` takes, each.
+        jobs: What `wait_for` takes, each. A job that is given under two names is polled once.
         client: As in `wait_for`.
-        options: Those of `Waiter`.
+        options: Those of `wait_for`.
 
     Returns:
         The outcomes by the strings given; an object's key is its ARN. In the order given, without duplicates.
@@ -228,33 +246,35 @@ def wait_for_all(jobs: Iterable[object], *, client: Any = None, **options: Any) 
     return Waiter(client, **options).wait_for_all(jobs)
 
 
-def as_completed(jobs: Iterable[object], *, client: Any = None, **options: Any) -> Iterator[Outcome]:
-    """The outcome of each job as soon as it is known; like `wait_for_all`, it raises for none of them."""
+@shows_options(SyncOptions, DEFAULTS)
+def as_completed(jobs: Iterable[object], *, client: Any = None, **options: Unpack[SyncOptions]) -> Iterator[Outcome]:
+    """Yield the outcome of each job as soon as it is known; like `wait_for_all`, it raises for none of them."""
     return Waiter(client, **options).as_completed(jobs)
 
 
+@shows_options(SyncOptions, DEFAULTS)
 def watch(
     job: object = None,
     *,
     client: Any = None,
     name_contains: str | None = None,
-    since: datetime | timedelta | float | None = None,
+    since: datetime | Duration | None = None,
     until_idle: bool = False,
-    **options: Any,
+    **options: Unpack[SyncOptions],
 ) -> Iterator[Transition]:
-    """The transitions of a job as they are seen, the first observation included, until it has ended, however it ends.
+    """Yield the transitions of a job, the first observation included, until it has ended, however it ends.
 
     Without a job it follows all that match in the account and region, new ones included, and does not end; how each of
-    them ended is in the `Ended` event that `on_event` is told.
+    them ended is in the `Ended` event that `on_event` receives.
 
     Args:
         job: What `wait_for` takes; None: every job.
         client: As in `wait_for`.
         name_contains: Only jobs whose names contain this, in any case.
-        since: Only jobs that were created since then, or for so many seconds, also those that have ended. By default
-            those that are in progress, and new ones.
+        since: Only jobs created since then (an aware datetime, or a duration before now), also those that have ended.
+            By default those that are in progress, and new ones.
         until_idle: End when no job is in progress.
-        options: Those of `Waiter`.
+        options: Those of `wait_for`.
 
     Raises:
         WaitInterrupted, JobNotFound, JobReplaced: As in `wait_for`, where the watch of a job ended before the job.
@@ -265,16 +285,11 @@ def watch(
 
 
 def describe(job: object, *, client: Any = None) -> Snapshot:
-    """The job as it is now: one look, repeated for at most 10 s while it fails for passing reasons.
+    """Return the job as it is now: one poll, retried for at most 10 s while it fails for transient reasons.
 
     Raises:
         JobNotFound: There is no such job.
         JobReplaced: The name means another job than the ARN.
         ServiceError: AWS refused, or could not be reached.
     """
-    loop_on, machine = waiting_for([job], Gateways(client), ONE_LOOK), Machine()
-    try:
-        [outcome] = [event.outcome for event in events_of(loop_on(machine), machine) if isinstance(event, Ended)]
-    finally:
-        machine.close()
-    return looked_at(outcome)
+    return Waiter(client).describe(job)

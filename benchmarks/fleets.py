@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from automl_waiter import Ended, PhaseAware, PollContext
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
-from automl_waiter._wiring import loop_of
+from automl_waiter._wiring import Target, wait_kernel
 from automl_waiter.testing import ManualClock, Timeline
 from automl_waiter.waiter import events_of
 from benchmarks.workloads import BASE, HOUR
@@ -147,9 +147,10 @@ def follow(setting: Setting) -> Followed:
             max_rate=setting.rate,
         )
         options = wait_options(poll=None if setting.is_listed else EachByItself())
-        loop = loop_of([job_ref(name) for name in jobs], [service] * len(jobs), options, clock)
+        targets = [Target(job_ref(name), service) for name in jobs]
+        kernel = wait_kernel(targets, options, clock)
         told: dict[str, float] = {}
-        for event in events_of(loop, clock):
+        for event in events_of(kernel, clock):
             now = clock.monotonic()
             if now > setting.seconds:
                 break

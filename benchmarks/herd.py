@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from automl_waiter import Ended, Exponential, Fixed, PollPolicy, Verdict
-from automl_waiter._engine.job_wait import wait_plan
-from automl_waiter._engine.kernel import Loop
-from automl_waiter._engine.retries import steps
+from automl_waiter._engine.calls import Calls
+from automl_waiter._engine.job_wait import JobWait
+from automl_waiter._engine.kernel import Kernel
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
 from automl_waiter._model.token_bucket import TokenBucket
@@ -75,12 +75,12 @@ def run(poll: PollPolicy | None, *, seed: int, processes: int = PROCESSES, secon
     clock, chance = ManualClock(seed=seed), random.Random(f"herd {seed}")
     jobs = [Job(f"job-{number}", -MINUTE * chance.random(), it) for number, it in enumerate(BASE.jobs(processes, seed))]
     service = Service(clock, jobs, throttle=Throttle(RATE, BURST))
-    options, loop = wait_options(poll=poll), Loop(clock)
+    options, kernel = wait_options(poll=poll), Kernel(clock)
     for job in jobs:
-        plan = wait_plan(job_ref(job.name), options, started=0.0, random=clock.random)
-        loop.add(steps(plan, _Process(service), clock, error_budget=options.error_budget))
+        calls = Calls(_Process(service), kernel, error_budget=options.error_budget)
+        kernel.spawn(JobWait(job_ref(job.name), options, calls, started=0.0).run)
     exhausted = 0
-    for event in events_of(loop, clock):
+    for event in events_of(kernel, clock):
         if clock.monotonic() > seconds:
             break
         exhausted += isinstance(event, Ended) and event.outcome.verdict is Verdict.ERROR

@@ -13,9 +13,9 @@ from typing import Any
 from automl_waiter import Exponential, Fixed, PhaseAware, PollPolicy
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
-from automl_waiter._wiring import loop_of
+from automl_waiter._wiring import Target
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
-from automl_waiter.waiter import events_of
+from automl_waiter.waiter import outcome_of
 from benchmarks.reference import Reference
 from benchmarks.workloads import BASE, NO_REPORTS, PROBLEM_TYPES, VARIANTS, Workload, recorded_jobs
 
@@ -85,8 +85,7 @@ def looks(
     clock = ManualClock(seed=seed)
     jobs = _WatchedJobs(clock, is_restless=is_restless)
     jobs.add("job", job, start=start)
-    for _ in events_of(loop_of([job_ref("job")], [jobs], wait_options(poll=poll), clock), clock):
-        pass
+    outcome_of(Target(job_ref("job"), jobs), wait_options(poll=poll), clock)
     return [start + look for look in jobs.looks]
 
 

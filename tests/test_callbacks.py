@@ -1,21 +1,23 @@
-"""Callbacks are guests of a wait: told in order, and unable to break it or to hold it up for long."""
+"""Callbacks are called in order, in the caller's thread or loop, and cannot break a wait."""
 
 import asyncio
 import contextvars
 import logging
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 
-from automl_waiter import Event
+from automl_waiter import Event, InvalidRequest, Waiter, aio
 from automl_waiter._model.events import Heartbeat
 from automl_waiter._model.statuses import State
 from automl_waiter._model.tracker import Transition
-from automl_waiter._system.callbacks import Subscribers
+from automl_waiter._system.callbacks import Callbacks
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 TRANSITION = Transition("churn", "arn:churn", None, State("InProgress", "Starting"), NOW, None)
@@ -25,30 +27,8 @@ def heartbeat(number: int = 0) -> Event:
     return Heartbeat("churn", NOW, TRANSITION.after, float(number))
 
 
-class Gate:
-    """A callback that hangs until it is let go, and the events that it was called with."""
-
-    def __init__(self) -> None:
-        self.opened = threading.Event()
-        self.entered = threading.Event()
-        self.told: list[Event] = []
-
-    def __call__(self, event: Event) -> None:
-        self.entered.set()
-        self.opened.wait(20)
-        self.told.append(event)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """A callback that hangs, and at the end of the test does not any more."""
-    gate = Gate()
-    yield gate
-    gate.opened.set()
-
-
-def problems(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+def problems(caplog: pytest.LogCaptureFixture, level: int = logging.ERROR) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
 
 
 def lasted(call: Callable[[], object]) -> float:
@@ -60,60 +40,72 @@ def lasted(call: Callable[[], object]) -> float:
 def test_a_transition_goes_to_both_callbacks_and_the_rest_to_one() -> None:
     """`on_transition` is called before `on_event`, and for transitions alone."""
     told: list[tuple[str, Event]] = []
-    subscribers = Subscribers(lambda it: told.append(("transition", it)), lambda it: told.append(("event", it)))
+    callbacks = Callbacks(lambda it: told.append(("transition", it)), lambda it: told.append(("event", it)))
     beat = heartbeat()
     for event in (TRANSITION, beat):
-        subscribers.tell(event)
+        callbacks.call(event)
     assert told == [("transition", TRANSITION), ("event", TRANSITION), ("event", beat)]
 
 
-def test_the_wait_goes_on_when_the_callback_has_returned() -> None:
+def test_a_callback_is_called_in_the_callers_thread() -> None:
+    """What belongs to the caller's thread, such as a connection of sqlite3, can be used in a callback."""
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE seen (kind)")
+    callbacks = Callbacks(None, lambda event: database.execute("INSERT INTO seen VALUES (?)", (event.event,)))
+    callbacks.call(heartbeat())
+    assert database.execute("SELECT kind FROM seen").fetchall() == [("heartbeat",)]
+
+
+def test_a_coroutine_is_awaited_in_the_callers_loop() -> None:
+    """A coroutine function runs in the loop that waits."""
+
+    async def main() -> bool:
+        loops: list[object] = []
+
+        async def on_event(_: Event) -> None:
+            loops.append(asyncio.get_running_loop())
+
+        await Callbacks(None, on_event).call_async(heartbeat())
+        return loops == [asyncio.get_running_loop()]
+
+    assert asyncio.run(main())
+
+
+def test_the_wait_stands_still_for_a_callback() -> None:
     """A callback that works for a while is waited for, so that it sees the job as it was."""
     told: list[Event] = []
-    subscribers = Subscribers(None, lambda event: (time.sleep(0.2), told.append(event)))
-    subscribers.tell(heartbeat())
+    Callbacks(None, lambda event: (time.sleep(0.2), told.append(event))).call(heartbeat())
     assert len(told) == 1
 
 
-def test_a_callback_that_hangs_holds_the_wait_up_once(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
-    """What hangs is waited for until its limit, with a word; what is behind it holds nothing up."""
-    subscribers = Subscribers(None, gate, limit=0.3)
-    assert 0.3 <= lasted(lambda: subscribers.tell(heartbeat(1))) < 2
-    assert problems(caplog) == ["a callback has not returned for 0.3s on heartbeat of churn; the wait goes on"]
-    assert lasted(lambda: [subscribers.tell(heartbeat(number)) for number in range(2, 50)]) < 0.3
-    gate.opened.set()
-    while len(gate.told) < 49:
-        time.sleep(0.01)
-    subscribers.tell(heartbeat(50))
-    assert gate.told == [heartbeat(number) for number in range(1, 51)], "in order, none lost, and waited for again"
+def test_a_slow_callback_is_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A callback that takes longer than the limit is waited for, and named in the log."""
+
+    def write_report(_: Event) -> None:
+        time.sleep(0.2)
+
+    Callbacks(None, write_report, limit=0.1).call(heartbeat())
+    [warning] = problems(caplog, logging.WARNING)
+    assert "write_report took 0s, and the wait stood still meanwhile, on heartbeat of churn" in warning
+    caplog.clear()
+    Callbacks(None, write_report, limit=5).call(heartbeat())
+    assert not caplog.records
 
 
-def test_what_was_held_up_until_the_end_is_told_as_lost(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
-    """Calls that a hanging one had held up when the wait ended are named in the log, each."""
-    subscribers = Subscribers(gate, gate, limit=0.1)
-    subscribers.tell(TRANSITION)
-    subscribers.tell(heartbeat())
-    assert lasted(subscribers.close) < 0.3
-    lost = [line for line in problems(caplog) if "was not called: an earlier call has not returned" in line]
-    assert [line.split(" on ")[1] for line in lost] == [
-        "transition of churn; the wait goes on",
-        "heartbeat of churn; the wait goes on",
-    ]
-
-
-def test_a_callback_that_raises_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    """An exception of a callback is logged, and the next event is told all the same."""
+def test_an_exception_in_a_callback_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A callback that raises is called again at the next event, and what it raised is in the log."""
     told: list[Event] = []
 
     def on_event(event: Event) -> None:
         told.append(event)
         raise LookupError("no such channel")
 
-    subscribers = Subscribers(None, on_event)
-    subscribers.tell(heartbeat(1))
-    subscribers.tell(heartbeat(2))
+    callbacks = Callbacks(None, on_event)
+    callbacks.call(heartbeat(1))
+    callbacks.call(heartbeat(2))
     assert told == [heartbeat(1), heartbeat(2)]
-    assert problems(caplog) == ["a callback raised LookupError on heartbeat of churn; the wait goes on"] * 2
+    assert len(problems(caplog)) == 2
+    assert problems(caplog)[0].endswith("on_event raised LookupError on heartbeat of churn")
     assert all(record.exc_info for record in caplog.records if record.levelno >= logging.ERROR)
 
 
@@ -125,44 +117,30 @@ def test_what_ends_a_program_ends_the_wait(kind: type[BaseException]) -> None:
         raise kind
 
     with pytest.raises(kind):
-        Subscribers(None, on_event).tell(heartbeat())
+        Callbacks(None, on_event).call(heartbeat())
 
 
 def test_a_callback_sees_the_callers_context_variables() -> None:
     """A request id or a trace span of the caller is there in the callback, as it is at each event."""
     request: contextvars.ContextVar[str] = contextvars.ContextVar("request")
     seen: list[str] = []
-    subscribers = Subscribers(None, lambda _: seen.append(request.get()))
+    callbacks = Callbacks(None, lambda _: seen.append(request.get()))
     for name in ("first", "second"):
         request.set(name)
-        subscribers.tell(heartbeat())
+        callbacks.call(heartbeat())
     assert seen == ["first", "second"]
 
 
-def test_the_cancel_event_ends_the_standing_still(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
-    """A wait that is cancelled while a callback hangs does not stand still for it any longer."""
-    cancel = threading.Event()
-    subscribers = Subscribers(None, gate, limit=20)
-    threading.Timer(0.2, cancel.set).start()
-    assert 0.1 < lasted(lambda: subscribers.tell(heartbeat(), cancel)) < 2
-    assert gate.entered.is_set()
-    assert problems(caplog) == []
-
-
-def test_the_callbacks_thread_goes_with_the_wait() -> None:
-    """A wait that is over leaves no thread of its callbacks."""
-    threads: list[threading.Thread] = []
-    subscribers = Subscribers(None, lambda _: threads.append(threading.current_thread()))
-    subscribers.tell(heartbeat(1))
-    subscribers.tell(heartbeat(2))
-    assert threads[0] is threads[1] is not threading.current_thread()
-    subscribers.close()
-    threads[0].join(5)
-    assert not threads[0].is_alive()
+@pytest.mark.parametrize("waiter", [Waiter, aio.Waiter])
+@pytest.mark.parametrize("name", ["on_transition", "on_event"])
+def test_a_callback_that_is_no_function_is_refused(waiter: Any, name: str) -> None:
+    """What cannot be called is found before the first call to AWS."""
+    with pytest.raises(InvalidRequest, match=f"{name} is a function, not of type str"):
+        waiter(**{name: "print"})
 
 
 def test_a_coroutine_that_hangs_is_ended_at_its_limit(caplog: pytest.LogCaptureFixture) -> None:
-    """Under asyncio a coroutine is awaited until its limit and then cancelled, with a word."""
+    """Under asyncio a coroutine is awaited until its limit and then cancelled, with a warning."""
     ends: list[str] = []
 
     async def on_event(_: Event) -> None:
@@ -172,10 +150,11 @@ def test_a_coroutine_that_hangs_is_ended_at_its_limit(caplog: pytest.LogCaptureF
             ends.append("cancelled")
             raise
 
-    subscribers = Subscribers(None, on_event, limit=0.2)
-    assert lasted(lambda: asyncio.run(subscribers.tell_async(heartbeat()))) < 2
+    callbacks = Callbacks(None, on_event, limit=0.2)
+    assert lasted(lambda: asyncio.run(callbacks.call_async(heartbeat()))) < 2
     assert ends == ["cancelled"]
-    assert problems(caplog) == ["a callback was ended after 0.2s on heartbeat of churn; the wait goes on"]
+    [warning] = problems(caplog, logging.WARNING)
+    assert warning.endswith("on_event was cancelled after 0.2s on heartbeat of churn")
 
 
 @pytest.mark.parametrize("is_coroutine", [False, True])
@@ -188,8 +167,9 @@ def test_an_exception_under_asyncio_is_logged(is_coroutine: bool, caplog: pytest
     async def coroutine(_: Event) -> None:
         raise TimeoutError("the channel's")
 
-    asyncio.run(Subscribers(None, coroutine if is_coroutine else function).tell_async(heartbeat()))
-    assert problems(caplog) == ["a callback raised TimeoutError on heartbeat of churn; the wait goes on"]
+    asyncio.run(Callbacks(None, coroutine if is_coroutine else function).call_async(heartbeat()))
+    [problem] = problems(caplog)
+    assert problem.endswith("raised TimeoutError on heartbeat of churn")
 
 
 def test_cancelling_the_task_reaches_into_a_coroutine() -> None:
@@ -202,7 +182,7 @@ def test_cancelling_the_task_reaches_into_a_coroutine() -> None:
             entered.set()
             await asyncio.sleep(20)
 
-        task = asyncio.create_task(Subscribers(None, on_event).tell_async(heartbeat()))
+        task = asyncio.create_task(Callbacks(None, on_event).call_async(heartbeat()))
         await entered.wait()
         task.cancel()
         return await asyncio.gather(task, return_exceptions=True)
@@ -219,5 +199,57 @@ def test_a_callback_that_was_cancelled_by_others_only_failed(caplog: pytest.LogC
         cancelled.cancel()
         await cancelled
 
-    asyncio.run(Subscribers(None, on_event).tell_async(heartbeat()))
-    assert problems(caplog) == ["a callback raised CancelledError on heartbeat of churn; the wait goes on"]
+    asyncio.run(Callbacks(None, on_event).call_async(heartbeat()))
+    [problem] = problems(caplog)
+    assert problem.endswith("on_event raised CancelledError on heartbeat of churn")
+
+
+# The log
+
+
+def test_events_go_to_structlog_where_it_is_configured() -> None:
+    """An application that has configured structlog gets key-values, with its own context variables."""
+    entries: list[Any] = []
+
+    def keep(_logger: Any, name: str, entry: Any) -> Any:
+        entries.append((name, entry))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
+    try:
+        with structlog.contextvars.bound_contextvars(request="r-1"):
+            Callbacks(None, None).call(TRANSITION)
+    finally:
+        structlog.reset_defaults()
+    [(level, entry)] = entries
+    assert level == "info"
+    assert (
+        entry.items()
+        >= {
+            "event": "churn: transition InProgress/Starting",
+            "kind": "transition",
+            "job_name": "churn",
+            "request": "r-1",
+        }.items()
+    )
+    assert entry["after"] == {"status": "InProgress", "secondary_status": "Starting"}
+
+
+def test_events_go_to_the_standard_library_where_structlog_is_not_configured(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unconfigured structlog would print to stdout, where results belong."""
+    caplog.set_level(logging.INFO, "automl_waiter")
+    Callbacks(None, None).call(TRANSITION)
+    [record] = caplog.records
+    assert record.getMessage() == "churn: transition InProgress/Starting"
+    assert record.automl_event["after"] == {"status": "InProgress", "secondary_status": "Starting"}  # type: ignore[attr-defined]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_callback_in_another_thread_is_not_needed() -> None:
+    """A wait starts no thread for its callbacks."""
+    before = set(threading.enumerate())
+    seen: list[set[threading.Thread]] = []
+    Callbacks(None, lambda _: seen.append(set(threading.enumerate()) - before)).call(heartbeat())
+    assert seen == [set()]

@@ -3,21 +3,19 @@
 import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from virtual import Faulty, Sleepy, both_shells, no_network, throttle
+from virtual import Faulty, Recording, Sleepy, both_shells, kernel_of, no_network, throttle
 
 from automl_waiter import AccessDenied, InvalidRequest, aio, waiter
-from automl_waiter._engine.calls import Answer, Describe, ListCandidates, Sleep, Woken
-from automl_waiter._engine.job_wait import CANDIDATES_EVERY, wait_plan
+from automl_waiter._engine.candidates import read_candidates
 from automl_waiter._model.candidates import Leaderboard, is_minimized, objective_of, ranked
 from automl_waiter._model.errors import ServiceUnavailable
-from automl_waiter._model.events import Candidates, Ended, Event, Heartbeat, Warned, event_dict
-from automl_waiter._model.job_refs import job_ref
-from automl_waiter._model.options import WaitOptions, wait_options
+from automl_waiter._model.events import Candidates, Ended, Event, Heartbeat, Retry, Warned, event_dict
+from automl_waiter._model.options import CANDIDATES_EVERY_S, WaitOptions, wait_options
 from automl_waiter._model.snapshot import Candidate
-from automl_waiter._wiring import candidates_loop, loop_of
 from automl_waiter.testing import ManualClock, Timeline
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
@@ -50,15 +48,21 @@ class Listed(Faulty):
         return super().list_candidates(job_name, token)
 
 
+def listed_once(jobs: Listed) -> Leaderboard:
+    """Return the candidates of a job, listed once for a report."""
+    read = partial(read_candidates, job_name="churn", error_budget=10.0)
+    return waiter.result_of(read, jobs, jobs.clock, error_budget=10.0).leaderboard
+
+
 def watched(jobs: Listed, options: WaitOptions, timeline: Timeline = JOB, shell: str = "sync") -> list[Event]:
     """The events of a wait for a job."""
     jobs.add("churn", timeline)
-    loop = loop_of([job_ref("churn")], [jobs], options, jobs.clock)
+    kernel = kernel_of(["churn"], [jobs], options, jobs.clock)
     if shell == "sync":
-        return list(waiter.events_of(loop, jobs.clock))
+        return list(waiter.events_of(kernel, jobs.clock))
 
     async def run() -> list[Event]:
-        return [event async for event in aio.events_of(loop, jobs.clock)]
+        return [event async for event in aio.events_of(kernel, jobs.clock)]
 
     import asyncio
 
@@ -67,7 +71,7 @@ def watched(jobs: Listed, options: WaitOptions, timeline: Timeline = JOB, shell:
 
 def seen(**options: Any) -> WaitOptions:
     """The options of a wait that somebody watches."""
-    return WaitOptions(candidates_every=CANDIDATES_EVERY, **options)
+    return WaitOptions(candidates_every=CANDIDATES_EVERY_S, **options)
 
 
 def candidate(
@@ -179,7 +183,7 @@ def test_a_listing_that_fails_is_left_for_the_next_time(problem: Exception) -> N
     jobs = Listed(ManualClock())
     jobs.problems = [problem]
     events = watched(jobs, seen())
-    assert jobs.listings[1] - jobs.listings[0] >= CANDIDATES_EVERY
+    assert jobs.listings[1] - jobs.listings[0] >= CANDIDATES_EVERY_S
     assert not [event for event in events if event.event == "retry"]
     assert [event for event in events if isinstance(event, Candidates)]
 
@@ -195,23 +199,15 @@ def test_a_listing_that_hangs_does_not_hold_up_a_look() -> None:
     assert max(late) < 1
 
 
-def test_a_page_that_hangs_is_left_before_the_next_look() -> None:
-    """A page may take until a second before the next look, and no longer: then it is left, within that second."""
-    plan = wait_plan(job_ref("churn"), seen(poll=wait_options(poll=10).poll), started=0.0, random=lambda: 0.5)
-    response = JOB.response(
-        700, name="churn", created=BEGIN, arn="arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn"
-    )
-    answers: list[Any] = [Answer(0.0, 0.0, BEGIN, response)]
-    action: Any = next(plan)
-    while not isinstance(action, ListCandidates):
-        match action:
-            case Describe():
-                action = plan.send(answers.pop())
-            case Sleep(until=until):
-                action = plan.send(Woken(until, BEGIN))
-            case _:
-                action = next(plan)
-    assert (action.deadline, action.patience) == (9.0, 0.0)
+def test_a_page_that_hangs_is_abandoned_before_the_next_poll() -> None:
+    """A page may take until a second before the next poll: then it is abandoned, within that second, and not retried."""
+    clock = Recording(hanging="list_candidates")
+    jobs = Listed(clock)
+    jobs.add("churn", JOB, start=700)
+    kernel = kernel_of(["churn"], [jobs], seen(poll=wait_options(poll=10).poll), clock)
+    until_second_poll = itertools.takewhile(lambda _: clock.monotonic() < 11, waiter.events_of(kernel, clock))
+    assert not [event for event in until_second_poll if isinstance(event, Retry)]
+    assert [until for name, until in clock.calls if name == "list_candidates"] == [pytest.approx(9.0 + 0.9)]
 
 
 def test_all_pages_are_read() -> None:
@@ -230,11 +226,10 @@ def test_all_pages_are_read() -> None:
     for last, pages in ((200, 3), (10_000, 8)):
         jobs = Many(clock)
         jobs.last = last
-        boards: list[Leaderboard] = []
-        list(waiter.events_of(candidates_loop("churn", jobs, clock, boards.append), clock))
+        board = listed_once(jobs)
         assert len(jobs.listings) == pages
-        assert len(boards[0].candidates) == 100 * pages
-        assert boards[0].candidates[0].name == f"c{100 * pages - 1}"
+        assert len(board.candidates) == 100 * pages
+        assert board.candidates[0].name == f"c{100 * pages - 1}"
 
 
 @both_shells
@@ -283,13 +278,11 @@ def test_a_report_asks_again_and_keeps_what_it_has() -> None:
     jobs = Listed(clock)
     jobs.add("churn", JOB, start=1400)
     jobs.problems = [throttle(), no_network()]
-    boards: list[Leaderboard] = []
-    list(waiter.events_of(candidates_loop("churn", jobs, clock, boards.append), clock))
+    board = listed_once(jobs)
     jobs.problems = [no_network()] * 100
-    list(waiter.events_of(candidates_loop("churn", jobs, clock, boards.append), clock))
-    assert len(boards[0].candidates) == 7
-    assert boards[0].error is None
-    assert isinstance(boards[1].error, ServiceUnavailable)
+    assert len(board.candidates) == 7
+    assert board.error is None
+    assert isinstance(listed_once(jobs).error, ServiceUnavailable)
 
 
 # The wait for one that is good enough
@@ -317,8 +310,8 @@ def test_a_job_that_is_good_enough_is_stopped(shell: str) -> None:
     outcome = events[-1].outcome
     assert (jobs.stops, outcome.verdict, outcome.exit_code, outcome.status) == (1, "condition_met", 0, "Stopped")
     stopped = next(event for event in events if event.event == "stop_requested")
-    assert (stopped.at - (outcome.created_at or stopped.at)).total_seconds() < 800 + CANDIDATES_EVERY
-    assert jobs.clock.monotonic() < 800 + CANDIDATES_EVERY + 60 + 10
+    assert (stopped.at - (outcome.created_at or stopped.at)).total_seconds() < 800 + CANDIDATES_EVERY_S
+    assert jobs.clock.monotonic() < 800 + CANDIDATES_EVERY_S + 60 + 10
     assert outcome.best_candidate is not None
 
 

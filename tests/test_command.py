@@ -14,8 +14,8 @@ from conftest import ROOT, Command
 from processes import clean_environment
 
 from automl_waiter import Outcome, Transition, Verdict
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.statuses import State
-from automl_waiter._model.verdicts import ExitCode
 from automl_waiter.cli.execute import environment_of
 from automl_waiter.sandbox.server import Sandbox
 

@@ -14,11 +14,11 @@ from conftest import TRACES, Recorded
 
 from automl_waiter import AccessDenied, ExitCode, Outcome, Snapshot, Verdict
 from automl_waiter._model.candidates import Leaderboard, ranked
+from automl_waiter._model.exit_codes import is_bad
 from automl_waiter._model.phases import NOT_WATCHED, phases_of
 from automl_waiter._model.snapshot import Candidate
 from automl_waiter._model.statuses import State
 from automl_waiter._model.tracker import Transition
-from automl_waiter._model.verdicts import is_bad
 from automl_waiter.report.charts import bars_svg, plot_svg
 from automl_waiter.report.document import Bar, Document, Fact, Facts, Note, Notes, Plot, Point, Table, Tone
 from automl_waiter.report.facts import (

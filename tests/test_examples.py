@@ -27,8 +27,8 @@ from reliability import can_be_first, child_of
 from test_github import outputs
 
 from automl_waiter import __version__
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.text import parse_duration
-from automl_waiter._model.verdicts import ExitCode
 from automl_waiter.sandbox.server import Sandbox
 
 EXAMPLES = ROOT / "examples"

@@ -17,15 +17,13 @@ import pytest
 from botocore import exceptions as sdk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual import Sleepy
+from virtual import Sleepy, kernel_of
 
 from automl_waiter import Ended, Event, Outcome, Transition, Verdict, aio
 from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.gateway import Boto3Gateway
 from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, ServiceUnavailable
-from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
-from automl_waiter._wiring import loop_of
 from automl_waiter.testing import EPOCH, Timeline
 from automl_waiter.waiter import events_of
 
@@ -230,15 +228,14 @@ def test_thousands_of_waits_cannot_be_lost(**thrown: Any) -> None:
 
 def run(clients: Sequence[Client], options: dict[str, Any], clock: JumpyClock, under_asyncio: bool) -> list[Event]:
     """The events of a wait for these jobs."""
-    refs = [job_ref(client.name) for client in clients]
+    names = [client.name for client in clients]
     gateways = [Boto3Gateway(Connection(client)) for client in clients]
-    chosen = wait_options(**options)
-    loop = loop_of(refs, gateways, chosen, clock)
+    kernel = kernel_of(names, gateways, wait_options(**options), clock)
     if not under_asyncio:
-        return events_of(loop, clock)  # type: ignore[return-value]
+        return events_of(kernel, clock)  # type: ignore[return-value]
 
     async def collect() -> list[Event]:
-        return [event async for event in aio.events_of(loop, clock)]
+        return [event async for event in aio.events_of(kernel, clock)]
 
     return asyncio.run(collect())
 

@@ -11,7 +11,7 @@ from conftest import Command, Recorded
 from test_output import HOSTILE
 
 from automl_waiter import Ended, Outcome, Verdict, Warned
-from automl_waiter._model.verdicts import ExitCode
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter.cli.github import GitHubRun
 from automl_waiter.testing import Timeline, simulate
 

@@ -24,11 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_waiter._model.errors import AutoMLWaiterError, JobNotFound
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import State
 from automl_waiter._model.tracker import Transition
-from automl_waiter._model.verdicts import ExitCode, Verdict
+from automl_waiter._model.verdicts import Verdict
 from automl_waiter.cli.history import print_history
 from automl_waiter.journal import Entry, Journal, JournalError, UnfinishedJob, read_history, subscriber_of, writing
 from automl_waiter.testing import Timeline

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual import Sleepy, no_network, run, throttle
+from virtual import Faulty, Sleepy, no_network, run, throttle
 
 from automl_waiter import (
     AccessDenied,
@@ -22,21 +22,23 @@ from automl_waiter import (
     PhaseAware,
     PollContext,
     Retry,
-    ServiceUnavailable,
     Transition,
     Verdict,
     Warned,
 )
-from automl_waiter._engine import listing
-from automl_waiter._engine import retries as retrying
-from automl_waiter._engine.calls import Answer, Describe, Follow, Member
-from automl_waiter._engine.job_wait import wait_plan
+from automl_waiter._engine import listing, retries
+from automl_waiter._engine.calls import Calls
+from automl_waiter._engine.following import ListedJob
+from automl_waiter._engine.job_wait import JobWait
+from automl_waiter._engine.kernel import Kernel
+from automl_waiter._engine.retries import Answer
 from automl_waiter._model import token_bucket as budget
 from automl_waiter._model.events import Heartbeat, Sweep, event_dict
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
+from automl_waiter.waiter import events_of
 from tests.listing_service import Job, Service, Throttle
 
 HOUR = 3600.0
@@ -605,15 +607,18 @@ def test_the_page_states_the_bounds_that_hold() -> None:
     page = (ROOT / "docs" / "many_jobs.md").read_text()
     assert f"{DEFAULT_MAX_RATE:g} calls a second" in page
     assert f"grows back within {budget._RECOVERY / 60:g} minutes" in page
-    assert f"within {retrying._HERD_PAUSE:g} seconds" in page
+    assert f"within {retries._HERD_PAUSE_S:g} seconds" in page
     assert budget._LEAST_SHARE == 1 / 8
     assert f"| up to {listing._WORTH_LISTING - 1} jobs |" in page
-    assert f"| {listing._WORTH_LISTING} jobs and more | the newest jobs are listed every {listing._SWEEP:g} s" in page
-    assert f"or fails for {listing._LISTING_PATIENCE:g} seconds" in page
+    assert (
+        f"| {listing._WORTH_LISTING} jobs and more | the newest jobs are listed every {listing._SWEEP_EVERY_S:g} s"
+        in page
+    )
+    assert f"or fails for {listing._LISTING_PATIENCE_S:g} seconds" in page
     assert f"more than {listing._MOST_PAGES} pages, or more than one page for {listing._JOBS_PER_PAGE} jobs" in page
     assert f"fewer than {listing._JOBS_PER_PAGE} of the others each" in page
-    assert f"intervals of up to {listing._LONGEST_AWAY / 60:g} minutes" in page
-    assert f"timeout of less than {listing._LEAST_TIMEOUT:g} seconds" in page
+    assert f"intervals of up to {listing._LONGEST_AWAY_S / 60:g} minutes" in page
+    assert f"timeout of less than {listing._LEAST_TIMEOUT_S:g} seconds" in page
     assert listing._SHARE == 1 / 2
 
 
@@ -724,8 +729,11 @@ def test_a_listing_that_is_denied_later_leaves_each_job_to_be_described() -> Non
 def test_a_foreign_job_that_only_the_listing_has_time_to_show_is_replaced() -> None:
     """At the deadline the failure of a job of that name is none of the job whose ARN was given."""
     job = job_ref("arn:aws:sagemaker:us-east-1:999999999999:automl-job/churn")
-    plan = wait_plan(job, wait_options(timeout=100), started=0.0, random=lambda: 0.5, member=Member("churn"))
-    assert isinstance(next(plan), Follow)
+    clock = ManualClock()
+    clock.advance(99.9)
+    gateway = Faulty(clock)
+    gateway.is_down = lambda _: True
+    kernel, listed, options = Kernel(clock), ListedJob("churn"), wait_options(timeout=100)
     summary = {
         "AutoMLJobName": "churn",
         "AutoMLJobArn": job.arn and job.arn.replace("9", "1"),
@@ -734,7 +742,9 @@ def test_a_foreign_job_that_only_the_listing_has_time_to_show_is_replaced() -> N
         "CreationTime": EPOCH,
         "LastModifiedTime": EPOCH,
     }
-    assert isinstance(plan.send(Answer(99.9, 99.9, EPOCH, response=summary)), Describe)
-    ended = plan.send(Answer(100.4, 100.4, EPOCH, error=ServiceUnavailable("no turn"), exhausted=True))
-    assert isinstance(ended, Ended)
-    assert ended.outcome.verdict is Verdict.REPLACED
+    kernel.put(listed.news, Answer(99.9, 99.9, EPOCH, response=summary))
+    calls = Calls(gateway, kernel, error_budget=900)
+    kernel.spawn(JobWait(job, options, calls, started=0.0, listed=listed).run)
+    [outcome] = [event.outcome for event in events_of(kernel, clock) if isinstance(event, Ended)]
+    assert gateway.looks, "it is described before the listing is believed"
+    assert outcome.verdict is Verdict.REPLACED

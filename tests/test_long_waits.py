@@ -6,12 +6,24 @@ import statistics
 import threading
 import weakref
 from collections import Counter
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from virtual import COMPLETED, ENDLESS, TRAINING, Faulty, Sleepy, Wait, both_shells, no_network, run, throttle
+from virtual import (
+    COMPLETED,
+    ENDLESS,
+    TRAINING,
+    Faulty,
+    Recording,
+    Sleepy,
+    Wait,
+    both_shells,
+    kernel_of,
+    no_network,
+    run,
+    throttle,
+)
 
 from automl_waiter import (
     AccessDenied,
@@ -27,16 +39,11 @@ from automl_waiter import (
     Verdict,
     Warned,
 )
-from automl_waiter._engine import retries as retrying
-from automl_waiter._engine.calls import Sleep
-from automl_waiter._engine.job_wait import STALLED_AFTER, wait_plan
-from automl_waiter._engine.kernel import Loop
-from automl_waiter._engine.retries import Attempt
+from automl_waiter._engine.ages import STALLED_AFTER_S
+from automl_waiter._engine.kernel import Kernel
 from automl_waiter._model.errors import TransientError, TransientKind
-from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import WaitOptions, wait_options
 from automl_waiter._model.statuses import Stage
-from automl_waiter._wiring import loop_of
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline
 from automl_waiter.waiter import events_of
 
@@ -186,7 +193,7 @@ def still_from(second: float) -> Any:
 )
 def test_a_stall_is_warned_of_once_per_phase(phase: str, stage: Stage) -> None:
     """When neither a status nor LastModifiedTime moves for long, the wait says so once in each phase, and goes on."""
-    limit = STALLED_AFTER[stage]
+    limit = STALLED_AFTER_S[stage]
     script = Timeline(
         [(0, "InProgress", phase), (4 * limit, "InProgress", "AnalyzingData"), (60 * HOUR, "Failed", "Failed")]
     )
@@ -335,29 +342,10 @@ def test_names_that_look_alike_are_looked_for_only_while_there_is_time() -> None
 
 
 def attempts(timeout: float | None) -> list[tuple[str, float]]:
-    """The calls other than describes of a wait for a job that does not exist, each with when it is abandoned."""
-    clock = ManualClock()
-    gateway = Faulty(clock)
-    plan = wait_plan(job_ref("churn"), wait_options(timeout=timeout), started=0.0, random=clock.random)
-    steps = retrying.steps(plan, gateway, clock, error_budget=900)
-    seen: list[tuple[str, float]] = []
-    advance: Any = lambda _: next(steps)  # noqa: E731
-    value: Any = None
-    with suppress(StopIteration):
-        while True:
-            step = advance(value)
-            advance, value = steps.send, None
-            if isinstance(step, Sleep):
-                clock.advance(step.until - clock.monotonic())
-            elif isinstance(step, Attempt):
-                name = step.call.func.__name__  # type: ignore[attr-defined]
-                if name != "describe":
-                    seen.append((name, step.until))
-                try:
-                    value = step.call()
-                except Exception as error:
-                    advance, value = steps.throw, error
-    return seen
+    """Return the calls other than describes of a wait for a job that does not exist, each with when it is abandoned."""
+    clock = Recording()
+    run(["churn"], [Faulty(clock)], wait_options(timeout=timeout), clock)
+    return [call for call in clock.calls if call[0] != "describe"]
 
 
 # Identity
@@ -425,7 +413,7 @@ def test_a_wait_may_be_advanced_from_one_thread_and_then_another() -> None:
     clock = ManualClock()
     gateway = Faulty(clock, [fault for _ in range(20) for fault in (throttle(), throttle(), None)])
     gateway.add("churn", COMPLETED)
-    events = events_of(loop_of([job_ref("churn")], [gateway], wait_options(poll=10), clock), clock)
+    events = events_of(kernel_of(["churn"], [gateway], wait_options(poll=10), clock), clock)
     told: list[Any] = []
 
     def advance() -> None:
@@ -440,18 +428,18 @@ def test_a_wait_may_be_advanced_from_one_thread_and_then_another() -> None:
     assert len([event for event in told if isinstance(event, Retry)]) == 40
 
 
-# The loop
+# The kernel
 
 
 def test_a_task_that_had_not_begun_when_all_were_cancelled_is_dropped() -> None:
-    """Where the first job decides for all at once, what has not begun yet has nothing to tell, and the loop ends."""
+    """Where the first job decides for all at once, what has not begun yet has nothing to report, and the kernel ends."""
     ended = Ended("a", EPOCH, Outcome(job="a", job_name="a", verdict=Verdict.COMPLETED, exit_code=ExitCode.OK))
-    loop = Loop(ManualClock())
+    clock = ManualClock()
+    kernel = Kernel(clock)
+
+    async def end() -> None:
+        await kernel.emit(ended)
+
     for _ in range(2):
-        loop.add(iter_of(ended))
-    assert [step for step in loop.run(lambda _: True) if isinstance(step, Ended)] == [ended]
-
-
-def iter_of(event: Ended) -> Any:
-    """Steps that tell an event and are over."""
-    yield event
+        kernel.spawn(end)
+    assert list(events_of(kernel, clock, decides=lambda _: True)) == [ended]

@@ -127,10 +127,10 @@ def test_the_last_thing_that_is_shown_is_how_it_ended(monkeypatch: pytest.Monkey
     progress, now = at(100)
     [job] = progress.jobs.values()
     view = NotebookView(["churn-2026"])
-    view.tell(job.transitions[0])
+    view.take(job.transitions[0])
     time.sleep(0.05)  # until it is being shown
     outcome = simulate(OTHERS["spam"]).outcome
-    view.tell(Ended("churn-2026", now, outcome))
+    view.take(Ended("churn-2026", now, outcome))
     view.close()
     assert 'class="bad">failed</span>' in shown[-1]
 
@@ -155,7 +155,8 @@ def test_a_wait_that_cannot_begin_leaves_no_view(monkeypatch: pytest.MonkeyPatch
 
 def test_elsewhere_there_is_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a kernel nothing is shown, and nothing of IPython is loaded."""
-    assert notebook_view(["a"]) is None
+    with notebook_view(["a"]) as subscribers:
+        assert subscribers == []
 
 
 def test_a_view_that_fails_does_not_end_the_wait(
@@ -176,4 +177,4 @@ def test_a_view_that_fails_does_not_end_the_wait(
     monkeypatch.delenv("AUTOML_WAITER_PROGRESS", raising=False)
     simulated_jobs.add("churn", Timeline([(0, "Completed", "Completed")]))
     assert wait_for("churn").verdict == "completed"
-    assert "the wait cannot be shown here; it goes on" in caplog.text
+    assert "the wait cannot be shown here; it continues" in caplog.text

@@ -20,8 +20,7 @@ import pytest
 from faulty_endpoint import FaultyEndpoint
 from processes import clean_environment, endpoint_environment, start
 
-from automl_waiter._engine.job_wait import HEARTBEAT
-from automl_waiter._model.events import Heartbeat, Poll, Retry
+from automl_waiter._model.events import HEARTBEAT_EVERY_S, Heartbeat, Poll, Retry
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import State
 from automl_waiter._model.tracker import Transition
@@ -255,7 +254,7 @@ def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixtur
                 lines.append(now)
                 assert told.startswith("2026-11-24 09:30:00Z  churn: still InProgress/ModelTuning, next look in ")
                 assert told.count("\n") == 1
-            slept = min(left, HEARTBEAT)
+            slept = min(left, HEARTBEAT_EVERY_S)
             now, left = now + slept, left - slept
             if left:
                 reporter.tell(Heartbeat("churn", NOW, TUNING, left))

@@ -9,7 +9,7 @@ from faulty_endpoint import Fault, FaultyEndpoint, service_error
 from processes import endpoint_environment
 
 from automl_waiter import Outcome, Verdict
-from automl_waiter._model.verdicts import ExitCode
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter.cli.app import Invocation, cli, wait
 from automl_waiter.cli.resume import resume_command
 from automl_waiter.cli.signals import Interrupts

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from automl_waiter._aws.gateway import Gateway
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import WaitOptions
+from automl_waiter._wiring import Target
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.session import Session
 from automl_waiter.cli.signals import Interrupted, Interrupts
+from automl_waiter.testing import ManualClock, ScriptedJobs
 
 
 @pytest.fixture
@@ -47,10 +48,12 @@ def test_a_signal_that_python_swallowed_still_ends_the_wait(
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGTERM)
 
-    def connect() -> list[Gateway]:
+    job = job_ref("churn")
+
+    def connect() -> dict[str, Target]:
         Finalized()
-        return []
+        return {job.key: Target(job, ScriptedJobs(ManualClock()))}
 
     session = Session(Reporter("console", quiet=True), ResultWriter("json"), interrupts)
-    assert session.run([job_ref("churn")], connect, WaitOptions()) == 143
+    assert session.run([job], connect, WaitOptions()) == 143
     assert '"verdict": "cancelled"' in capsys.readouterr().out

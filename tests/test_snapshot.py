@@ -10,7 +10,8 @@ import botocore.session
 import pytest
 from conftest import TRACES
 
-from automl_waiter._model.snapshot import Member, Snapshot, View
+from automl_waiter._model.members import Member, View
+from automl_waiter._model.snapshot import Snapshot
 
 WHEN = datetime(2026, 5, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 

@@ -16,12 +16,10 @@ from conftest import Command, Recorded
 from processes import endpoint_environment
 from rich.console import Console
 from terminals import Terminal
+from virtual import kernel_of
 
-from automl_waiter._engine.job_wait import CANDIDATES_EVERY
 from automl_waiter._model.events import Poll, Retry, StopRequested, Sweep
-from automl_waiter._model.job_refs import job_ref
-from automl_waiter._model.options import WaitOptions
-from automl_waiter._wiring import loop_of
+from automl_waiter._model.options import CANDIDATES_EVERY_S, WaitOptions
 from automl_waiter.cli.live import Frame, LiveView
 from automl_waiter.display.progress import Progress
 from automl_waiter.display.terminal import frame_lines
@@ -59,10 +57,10 @@ def at(
     scripted, progress = ScriptedJobs(clock), Progress(None if watch else jobs)
     for name, timeline in jobs.items():
         scripted.add(name, timeline, start=start)
-    options = WaitOptions(candidates_every=CANDIDATES_EVERY)
+    options = WaitOptions(candidates_every=CANDIDATES_EVERY_S)
     begin = clock.now()
-    loop = loop_of([job_ref(name) for name in jobs], [scripted] * len(jobs), options, clock)
-    for event in events_of(loop, clock):
+    kernel = kernel_of(list(jobs), [scripted] * len(jobs), options, clock)
+    for event in events_of(kernel, clock):
         if clock.monotonic() > second:
             break
         progress.take(event)

@@ -9,10 +9,10 @@ from test_listing import failing, fleet, older, script
 from virtual import no_network
 
 from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Transition, waiter
-from automl_waiter import _wiring as waits
 from automl_waiter._engine.watch import Matching, matching
 from automl_waiter._model.job_refs import JobRef, job_ref
 from automl_waiter._model.options import wait_options
+from automl_waiter._wiring import watch_kernel
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, simulated_jobs  # noqa: F401
 from tests.listing_service import Filters, Job, Service
 
@@ -40,8 +40,8 @@ def watched(
     service = Service(clock, jobs, filters=filters, max_rate=10)
     change(service)
     options = wait_options()
-    loop = waits.watch_loop(service, which or Matching(), options, clock, until_idle=until_idle, known=known)
-    return list(waiter.events_of(loop, clock)), service, clock
+    kernel = watch_kernel(service, which or Matching(), options, clock, until_idle=until_idle, known=known)
+    return list(waiter.events_of(kernel, clock)), service, clock
 
 
 def ends(events: Sequence[Event]) -> dict[str, str]:
@@ -112,14 +112,21 @@ def test_since_adds_what_has_ended_and_leaves_out_what_is_older(since: Any) -> N
 
 
 @pytest.mark.parametrize(
-    "asked", [{"name_contains": ""}, {"name_contains": "x" * 64}, {"since": -1.0}, {"since": datetime(2026, 1, 1)}]
+    "asked",
+    [
+        {"name_contains": ""},
+        {"name_contains": "x" * 64},
+        {"since": -1.0},
+        {"since": datetime(2026, 1, 1)},
+        {"since": 1e11},
+    ],
 )
 def test_what_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
     """A watch of impossible names or times is refused before the first call."""
     with pytest.raises(InvalidRequest):
         matching(**asked)
     with pytest.raises(InvalidRequest, match="among all jobs"):
-        list(waiter.watch("churn", name_contains="x", client=object()))
+        waiter.watch("churn", name_contains="x")
 
 
 # How it ends
@@ -155,9 +162,9 @@ def test_an_outage_longer_than_the_error_budget_ends_a_watch() -> None:
         return read(request)
 
     service.list_jobs = list_jobs  # type: ignore[method-assign]
-    loop = waits.watch_loop(service, Matching(), wait_options(), clock)
+    kernel = watch_kernel(service, Matching(), wait_options(), clock)
     with pytest.raises(ServiceUnavailable):
-        list(waiter.events_of(loop, clock))
+        list(waiter.events_of(kernel, clock))
     assert 1200 <= clock.monotonic() < 1230
 
 

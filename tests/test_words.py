@@ -16,11 +16,12 @@ import automl_waiter
 from automl_waiter._aws.errors import quoted
 from automl_waiter._model import errors
 from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest, WaitTimeout
+from automl_waiter._model.exit_codes import ExitCode, combined_exit_code
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean, format_duration, parse_duration, parseable_duration, redact, redact_command
-from automl_waiter._model.verdicts import ExitCode, Verdict, combined_exit_code
+from automl_waiter._model.verdicts import Verdict
 from automl_waiter.cli.output import json_line
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from automl_waiter import Ended, Event, Outcome, aio, waiter
-from automl_waiter._aws.gateway import Gateway
+from automl_waiter._engine.calls import Gateway
+from automl_waiter._engine.kernel import Kernel, PendingCall
 from automl_waiter._model.errors import Cancelled, TransientError, TransientKind
 from automl_waiter._model.events import event_dict
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import WaitOptions, wait_options
-from automl_waiter._system.threads import Completion
-from automl_waiter._wiring import loop_of
+from automl_waiter._wiring import Target, wait_kernel
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
 
 TRAINING = [(0, "InProgress", "Starting"), (60, "InProgress", "ModelTuning")]
@@ -39,18 +39,34 @@ class Sleepy(ManualClock):
         self.signal_at = signal_at
         self.signum = signum
 
-    def wait(self, until: float) -> Completion | None:
-        if not self._done and until >= self.signal_at:
+    def wait(self, until: float) -> PendingCall | None:
+        if not self._returned and until >= self.signal_at:
             self._now, self.signal_at = max(self._now, self.signal_at), math.inf
-            raise Cancelled(self.monotonic(), self.now(), signal=self.signum)
-        completion = super().wait(until)
+            raise Cancelled(signal=self.signum)
+        returned = super().wait(until)
         self._nap()
-        return completion
+        return returned
 
     def _nap(self) -> None:
         while self.naps and self.naps[0][0] <= self._now:
             _, seconds = self.naps.pop(0)
             self.advance(seconds)
+
+
+class Recording(ManualClock):
+    """A machine that records each call, and when it is abandoned. Calls of the methods in `hanging` never return."""
+
+    def __init__(self, hanging: str = "") -> None:
+        super().__init__()
+        self.hanging = hanging
+        self.calls: list[tuple[str, float]] = []
+
+    def start(self, call: PendingCall) -> None:
+        name = call._function.func.__name__  # type: ignore[attr-defined]
+        self.calls.append((name, call.until))
+        super().start(call)
+        if name == self.hanging:
+            self._returned.remove(call)
 
 
 class Faulty(ScriptedJobs):
@@ -137,8 +153,8 @@ class Wait:
         self.seconds = clock.monotonic()
 
     async def _events(self, job: str, options: WaitOptions, clock: ManualClock) -> list[Event]:
-        loop = loop_of([job_ref(job)], [self.gateway], options, clock)
-        return [event async for event in aio.events_of(loop, clock)]
+        kernel = kernel_of([job], [self.gateway], options, clock)
+        return [event async for event in aio.events_of(kernel, clock)]
 
     def told(self, kind: str) -> list[dict[str, Any]]:
         return [event_dict(event) for event in self.events if event.event == kind]
@@ -151,9 +167,15 @@ def run(
     clock: ManualClock,
     decides: Callable[[Outcome], bool] = lambda _: False,
 ) -> list[Event]:
-    """The events of a wait for these jobs."""
-    loop = loop_of([job_ref(job) for job in jobs], gateways, options, clock)
-    return list(waiter.events_of(loop, clock, decides))
+    """Return the events of a wait for these jobs."""
+    kernel = kernel_of(jobs, gateways, options, clock)
+    return list(waiter.events_of(kernel, clock, decides=decides))
+
+
+def kernel_of(jobs: Sequence[object], gateways: Sequence[Gateway], options: WaitOptions, clock: ManualClock) -> Kernel:
+    """Return a kernel that waits for these jobs, each through its gateway."""
+    targets = [Target(job_ref(job), gateway) for job, gateway in zip(jobs, gateways, strict=True)]
+    return wait_kernel(targets, options, clock)
 
 
 def no_network() -> TransientError:

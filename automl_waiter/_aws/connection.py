@@ -14,6 +14,7 @@ from typing import Any
 
 from automl_waiter._aws.errors import from_sdk, quoted
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
+from automl_waiter._version import __version__
 
 _CONNECT_TIMEOUT = 5
 _READ_TIMEOUT = 20
@@ -116,8 +117,6 @@ class OwnConnection(Connection):
 def client_config() -> Any:
     """The botocore Config of a client that waits: short timeouts, and none of the SDK's own retries."""
     from botocore.config import Config
-
-    from automl_waiter import __version__
 
     return Config(
         connect_timeout=_CONNECT_TIMEOUT,

@@ -6,8 +6,8 @@ It is decided by types and codes, never by a message's words. What others say is
 from __future__ import annotations
 
 import traceback
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from automl_waiter._aws.permissions import action_of
 from automl_waiter._model.errors import (
@@ -18,6 +18,7 @@ from automl_waiter._model.errors import (
     TransientError,
     TransientKind,
 )
+from automl_waiter._model.snapshot import served_at
 from automl_waiter._model.text import clean, format_duration, redact
 
 if TYPE_CHECKING:
@@ -168,15 +169,3 @@ def raised_in(error: BaseException) -> str:
     """The module of the line that raised an error."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", ""))
-
-
-def served_at(response: Any) -> datetime | None:
-    """The service's own time of an answer, from its HTTP Date header (whole seconds, UTC); None where there is none."""
-    from email.utils import parsedate_to_datetime
-
-    try:
-        instant = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    # A header without a zone reads as naive; HTTP's dates are all in UTC.
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

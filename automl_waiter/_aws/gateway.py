@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.errors import from_code, from_sdk, quoted, raised_in
@@ -32,47 +32,6 @@ _METHODS = {
     "DescribeEventBus": "describe_event_bus",
     "PutEvents": "put_events",
 }
-
-
-class Gateway(Protocol):
-    """What a wait needs of AWS. Each method makes one attempt.
-
-    Raises:
-        TransientError: The attempt failed for a reason that may pass.
-        AutoMLWaiterError: It can never succeed as it is.
-    """
-
-    region: str
-
-    @property
-    def credentials_expire_at(self) -> datetime | None:
-        """When the credentials are known to expire, unless somebody renews them (UTC)."""
-        ...
-
-    @property
-    def bucket(self) -> TokenBucket:
-        """How fast AWS may be called here."""
-        ...
-
-    def describe(self, job_name: str) -> Mapping[str, Any]:
-        """The response of DescribeAutoMLJobV2."""
-        ...
-
-    def stop(self, job_name: str) -> None:
-        """Calls StopAutoMLJob."""
-        ...
-
-    def find_names(self, job_name: str) -> list[str]:
-        """Names of jobs that look like `job_name`, by ListAutoMLJobs."""
-        ...
-
-    def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The response of ListAutoMLJobs: a page."""
-        ...
-
-    def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
-        """The response of ListCandidatesForAutoMLJob: the first page, or the one that a token leads to."""
-        ...
 
 
 class Caller:

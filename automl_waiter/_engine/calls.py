@@ -1,167 +1,135 @@
-"""What a plan asks for, and how it is answered.
-
-A plan is a generator. It yields calls (`Describe`, `ListJobs` and others), each answered with an `Answer`; a `Sleep`,
-answered with a `Woken`; and events, answered with None. Plans of many jobs follow a listing together: one reads it and
-yields `Tell`, the others yield `Follow`.
-"""
+"""The calls to AWS that the engine makes, each repeated by `retries.py` until it is answered or given up."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Protocol
 
-from automl_waiter._model.errors import AutoMLWaiterError
-from automl_waiter._model.events import Event
-from automl_waiter._model.outcome import Outcome
-from automl_waiter._model.statuses import State
+from automl_waiter._engine.kernel import Kernel
+from automl_waiter._engine.retries import Answer, Attempts, Call, CallRecord, Priority
+from automl_waiter._model.token_bucket import TokenBucket
 
-OVERSLEPT = 5.0
-"""Seconds: a sleep that is late by more was not the shell's. The machine slept, or the process was stopped."""
-WAKING = 15.0
-"""Seconds for which what is past its deadline on waking is tried: the network needs some to come back."""
+_FIND_NAMES_TIMEOUT_S = 5.0
+
+Answering = Coroutine[Any, Any, Answer]
+"""A call that is made when it is awaited."""
 
 
-class Describe(NamedTuple):
-    """Describe the job; no attempt begins after `deadline` (on the clock of the answers).
+class Gateway(Protocol):
+    """What a wait needs of AWS. Each method makes one attempt.
 
-    One that is urgent has its turn before others: the job is known to have ended.
+    Raises:
+        TransientError: The attempt failed for a reason that may pass.
+        AutoMLWaiterError: It failed permanently.
     """
 
-    job_name: str
-    deadline: float | None
-    is_urgent: bool = False
-    operation: str = "DescribeAutoMLJobV2"
+    region: str
+
+    @property
+    def credentials_expire_at(self) -> datetime | None:
+        """When the credentials are known to expire (UTC)."""
+        ...
+
+    @property
+    def bucket(self) -> TokenBucket:
+        """How fast AWS may be called here."""
+        ...
+
+    def describe(self, job_name: str) -> Mapping[str, Any]:
+        """Return the response of DescribeAutoMLJobV2."""
+        ...
+
+    def stop(self, job_name: str) -> None:
+        """Call StopAutoMLJob."""
+        ...
+
+    def find_names(self, job_name: str) -> list[str]:
+        """Return names of jobs that look like `job_name`, by ListAutoMLJobs."""
+        ...
+
+    def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a page of ListAutoMLJobs."""
+        ...
+
+    def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
+        """Return a page of ListCandidatesForAutoMLJob: the first, or the one that a token leads to."""
+        ...
 
 
-class FindNames(NamedTuple):
-    """List names of jobs that are like the one that was not found."""
+class Calls:
+    """The calls of one wait, through one gateway. Each returns an `Answer`, whatever happens to it.
 
-    job_name: str
-    deadline: float | None
-    operation: str = "ListAutoMLJobs"
-
-
-class Stop(NamedTuple):
-    """Stop the job; no attempt begins after `deadline`. One that is urgent waits for no turn."""
-
-    job_name: str
-    deadline: float
-    is_urgent: bool = False
-    operation: str = "StopAutoMLJob"
-
-
-class ListJobs(NamedTuple):
-    """Read a page of ListAutoMLJobs with these members of its request; no attempt begins after `deadline`.
-
-    `patience` bounds the error budget, in seconds.
+    Args:
+        gateway: Makes one attempt.
+        kernel: Runs the wait.
+        error_budget: How long a call may keep failing for transient reasons, in seconds.
     """
 
-    request: Mapping[str, Any]
-    deadline: float | None
-    patience: float | None = None
-    job_name: None = None
-    operation: str = "ListAutoMLJobs"
+    def __init__(self, gateway: Gateway, kernel: Kernel, *, error_budget: float) -> None:
+        self.gateway = gateway
+        self.kernel = kernel
+        self.record = CallRecord()
+        self._error_budget = error_budget
 
+    def of_another_wait(self) -> Calls:
+        """Return the calls of another wait through the same gateway."""
+        return Calls(self.gateway, self.kernel, error_budget=self._error_budget)
 
-class ListCandidates(NamedTuple):
-    """Read a page of ListCandidatesForAutoMLJob; no attempt begins after `deadline`.
+    @property
+    def slowdown(self) -> float:
+        """The factor by which to poll less often: 1, and more after calls were throttled."""
+        return self.gateway.bucket.slowdown(self.kernel.clock.monotonic())
 
-    `patience` is the error budget, in seconds: with 0 there is one attempt.
-    """
+    def describe(self, job_name: str, deadline: float | None, *, is_first: bool = False) -> Answering:
+        """Describe a job; `is_first` gets its token ahead of others, because the job is known to have ended."""
+        describe = partial(self.gateway.describe, job_name)
+        priority = Priority.FIRST if is_first else Priority.IN_ORDER
+        return self._make("DescribeAutoMLJobV2", job_name, describe, deadline, priority=priority)
 
-    job_name: str
-    token: str | None
-    deadline: float | None
-    patience: float
-    operation: str = "ListCandidatesForAutoMLJob"
+    def stop(self, job_name: str, deadline: float, *, is_immediate: bool = False) -> Answering:
+        """Stop a job; `is_immediate` waits for no token."""
+        priority = Priority.IMMEDIATE if is_immediate else Priority.IN_ORDER
+        stop = partial(self.gateway.stop, job_name)
+        return self._make("StopAutoMLJob", job_name, stop, deadline, priority=priority)
 
+    def find_names(self, job_name: str, deadline: float | None) -> Answering:
+        """List names like the one that was not found, in one attempt of a few seconds."""
+        find_names = partial(self.gateway.find_names, job_name)
+        until = self.kernel.clock.monotonic() + _FIND_NAMES_TIMEOUT_S
+        until = until if deadline is None else min(until, deadline)
+        return self._make("ListAutoMLJobs", job_name, find_names, until, error_budget=0.0)
 
-class Sleep(NamedTuple):
-    """Do nothing until the clock shows `until`."""
+    def list_jobs(
+        self, request: Mapping[str, Any], deadline: float | None = None, *, error_budget: float = math.inf
+    ) -> Answering:
+        """Read a page of jobs. It shows up to a hundred, so it gets its token ahead of others."""
+        list_jobs = partial(self.gateway.list_jobs, request)
+        return self._make(
+            "ListAutoMLJobs", None, list_jobs, deadline, error_budget=error_budget, priority=Priority.FIRST
+        )
 
-    until: float
+    def list_candidates(
+        self, job_name: str, token: str | None, deadline: float | None, *, error_budget: float
+    ) -> Answering:
+        """Read a page of candidates. It is for people and adapts its own pace, so its throttling slows down nothing."""
+        page = partial(self.gateway.list_candidates, job_name, token)
+        operation = "ListCandidatesForAutoMLJob"
+        return self._make(operation, job_name, page, deadline, error_budget=error_budget, slows_down=False)
 
-
-class Woken(NamedTuple):
-    """A sleep is over: what the shell's clock shows now, in seconds and as an instant (UTC)."""
-
-    now: float
-    at: datetime
-
-
-class Answer(NamedTuple):
-    """What came of a call, its retries included: a response, or the error that ended it.
-
-    Attributes:
-        started: When the attempt that gave it began, on the shell's monotonic clock (seconds).
-        finished: When it was over, on the same clock.
-        at: The same, as an instant (UTC).
-        response: What was answered: a mapping, a list of names, or None.
-        error: What ended the call instead.
-        served_at: The service's own clock, where the response told it (UTC).
-        retries: How many failed attempts came before.
-        slowdown: The call budget's: 1, and more after calls were throttled.
-        exhausted: Whether the error is only the last of many, so that a later call might well succeed.
-    """
-
-    started: float
-    finished: float
-    at: datetime
-    response: Any = None
-    error: AutoMLWaiterError | None = None
-    served_at: datetime | None = None
-    retries: int = 0
-    slowdown: float = 1.0
-    exhausted: bool = False
-
-
-@dataclass(eq=False)
-class Member:
-    """One of the jobs that are followed in a listing, shared by the plan of the job and the one that reads the listing.
-
-    Attributes:
-        name: The job's name.
-        is_listed: Whether the listing shows the job. Where it does not, the job's plan describes it.
-        is_over: Whether nobody waits for the job any more.
-        state: The statuses that its plan was last told of.
-        told_at: When it was (on the clock of the answers).
-    """
-
-    name: str
-    is_listed: bool = True
-    is_over: bool = False
-    state: State | None = None
-    told_at: float = -math.inf
-
-
-class Follow(NamedTuple):
-    """Wait for news of a job from the listing, at most until the clock shows `until`.
-
-    It is answered with an `Answer` whose response is the job's summary, or None if the job must be described; with an
-    `Answer` that holds an error, if the listing failed for good; or with a `Woken` when the time is over.
-    """
-
-    member: Member
-    until: float | None
-
-
-class Tell(NamedTuple):
-    """Answer the `Follow` of a job."""
-
-    member: Member
-    answer: Answer
-
-
-class Begin(NamedTuple):
-    """Begin with another job: its plan goes on beside the others."""
-
-    plan: Plan
-
-
-Call = Describe | FindNames | Stop | ListJobs | ListCandidates
-Action = Call | Sleep | Follow | Tell | Begin | Event
-Plan = Generator[Action, Any, Outcome]
-ListingPlan = Generator[Action, Any, None]
+    def _make(
+        self,
+        operation: str,
+        job_name: str | None,
+        function: Callable[[], Any],
+        deadline: float | None,
+        *,
+        error_budget: float = math.inf,
+        priority: Priority = Priority.IN_ORDER,
+        slows_down: bool = True,
+    ) -> Answering:
+        budget = min(error_budget, self._error_budget)
+        call = Call(operation, job_name, function, deadline, budget, priority, slows_down)
+        return Attempts(call, self.gateway.bucket, self.kernel, self.record).answer()

@@ -1,7 +1,13 @@
-"""The loop: the steps of many jobs side by side, in one thread, whichever shell it is driven by.
+"""The kernel: many coroutines side by side in one thread, driven by a shell that calls AWS and sleeps for them.
 
-`Loop.run` yields events, and two things for the shell to do: `Start` a call beside it, and `Pause` until a call is over
-or a time has come, answered with the `Completion` or None. Throwing `Cancelled` into it ends the wait for every job.
+A coroutine may await three things, and yields one of them to the kernel:
+
+- an event, which the shell hands to its subscribers before anything else happens;
+- a `PendingCall`, which the shell runs in a thread;
+- a `Wait` for a slot until a time. A slot is a place in which one coroutine puts a value that another awaits.
+
+Everything else is a function over those: a sleep waits for a slot that nobody fills, a rate limit fills slots in turn.
+The shell calls `step` again and again, does what it returns, and answers a `Pause` with `wake` or `cancel`.
 """
 
 from __future__ import annotations
@@ -9,201 +15,274 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import types
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from automl_waiter._engine.calls import Follow, Member, Sleep, Tell
-from automl_waiter._engine.retries import Attempt, Clock, Launch, Steps, Turn
-from automl_waiter._model.errors import Cancelled, TransientError, TransientKind
-from automl_waiter._model.events import Ended, Event
-from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.errors import Cancelled
+from automl_waiter._model.events import Event
 from automl_waiter._model.token_bucket import TokenBucket
-from automl_waiter._system.threads import Completion
+
+T = TypeVar("T")
 
 
-class Start(NamedTuple):
-    """Make this call beside the loop; its completion bears the ticket. Nobody waits for it after `until`."""
+class Clock(Protocol):
+    """What the time is. `monotonic` is in seconds and counts a machine's sleep; `now` is an instant in UTC."""
 
-    ticket: int
-    call: Callable[[], Any]
+    def monotonic(self) -> float: ...
+    def now(self) -> datetime: ...
+    def random(self) -> float: ...
+
+
+class Slot(Generic[T]):
+    """Holds one value until a coroutine takes it; a newer value replaces it."""
+
+    def __init__(self) -> None:
+        self.value: T | None = None
+        self.task: _Task | None = None
+        """Who waits for a value now."""
+
+
+class PendingCall:
+    """A call for the shell to run in a thread. After `until`, on the kernel's clock, nobody waits for it."""
+
+    def __init__(self, function: Callable[[], Any], until: float) -> None:
+        self.until = until
+        self.returned = Slot[PendingCall]()
+        self._function = function
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Run the function and keep what it returns or raises."""
+        try:
+            self._value = self._function()
+        except BaseException as error:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Keep an error instead of running the function."""
+        self._error = error
+
+    def result(self) -> Any:
+        """Return what the function returned, or raise what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class Wait(NamedTuple):
+    """Wait for a value in a slot, until a time on the kernel's clock."""
+
+    slot: Slot[Any]
     until: float
 
 
 class Pause(NamedTuple):
-    """Wait for the next completion, at most until the clock shows `until`."""
+    """Wait for the next call to return, until a time on the kernel's clock."""
 
     until: float
 
 
 class _Task:
-    """The steps of one job or listing, and what they wait for."""
+    """A coroutine, and the slot that it waits for."""
 
-    def __init__(self, steps: Steps, *, is_job: bool) -> None:
-        self.steps = steps
-        self.is_job = is_job
+    def __init__(self, function: Callable[[], Coroutine[Any, Any, None]], *, is_daemon: bool) -> None:
+        self.function = function
+        self.coroutine: Coroutine[Any, Any, None] | None = None
+        """It is created when it is first advanced, so that one that never is leaves nothing to close."""
+        self.is_daemon = is_daemon
+        self.slot: Slot[Any] | None = None
         self.waits = 0
-        """How often it has waited: an alarm that was set for an earlier wait is of no concern any more."""
-        self.waits_for: str | None = None
-        """What is wrong if its alarm rings; None: nothing is, it only slept."""
+        """How often it has waited: an alarm that was set for an earlier wait means nothing any more."""
+
+    def advance(self, value: Any, error: BaseException | None) -> object:
+        """Return what the coroutine yields next."""
+        if self.coroutine is None:
+            self.coroutine = self.function()
+        return self.coroutine.send(value) if error is None else self.coroutine.throw(error)
+
+    def close(self) -> None:
+        """End the coroutine where it is."""
+        if self.coroutine is not None:
+            self.coroutine.close()
 
 
-class _Turns:
-    """Who waits for a turn of a call budget, in the order in which they came."""
+class _TokenQueue:
+    """Who waits for a token of a bucket, in order."""
 
-    def __init__(self, budget: TokenBucket) -> None:
-        self.bucket = budget
-        self.queue: deque[tuple[_Task, int]] = deque()
+    def __init__(self, bucket: TokenBucket) -> None:
+        self.bucket = bucket
+        self.slots: deque[Slot[bool]] = deque()
         self.next_at: float | None = None
-        """When the turn comes that is reserved for the first."""
+        """When the token arrives that is reserved for the first in the queue."""
 
     def reserve(self, now: float) -> float:
-        """When the turn of the first comes."""
+        """Return when the token of the first arrives."""
         if self.next_at is None:
             self.next_at = self.bucket.reserve(now)
         return self.next_at
 
+    def first_ready(self, now: float) -> Iterator[Slot[bool]]:
+        """Yield each slot whose token has arrived; those that gave up waiting are skipped."""
+        while self.slots:
+            slot = self.slots[0]
+            if slot.task is not None:
+                if self.reserve(now) > now:
+                    return
+                self.next_at = None
+                yield slot
+            self.slots.popleft()
 
-class Loop:
-    """The steps of many jobs. They begin with `run`, in the order in which they were added."""
+
+class Kernel:
+    """Runs coroutines in the order in which they were spawned, until those that are not daemons have ended.
+
+    Args:
+        clock: The time and the randomness by which the coroutines decide.
+    """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._jobs = 0
+        self.clock = clock
         self._tasks: dict[_Task, None] = {}
+        self._foreground = 0
+        """How many tasks are not daemons."""
         self._ready: deque[tuple[_Task, Any, BaseException | None]] = deque()
+        self._current: _Task | None = None
+        """The task that goes on in the next step, because the shell was only handed its event."""
         self._alarms: list[tuple[float, int, _Task, int]] = []
         self._order = itertools.count()
-        self._calls: dict[int, tuple[_Task, int]] = {}
-        self._turns: dict[TokenBucket, _Turns] = {}
-        self._following: dict[Member, tuple[_Task, int]] = {}
-        self._news: dict[Member, Any] = {}
+        self._queues: dict[TokenBucket, _TokenQueue] = {}
 
-    def add(self, steps: Steps, *, is_job: bool = True) -> None:
-        """Adds the steps of a job, or of something that goes on only as long as there is a job."""
-        task = _Task(steps, is_job=is_job)
+    # What coroutines call
+
+    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]], *, is_daemon: bool = False) -> None:
+        """Start a coroutine beside the others. A daemon runs only as long as one of the others does."""
+        task = _Task(function, is_daemon=is_daemon)
         self._tasks[task] = None
-        self._jobs += is_job
+        self._foreground += not is_daemon
         self._ready.append((task, None, None))
 
-    def run(
-        self, decides: Callable[[Outcome], bool] = lambda _: False
-    ) -> Generator[Start | Pause | Event, Completion | None, None]:
-        """Goes on until the last job has ended, or one with an outcome that `decides` for all."""
-        is_cancelled = False
-        while self._jobs:
-            try:
-                while self._ready:
-                    task, value, error = self._ready.popleft()
-                    for step in self._advance(task, value, error):
-                        yield step
-                        if isinstance(step, Ended) and not is_cancelled and decides(step.outcome):
-                            raise Cancelled(self._clock.monotonic(), self._clock.now(), decided=True)
-                if self._jobs:
-                    self._wake((yield Pause(self._next_time())))
-            except Cancelled as cancelled:
-                is_cancelled = True
-                self._ready.clear()
-                for task in self._tasks:
-                    self._go_on(task, None, cancelled)
-        for task in self._tasks:
-            task.steps.close()
+    def emit(self, event: Event) -> Awaitable[None]:
+        """Hand an event to every subscriber."""
+        return _ask(event)
 
-    def _next_time(self) -> float:
-        at = self._alarms[0][0] if self._alarms else math.inf
-        for turns in self._turns.values():
-            if turns.queue and turns.next_at is not None:
-                at = min(at, turns.next_at)
-        return at
+    def wait(self, slot: Slot[T], until: float = math.inf) -> Awaitable[T | None]:
+        """Take the value of a slot, when there is one; return None when the clock has reached `until`."""
+        return _ask(Wait(slot, until))
 
-    def _wake(self, completion: Completion | None) -> None:
-        """Lets all go on who need not wait any longer."""
-        if completion is not None:
-            # Neither, if the call was abandoned meanwhile.
-            task, wait = self._calls.pop(completion.ticket, (None, 0))
-            if task is not None and task.waits == wait:
-                self._go_on(task, completion.result, completion.error)
-        now = self._clock.monotonic()
-        # Not while there are completions: a call may be over by now whose alarm rang while something else took time.
-        while completion is None and self._alarms and self._alarms[0][0] <= now:
-            _, _, task, wait = heapq.heappop(self._alarms)
-            if task.waits == wait:
-                self._go_on(
-                    task, None, TransientError(TransientKind.TIMEOUT, task.waits_for) if task.waits_for else None
-                )
-        for turns in self._turns.values():
-            while turns.queue:
-                task, wait = turns.queue[0]
-                if task.waits == wait:
-                    if turns.reserve(now) > now:
-                        break
-                    turns.next_at = None
-                    self._go_on(task, None)
-                turns.queue.popleft()
+    def sleep_until(self, until: float) -> Awaitable[None]:
+        """Do nothing until the clock has reached `until`."""
+        return _ask(Wait(Slot(), until))
 
-    def _go_on(self, task: _Task, value: Any, error: BaseException | None = None) -> None:
-        task.waits += 1
-        self._ready.append((task, value, error))
+    def call(self, function: Callable[[], Any], until: float) -> Awaitable[PendingCall | None]:
+        """Run a function in a thread; return None if it has not returned when the clock has reached `until`."""
+        return _ask(PendingCall(function, until))
 
-    def _advance(self, task: _Task, value: Any, error: BaseException | None) -> Iterator[Start | Event]:
-        """Takes a task's steps up to the next one that takes time."""
-        steps, task.waits_for = task.steps, None
-        try:
-            step = steps.send(value) if error is None else steps.throw(error)
-            while True:
-                value = None
-                match step:
-                    case Sleep(until=until):
-                        return self._set_alarm(task, until)
-                    case Attempt(call=call, until=until):
-                        ticket = next(self._order)
-                        self._calls[ticket] = task, task.waits
-                        task.waits_for = "no answer in time"
-                        self._set_alarm(task, until)
-                        yield Start(ticket, call, until)
-                        return None
-                    case Turn(budget=budget, until=until, is_urgent=is_urgent):
-                        turns = self._turns.setdefault(budget, _Turns(budget))
-                        turns.reserve(self._clock.monotonic())
-                        (turns.queue.appendleft if is_urgent else turns.queue.append)((task, task.waits))
-                        task.waits_for = "its turn in the call budget did not come in time: see the max rate"
-                        return self._set_alarm(task, until)
-                    case Follow(member=member, until=until):
-                        value = self._news.pop(member, None)
-                        if value is None:
-                            self._following[member] = task, task.waits
-                            return self._set_alarm(task, math.inf if until is None else until)
-                    case Tell(member=member, answer=answer):
-                        self._tell(member, answer)
-                    case Launch(steps=launched):
-                        self.add(launched)
-                    case _:
-                        if isinstance(step, Ended):
-                            self._drop(task)
-                        yield step
-                step = steps.send(value)
-        except (StopIteration, Cancelled):
-            # It is over, or it had not begun when all were cancelled, and then there is nothing to tell.
-            self._drop(task)
+    def token(self, bucket: TokenBucket, until: float, *, is_first: bool = False) -> Awaitable[bool | None]:
+        """Wait for a token of a bucket, ahead of the others if `is_first`; return None if none comes by `until`."""
+        queue = self._queues.setdefault(bucket, _TokenQueue(bucket))
+        queue.reserve(self.clock.monotonic())
+        slot = Slot[bool]()
+        (queue.slots.appendleft if is_first else queue.slots.append)(slot)
+        return _ask(Wait(slot, until))
+
+    def put(self, slot: Slot[T], value: T) -> None:
+        """Put a value into a slot, and wake the coroutine that waits for it."""
+        if slot.task is not None:
+            self._resume(slot.task, value)
+        else:
+            slot.value = value
+
+    # What the shell calls
+
+    def step(self) -> Event | PendingCall | Pause | None:
+        """Advance the coroutines; return what the shell has to do next, or None when all have ended."""
+        while self._foreground:
+            value, error = None, None
+            if self._current is None:
+                if not self._ready:
+                    return Pause(self._next_time())
+                self._current, value, error = self._ready.popleft()
+            if (request := self._advance(self._current, value, error)) is not None:
+                return request
         return None
 
-    def _set_alarm(self, task: _Task, at: float) -> None:
+    def wake(self, returned: PendingCall | None) -> None:
+        """Wake every task that is ready: whose call has returned, whose time has come, or who has a token."""
+        if returned is not None:
+            self.put(returned.returned, returned)
+        now = self.clock.monotonic()
+        # Not while calls return: one may have returned by now whose alarm rang while something else took time.
+        while returned is None and self._alarms and self._alarms[0][0] <= now:
+            _, _, task, wait = heapq.heappop(self._alarms)
+            if task.waits == wait:
+                self._resume(task, None)
+        for queue in self._queues.values():
+            for slot in queue.first_ready(now):
+                self.put(slot, True)
+
+    def cancel(self, cancelled: Cancelled) -> None:
+        """Throw this into every task."""
+        self._current = None
+        self._ready.clear()
+        for task in self._tasks:
+            self._resume(task, None, cancelled)
+
+    def close(self) -> None:
+        """End all coroutines. Never leave that to the garbage collector: it loses a KeyboardInterrupt."""
+        with ExitStack() as stack:
+            for task in self._tasks:
+                stack.callback(task.close)
+
+    def _advance(self, task: _Task, value: Any, error: BaseException | None) -> Event | PendingCall | None:
+        """Advance a task up to its next request; return the request if it is for the shell."""
+        self._current = None
+        try:
+            request = task.advance(value, error)
+            while isinstance(request, Wait) and request.slot.value is not None:
+                value, request.slot.value = request.slot.value, None
+                request = task.advance(value, None)
+        except (StopIteration, Cancelled):
+            # It has ended, or it had not begun when all were cancelled, and then it has nothing to report.
+            del self._tasks[task]
+            self._foreground -= not task.is_daemon
+            return None
+        if isinstance(request, Wait):
+            self._park(task, request.slot, request.until)
+            return None
+        if isinstance(request, PendingCall):
+            self._park(task, request.returned, request.until)
+            return request
+        self._current = task
+        return request  # type: ignore[return-value]  # whatever else is yielded is an event
+
+    def _park(self, task: _Task, slot: Slot[Any], until: float) -> None:
+        slot.task, task.slot = task, slot
         if len(self._alarms) > 1000 + 3 * len(self._tasks):
             # Who follows a listing sets an alarm for its deadline at each piece of news.
             self._alarms = [alarm for alarm in self._alarms if alarm[2].waits == alarm[3] and alarm[2] in self._tasks]
             heapq.heapify(self._alarms)
-        if at < math.inf:
-            heapq.heappush(self._alarms, (at, next(self._order), task, task.waits))
+        if until < math.inf:
+            heapq.heappush(self._alarms, (until, next(self._order), task, task.waits))
 
-    def _tell(self, member: Member, news: Any) -> None:
-        """News for who follows; where nobody does just now, the latest is kept."""
-        task, wait = self._following.pop(member, (None, 0))
-        if task is not None and task.waits == wait:
-            self._go_on(task, news)
-        elif not member.is_over:
-            self._news[member] = news
+    def _resume(self, task: _Task, value: Any, error: BaseException | None = None) -> None:
+        task.waits += 1
+        if task.slot is not None:
+            task.slot.task = None
+            task.slot = None
+        self._ready.append((task, value, error))
 
-    def _drop(self, task: _Task) -> None:
-        if task in self._tasks:
-            del self._tasks[task]
-            self._jobs -= task.is_job
+    def _next_time(self) -> float:
+        at = self._alarms[0][0] if self._alarms else math.inf
+        waiting = (queue.next_at for queue in self._queues.values() if queue.slots and queue.next_at is not None)
+        return min(at, *waiting, math.inf)
+
+
+@types.coroutine
+def _ask(request: object) -> Generator[object, Any, Any]:
+    """Yield a request to the kernel, and return its answer."""
+    return (yield request)

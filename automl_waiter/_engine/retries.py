@@ -1,39 +1,19 @@
-"""A plan's calls, made of attempts: tenacity says whether and when a failed attempt is made again.
+"""The retry rule: a call is attempted until it succeeds, fails permanently, or its time is up.
 
-`steps` takes a plan and yields only what the loop can do: `Turn`, `Attempt`, `Sleep`, what plans tell each other, and
-events. Tenacity never sleeps itself: its pauses are handed on, so that a cancel, a signal and virtual time reach into
-them, and the same generator serves threads and asyncio.
+Tenacity decides whether and when to try again. It sleeps on the kernel, so that a cancel, a signal and virtual time
+reach into its pauses.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from automl_waiter._aws.errors import served_at
-from automl_waiter._aws.gateway import Gateway
-from automl_waiter._engine.calls import (
-    OVERSLEPT,
-    WAKING,
-    Answer,
-    Begin,
-    Call,
-    Describe,
-    FindNames,
-    Follow,
-    ListCandidates,
-    ListingPlan,
-    ListJobs,
-    Plan,
-    Sleep,
-    Stop,
-    Tell,
-    Woken,
-)
+from automl_waiter._engine.kernel import Kernel
 from automl_waiter._model.errors import (
     AutoMLWaiterError,
     Cancelled,
@@ -42,113 +22,247 @@ from automl_waiter._model.errors import (
     TransientError,
     TransientKind,
 )
-from automl_waiter._model.events import Event, Retry
+from automl_waiter._model.events import Retry
+from automl_waiter._model.snapshot import served_at
 from automl_waiter._model.text import format_duration, isoformat
 from automl_waiter._model.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
-    from tenacity import RetryCallState, Retrying
+    from tenacity import AsyncRetrying, RetryCallState
+
+OVERSLEPT_S = 5.0
+"""A sleep that ends later than planned by more than this was not ours: the machine slept, or the process stopped."""
+WAKING_S = 15.0
+"""After waking, what is past its deadline is still tried for as long: the network needs some seconds to come back."""
 
 # An attempt may outlive the deadline by less than the second that is promised.
-_OVERTIME = 0.9
+_OVERTIME_S = 0.9
 # No attempt takes longer, whatever the client's own timeouts are.
-_LONGEST_ATTEMPT = 60.0
-_FIND_NAMES_TIMEOUT = 5.0
+_ATTEMPT_TIMEOUT_S = 60.0
+# The poll at the deadline waits for a token no longer than this, so that there is time for the call.
+_LAST_TOKEN_S = 0.4
 
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 10.0
-# Where calling more often helps nobody, the pause grows on, to a quarter of the time for which it has gone on.
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 10.0
+# Where calling more often does not help, the pause keeps growing, to a quarter of the time since the first failure.
 _PATIENT = frozenset({TransientKind.THROTTLED, TransientKind.CREDENTIALS})
-_LONGEST_PATIENT_PAUSE = 60.0
-# Who is throttled in the first call may be one of hundreds that began in the same second, on many machines.
-_HERD_PAUSE = 100.0
-# A look at the deadline waits for its turn no longer than this, so that there is time for the call.
-_LAST_TURN = 0.4
+_LONGEST_PATIENT_PAUSE_S = 60.0
+# A client throttled on its first call is probably one of hundreds that started in the same second.
+_HERD_PAUSE_S = 100.0
 
 
-class Clock(Protocol):
-    """What the time is. `monotonic` is in seconds and counts a machine's sleep; `now` is an instant in UTC."""
+class Priority(Enum):
+    """When a call gets its token from the bucket."""
 
-    def monotonic(self) -> float: ...
-    def now(self) -> datetime: ...
-    def random(self) -> float: ...
-
-
-class Attempt(NamedTuple):
-    """Make this call, and abandon it when the clock shows `until` by throwing a TransientError."""
-
-    call: Callable[[], Any]
-    until: float
+    IN_ORDER = "in order"
+    FIRST = "ahead of others"
+    IMMEDIATE = "it needs no token"
 
 
-class Turn(NamedTuple):
-    """Wait until the call budget has a turn; when the clock shows `until`, throw a TransientError instead."""
+class Call(NamedTuple):
+    """One call to AWS.
 
-    budget: TokenBucket
-    until: float
-    is_urgent: bool = False
+    Attributes:
+        operation: The API's name for it.
+        job_name: The job that it is about; None for a listing.
+        function: Makes one attempt.
+        deadline: No attempt begins later, on the kernel's clock; None: no limit.
+        error_budget: How long it may keep failing for transient reasons, in seconds; with 0 there is one attempt.
+        priority: When it gets its token.
+        slows_down: Whether throttling of this call slows down the others.
+    """
+
+    operation: str
+    job_name: str | None
+    function: Callable[[], Any]
+    deadline: float | None
+    error_budget: float
+    priority: Priority = Priority.IN_ORDER
+    slows_down: bool = True
 
 
-class Launch(NamedTuple):
-    """Begin with another job's steps, beside the others."""
+class Answer(NamedTuple):
+    """What a call resulted in, retries included: a response, or the error that ended it.
 
-    steps: Steps
+    Attributes:
+        started: When the last attempt began, on the kernel's clock (seconds).
+        finished: When it ended, on the same clock.
+        at: The same, as an instant (UTC).
+        response: What was answered: a mapping, a list of names, or None.
+        error: What ended the call instead.
+        served_at: The service's own clock, where the response shows it (UTC).
+        exhausted: Whether the error is only the last of several transient ones, so that a later call may succeed.
+    """
+
+    started: float
+    finished: float
+    at: datetime
+    response: Any = None
+    error: AutoMLWaiterError | None = None
+    served_at: datetime | None = None
+    exhausted: bool = False
 
 
-Step = Turn | Attempt | Sleep | Follow | Tell | Launch | Event
-Steps = Generator[Step, Any, None]
+class CallRecord:
+    """What one wait has retried so far.
+
+    Attributes:
+        retries: How many attempts were repeated.
+        interrupted: What a call was failing with when the wait was cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.retries = 0
+        self.interrupted: AutoMLWaiterError | None = None
 
 
-def steps(plan: Plan | ListingPlan, gateway: Gateway, clock: Clock, *, error_budget: float) -> Steps:
-    """The plan with its calls made of attempts. `error_budget` is in seconds."""
-    advance: Callable[[Any], Any] = plan.send
-    value: Any = None
-    while True:
+class Attempts:
+    """The attempts of one call."""
+
+    def __init__(self, call: Call, bucket: TokenBucket, kernel: Kernel, record: CallRecord) -> None:
+        self._call = call
+        self._bucket = bucket
+        self._kernel = kernel
+        self._clock = kernel.clock
+        self._record = record
+        self._begun = self._started = self._clock.monotonic()
+        self._begun_at = self._clock.now()
+        self._limits = _Limits(call, self._begun)
+        self._failures = 0
+        self._last_failure: TransientError | None = None
+
+    async def answer(self) -> Answer:
+        """Make them, and return what the call resulted in."""
         try:
-            action = advance(value)
-        except StopIteration:
-            return
-        advance = plan.send
+            try:
+                return self._answer(await self._attempt())
+            except TransientError as failure:
+                first = failure
+            return self._answer(await self._retry_after(first))
+        except TransientError as last:
+            return self._answer(error=self._given_up(last), exhausted=True)
+        except AutoMLWaiterError as error:
+            return self._answer(error=error)
+        except Cancelled:
+            if self._last_failure is not None:
+                self._record.interrupted = self._given_up(self._last_failure)
+            raise
+
+    async def _attempt(self) -> Any:
+        """Make one attempt, when there is a token for it."""
+        asked = self._started = self._clock.monotonic()
+        if self._call.priority is not Priority.IMMEDIATE and not self._bucket.take(asked):
+            is_first = self._call.priority is Priority.FIRST
+            if not await self._kernel.token(self._bucket, self._limits.token_until, is_first=is_first):
+                raise TransientError(
+                    TransientKind.TIMEOUT, "its turn in the call budget did not come in time: see the max rate"
+                )
+            self._started = self._clock.monotonic()
+            self._limits.extend(self._started - asked)
+        until = self._limits.attempt_until(self._started)
         try:
-            match action:
-                case Describe() | FindNames() | Stop() | ListJobs() | ListCandidates():
-                    value = yield from _Attempts(action, gateway, clock, error_budget).answer()
-                case Sleep():
-                    yield action
-                    value = Woken(clock.monotonic(), clock.now())
-                case Follow():
-                    value = (yield action) or Woken(clock.monotonic(), clock.now())
-                case Begin(plan=begun):
-                    value = yield Launch(steps(begun, gateway, clock, error_budget=error_budget))
-                case _:
-                    value = yield action
-        except Cancelled as cancelled:
-            advance, value = plan.throw, cancelled
+            returned = await self._kernel.call(self._call.function, until)
+            if returned is None:
+                raise TransientError(TransientKind.TIMEOUT, "no answer in time")
+            response = returned.result()
+        except TransientError as failure:
+            if failure.kind is TransientKind.THROTTLED and self._call.slows_down:
+                self._bucket.throttled(self._clock.monotonic())
+            raise
+        else:
+            self._bucket.succeeded()
+            return response
+        finally:
+            self._limits.passed(until, self._clock.monotonic())
+
+    async def _retry_after(self, first: TransientError) -> Any:
+        """Retry a call whose first attempt failed, and return the response of the attempt that succeeds."""
+        # Loaded by the first failure: most waits never need it.
+        from tenacity import retry_if_exception_type
+
+        failed = [first]
+
+        async def attempt() -> Any:
+            if failed:
+                raise failed.pop()
+            return await self._attempt()
+
+        retrying = _retrying()(
+            sleep=self._sleep,
+            wait=self._pause,
+            stop=lambda _: self._clock.monotonic() >= self._limits.last_attempt_at,
+            retry=retry_if_exception_type(TransientError),
+            reraise=True,
+        )
+        return await retrying(attempt)
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Return the seconds from the failure of an attempt to the next one."""
+        failure = state.outcome.exception() if state.outcome else None
+        assert isinstance(failure, TransientError)
+        self._failures += 1
+        # A copy, because an outage has many failures, and tracebacks are large.
+        self._last_failure = TransientError(failure.kind, str(failure), code=failure.code)
+        now = self._clock.monotonic()
+        longest = _LONGEST_PAUSE_S
+        if failure.kind in _PATIENT:
+            longest = min(_LONGEST_PATIENT_PAUSE_S, max(longest, (now - self._begun) / 4))
+        ceiling = min(longest, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 16))
+        if failure.kind is TransientKind.THROTTLED and self._failures == 1 and self._bucket.is_new:
+            ceiling = max(_FIRST_PAUSE_S, min(_HERD_PAUSE_S, self._limits.last_attempt_at - now))
+        delay = _FIRST_PAUSE_S + (ceiling - _FIRST_PAUSE_S) * self._clock.random()
+        return max(0.0, min(delay, self._limits.last_attempt_at - now))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Report the failure, and sleep until the next attempt."""
+        last, delay = self._last_failure, float(seconds)
+        assert last is not None
+        self._record.retries += 1
+        await self._kernel.emit(
+            Retry(
+                self._call.job_name,
+                self._clock.now(),
+                self._call.operation,
+                self._failures,
+                last.kind,
+                last.code,
+                str(last),
+                delay,
+            )
+        )
+        until = self._clock.monotonic() + delay
+        await self._kernel.sleep_until(until)
+        self._limits.passed(until, self._clock.monotonic())
+
+    def _answer(
+        self, response: Any = None, error: AutoMLWaiterError | None = None, *, exhausted: bool = False
+    ) -> Answer:
+        finished, at = self._clock.monotonic(), self._clock.now()
+        return Answer(self._started, finished, at, response, error, served_at(response), exhausted)
+
+    def _given_up(self, last: TransientError) -> AutoMLWaiterError:
+        lasted = format_duration(self._clock.monotonic() - self._begun)
+        times = "once" if self._failures == 1 else f"{self._failures} times"
+        kind = CredentialsExpired if last.kind is TransientKind.CREDENTIALS else ServiceUnavailable
+        return kind(
+            f"{self._call.operation} failed {times} since {isoformat(self._begun_at)} ({lasted}) without one good "
+            f"answer; the last error, {last.kind}: {last}",
+            code=last.code,
+        )
 
 
 class _Limits:
-    """Until when attempts of a call may begin: its deadline, and the error budget.
+    """Until when attempts of a call may begin: its deadline and its error budget.
 
-    The budget is spent awake: a machine that slept has not been trying. A deadline that passed in its sleep, or
-    had passed when the call began, is put off, so that the job is looked at before the wait gives up.
+    The error budget is spent awake: a machine that slept has not been trying. A deadline that passed during its sleep,
+    or before the call began, is put off, so that the job is polled once more before the wait gives up.
     """
 
-    def __init__(self, call: Call, begun: float, error_budget: float) -> None:
-        self.budget_ends = begun + error_budget
-        self.deadline = math.inf
-        match call:
-            case FindNames(deadline=deadline):
-                self.budget_ends = begun
-                self.deadline = min(begun + _FIND_NAMES_TIMEOUT, math.inf if deadline is None else deadline)
-            case ListJobs(patience=float(patience)) | ListCandidates(patience=patience):
-                self.budget_ends = begun + min(error_budget, patience)
-        match call:
-            case ListCandidates(deadline=float(deadline)):
-                self.deadline = max(deadline, begun)
-            case Describe(deadline=float(deadline)) | ListJobs(deadline=float(deadline)) | Stop(deadline=deadline):
-                self.deadline = max(deadline, begun)
-                if begun > deadline + OVERSLEPT:
-                    self.deadline = begun + WAKING
+    def __init__(self, call: Call, begun: float) -> None:
+        self.budget_ends = begun + call.error_budget
+        self.deadline = math.inf if call.deadline is None else max(call.deadline, begun)
+        if call.deadline is not None and begun > call.deadline + OVERSLEPT_S:
+            self.deadline = begun + WAKING_S
 
     @property
     def last_attempt_at(self) -> float:
@@ -156,194 +270,34 @@ class _Limits:
         return min(self.budget_ends, self.deadline)
 
     @property
-    def turn_until(self) -> float:
-        """Until when to wait for a turn: what ends then is the time, not the error budget."""
-        return self.deadline + _LAST_TURN
+    def token_until(self) -> float:
+        """Until when to wait for a token: the deadline bounds that, the error budget does not."""
+        return self.deadline + _LAST_TOKEN_S
 
     def attempt_until(self, started: float) -> float:
-        """When to abandon an attempt."""
-        last_second = max(self.deadline + _OVERTIME, started + _OVERTIME - _LAST_TURN)
-        return min(started + _LONGEST_ATTEMPT, last_second)
+        """Return when to abandon an attempt."""
+        last_second = max(self.deadline + _OVERTIME_S, started + _OVERTIME_S - _LAST_TOKEN_S)
+        return min(started + _ATTEMPT_TIMEOUT_S, last_second)
 
-    def waited_for_turn(self, seconds: float) -> None:
-        """Takes in that nothing was tried for a while, because it was the turn of others."""
+    def extend(self, seconds: float) -> None:
+        """Extend the error budget by the time spent waiting for a token."""
         self.budget_ends += seconds
 
     def passed(self, until: float, now: float) -> None:
-        """Takes in that something which was to last until `until` was over when the clock showed `now`."""
+        """Extend the limits if the machine slept while something that was to last until `until` lasted until `now`."""
         overslept = now - until
-        if overslept > OVERSLEPT:
+        if overslept > OVERSLEPT_S:
             self.budget_ends += overslept
             if now > self.deadline:
-                self.deadline = now + WAKING
-
-
-class _Attempts:
-    """The attempts of a call, until one succeeds or fails for good, or the deadline or the error budget is reached."""
-
-    def __init__(self, call: Call, gateway: Gateway, clock: Clock, error_budget: float) -> None:
-        self._call = call
-        self._gateway = gateway
-        self._clock = clock
-        self._begun = self._started = clock.monotonic()
-        self._begun_at = clock.now()
-        self._limits = _Limits(call, self._begun, error_budget)
-        self._failures = _Failures()
-
-    def answer(self) -> Generator[Step, Any, Answer]:
-        """Makes them, and says what came of the call."""
-        try:
-            try:
-                return self._answer((yield from self._attempt()))
-            except TransientError as failure:
-                first = failure
-            # Tenacity comes in with a failure: most calls never need it, and a wait makes thousands.
-            return self._answer((yield from self._again_after(first)))
-        except TransientError as last:
-            return self._answer(error=self._given_up(last), exhausted=True)
-        except Cancelled as cancelled:
-            last_failure = self._failures.last
-            if last_failure is None:
-                raise
-            raise cancelled.amid(self._failures.count, self._given_up(last_failure)) from None
-        except AutoMLWaiterError as error:
-            return self._answer(error=error)
-
-    def _attempt(self) -> Generator[Step, Any, Any]:
-        budget, asked = self._gateway.bucket, self._clock.monotonic()
-        self._started = asked
-        waits_for_none = isinstance(self._call, Stop) and self._call.is_urgent
-        if not waits_for_none and not budget.take(asked):
-            # A page tells of a hundred jobs, and takes no more than half of the budget.
-            is_urgent = isinstance(self._call, ListJobs) or (isinstance(self._call, Describe) and self._call.is_urgent)
-            yield Turn(budget, self._limits.turn_until, is_urgent)
-            self._started = self._clock.monotonic()
-            self._limits.waited_for_turn(self._started - asked)
-        until = self._limits.attempt_until(self._started)
-        try:
-            response = yield Attempt(_bound(self._call, self._gateway), until)
-        except TransientError as failure:
-            # What is read for people, or at a pace that gives way by itself, must not slow down the looks.
-            if failure.kind is TransientKind.THROTTLED and not isinstance(self._call, ListCandidates):
-                budget.throttled(self._clock.monotonic())
-            raise
-        else:
-            budget.succeeded()
-            return response
-        finally:
-            self._limits.passed(until, self._clock.monotonic())
-
-    def _again_after(self, first: TransientError | None) -> Generator[Step, Any, Any]:
-        """The response of an attempt after the first, which failed and is tenacity's first one."""
-        from tenacity import retry_if_exception_type
-
-        clock, failures, pauses = self._clock, self._failures, list[float]()
-        response = None
-        for attempt in _retrying()(
-            sleep=lambda seconds: pauses.append(float(seconds)),
-            wait=self._pause,
-            stop=lambda _: clock.monotonic() >= self._limits.last_attempt_at,
-            retry=retry_if_exception_type(TransientError),
-            reraise=True,
-        ):
-            while pauses:
-                delay = pauses.pop()
-                assert failures.last is not None
-                yield _retry(self._call, clock.now(), failures.count, failures.last, delay)
-                until = clock.monotonic() + delay
-                yield Sleep(until)
-                self._limits.passed(until, clock.monotonic())
-            with attempt:
-                if first is not None:
-                    try:
-                        raise first
-                    finally:
-                        first = None
-                response = yield from self._attempt()
-        return response
-
-    def _pause(self, state: RetryCallState) -> float:
-        failure = state.outcome.exception() if state.outcome else None
-        assert isinstance(failure, TransientError)
-        self._failures.take(failure)
-        now = self._clock.monotonic()
-        longest = _LONGEST_PAUSE
-        if failure.kind in _PATIENT:
-            longest = min(_LONGEST_PATIENT_PAUSE, max(longest, (now - self._begun) / 4))
-        ceiling = min(longest, _FIRST_PAUSE * 2.0 ** min(self._failures.count, 16))
-        if failure.kind is TransientKind.THROTTLED and self._failures.count == 1 and self._gateway.bucket.is_new:
-            ceiling = max(_FIRST_PAUSE, min(_HERD_PAUSE, self._limits.last_attempt_at - now))
-        delay = _FIRST_PAUSE + (ceiling - _FIRST_PAUSE) * self._clock.random()
-        return max(0.0, min(delay, self._limits.last_attempt_at - now))
-
-    def _answer(
-        self, response: Any = None, error: AutoMLWaiterError | None = None, *, exhausted: bool = False
-    ) -> Answer:
-        return Answer(
-            started=self._started,
-            finished=self._clock.monotonic(),
-            at=self._clock.now(),
-            response=response,
-            error=error,
-            served_at=served_at(response),
-            # The last failure of a call that was given up was not repeated.
-            retries=self._failures.count - exhausted,
-            slowdown=self._gateway.bucket.slowdown(self._clock.monotonic()),
-            exhausted=exhausted,
-        )
-
-    def _given_up(self, last: TransientError) -> AutoMLWaiterError:
-        lasted = format_duration(self._clock.monotonic() - self._begun)
-        return _given_up(self._call, last, self._failures.count, self._begun_at, lasted)
-
-
-class _Failures:
-    """The failed attempts of a call: not each is kept, because an outage has many, and tracebacks are large."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.last: TransientError | None = None
-
-    def take(self, failure: TransientError) -> None:
-        """Takes in another one."""
-        self.count += 1
-        self.last = TransientError(failure.kind, str(failure), code=failure.code)
-
-
-def _retry(call: Call, at: datetime, count: int, last: TransientError, delay: float) -> Retry:
-    return Retry(call.job_name, at, call.operation, count, last.kind, last.code, str(last), delay)
-
-
-def _given_up(call: Call, last: TransientError, count: int, since: datetime, lasted: str) -> AutoMLWaiterError:
-    often = "once" if count == 1 else f"{count} times"
-    words = (
-        f"{call.operation} failed {often} since {isoformat(since)} ({lasted}) without one good answer; "
-        f"the last error, {last.kind}: {last}"
-    )
-    kind = CredentialsExpired if last.kind is TransientKind.CREDENTIALS else ServiceUnavailable
-    return kind(words, code=last.code)
-
-
-def _bound(call: Call, gateway: Gateway) -> Callable[[], Any]:
-    match call:
-        case Describe():
-            return partial(gateway.describe, call.job_name)
-        case FindNames():
-            return partial(gateway.find_names, call.job_name)
-        case Stop():
-            return partial(gateway.stop, call.job_name)
-        case ListJobs(request=request):
-            return partial(gateway.list_jobs, request)
-        case ListCandidates(token=token):
-            return partial(gateway.list_candidates, call.job_name, token)
+                self.deadline = now + WAKING_S
 
 
 @functools.cache
-def _retrying() -> type[Retrying]:
-    from tenacity import Retrying
+def _retrying() -> type[AsyncRetrying]:
+    from tenacity import AsyncRetrying
 
-    class AnyThreadRetrying(Retrying):
-        """Tenacity keeps its figures for each thread, but a generator may be advanced from one and then another."""
+    class AnyThreadRetrying(AsyncRetrying):
+        """Tenacity keeps its statistics for each thread, but a wait may be advanced from one and then another."""
 
         @functools.cached_property
         def statistics(self) -> dict[str, Any]:

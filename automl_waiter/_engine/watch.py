@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from automl_waiter._engine.calls import Action, Answer, Begin, Member
-from automl_waiter._engine.job_wait import wait_plan
-from automl_waiter._engine.listing import Listing, Reading
+from automl_waiter._engine.calls import Calls
+from automl_waiter._engine.following import ListedJob
+from automl_waiter._engine.job_wait import JobWait
+from automl_waiter._engine.listing import Listing, PageReader
+from automl_waiter._engine.retries import Answer
 from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest
-from automl_waiter._model.job_refs import JobRef, job_ref
-from automl_waiter._model.options import NOT_FOUND_GRACE, WaitOptions
+from automl_waiter._model.job_refs import JobRef, account_of, job_ref
+from automl_waiter._model.options import NOT_FOUND_GRACE_S, WaitOptions
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import Status
-from automl_waiter._model.text import clean, seconds_of
+from automl_waiter._model.text import Duration, clean, format_duration, seconds_of
+
+LISTED_WITHIN = timedelta(seconds=60)
+"""A new job may be listed so much later than it was created."""
 
 _LONGEST_NAME_PART = 63
-# The part of an ARN in which the account stands.
-_ACCOUNT = 4
-# A new job may be listed a little later than it was created.
-_LISTED_WITHIN = timedelta(seconds=60)
+_LONGEST_SINCE_S = 36_500 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,12 @@ class Matching:
     since: datetime | float | None = None
 
 
-def matching(name_contains: str | None = None, since: datetime | timedelta | float | None = None) -> Matching:
-    """Which jobs are watched, checked.
+def matching(name_contains: str | None = None, since: datetime | Duration | None = None) -> Matching:
+    """Return which jobs are watched, checked.
 
     Raises:
-        InvalidRequest: The part of a name is empty or too long, or `since` is a time without a zone or lies ahead.
+        InvalidRequest: The part of a name is empty or too long, or `since` has no time zone, or lies ahead or too far
+            back.
     """
     if name_contains is not None and not 0 < len(name_contains) <= _LONGEST_NAME_PART:
         raise InvalidRequest(f"a part of a name has 1 to {_LONGEST_NAME_PART} characters, not {len(name_contains)}")
@@ -50,40 +53,39 @@ def matching(name_contains: str | None = None, since: datetime | timedelta | flo
         if since.tzinfo is None:
             raise InvalidRequest(f"since is an instant with a time zone, not {since.isoformat()}")
         return Matching(name_contains, since)
-    if since is not None and not 0 <= seconds_of(since) < timedelta.max.total_seconds():
-        raise InvalidRequest(f"since is not a negative number of seconds, as {clean(since)} is")
-    return Matching(name_contains, None if since is None else seconds_of(since))
+    seconds = None if since is None else seconds_of(since, "since")
+    if seconds is not None and not 0 <= seconds <= _LONGEST_SINCE_S:
+        raise InvalidRequest(f"since is from 0 to {format_duration(_LONGEST_SINCE_S)}, not {clean(since)}")
+    return Matching(name_contains, seconds)
 
 
 class Watch(Listing):
-    """Follows every job that matches. `run` is the plan of that, and begins the plans of the jobs.
+    """Follows every job that matches, and starts a wait for each.
 
     Args:
         which: The jobs.
-        options: What is asked of each wait.
-        started: What the shell's clock showed when it began (seconds).
-        max_rate: The call budget's, in calls per second.
-        random: Gives the next random number, uniform in [0, 1).
+        options: The options of each wait.
+        calls: Makes the calls of the listing; through its kernel it sleeps, emits events and starts waits.
+        started: When the watch began, on the kernel's clock (seconds).
         until_idle: Whether to end when no job is in progress.
-        known: Jobs that are followed whether or not they are in progress: an earlier watch has begun with them.
+        known: Jobs that are followed whether or not they are in progress: an earlier watch followed them.
         credentials_expire_at: When they are known to (UTC).
     """
 
-    _patience = None  # there is no other way
+    _error_budget = math.inf  # that of the watch: there is nothing to fall back to
 
     def __init__(
         self,
         which: Matching,
         options: WaitOptions,
+        calls: Calls,
         *,
         started: float,
-        max_rate: float,
-        random: Callable[[], float],
         until_idle: bool = False,
         known: Iterable[JobRef] = (),
         credentials_expire_at: datetime | None = None,
     ) -> None:
-        super().__init__((), options, started=started, max_rate=max_rate, random=random)
+        super().__init__((), options, calls, started=started)
         self._which = which
         self._started = started
         self._until_idle = until_idle
@@ -91,123 +93,104 @@ class Watch(Listing):
         self._expiry = credentials_expire_at
         self._account: str | None = None
         self._met_at: datetime | None = None
-        """Since when every job is met, by the service's clock; None, while that is to come."""
+        """Since when every new job is met, by the service's clock; None before the first sweep."""
         self._new_since: datetime | None = None
         """What was created later may not have been listed yet when the newest were last read."""
 
-    def _sweep(self) -> Generator[Action, Any, int]:
-        if self._met_at is None:
-            return (yield from self._meet())
-        return (yield from super()._sweep())
+    async def _sweep(self) -> int:
+        return await (self._meet() if self._met_at is None else super()._sweep())
 
-    def _meet(self) -> Generator[Action, Any, int]:
-        """Begins with the jobs that there are."""
+    async def _meet(self) -> int:
+        """Start with the jobs that exist."""
         by_status = [{"StatusEquals": str(status)} for status in (Status.IN_PROGRESS, Status.STOPPING)]
-        # Names are asked for only here: where they are compared after paging, a page without one does not tell how old
-        # its jobs are, and so each sweep would read all that there ever were.
+        # The name filter is used only here: if it is applied after paging, a page without a match does not show how old
+        # its jobs are, and each sweep would read all jobs that ever existed.
         named = {"NameContains": self._which.name_contains} if self._which.name_contains else {}
-        readings: list[Reading] = []
+        readers: list[PageReader] = []
         for filters in [{**status, **named} for status in by_status] if self._which.since is None else [{}]:
             while True:
                 met = len(self._by_name)
-                reading = self._reading(**filters)
-                while not reading.is_done and not self._is_before(reading, self._since(reading)):
-                    yield from self._page(reading)
-                readings.append(reading)
+                reader = self._reader(**filters)
+                while not reader.is_done and not self._is_before(reader, self._since(reader)):
+                    await self._read_page(reader)
+                readers.append(reader)
                 # Where a job has ended between two pages, the next page begins one job too late.
-                if reading.pages == 1 or len(self._by_name) == met or not filters:
+                if reader.pages == 1 or len(self._by_name) == met or not filters:
                     break
-        self._met_at = readings[0].begun_at
-        self._has_read_newest(readings[0])
+        self._met_at = readers[0].begun_at
+        self._after_newest(readers[0])
         if self._known and self._account is None:
-            yield from self._page(self._reading())
+            await self._read_page(self._reader())
         for ref in self._known:
-            # A journal may hold the jobs of other accounts, whom this one would find missing.
+            # A journal may hold jobs of other accounts, which would not be found in this one.
             is_ours = ref.account == self._account and self._is_named(ref.name)
             if is_ours and ref.name.lower() not in self._by_name:
-                yield from self._begin(ref)
-        return sum(reading.pages for reading in readings)
+                self._start(ref)
+        return sum(reader.pages for reader in readers)
 
-    def _show(self, shown: Snapshot, answer: Answer, reading: Reading) -> Generator[Action, Any, None]:
-        name = shown.name.lower()
-        if self._account is None and shown.arn.count(":") > _ACCOUNT:
-            self._account = shown.arn.split(":")[_ACCOUNT]
-        if name not in self._by_name and self._is_wanted(shown, reading):
+    def _show(self, shown: Snapshot, answer: Answer, reader: PageReader) -> None:
+        self._account = self._account or account_of(shown.arn)
+        if shown.name.lower() not in self._by_name and self._is_wanted(shown, reader):
             try:
                 ref = replace(job_ref(shown.arn), name=shown.name, created_at=shown.created_at)
             except InvalidRequest:
                 ref = JobRef(shown.arn, shown.name, shown.arn, created_at=shown.created_at)
-            yield from self._begin(ref)
-        yield from super()._show(shown, answer, reading)
+            self._start(ref)
+        super()._show(shown, answer, reader)
 
-    def _begin(self, ref: JobRef) -> Generator[Action, Any, None]:
-        member = Member(ref.name)
-        self._by_name[ref.name.lower()] = [member]
+    def _start(self, ref: JobRef) -> None:
+        """Start the wait for a job."""
+        listed, calls = ListedJob(ref.name), self._calls.of_another_wait()
+        self._by_name[ref.name.lower()] = [listed]
         expiry, self._expiry = self._expiry, None
-        yield Begin(
-            wait_plan(
-                ref,
-                self._options,
-                started=self._now,
-                random=self._random,
-                member=member,
-                credentials_expire_at=expiry,
-            )
-        )
+        wait = JobWait(ref, self._options, calls, started=self._now, listed=listed, credentials_expire_at=expiry)
+        self._kernel.spawn(wait.run)
 
-    def _is_wanted(self, shown: Snapshot, reading: Reading) -> bool:
+    def _is_wanted(self, shown: Snapshot, reader: PageReader) -> bool:
         if not self._is_named(shown.name):
             return False
-        if (since := self._since(reading)) is not None:
+        if (since := self._since(reader)) is not None:
             return shown.created_at >= since
         return not shown.state.is_terminal or (self._met_at is not None and shown.created_at >= self._met_at)
 
     def _is_named(self, name: str) -> bool:
-        # It is asked for too, but filters may be ignored.
+        # The request says so too, but filters may be ignored.
         return (self._which.name_contains or "").lower() in name.lower()
 
-    def _since(self, reading: Reading) -> datetime | None:
-        """The instant of `since`; counted back from when the first page was answered."""
+    def _since(self, reader: PageReader) -> datetime | None:
+        """Return the instant of `since`; seconds are counted back from the first page's answer."""
         match self._which.since:
-            case float(seconds) if (begun := self._met_at or reading.begun_at) is not None:
+            case float(seconds) if (begun := self._met_at or reader.begun_at) is not None:
                 return begun - timedelta(seconds=seconds)
             case datetime() as instant:
                 return instant
             case _:
                 return None
 
-    def _is_to_go_on(self, reading: Reading, limit: int) -> bool:
-        if reading.is_done:
+    def _has_more_to_read(self, reader: PageReader, limit: int) -> bool:
+        if reader.is_done:
             return False
-        return (bool(reading.missing) and reading.pages < limit) or not self._has_shown_new(reading)
-
-    def _has_shown_new(self, reading: Reading) -> bool:
-        return self._is_before(reading, self._new_since)
+        return (bool(reader.missing) and reader.pages < limit) or not self._is_before(reader, self._new_since)
 
     @staticmethod
-    def _is_before(reading: Reading, instant: datetime | None) -> bool:
-        """Whether a listing, the newest first, has come to what was created before that."""
-        return None not in (instant, reading.last_created) and reading.last_created < instant  # type: ignore[operator]
+    def _is_before(reader: PageReader, instant: datetime | None) -> bool:
+        """Return whether a listing, the newest first, has reached jobs that were created before that."""
+        return instant is not None and reader.last_created is not None and reader.last_created < instant
 
-    def _has_read_newest(self, reading: Reading) -> None:
-        self._new_since = None if reading.begun_at is None else reading.begun_at - _LISTED_WITHIN
+    def _after_newest(self, reader: PageReader) -> None:
+        self._new_since = None if reader.begun_at is None else reader.begun_at - LISTED_WITHIN
 
-    def _forget_what_is_over(self) -> None:
-        """Keeps only the name of a job that is over, so that a watch of weeks does not grow by much."""
-        for name, members in self._by_name.items():
-            if all(member.is_over for member in members):
+    def _is_needed(self) -> bool:
+        for name, jobs in self._by_name.items():
+            # Only the name of an ended job is kept, so that a watch of weeks hardly grows.
+            if all(job.has_ended for job in jobs):
                 self._by_name[name] = []
-
-    def _goes_on(self) -> bool:
-        self._forget_what_is_over()
         # A job that was created just now may not be listed yet.
-        is_early = not self._by_name and self._now - self._started < NOT_FOUND_GRACE
+        is_early = not self._by_name and self._now - self._started < NOT_FOUND_GRACE_S
         return not self._until_idle or is_early or any(self._by_name.values())
 
-    def _goes_on_cheaper(self) -> Generator[Action, Any, bool]:
-        yield from ()
-        return True  # there is no other way to meet new jobs
+    def _is_too_expensive(self) -> bool:
+        return False  # only a listing shows new jobs
 
-    def _goes_on_without(self, answer: Answer) -> Generator[Action, Any, bool]:
-        yield from ()
+    async def _fall_back(self, answer: Answer) -> bool:
         raise answer.error or AutoMLWaiterError("the listing failed")

@@ -14,7 +14,7 @@
     └── ServiceError             AWS refused, or could not be reached
         ├── AccessDenied
         ├── CredentialsExpired
-        ├── InvalidRequest
+        ├── InvalidRequest       also a ValueError
         └── ServiceUnavailable   the error budget is spent
 
 Each says in one line what was wrong and what to do, and carries what the wait knew in `outcome`.
@@ -23,7 +23,6 @@ All of them pickle, `outcome` included.
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -102,16 +101,16 @@ class CredentialsExpired(ServiceError):
     """The credentials have expired, and no new ones came, or none can: they were given once and for all."""
 
 
-class InvalidRequest(ServiceError):
-    """The request can never succeed as it is: a malformed name, no region, an option out of range."""
+class InvalidRequest(ServiceError, ValueError):
+    """The request can never succeed as it is: a bad name or option, no region. Also a ValueError."""
 
 
 class ServiceUnavailable(ServiceError):
-    """Calls went on failing for passing reasons until the error budget was spent."""
+    """Calls kept failing for transient reasons until the error budget was spent."""
 
 
 class TransientKind(StrEnum):
-    """Why a call failed that may succeed when it is made again."""
+    """Why an attempt failed that may succeed when it is repeated."""
 
     THROTTLED = "throttled"
     SERVER = "server error"
@@ -123,7 +122,7 @@ class TransientKind(StrEnum):
 
 
 class TransientError(Exception):
-    """One attempt failed for a passing reason. Internal: what leaves a wait is ServiceUnavailable."""
+    """One attempt failed for a transient reason. Internal: a wait that gives up raises ServiceUnavailable."""
 
     def __init__(self, kind: TransientKind, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
@@ -132,35 +131,14 @@ class TransientError(Exception):
 
 
 class Cancelled(BaseException):
-    """Thrown into a plan to end it. Internal, and a BaseException so that nothing takes it for a failed call.
+    """Thrown into a wait to end it. Internal, and a BaseException so that nothing takes it for a failed call.
 
     Args:
-        now: When, on the shell's monotonic clock (seconds).
-        at: The same, as an instant (UTC).
         signal: The number of the signal that caused it, where one did.
-        decided: Another job decided the wait for several, so this one is left in progress.
-        retries: How many failed attempts of the call that it found on its way were made again.
-        error: What these attempts failed of.
+        decided: Whether another job has decided a wait for several, so that this one is left in progress.
     """
 
-    def __init__(
-        self,
-        now: float,
-        at: datetime,
-        *,
-        signal: int | None = None,
-        decided: bool = False,
-        retries: int = 0,
-        error: AutoMLWaiterError | None = None,
-    ) -> None:
+    def __init__(self, *, signal: int | None = None, decided: bool = False) -> None:
         super().__init__()
-        self.now = now
-        self.at = at
         self.signal = signal
         self.decided = decided
-        self.retries = retries
-        self.error = error
-
-    def amid(self, retries: int, error: AutoMLWaiterError) -> Cancelled:
-        """The same for a plan whose call was failing. One is thrown into many plans, so it stays as it is."""
-        return Cancelled(self.now, self.at, signal=self.signal, decided=self.decided, retries=retries, error=error)

@@ -18,6 +18,9 @@ from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import State
 from automl_waiter._model.tracker import Anomaly, Transition
 
+HEARTBEAT_EVERY_S = 240.0
+"""Seconds of silence until a heartbeat: CI systems end a step that is silent for some minutes (CircleCI after ten)."""
+
 
 @dataclass(frozen=True)
 class Poll:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +14,16 @@ from automl_waiter._model.text import clean
 # The pattern and the length are those of the API reference (AutoMLJobName); the pattern alone admits longer names.
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", re.ASCII)
 _LONGEST_NAME = 32
+# The parts of an ARN in which they stand.
+_REGION = 3
+_ACCOUNT = 4
 _ARN = re.compile(
     r"arn:(?P<partition>aws[a-z\-]*):sagemaker:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):automl-job/(?P<name>.+)",
     re.ASCII,
 )
-# Where the objects of other SDKs keep it: sagemaker-core's AutoMLJobV2, then the SageMaker SDK's AutoMLV2 and its job.
-_ARN_ATTRIBUTES = ("auto_ml_job_arn",)
+# Where objects keep it: sagemaker-core's AutoMLJobV2, then the SageMaker SDK's AutoMLV2 and its job, then our own
+# Transition, Snapshot and Outcome.
+_ARN_ATTRIBUTES = ("auto_ml_job_arn", "job_arn", "arn")
 _NAME_ATTRIBUTES = ("auto_ml_job_name", "current_job_name", "job_name")
 
 
@@ -45,7 +49,7 @@ class JobRef:
 
 
 def job_ref(job: object) -> JobRef:
-    """The job that is meant by a name, an ARN, a create or describe response, or an SDK's object.
+    """Return the job that is meant by a name, an ARN, a response, an SDK's object, or an object of ours.
 
     Raises:
         InvalidRequest: It is none of these, or the name or the ARN is malformed.
@@ -56,7 +60,27 @@ def job_ref(job: object) -> JobRef:
         return _from_string(job.strip())
     if isinstance(job, Mapping):
         return _from_members(job.get("AutoMLJobArn"), job.get("AutoMLJobName"), job.get("CreationTime"))
-    return _from_members(_first(job, _ARN_ATTRIBUTES), _first(job, _NAME_ATTRIBUTES), None, kind=type(job).__name__)
+    if isinstance(job, list | tuple | set | frozenset) and not hasattr(job, "_fields"):
+        raise InvalidRequest("this is a collection of jobs: give it to wait_for_all or as_completed")
+    created_at = getattr(job, "created_at", None)
+    return _from_members(
+        _first(job, _ARN_ATTRIBUTES), _first(job, _NAME_ATTRIBUTES), created_at, kind=type(job).__name__
+    )
+
+
+def job_refs(jobs: object) -> list[JobRef]:
+    """Return the jobs that are meant by several of what `job_ref` takes.
+
+    Raises:
+        InvalidRequest: It is one job and no collection, or one of them is none.
+    """
+    if isinstance(jobs, str | Mapping) or not isinstance(jobs, Iterable):
+        raise InvalidRequest(f"{_shown(jobs)} where several jobs belong: write [job], or call wait_for")
+    return [job_ref(job) for job in jobs]
+
+
+def _shown(jobs: object) -> str:
+    return repr(clean(jobs)) if isinstance(jobs, str) else f"one {type(jobs).__name__}"
 
 
 def _first(job: object, attributes: tuple[str, ...]) -> str | None:
@@ -88,6 +112,18 @@ def _from_string(text: str) -> JobRef:
             f"{clean(text)!r} is not the name of an AutoML job: 1 to 32 letters, digits and inner hyphens, or its ARN"
         )
     return JobRef(text, text)
+
+
+def region_of(arn: str) -> str | None:
+    """Return the region in an ARN; None, if it has no such part."""
+    parts = arn.split(":")
+    return (parts[_REGION] or None) if len(parts) > _REGION else None
+
+
+def account_of(arn: str) -> str | None:
+    """Return the account in an ARN; None, if it has no such part."""
+    parts = arn.split(":")
+    return parts[_ACCOUNT] if len(parts) > _ACCOUNT + 1 else None
 
 
 def _is_name(text: str) -> bool:

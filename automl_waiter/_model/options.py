@@ -1,30 +1,65 @@
-"""What is asked of a wait, checked before the first call."""
+"""The options of a wait: as the user writes them, and checked before the first call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Literal
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, get_args
 
 from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.polling import Fixed, PollPolicy, poll_policy
-from automl_waiter._model.text import clean, seconds_of
-from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, TokenBucket
+from automl_waiter._model.text import Duration, clean, seconds_of, words_of
+from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter._model.until import Condition, Expression, HasStatus, condition
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Part, required_parts
 
-NOT_FOUND_GRACE = 10.0
+CANDIDATES_EVERY_S = 120.0
+"""Seconds from one listing of the candidates to the next: each takes minutes to train."""
+NOT_FOUND_GRACE_S = 10.0
 """Seconds for which a name that is not found is looked for again: AWS does not promise read-after-create."""
 
+_OF_THE_SHELLS = ("on_transition", "on_event", "cancel_event")
+# A policy that polls more often would also raise the default rate limit beyond any reason.
+_SHORTEST_POLL_S = 0.1
+
+Requirement = (
+    Literal["best-candidate", "endpoint", "explainability", "insights", "no-partial-failures", "all", "none"] | Part
+)
 StopOn = Literal["until", "timeout"]
 StopCause = Literal["until", "timeout", "interrupt"]
 """What makes a wait stop its job. An interrupt is a signal: the command alone handles them."""
 
 
+class Options(TypedDict, total=False):
+    """The options of a wait, in either shell. `wait_for` says what they mean."""
+
+    timeout: Duration | Literal["auto"] | None
+    poll: PollPolicy | Duration | None
+    until: str | Condition | None
+    require: Requirement | Iterable[Requirement]
+    stop_on: StopOn | Iterable[StopOn]
+    error_budget: Duration
+    max_rate: float | None
+
+
+DEFAULTS: Options = {
+    "timeout": None,
+    "poll": None,
+    "until": None,
+    "require": DEFAULT_REQUIREMENT,
+    "stop_on": (),
+    "error_budget": 900,
+    "max_rate": None,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class WaitOptions:
-    """What is asked of a wait, checked. `timeout` is in seconds, "auto" or None; `wait_options` makes one."""
+    """The options of a wait, checked; `wait_options` makes one. `timeout` is in seconds, "auto" or None."""
 
     timeout: float | Literal["auto"] | None = None
     poll: PollPolicy = field(default_factory=lambda: poll_policy(None))
@@ -32,78 +67,111 @@ class WaitOptions:
     required: frozenset[Part] = frozenset(DEFAULT_REQUIREMENT)
     stop_on: frozenset[StopCause] = frozenset()
     error_budget: float = 900.0
-    grace: float = NOT_FOUND_GRACE
+    grace: float = NOT_FOUND_GRACE_S
     max_rate: float = DEFAULT_MAX_RATE
     """The most calls per second to an account and region."""
     once: bool = False
-    """Look once, and say how the job is: neither grace nor a second look."""
+    """Poll once and report the state: neither grace nor a second poll."""
 
     candidates_every: float | None = None
     """Seconds after which the candidates are listed again while they are trained, because somebody watches."""
 
     @property
     def is_listable(self) -> bool:
-        """Whether a summary of ListAutoMLJobs tells when the wait is over: it has the statuses, and little more."""
+        """Whether a summary of ListAutoMLJobs shows when the wait ends: it has the statuses, and little more."""
         return self.until is None or isinstance(self.until, HasStatus)
 
     @property
+    def reads_candidates(self) -> bool:
+        """Whether the wait lists the candidates: somebody watches, or waits for one."""
+        return self.candidates_every is not None or self.is_for_a_candidate
+
+    @property
     def is_for_a_candidate(self) -> bool:
-        """Whether the wait may be over with a candidate, while the job is still training."""
+        """Whether a candidate may end the wait while the job is still training."""
         return isinstance(self.until, Expression) and self.until.reads_best_candidate
 
 
-def wait_options(
-    *,
-    timeout: float | timedelta | Literal["auto"] | None = None,
-    poll: PollPolicy | float | timedelta | None = None,
-    until: str | Condition | None = None,
-    require: str | Iterable[str] = DEFAULT_REQUIREMENT,
-    stop_on: str | Iterable[str] = (),
-    error_budget: float | timedelta = 900.0,
-    max_rate: float | None = None,
-) -> WaitOptions:
-    """The options of `wait_for` and of `Waiter`, checked. The max rate is by default one that leaves `poll` as it is.
+def wait_options(**options: Unpack[Options]) -> WaitOptions:
+    """Check options. The rate limit is by default one that leaves `poll` as it is.
 
     Raises:
-        InvalidRequest: One of them makes no sense.
+        TypeError: There is no option of a name.
+        InvalidRequest: A value makes no sense.
     """
-    stops: list[StopCause] = []
-    for stop in [stop_on] if isinstance(stop_on, str) else stop_on:
-        match stop:
-            case "until" | "timeout":
-                stops.append(stop)
-            case _:
-                raise InvalidRequest(f"stop_on is until or timeout, not {clean(stop)!r}")
-    if "until" in stops and until is None:
+    checked: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in _CHECKS:
+            nearest = difflib.get_close_matches(name, {*DEFAULTS, *_OF_THE_SHELLS} - {name}, n=1)
+            hint = f": did you mean {nearest[0]!r}?" if nearest else ""
+            raise TypeError(f"unexpected keyword argument {name!r}{hint}")
+        if value is not DEFAULTS[name]:  # type: ignore[literal-required]
+            field_name, check = _CHECKS[name]
+            checked[field_name] = check(value)
+    result = WaitOptions(**checked)
+    if "until" in result.stop_on and result.until is None:
         raise InvalidRequest("stop_on until needs an until condition")
-    if "timeout" in stops and timeout is None:
+    if "timeout" in result.stop_on and result.timeout is None:
         raise InvalidRequest("stop_on timeout needs a timeout")
-    policy = poll_policy(poll)
-    if max_rate is None:
-        max_rate = DEFAULT_MAX_RATE
-        if isinstance(policy, Fixed):
-            max_rate = max(max_rate, 2 / seconds_of(policy.interval))
-    return WaitOptions(
-        timeout=_timeout(timeout),
-        poll=policy,
-        max_rate=TokenBucket(max_rate).max_rate,
-        until=condition(until),
-        required=required_parts(require),
-        stop_on=frozenset(stops),
-        error_budget=_not_negative("error_budget", error_budget),
-    )
+    if isinstance(result.poll, Fixed) and "max_rate" not in checked:
+        interval = seconds_of(result.poll.interval)
+        if interval < _SHORTEST_POLL_S:
+            raise InvalidRequest(f"a poll every {interval:g} s needs a max_rate: the calls per second that you allow")
+        return replace(result, max_rate=max(DEFAULT_MAX_RATE, 2 / interval))
+    return result
 
 
-def _timeout(timeout: float | timedelta | str | None) -> float | Literal["auto"] | None:
-    if timeout is None or timeout == "auto":
-        return "auto" if timeout else None
-    if isinstance(timeout, str):
-        raise InvalidRequest(f"a timeout is seconds, a timedelta, auto or None, not {clean(timeout)!r}")
-    return _not_negative("timeout", timeout)
+def _stop_on(stop_on: object) -> frozenset[str]:
+    causes = words_of(stop_on, "stop_on")
+    for cause in causes:
+        if cause not in get_args(StopOn):
+            raise InvalidRequest(f"stop_on is until or timeout, not {clean(cause)!r}")
+    return frozenset(causes)
 
 
-def _not_negative(what: str, duration: float | timedelta) -> float:
-    seconds = seconds_of(duration)
+def _max_rate(max_rate: object) -> float:
+    if isinstance(max_rate, bool) or not isinstance(max_rate, int | float) or not 0 < max_rate < math.inf:
+        raise InvalidRequest(f"max_rate is a positive number of calls per second, not {clean(max_rate)!r}")
+    return float(max_rate)
+
+
+def _not_negative(what: str, duration: Any) -> float:
+    seconds = seconds_of(duration, what)
     if not seconds >= 0:
         raise InvalidRequest(f"{what} is not a negative number of seconds, as {seconds} is")
     return seconds
+
+
+_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "timeout": ("timeout", lambda value: value if value == "auto" else _not_negative("timeout", value)),
+    "poll": ("poll", poll_policy),
+    "until": ("until", condition),
+    "require": ("required", required_parts),
+    "stop_on": ("stop_on", _stop_on),
+    "error_budget": ("error_budget", partial(_not_negative, "error_budget")),
+    "max_rate": ("max_rate", _max_rate),
+}
+"""The field of WaitOptions that an option is, and what checks it."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shows_options(options: type, defaults: Mapping[str, object]) -> Callable[[F], F]:
+    """Let a function that takes `**options` show each of them in its signature, for completion and documentation."""
+
+    def show(function: F) -> F:
+        signature = inspect.signature(function)
+        shown = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        for name, annotation in inspect.get_annotations(options).items():
+            shown.append(
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=defaults.get(name),
+                    annotation=getattr(annotation, "__forward_arg__", annotation),
+                )
+            )
+        function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+        return function
+
+    return show

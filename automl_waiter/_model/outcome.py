@@ -17,12 +17,13 @@ from automl_waiter._model.errors import (
     WaitCancelled,
     WaitTimeout,
 )
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.snapshot import Candidate, Snapshot
 from automl_waiter._model.statuses import SecondaryStatus, Status
 from automl_waiter._model.text import clean, format_duration
 from automl_waiter._model.tracker import Transition
-from automl_waiter._model.verdicts import EXPLANATIONS, ExitCode, Part, Verdict
+from automl_waiter._model.verdicts import EXPLANATIONS, Part, Verdict
 
 
 def shortfalls_of(snapshot: Snapshot) -> tuple[Part, ...]:
@@ -69,6 +70,7 @@ class Outcome:
         waited: How long the wait lasted, in seconds.
         error: What ended the wait, where that was an error; or what failed beside it (a stop that was refused).
         listed_candidate: The best candidate that was listed before a response named one, where candidates were listed.
+        met_by: The candidate for which the condition held, where it is about one.
     """
 
     job: str
@@ -83,6 +85,7 @@ class Outcome:
     waited: float = 0.0
     error: AutoMLWaiterError | None = None
     listed_candidate: Candidate | None = None
+    met_by: Candidate | None = None
 
     # What is known of the best-known members, so that callers need not ask whether there is a snapshot.
 
@@ -123,22 +126,28 @@ class Outcome:
 
     @property
     def best_candidate(self) -> Candidate | None:
-        """The best model so far: the response's, or the one for which the condition held."""
-        named = self.snapshot.best_candidate if self.snapshot else None
-        return named or (self.listed_candidate if self.verdict is Verdict.CONDITION_MET else None)
+        """The best model so far: the one for which the condition held, else the response's."""
+        if self.verdict is Verdict.CONDITION_MET and self.met_by is not None:
+            return self.met_by
+        return self.snapshot.best_candidate if self.snapshot else None
 
     @property
     def endpoint_name(self) -> str | None:
         """The endpoint that the job deployed."""
         return self.snapshot.endpoint_name if self.snapshot else None
 
+    @property
+    def ok(self) -> bool:
+        """Whether `exit_code` is 0: the job succeeded as required, or the condition holds."""
+        return self.exit_code == ExitCode.OK
+
     def check(self) -> Outcome:
-        """Returns the outcome, if the job gave what was asked of it.
+        """Return the outcome, if the job succeeded as required.
 
         Raises:
             AutoMLWaiterError: It did not: the class says how, `outcome` of the error is this outcome.
         """
-        if self.exit_code == ExitCode.OK:
+        if self.ok:
             return self
         error = self.error if self.verdict in _BY_ITS_ERROR and self.error else self._error()
         error.outcome = self
@@ -178,13 +187,6 @@ class Outcome:
 
     def __repr__(self) -> str:
         return f"<Outcome {clean(self.summary)}>"
-
-    def _repr_html_(self) -> str:
-        """The outcome as notebooks show it."""
-        from automl_waiter.report.facts import outcome_document
-        from automl_waiter.report.html import fragment
-
-        return fragment(outcome_document(self))
 
     @property
     def _state(self) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 
 from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import Stage, Status, stage_of
-from automl_waiter._model.text import seconds_of
+from automl_waiter._model.text import Duration, seconds_of
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,11 @@ class PollPolicy(Protocol):
 class Fixed:
     """Every `interval` seconds, exactly, from look to look; with `jitter`, each ± that share of it."""
 
-    interval: float | timedelta
+    interval: Duration
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive("poll interval", seconds_of(self.interval))
+        _positive("poll interval", seconds_of(self.interval, "a poll interval"))
         if not 0 <= self.jitter < 1:
             raise InvalidRequest(f"a poll's jitter is a share from 0 to below 1, not {self.jitter}")
 
@@ -196,16 +195,16 @@ def _positive(what: str, seconds: float) -> None:
         raise InvalidRequest(f"a {what} is a positive number of seconds, not {seconds}")
 
 
-def poll_policy(poll: PollPolicy | float | timedelta | None) -> PollPolicy:
-    """The policy that is meant by `poll`: a number or timedelta is `Fixed`, None the default.
+def poll_policy(poll: PollPolicy | Duration | None) -> PollPolicy:
+    """Return the policy that `poll` means: a duration is `Fixed`, None the default.
 
     Raises:
         InvalidRequest: It is none of these, or the interval is not positive.
     """
     if poll is None:
         return PhaseAware()
-    if isinstance(poll, int | float | timedelta):
-        return Fixed(poll)
-    if not callable(getattr(poll, "next_delay", None)):
-        raise InvalidRequest(f"poll is a number of seconds, a timedelta or a poll policy, not {type(poll).__name__}")
-    return poll
+    if isinstance(poll, type):
+        raise InvalidRequest(f"poll is a policy, not its class: write {poll.__name__}()")
+    if callable(getattr(poll, "next_delay", None)):
+        return poll  # type: ignore[return-value]
+    return Fixed(poll)  # type: ignore[arg-type]  # it refuses what is no duration

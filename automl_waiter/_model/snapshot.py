@@ -1,149 +1,33 @@
 """One describe response, typed: an accessor for every member of DescribeAutoMLJobV2's response.
 
-Each class here is a view of one structure of the API reference, each line in it one member. A view reads
-the response when it is asked and holds no copy; `raw` has the response itself, with whatever is newer than
-this file. Optional members read as None (lists and maps as empty); a required one that a response lacks
-raises AttributeError. Tests hold the tables against botocore's own model.
+Each class here is a view of one structure of the API reference, each line in it one member. `raw` has the response
+itself, with whatever is newer than this file. Tests hold the tables against botocore's own model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, Self, TypeVar, overload
+from typing import Any
 
+from automl_waiter._model.members import (
+    Member,
+    View,
+    instant,
+    mapping,
+    number,
+    optional,
+    optional_flag,
+    optional_instant,
+    optional_integer,
+    optional_number,
+    optional_text,
+    structure,
+    structures,
+    text,
+    texts,
+)
 from automl_waiter._model.statuses import State
-
-T = TypeVar("T")
-V = TypeVar("V", bound="View")
-_ABSENT: Any = object()
-
-
-class Member(Generic[T]):
-    """One member of a structure: its name at AWS, how to read its value, and what stands for its absence.
-
-    `view` is the class of the structures that it holds, if it does: one, a list, or (`keyed`) lists by a key.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        read: Callable[[Any], T],
-        default: Any = _ABSENT,
-        view: type[View] | None = None,
-        *,
-        keyed: bool = False,
-    ) -> None:
-        self.name = name
-        self.view = view
-        self.keyed = keyed
-        self._read = read
-        self._default = default
-
-    @overload
-    def __get__(self, view: None, owner: type[View]) -> Self: ...
-    @overload
-    def __get__(self, view: View, owner: type[View]) -> T: ...
-    def __get__(self, view: View | None, owner: type[View]) -> T | Self:
-        if view is None:
-            return self
-        value = view.raw.get(self.name)
-        if value is not None:
-            return self._read(value)
-        if self._default is _ABSENT:
-            raise AttributeError(f"the response has no {self.name}")
-        default: T = self._default
-        return default
-
-
-class View:
-    """A read-only view of one structure of a response. `raw` is the structure itself: read it, never change it."""
-
-    members: ClassVar[dict[str, Member[Any]]] = {}
-    """The members by their names at AWS."""
-
-    __slots__ = ("raw",)
-
-    raw: Mapping[str, Any]
-
-    def __init__(self, raw: Mapping[str, Any]) -> None:
-        object.__setattr__(self, "raw", raw)
-
-    def __init_subclass__(cls) -> None:
-        cls.members = {member.name: member for member in vars(cls).values() if isinstance(member, Member)}
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a {type(self).__name__} cannot be changed")
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.raw == self.raw
-
-    def __hash__(self) -> int:
-        return hash((type(self), *sorted(self.raw)))
-
-    def __reduce__(self) -> tuple[type[Self], tuple[Mapping[str, Any]]]:
-        return type(self), (self.raw,)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({dict(self.raw)!r})"
-
-
-def _datetime(value: datetime | str) -> datetime:
-    """An aware instant in UTC; a string is the JSON form of one, so that `describe` in our output reads back."""
-    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-def text(name: str) -> Member[str]:
-    return Member(name, str)
-
-
-def optional_text(name: str) -> Member[str | None]:
-    return Member(name, str, None)
-
-
-def optional_integer(name: str) -> Member[int | None]:
-    return Member(name, int, None)
-
-
-def number(name: str) -> Member[float]:
-    return Member(name, float)
-
-
-def optional_number(name: str) -> Member[float | None]:
-    return Member(name, float, None)
-
-
-def optional_flag(name: str) -> Member[bool | None]:
-    return Member(name, bool, None)
-
-
-def instant(name: str) -> Member[datetime]:
-    return Member(name, _datetime)
-
-
-def optional_instant(name: str) -> Member[datetime | None]:
-    return Member(name, _datetime, None)
-
-
-def texts(name: str) -> Member[tuple[str, ...]]:
-    return Member(name, tuple, ())
-
-
-def mapping(name: str) -> Member[Mapping[str, Any]]:
-    return Member(name, lambda value: value, {})
-
-
-def structure(name: str, view: type[V]) -> Member[V]:
-    return Member(name, view, view=view)
-
-
-def optional(name: str, view: type[V]) -> Member[V | None]:
-    return Member(name, view, None, view)
-
-
-def structures(name: str, view: type[V]) -> Member[tuple[V, ...]]:
-    return Member(name, lambda values: tuple(map(view, values)), (), view)
 
 
 class S3DataSource(View):
@@ -442,14 +326,19 @@ class Snapshot(View):
             criteria |= holder.get("CompletionCriteria") or {}
         return CompletionCriteria(criteria)
 
-    def _repr_html_(self) -> str:
-        """The job as notebooks show it."""
-        from automl_waiter.report.facts import snapshot_document
-        from automl_waiter.report.html import fragment
-
-        return fragment(snapshot_document(self))
-
     @property
     def response(self) -> dict[str, Any]:
         """The response without the SDK's ResponseMetadata."""
         return {name: value for name, value in self.raw.items() if name != "ResponseMetadata"}
+
+
+def served_at(response: Any) -> datetime | None:
+    """The service's own time of an answer, from its HTTP Date header (whole seconds, UTC); None where there is none."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        instant = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    # A header without a zone reads as naive; HTTP's dates are all in UTC.
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+
+from automl_waiter._model.errors import InvalidRequest
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _NUMBER = r"(\d+(?:\.\d+)?)"
@@ -45,20 +48,24 @@ def clean(text: object) -> str:
     return _RUNNER_COMMAND.sub(" ", line) if "::" in line or "##" in line else line
 
 
+Duration = float | timedelta | str
+"""Seconds, a timedelta, or text as `parse_duration` reads it."""
+
+
 def parse_duration(text: str) -> float:
-    """Seconds from `90`, `0.5s`, `90s`, `15m`, `6h` or `1d12h`.
+    """Return the seconds in `90`, `0.5s`, `90s`, `15m`, `6h` or `1d12h`.
 
     Raises:
-        ValueError: It is none of these.
+        InvalidRequest: It is none of these; also a ValueError.
     """
     text = text.strip()
     # A bare number is seconds, but only alone: in `1h30` it would be a trap.
     match = _DURATION.fullmatch(f"{text}s" if re.fullmatch(_NUMBER, text, re.ASCII) else text)
     if match is None or not text:
-        raise ValueError(f"{clean(text)!r} is not a duration: write 90, 0.5s, 90s, 15m, 6h or 1d12h")
+        raise InvalidRequest(f"{clean(text)!r} is not a duration: write 90, 0.5s, 90s, 15m, 6h or 1d12h")
     seconds = sum(float(amount) * unit for amount, unit in zip(match.groups(), _UNITS.values(), strict=True) if amount)
     if seconds > _LONGEST:
-        raise ValueError(f"{clean(text)[:40]!r} is more than {_LONGEST / 86400:g}d")
+        raise InvalidRequest(f"{clean(text)[:40]!r} is more than {_LONGEST / 86400:g}d")
     return seconds
 
 
@@ -87,9 +94,37 @@ def parseable_duration(seconds: float) -> str:
     return text or "0s"
 
 
-def seconds_of(duration: float | timedelta) -> float:
-    """A duration in seconds, from either form in which the library takes it."""
-    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+def seconds_of(duration: Duration, what: str = "a duration") -> float:
+    """Return a duration in seconds, from any form in which the library takes it.
+
+    Raises:
+        InvalidRequest: `what` is none of them.
+    """
+    match duration:
+        case timedelta():
+            return duration.total_seconds()
+        case str():
+            return parse_duration(duration)
+        case float() | int() if not isinstance(duration, bool):
+            return float(duration)
+        case _:
+            kind = type(duration).__name__
+            raise InvalidRequest(f"{what} is a number of seconds, a timedelta or text like '15m', not of type {kind}")
+
+
+def words_of(value: object, what: str) -> list[str]:
+    """Return the words of an option that takes one or several.
+
+    Raises:
+        InvalidRequest: It is neither text nor an iterable of text.
+    """
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Iterable):
+        words = list(value)
+        if all(isinstance(word, str) for word in words):
+            return words
+    raise InvalidRequest(f"{what} is a word or several, not {clean(value)!r}")
 
 
 def isoformat(instant: datetime) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.json_form import jsonable
-from automl_waiter._model.snapshot import Snapshot, View
+from automl_waiter._model.members import View
+from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import SecondaryStatus, Status
 from automl_waiter._model.text import clean
 
@@ -52,14 +53,16 @@ class Expression:
             return False
 
 
-def condition(until: str | Condition | None) -> Condition | None:
-    """The condition that is meant by `until`.
+def condition(until: object) -> Condition | None:
+    """Return the condition that `until` means.
 
     Raises:
         InvalidRequest: An expression that is malformed or that names no member of the response.
     """
     if until is None or callable(until):
         return until
+    if not isinstance(until, str):
+        raise InvalidRequest(f"until is a status, a JMESPath expression or a callable, not {clean(until)!r}")
     expression = until.strip()
     if expression in _STATUSES | _SECONDARY_STATUSES:
         return HasStatus(expression)

@@ -1,19 +1,11 @@
-"""The words for how a wait ends: verdicts, exit codes, and the parts that a success has."""
+"""How a wait can end, and the parts that a success has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
-from automl_waiter._model.errors import (
-    AccessDenied,
-    AutoMLWaiterError,
-    CredentialsExpired,
-    InvalidRequest,
-    JobNotFound,
-    JobReplaced,
-)
-from automl_waiter._model.text import clean
+from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.text import clean, words_of
 
 
 class Verdict(StrEnum):
@@ -35,37 +27,6 @@ class Verdict(StrEnum):
 
 UNDECIDED = frozenset({Verdict.CANCELLED, Verdict.ERROR, Verdict.NOT_FOUND, Verdict.REPLACED, Verdict.TIMED_OUT})
 """The verdicts of a wait that ended otherwise than by its job's end or by what was waited for."""
-
-
-class ExitCode(IntEnum):
-    """What the command returns. 1 and 120 are never used: an uncaught error and a lost stdout give them."""
-
-    OK = 0
-    USAGE = 2
-    FAILED = 10
-    STOPPED = 11
-    DEGRADED = 12
-    NOT_FOUND = 14
-    CONDITION_NOT_MET = 15
-    UNAVAILABLE = 69
-    IN_PROGRESS = 75
-    DENIED = 77
-    TIMED_OUT = 124
-    INTERRUPTED = 130
-    TERMINATED = 143
-
-
-_PRECEDENCE = (130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0)
-
-
-def combined_exit_code(codes: Iterable[int]) -> ExitCode:
-    """The exit code of a wait for several jobs: of theirs, the one that a pipeline should act on first."""
-    return ExitCode(min(codes, key=_PRECEDENCE.index, default=0))
-
-
-def is_bad(code: ExitCode) -> bool:
-    """Whether an exit code is one that should alarm: being in progress is none."""
-    return code not in (ExitCode.OK, ExitCode.IN_PROGRESS)
 
 
 class Part(StrEnum):
@@ -90,13 +51,13 @@ EXPLANATIONS = {
 }
 
 
-def required_parts(require: str | Iterable[str]) -> frozenset[Part]:
+def required_parts(require: object) -> frozenset[Part]:
     """The parts that `require` names; `"all"` and `"none"` stand for every one and for none.
 
     Raises:
         InvalidRequest: A part that there is not.
     """
-    names = [require] if isinstance(require, str) else list(require)
+    names = words_of(require, "require")
     if names == ["all"]:
         return frozenset(Part)
     if names == ["none"]:
@@ -107,43 +68,3 @@ def required_parts(require: str | Iterable[str]) -> frozenset[Part]:
             f"{clean(unknown[0])!r} is no part that can be required: {', '.join(Part)}, or all or none alone"
         )
     return frozenset(map(Part, names))
-
-
-_EXIT_CODES = {
-    Verdict.COMPLETED: ExitCode.OK,
-    Verdict.CONDITION_MET: ExitCode.OK,
-    Verdict.FAILED: ExitCode.FAILED,
-    Verdict.STOPPED: ExitCode.STOPPED,
-    Verdict.CONDITION_NOT_MET: ExitCode.CONDITION_NOT_MET,
-    Verdict.TIMED_OUT: ExitCode.TIMED_OUT,
-    Verdict.CANCELLED: ExitCode.INTERRUPTED,
-    Verdict.IN_PROGRESS: ExitCode.IN_PROGRESS,
-}
-
-
-def exit_code_of(
-    verdict: Verdict,
-    *,
-    shortfalls: Iterable[Part] = (),
-    required: Iterable[Part] = (),
-    error: AutoMLWaiterError | None = None,
-) -> ExitCode:
-    """The exit code of a verdict: a shortfall counts when it was required, an error by its class."""
-    if verdict is Verdict.DEGRADED:
-        return ExitCode.DEGRADED if set(shortfalls) & set(required) else ExitCode.OK
-    if verdict not in _EXIT_CODES:
-        return exit_code_of_error(error)
-    return _EXIT_CODES[verdict]
-
-
-def exit_code_of_error(error: AutoMLWaiterError | None) -> ExitCode:
-    """The exit code of an error that ended a wait."""
-    match error:
-        case JobNotFound() | JobReplaced():
-            return ExitCode.NOT_FOUND
-        case AccessDenied() | CredentialsExpired():
-            return ExitCode.DENIED
-        case InvalidRequest():
-            return ExitCode.USAGE
-        case _:
-            return ExitCode.UNAVAILABLE

@@ -1,144 +1,109 @@
-"""Who is told of the events of a wait: the log, and the caller's callbacks, which can neither break nor hold it."""
+"""The caller's callbacks: called in order, in the caller's thread or loop, while the wait stands still for them."""
 
 from __future__ import annotations
 
-import contextvars
 import inspect
-import queue
-import threading
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.events import Event
 from automl_waiter._model.tracker import Transition
-from automl_waiter._system.log import log_event, log_subscriber_problem
+from automl_waiter._system.log import log_event, log_problem
 
-CALLBACK_LIMIT = 30.0
-"""Seconds for which a wait stands still for a callback; then it goes on without it."""
+CALLBACK_LIMIT_S = 30.0
+"""A callback that takes longer is named in a warning; a coroutine is cancelled then."""
 
-# How often the caller's cancel_event is looked at while a callback runs.
-_CANCEL_SLICE = 0.05
+Callback = Callable[[Any], object]
 
 
-class Subscribers:
-    """The log and the caller's callbacks, in this order.
+class Callbacks:
+    """The log and the caller's callbacks, in this order. A callback that raises is logged and changes nothing.
 
-    `tell` calls back in a thread of its own, one call at a time and in order, and stands still until the
-    callback has returned, but not for longer than `limit` seconds. One that hangs holds up the callbacks behind
-    it, and nothing else.
+    Args:
+        on_transition: Called with each Transition.
+        on_event: Called with each event, after `on_transition`.
+        limit: Seconds that a callback may take.
+
+    Raises:
+        InvalidRequest: One of them is not callable.
     """
 
-    def __init__(
-        self,
-        on_transition: Callable[[Transition], object] | None,
-        on_event: Callable[[Event], object] | None,
-        *,
-        limit: float = CALLBACK_LIMIT,
-    ) -> None:
-        self._on_transition = on_transition
-        self._on_event = on_event
+    def __init__(self, on_transition: object, on_event: object, *, limit: float = CALLBACK_LIMIT_S) -> None:
+        self._on_transition = _checked("on_transition", on_transition)
+        self._on_event = _checked("on_event", on_event)
         self._limit = limit
-        self._thread: _CallbackThread | None = None
 
-    def tell(self, event: Event, cancel_event: threading.Event | None = None) -> None:
-        """Tells everybody of an event. Setting `cancel_event` ends the standing still, not the callback."""
+    def call(self, event: Event) -> None:
+        """Log an event and call back. What is meant to end more than a callback (KeyboardInterrupt) passes through."""
         log_event(event)
         for callback in self._callbacks(event):
-            if self._thread is None:
-                self._thread = _CallbackThread()
-            self._thread.call(callback, event, self._limit, cancel_event)
+            begun = time.monotonic()
+            try:
+                callback(event)
+            except Exception as error:
+                _log_raised(callback, event, error)
+            self._check_duration(callback, event, begun)
 
-    async def tell_async(self, event: Event) -> None:
-        """The same under asyncio: a coroutine function is awaited, for `limit` seconds at most.
+    async def call_async(self, event: Event) -> None:
+        """The same under asyncio: a coroutine is awaited, and cancelled at its limit; a function is called.
 
-        A plain function is called in the loop's thread, as asyncio's own callbacks are, and nothing bounds it.
-        Cancelling the caller's task cancels both; a coroutine that was cancelled by others only failed.
+        Cancelling the caller's task cancels the coroutine too; one that others have cancelled only failed.
         """
-        import asyncio
-
         log_event(event)
         for callback in self._callbacks(event):
-            scope = asyncio.timeout(self._limit)
+            begun = time.monotonic()
             try:
                 result = callback(event)
                 if inspect.isawaitable(result):
-                    async with scope:
-                        await result
-            except (Exception, asyncio.CancelledError) as error:
-                task = asyncio.current_task()
-                if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
-                    raise
-                is_ours = isinstance(error, TimeoutError) and scope.expired()
-                log_subscriber_problem(event, f"was ended after {self._limit:g}s" if is_ours else error)
+                    await self._bounded(result, callback, event)
+                else:
+                    self._check_duration(callback, event, begun)
+            except Exception as error:
+                _log_raised(callback, event, error)
 
-    def close(self) -> None:
-        """Lets the thread go; what a callback that hangs has held up is told as lost."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.close()
+    async def _bounded(self, result: Awaitable[object], callback: Callback, event: Event) -> None:
+        import asyncio
 
-    def _callbacks(self, event: Event) -> list[Callable[[Any], object]]:
-        wanted = [self._on_transition if isinstance(event, Transition) else None, self._on_event]
-        return [callback for callback in wanted if callback is not None]
-
-
-class _Call:
-    """One call of a callback, with the context variables of the thread that asked for it."""
-
-    def __init__(self, callback: Callable[[Any], object], event: Event) -> None:
-        self.event = event
-        self.is_over = threading.Event()
-        self.raised: BaseException | None = None
-        """What was raised to end more than the callback: KeyboardInterrupt, SystemExit and their like."""
-        self._callback = callback
-        self._context = contextvars.copy_context()
-
-    def make(self) -> None:
+        scope = asyncio.timeout(self._limit)
         try:
-            self._context.run(self._callback, self.event)
-        except Exception as error:
-            log_subscriber_problem(self.event, error)
-        except BaseException as error:
-            self.raised = error
-        self.is_over.set()
+            async with scope:
+                await result
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            del error
+            _log(logging.WARNING, callback, event, f"was cancelled after {self._limit:g}s")
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            _log_raised(callback, event, error)
+
+    def _check_duration(self, callback: Callback, event: Event, begun: float) -> None:
+        seconds = time.monotonic() - begun
+        if seconds > self._limit:
+            _log(logging.WARNING, callback, event, f"took {seconds:.0f}s, and the wait stood still meanwhile,")
+
+    def _callbacks(self, event: Event) -> Iterator[Callback]:
+        if self._on_transition is not None and isinstance(event, Transition):
+            yield self._on_transition
+        if self._on_event is not None:
+            yield self._on_event
 
 
-class _CallbackThread:
-    def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._last: _Call | None = None
-        threading.Thread(target=self._run, name="automl-waiter-callback", daemon=True).start()
+def _checked(name: str, callback: object) -> Callback | None:
+    if callback is not None and not callable(callback):
+        raise InvalidRequest(f"{name} is a function, not of type {type(callback).__name__}")
+    return callback
 
-    def call(
-        self, callback: Callable[[Any], object], event: Event, limit: float, cancel_event: threading.Event | None
-    ) -> None:
-        is_held_up = self._last is not None and not self._last.is_over.is_set()
-        self._last = call = _Call(callback, event)
-        self._calls.put(call)
-        if is_held_up:
-            return  # that something hangs was told, and one call that hangs is waited for once
-        slices = [limit] if cancel_event is None else [_CANCEL_SLICE] * round(limit / _CANCEL_SLICE)
-        for duration in slices:
-            if call.is_over.wait(duration):
-                break
-            if cancel_event is not None and cancel_event.is_set():
-                return
-        else:
-            log_subscriber_problem(event, f"has not returned for {limit:g}s")
-        if call.raised is not None:
-            raise call.raised
 
-    def close(self) -> None:
-        lost = []
-        if self._last is not None and not self._last.is_over.is_set():
-            while not self._calls.empty():
-                lost.append(self._calls.get())
-        self._calls.put(None)
-        for call in lost:
-            if call is not None:
-                log_subscriber_problem(call.event, "was not called: an earlier call has not returned")
+def _log_raised(callback: Callback, event: Event, error: BaseException) -> None:
+    _log(logging.ERROR, callback, event, f"raised {type(error).__name__}", error)
 
-    def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
-            call.make()
-            del call
+
+def _log(level: int, callback: Callback, event: Event, problem: str, error: BaseException | None = None) -> None:
+    name = getattr(callback, "__qualname__", type(callback).__qualname__)
+    log_problem(level, f"the callback {name} {problem} on {event.event} of {event.job_name}", error)

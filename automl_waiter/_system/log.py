@@ -1,10 +1,10 @@
-"""Events in the log: structlog over the standard library's logger `automl_waiter`, which the application configures."""
+"""Log records: to structlog where it is configured, else to the standard library's logger `automl_waiter`."""
 
 from __future__ import annotations
 
-import functools
 import logging
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import Any
 
 from automl_waiter._model.events import (
     Candidates,
@@ -21,21 +21,8 @@ from automl_waiter._model.events import (
 from automl_waiter._model.text import clean
 from automl_waiter._model.tracker import Anomaly
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
-LOGGER = logging.getLogger("automl_waiter")
-
-
-@functools.cache
-def _structured() -> FilteringBoundLogger:
-    import structlog
-
-    # Bound to its own processors: a library leaves structlog's global configuration alone.
-    logger: FilteringBoundLogger = structlog.wrap_logger(
-        LOGGER, processors=[structlog.stdlib.render_to_log_kwargs], wrapper_class=structlog.stdlib.BoundLogger
-    )
-    return logger
+_NAME = "automl_waiter"
+LOGGER = logging.getLogger(_NAME)
 
 
 def level_of(event: Event) -> int:
@@ -50,19 +37,29 @@ def level_of(event: Event) -> int:
 
 
 def log_event(event: Event) -> None:
-    """Logs an event, if its level is listened to."""
+    """Log an event, if anybody listens at its level."""
     level = level_of(event)
-    if LOGGER.isEnabledFor(level):
-        _structured().log(level, summary_of(event), automl_event=event_dict(event))
+    if (logger := _structlog()) is not None:
+        fields = event_dict(event)
+        # The first argument of structlog is called "event" too.
+        kind = fields.pop("event")
+        getattr(logger, logging.getLevelName(level).lower())(summary_of(event), kind=kind, **fields)
+    elif LOGGER.isEnabledFor(level):
+        LOGGER.log(level, summary_of(event), extra={"automl_event": event_dict(event)})
 
 
-def log_subscriber_problem(event: Event, problem: BaseException | str) -> None:
-    """Logs what a callback raised, or what else is wrong with it: it changes nothing but must not be lost."""
-    words = problem if isinstance(problem, str) else f"raised {type(problem).__name__}"
-    _structured().error(
-        f"a callback {words} on {event.event} of {event.job_name}; the wait goes on",
-        exc_info=None if isinstance(problem, str) else problem,
-    )
+def log_problem(level: int, message: str, error: BaseException | None = None) -> None:
+    """Log what went wrong beside a wait: it changes nothing, but must not be lost."""
+    if (logger := _structlog()) is not None:
+        getattr(logger, logging.getLevelName(level).lower())(message, exc_info=error)
+    else:
+        LOGGER.log(level, message, exc_info=error)
+
+
+def _structlog() -> Any:
+    """Return structlog's logger where the application has configured structlog: unconfigured, it prints to stdout."""
+    structlog = sys.modules.get("structlog")
+    return structlog.get_logger(_NAME) if structlog is not None and structlog.is_configured() else None
 
 
 def summary_of(event: Event) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from automl_waiter import __version__
 from automl_waiter._aws.connection import connect
-from automl_waiter._aws.gateway import Gateway
-from automl_waiter._engine.job_wait import CANDIDATES_EVERY
+from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.watch import matching
 from automl_waiter._model.errors import AutoMLWaiterError
+from automl_waiter._model.exit_codes import ExitCode, exit_code_of_error
 from automl_waiter._model.job_refs import JobRef, job_ref
-from automl_waiter._model.options import WaitOptions, wait_options
+from automl_waiter._model.options import CANDIDATES_EVERY_S, Requirement, WaitOptions, wait_options
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
-from automl_waiter._model.verdicts import UNDECIDED, ExitCode, exit_code_of_error, required_parts
-from automl_waiter._wiring import ONE_LOOK, Gateways, LoopOn, watch_loop
+from automl_waiter._model.verdicts import UNDECIDED, required_parts
+from automl_waiter._version import __version__
+from automl_waiter._wiring import ONE_POLL, Gateways, watch_kernel
 from automl_waiter.cli.completion import complete_jobs, complete_journaled_jobs, complete_until
 from automl_waiter.cli.execute import CommandRunner, command_words
 from automl_waiter.cli.export import export
@@ -178,7 +178,7 @@ def wait(
     journal_path: str | None,
     output: str,
     quiet: bool,
-    require: tuple[str, ...],
+    require: tuple[Requirement, ...],
     display: str,
     log_format: str,
     **aws: str | None,
@@ -216,7 +216,7 @@ def wait(
         ends=len(refs) > 1 or output != "text",
     )
     if screen.view is not None:
-        options = replace(options, candidates_every=CANDIDATES_EVERY)
+        options = replace(options, candidates_every=CANDIDATES_EVERY_S)
     session = _session(
         ctx,
         screen,
@@ -228,7 +228,7 @@ def wait(
         decides=has_ended if until_any else does_not_succeed if fail_fast else lambda _: False,
         resume=partial(resume_command, ctx),
     )
-    return session.run(refs, _connecting(refs, _gateways(ctx, aws, options.max_rate)), options)
+    return session.run(refs, partial(_gateways(ctx, aws, options.max_rate).targets, refs), options)
 
 
 @cli.command(
@@ -268,7 +268,7 @@ def watch(
     journal_path: str | None,
     output: str,
     quiet: bool,
-    require: tuple[str, ...],
+    require: tuple[Requirement, ...],
     display: str,
     log_format: str,
     **aws: str | None,
@@ -293,10 +293,10 @@ def watch(
     session = _session(ctx, screen, writer, command, publisher, journal_path, told=["watch", name_contains or ""])
     gateways = _gateways(ctx, aws, options.max_rate)
 
-    def begin() -> LoopOn:
+    def begin(clock: Clock) -> Kernel:
         gateway = gateways.default()
         known = session.unfinished(gateway.region)
-        return lambda clock: watch_loop(gateway, which, options, clock, until_idle=until_idle, known=known)
+        return watch_kernel(gateway, which, options, clock, until_idle=until_idle, known=known)
 
     return session.watch(begin)
 
@@ -311,14 +311,20 @@ def watch(
 @aws_options
 @click.pass_context
 def status(
-    ctx: click.Context, /, jobs: tuple[str, ...], output: str, quiet: bool, require: tuple[str, ...], **aws: str | None
+    ctx: click.Context,
+    /,
+    jobs: tuple[str, ...],
+    output: str,
+    quiet: bool,
+    require: tuple[Requirement, ...],
+    **aws: str | None,
 ) -> int:
     """Look once at each JOB, print how it is, and say it by the exit code."""
-    options = WaitOptions(error_budget=ONE_LOOK.error_budget, once=True, required=required_parts(require))
+    options = WaitOptions(error_budget=ONE_POLL.error_budget, once=True, required=required_parts(require))
     reporter = Reporter("console", quiet=quiet, progress=False)
     refs = _refs(jobs, ctx.obj.interrupts)
     session = Session(reporter, ResultWriter(output, is_brief=True), ctx.obj.interrupts)
-    return session.run(refs, _connecting(refs, _gateways(ctx, aws)), options)
+    return session.run(refs, partial(_gateways(ctx, aws).targets, refs), options)
 
 
 @cli.command(
@@ -357,7 +363,7 @@ def report(ctx: click.Context, /, job: str, form: str, journal_path: str | None,
     ref = job_ref(job)
     with ctx.obj.interrupts.ending():
         try:
-            document = make_report(ref, _gateways(ctx, aws).of(ref), journal_path)
+            document = make_report(_gateways(ctx, aws).target(ref), journal_path)
         except JournalError as error:
             raise click.UsageError(str(error)) from None
         print_report(document, form)
@@ -396,7 +402,9 @@ scenario_option = partial(click.option, "--scenario", type=click.Choice(list(SCE
 @result_options
 @progress_option
 @click.pass_context
-def demo(ctx: click.Context, /, scenario: str, output: str, quiet: bool, require: tuple[str, ...], display: str) -> int:
+def demo(
+    ctx: click.Context, /, scenario: str, output: str, quiet: bool, require: tuple[Requirement, ...], display: str
+) -> int:
     """Play a recorded job at high speed, offline and without an AWS account, and wait for it."""
     options = wait_options(require=require, poll=0.5)
     with ctx.obj.interrupts.ending():
@@ -493,10 +501,6 @@ def _session(
         github=screen.github,
         **more,
     )
-
-
-def _connecting(refs: Sequence[JobRef], gateways: Gateways) -> Callable[[], list[Gateway]]:
-    return lambda: [gateways.of(ref) for ref in refs]
 
 
 def _report(reporter: Reporter, job_name: str, problem: str) -> None:

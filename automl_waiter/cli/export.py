@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from automl_waiter._aws.permissions import EVERY_BUS, EVERY_JOB, Feature, iam_policy
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.text import format_duration
-from automl_waiter._model.verdicts import ExitCode, required_parts
+from automl_waiter._model.verdicts import required_parts
 from automl_waiter.cli.flags import Duration, require_option
 from automl_waiter.cli.help import PageGroup
 from automl_waiter.cli.lines import write_results

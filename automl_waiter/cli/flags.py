@@ -47,11 +47,11 @@ class Bus(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as above
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         # It loads what most waits do without.
-        from automl_waiter.integrations.eventbridge.bus import region_of
+        from automl_waiter.integrations.eventbridge.bus import region_of_bus
 
         kind, _, bus = str(value).partition(":")
         with suppress(InvalidRequest):
-            region_of(bus)
+            region_of_bus(bus)
             if kind == "eventbridge":
                 return bus
         return self.fail(f"{clean(value)!r} is no bus: write eventbridge:NAME or eventbridge:ARN", param, ctx)

@@ -11,9 +11,9 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from automl_waiter._model.events import Ended, Event, Warned
+from automl_waiter._model.exit_codes import ExitCode, is_bad
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean, redact
-from automl_waiter._model.verdicts import ExitCode, is_bad
 from automl_waiter.report.facts import outcomes_documents, outcomes_table
 from automl_waiter.report.markdown import markdown
 

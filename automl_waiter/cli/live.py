@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from automl_waiter._model.events import Event
 from automl_waiter._model.text import clean
-from automl_waiter._system.threads import SystemClock
+from automl_waiter._system.clock import SystemClock
 from automl_waiter.cli.lines import PATIENCE, write_past_buffers
 from automl_waiter.display.progress import Progress
 

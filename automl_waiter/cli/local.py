@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.gateway import Boto3Gateway
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.text import format_duration
-from automl_waiter._model.verdicts import ExitCode
+from automl_waiter._wiring import Target
 from automl_waiter.cli.lines import write_line
 from automl_waiter.cli.output import ResultWriter
 from automl_waiter.cli.screen import Screen
@@ -46,7 +47,8 @@ def play_demo(
         )
         gateway = Boto3Gateway(Connection(sandbox.client()))
         session = Session(screen.reporter, writer, interrupts, github=screen.github)
-        return session.run([job_ref(_DEMO_JOB)], lambda: [gateway], options)
+        job = job_ref(_DEMO_JOB)
+        return session.run([job], lambda: {job.key: Target(job, gateway)}, options)
 
 
 def serve_sandbox(port: int, scenario: str, speed: float) -> ExitCode:

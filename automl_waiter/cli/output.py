@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from automl_waiter._engine.job_wait import HEARTBEAT
 from automl_waiter._model.events import (
+    HEARTBEAT_EVERY_S,
     Ended,
     Event,
     Heartbeat,
@@ -21,12 +21,12 @@ from automl_waiter._model.events import (
     Warned,
     event_dict,
 )
+from automl_waiter._model.exit_codes import ExitCode, is_bad
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean, format_duration
 from automl_waiter._model.tracker import Anomaly, Transition
-from automl_waiter._model.verdicts import ExitCode, is_bad
+from automl_waiter._system.clock import SystemClock
 from automl_waiter._system.log import level_of, summary_of
-from automl_waiter._system.threads import SystemClock
 from automl_waiter.cli.lines import LineThread, write_results
 from automl_waiter.report.facts import outcomes_documents, status_line
 from automl_waiter.report.plain_text import text_lines
@@ -139,11 +139,11 @@ class Reporter:
                 return None
             case Transition() if self._progress:
                 return _transition_line(event)
-            case Poll(next_in=quiet) | Heartbeat(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT)):
+            case Poll(next_in=quiet) | Heartbeat(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT_EVERY_S)):
                 subject = "" if event.job_name is None else f"{event.job_name}: "
                 state = f"still {clean(event.state)}" if event.state else "waiting"
                 return f"{subject}{state}, next look in {format_duration(event.next_in)}"
-            case Sweep(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT)):
+            case Sweep(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT_EVERY_S)):
                 return f"{_jobs(event.running)} in progress, next look in {format_duration(event.next_in)}"
             # At first each, then ever more rarely: an outage lasts for hundreds of attempts.
             case Retry() if event.attempt & (event.attempt - 1) == 0 or self._is_due(event.delay):

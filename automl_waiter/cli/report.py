@@ -5,45 +5,39 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-from automl_waiter._aws.gateway import Gateway
-from automl_waiter._model.candidates import Leaderboard
-from automl_waiter._model.events import Ended
-from automl_waiter._model.job_refs import JobRef
+from automl_waiter._engine.candidates import read_candidates
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.tracker import Transition
-from automl_waiter._system.threads import Machine
-from automl_waiter._wiring import ONE_LOOK, candidates_loop, looked_at, loop_of
+from automl_waiter._system.machine import Machine
+from automl_waiter._wiring import ONE_POLL, Target, snapshot_of
 from automl_waiter.cli.lines import write_results
 from automl_waiter.report.document import Document
 from automl_waiter.report.facts import report_document
 from automl_waiter.report.html import page
 from automl_waiter.report.markdown import markdown
 from automl_waiter.report.plain_text import text_lines
-from automl_waiter.waiter import events_of
+from automl_waiter.waiter import outcome_of, result_of
 
 FORMATS = ("text", "markdown", "html")
 
 
-def make_report(job: JobRef, gateway: Gateway, journal_path: str | None) -> Document:
-    """What is known of the job: by a look at it, by its candidates, and by what a journal holds.
+def make_report(target: Target, journal_path: str | None) -> Document:
+    """Return what is known of the job: from one poll, its candidates, and what a journal holds.
 
     Raises:
         AutoMLWaiterError: There is no such job, AWS refused, or could not be reached.
         JournalError: The journal cannot be read.
     """
     seen = _journaled(journal_path)
-    machine = Machine()
-    try:
-        loop = loop_of([job], [gateway], ONE_LOOK, machine)
-        [outcome] = [event.outcome for event in events_of(loop, machine) if isinstance(event, Ended)]
-        snapshot = looked_at(outcome)
-        boards: list[Leaderboard] = []
-        for _ in events_of(candidates_loop(snapshot.name, gateway, machine, boards.append), machine):
-            pass  # of what is retried meanwhile nobody need be told
-    finally:
-        machine.close()
-    return report_document(outcome, _with(seen.get(snapshot.arn, ()), outcome), boards[0])
+    budget = ONE_POLL.error_budget
+    with Machine() as machine:
+        outcome = outcome_of(target, ONE_POLL, machine)
+        snapshot = snapshot_of(outcome)
+        read = partial(read_candidates, job_name=snapshot.name, error_budget=budget)
+        leaderboard = result_of(read, target.gateway, machine, error_budget=budget).leaderboard
+    return report_document(outcome, _with(seen.get(snapshot.arn, ()), outcome), leaderboard)
 
 
 def print_report(document: Document, form: str) -> None:

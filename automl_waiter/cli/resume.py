@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 import click
 from click.core import ParameterSource
 
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import parseable_duration, redact_command
-from automl_waiter._model.verdicts import ExitCode, Verdict
+from automl_waiter._model.verdicts import Verdict
 
 
 def is_resumable(outcome: Outcome) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from automl_waiter._system.threads import SystemClock
+from automl_waiter._system.clock import SystemClock
 from automl_waiter.cli.live import LiveView, is_in_foreground, is_terminal
 from automl_waiter.cli.output import PROGRESS, Reporter
 from automl_waiter.display import SWITCH

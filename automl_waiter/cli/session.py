@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from automl_waiter._aws.gateway import Gateway
+from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest
 from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.exit_codes import ExitCode, combined_exit_code, exit_code_of_error
 from automl_waiter._model.job_refs import JobRef, job_ref
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.tracker import Transition
-from automl_waiter._model.verdicts import ExitCode, Verdict, combined_exit_code, exit_code_of_error
-from automl_waiter._system.threads import Machine
-from automl_waiter._wiring import LoopOn, loop_of
+from automl_waiter._model.verdicts import Verdict
+from automl_waiter._system.machine import Machine
+from automl_waiter._wiring import Target, wait_kernel
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.signals import Interrupted, Interrupts
@@ -89,23 +90,28 @@ class Session:
                 refs.append(replace(job_ref(job.arn), name=job.name))
         return refs
 
-    def run(self, refs: Sequence[JobRef], connect: Callable[[], Sequence[Gateway]], options: WaitOptions) -> ExitCode:
-        """Waits for the jobs and returns the exit code: the deciding job's, else all jobs' together."""
+    def run(
+        self, refs: Sequence[JobRef], connect: Callable[[], Mapping[str, Target]], options: WaitOptions
+    ) -> ExitCode:
+        """Wait for the jobs and return the exit code: the deciding job's, else that of all together."""
+        jobs = {ref.key: ref for ref in refs}
 
-        def begin() -> LoopOn:
-            gateways = connect()
-            return lambda clock: loop_of(refs, gateways, options, clock)
+        def begin(clock: Clock) -> Kernel:
+            nonlocal jobs
+            targets = connect().values()
+            jobs = {target.job.key: target.job for target in targets}
+            return wait_kernel(targets, options, clock)
 
         def finish(signal: int | None, is_begun: bool) -> ExitCode:
             if signal is not None and not is_begun:
-                for ref in refs:
+                for ref in jobs.values():
                     self._tell(_not_begun(ref, signal))
-            return self._finish([self._outcomes[ref.key] for ref in refs])
+            return self._finish([self._outcomes[key] for key in jobs])
 
         return self._drive(begin, finish)
 
-    def watch(self, begin: Callable[[], LoopOn]) -> ExitCode:
-        """Watches until it is idle or a signal comes, and returns the signal's exit code or all jobs' together."""
+    def watch(self, begin: Callable[[Clock], Kernel]) -> ExitCode:
+        """Watch until it is idle or a signal comes, and return the signal's exit code or that of all jobs together."""
 
         def finish(signal: int | None, _: bool) -> ExitCode:
             outcomes = list(self._outcomes.values())
@@ -120,11 +126,11 @@ class Session:
 
     def _drive(
         self,
-        begin: Callable[[], LoopOn],
+        begin: Callable[[Clock], Kernel],
         finish: Callable[[int | None, bool], ExitCode],
         fail: Callable[[AutoMLWaiterError], object] = lambda _: None,
     ) -> ExitCode:
-        """Tells of what happens. `begin` connects; `finish` is told of a signal, and whether it came later."""
+        """Report what happens. `begin` connects; `finish` gets a signal, and whether it came later."""
         machine, is_begun = Machine(), False
         received: list[int] = []
 
@@ -138,13 +144,14 @@ class Session:
 
         try:
             # To the last line of the result: a signal after the jobs have ended changes nothing of what is said.
-            with self._interrupts.ending(end):
-                loop_on = begin()
+            with machine, self._interrupts.ending(end):
+                kernel = begin(machine)
                 is_begun = True
                 if received:
                     raise Interrupted(received[0])  # it was raised where Python ignores exceptions: in a finalizer
-                for event in events_of(loop_on(machine), machine, self._decide):
-                    self._tell(event)
+                with closing(events_of(kernel, machine, self._tell, decides=self._decide)) as events:
+                    for _ in events:
+                        pass
                 return finish(received[0] if received else None, True)
         except Interrupted as interrupted:
             return finish(interrupted.signal, False)
@@ -154,7 +161,6 @@ class Session:
             raise
         finally:
             self._reporter.close()
-            machine.close()
             if self._journal is not None:
                 self._journal.close()
 

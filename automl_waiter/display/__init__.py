@@ -5,12 +5,17 @@ A view subscribes to the event stream like everything else; nothing that it does
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from automl_waiter._system.log import LOGGER
+from automl_waiter._model.events import Event
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._system.log import log_problem
 
 if TYPE_CHECKING:
     from automl_waiter.display.notebook import NotebookView
@@ -28,14 +33,44 @@ def is_notebook() -> bool:
     return getattr(get_shell(), "kernel", None) is not None
 
 
-def notebook_view(names: Iterable[str]) -> NotebookView | None:
-    """A live view of jobs of these names, where there is to be one."""
-    if not is_notebook():
-        return None
+@contextmanager
+def notebook_view(names: Iterable[str]) -> Iterator[list[Callable[[Event], object]]]:
+    """Show a live view of jobs of these names while the context lasts, if this is a notebook; give its subscribers."""
+    view = _view(names) if is_notebook() else None
+    if view is None:
+        yield []
+        return
+    try:
+        yield [view.take]
+    finally:
+        view.close()
+
+
+def _view(names: Iterable[str]) -> NotebookView | None:
     from automl_waiter.display.notebook import NotebookView
 
     try:
         return NotebookView(names)
-    except Exception:
-        LOGGER.exception("the wait cannot be shown here; it goes on")
+    except Exception as error:
+        log_problem(logging.ERROR, "the wait cannot be shown here; it continues", error)
         return None
+
+
+def show_in_notebooks() -> None:
+    """Give outcomes and snapshots their form in notebooks: the model does not know how it is displayed."""
+    setattr(Outcome, "_repr_html_", _outcome_html)  # noqa: B010 - an attribute that the class does not declare
+    setattr(Snapshot, "_repr_html_", _snapshot_html)  # noqa: B010
+
+
+def _outcome_html(outcome: Outcome) -> str:
+    from automl_waiter.report.facts import outcome_document
+    from automl_waiter.report.html import fragment
+
+    return fragment(outcome_document(outcome))
+
+
+def _snapshot_html(snapshot: Snapshot) -> str:
+    from automl_waiter.report.facts import snapshot_document
+    from automl_waiter.report.html import fragment
+
+    return fragment(snapshot_document(snapshot))

@@ -13,7 +13,7 @@ from typing import Any
 from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import format_duration
-from automl_waiter._system.threads import SystemClock
+from automl_waiter._system.clock import SystemClock
 from automl_waiter.display.progress import JobProgress, Progress
 from automl_waiter.report.document import Block, Document, Fact, Facts, Table, Tone
 from automl_waiter.report.facts import (
@@ -53,8 +53,8 @@ class NotebookView:
         self._thread = threading.Thread(target=lambda: context.run(self._run), name="automl-waiter-view", daemon=True)
         self._thread.start()
 
-    def tell(self, event: Event) -> None:
-        """Takes in an event and shows what has come of it."""
+    def take(self, event: Event) -> None:
+        """Show what an event has changed."""
         # Whatever is wrong with what it shows, the wait goes on.
         with self._lock, suppress(Exception):
             self._progress.take(event)

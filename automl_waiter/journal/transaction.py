@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from automl_waiter._model.job_refs import region_of
 from automl_waiter._model.tracker import Transition
 from automl_waiter._model.verdicts import Verdict
 from automl_waiter.journal.owners import is_alive
@@ -160,7 +161,7 @@ class Transaction:
         self._db.execute("UPDATE delivery SET owner = NULL WHERE acknowledged_at IS NULL AND owner = ?", (self._owner,))
 
     def _job(self, name: str, arn: str) -> int:
-        region = (arn.split(":") + [""] * 4)[3]
+        region = region_of(arn) or ""
         self._db.execute(
             "INSERT INTO job (arn, name, region) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (arn, name, region)
         )

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from automl_waiter._model.candidates import Leaderboard, is_usable, objective_of
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.phases import Phase, phases_of
 from automl_waiter._model.statuses import SecondaryStatus
 from automl_waiter._model.text import format_duration
-from automl_waiter._model.verdicts import EXPLANATIONS, ExitCode, Verdict
+from automl_waiter._model.verdicts import EXPLANATIONS, Verdict
 from automl_waiter.report.document import (
     Bar,
     Bars,

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from automl_waiter._model.job_refs import region_of
 from automl_waiter._model.verdicts import Part, Verdict
 from automl_waiter.report.document import Note, Notes
 
@@ -39,7 +40,7 @@ def report_command(outcome: Outcome) -> str | None:
 
 
 def _region_of(snapshot: Snapshot) -> str:
-    region = snapshot.arn.split(":")[3] if snapshot.arn.count(":") > 3 else ""
+    region = region_of(snapshot.arn)
     return f" --region {shlex.quote(region)}" if region else ""
 
 

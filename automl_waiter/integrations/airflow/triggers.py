@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -13,7 +14,8 @@ from automl_waiter import aio
 from automl_waiter._model import errors
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT
-from automl_waiter._wiring import Gateways, stopping
+from automl_waiter._system.asyncio_machine import AsyncioMachine
+from automl_waiter._wiring import STOP_WITHIN_S, Gateways, stop_job
 from automl_waiter.integrations.airflow.clients import client_of, forget_client
 from automl_waiter.integrations.results import result_of
 
@@ -91,12 +93,10 @@ class AutoMLJobTrigger(BaseTrigger):
         """A user has acted on the task: stops the job, where that was asked for. Not called at a restart."""
         if self.stop_on_kill:
             client = await sync_to_async(client_of)(self._connection)
-            machine = aio.Machine()
-            try:
-                async for _ in aio.events_of(stopping(self.job, Gateways(client))(machine), machine):
-                    pass
-            finally:
-                machine.close()
+            target = Gateways(client).target(self.job)
+            stop = partial(stop_job, job_name=target.job.name)
+            with AsyncioMachine() as machine:
+                await aio.result_of(stop, target.gateway, machine, error_budget=STOP_WITHIN_S)
 
 
 def time_left(deadline: str | None) -> float | Literal["auto"] | None:

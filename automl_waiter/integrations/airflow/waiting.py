@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from automl_waiter._model import errors
-from automl_waiter._model.events import Ended
 from automl_waiter._model.job_refs import job_ref
-from automl_waiter._model.options import NOT_FOUND_GRACE, wait_options
+from automl_waiter._model.options import NOT_FOUND_GRACE_S, wait_options
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import seconds_of
 from automl_waiter._model.verdicts import Verdict
-from automl_waiter._system.threads import Machine
-from automl_waiter._wiring import Gateways, stopping, waiting_for
+from automl_waiter._system.machine import Machine
+from automl_waiter._wiring import STOP_WITHIN_S, Gateways, stop_job
 from automl_waiter.integrations.airflow.clients import client_of
 from automl_waiter.integrations.airflow.triggers import AutoMLJobTrigger, payload_of
 from automl_waiter.integrations.results import FAILED_CALLS
-from automl_waiter.waiter import Waiter, events_of
+from automl_waiter.waiter import Waiter, outcome_of, result_of
 
 
 class WaitingTask:
@@ -89,15 +89,12 @@ class WaitingTask:
     def look(self) -> Outcome:
         """Looks once, repeating failed calls within the error budget; a job that is not there yet has some seconds."""
         options = replace(wait_options(**self.wait_options), once=True)
-        machine = Machine()
-        try:
-            loop_on = waiting_for([self.job], Gateways(client_of(self.connection)), options)
-            [outcome] = [event.outcome for event in events_of(loop_on(machine), machine) if isinstance(event, Ended)]
-        finally:
-            machine.close()
+        target = Gateways(client_of(self.connection)).target(self.job)
+        with Machine() as machine:
+            outcome = outcome_of(target, options, machine)
         if outcome.verdict is Verdict.NOT_FOUND:
             # It may have been created just now.
-            waiter = Waiter(client_of(self.connection), timeout=NOT_FOUND_GRACE, **self.wait_options)
+            waiter = Waiter(client_of(self.connection), timeout=NOT_FOUND_GRACE_S, **self.wait_options)
             return waiter.wait(self.job, check=False)
         return outcome
 
@@ -125,15 +122,14 @@ class WaitingTask:
         """The task is killed on its worker: stops the job, where that was asked for."""
         if not self.stop_on_kill or self.job is None:
             return
-        machine = Machine()
         try:
-            for _ in events_of(stopping(self.job, Gateways(client_of(self.connection)))(machine), machine):
-                pass
+            target = Gateways(client_of(self.connection)).target(self.job)
+            with Machine() as machine:
+                stop = partial(stop_job, job_name=target.job.name)
+                result_of(stop, target.gateway, machine, error_budget=STOP_WITHIN_S)
             self.log.warning("%s was told to stop", self.job)
         except errors.AutoMLWaiterError as error:
             self.log.error("%s could not be told to stop: %s", self.job, error)
-        finally:
-            machine.close()
 
 
 def _deadline(timeout: float | timedelta | Literal["auto"] | None) -> str | None:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from dagster import RunRequest, SensorResult, sensor
 
-from automl_waiter._engine.calls import Answer, ListingPlan, ListJobs
-from automl_waiter._engine.kernel import Loop
-from automl_waiter._engine.retries import Clock, steps
-from automl_waiter._engine.watch import matching
-from automl_waiter._model.events import Ended, Event
+from automl_waiter._engine.calls import Calls
+from automl_waiter._engine.listing import NEWEST_FIRST
+from automl_waiter._engine.watch import LISTED_WITHIN, matching
+from automl_waiter._model.events import Ended
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.text import clean, redact, seconds_of
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Verdict, required_parts
-from automl_waiter._system.threads import Machine
-from automl_waiter._wiring import ONE_LOOK, Gateways, LoopOn, waiting_for
-from automl_waiter.waiter import events_of
+from automl_waiter._system.machine import Machine
+from automl_waiter._wiring import ONE_POLL, Gateways, wait_kernel
+from automl_waiter.waiter import events_of, result_of
 
 TAG = "automl_waiter"
 """Before the slash in the tags of a run: job_name, job_arn, status and verdict."""
@@ -29,9 +29,6 @@ TAG = "automl_waiter"
 _ENDS = frozenset({Verdict.COMPLETED, Verdict.DEGRADED, Verdict.FAILED, Verdict.STOPPED})
 # A tick has 60 s, and the default call budget is 5 a second.
 _MOST_DESCRIBED = 100
-_PAGE = 100
-# A new job may be listed a little later than it was created.
-_LISTED_WITHIN = timedelta(seconds=60)
 _TOLD = 5
 
 
@@ -67,7 +64,7 @@ def automl_job_sensor(
         InvalidRequest: An argument makes no sense.
     """
     matching(name_contains, look_back)
-    options = WaitOptions(error_budget=ONE_LOOK.error_budget, once=True, required=required_parts(require))
+    options = WaitOptions(error_budget=ONE_POLL.error_budget, once=True, required=required_parts(require))
 
     @sensor(name=name, target=target, minimum_interval_seconds=minimum_interval_seconds, **arguments)
     def ticks(context):  # type: ignore[no-untyped-def]  # Dagster reads annotations
@@ -153,7 +150,7 @@ class _Tick(NamedTuple):
 
 
 def _tick(cursor: _Cursor, listed: _Listed, name_contains: str) -> _Tick:
-    jobs, since_after = listed.jobs, listed.begun_at - _LISTED_WITHIN
+    jobs, since_after = listed.jobs, listed.begun_at - LISTED_WITHIN
     # What had ended before the first tick is not told.
     over = cursor.told if cursor.since else [arn for arn, one in jobs.items() if one.state.is_terminal]
     met = {*cursor.followed, *over}
@@ -176,14 +173,12 @@ def _tick(cursor: _Cursor, listed: _Listed, name_contains: str) -> _Tick:
 
 def _listed(gateways: Gateways, since: datetime | None, look_back: float | timedelta) -> _Listed:
     """Reads the newest jobs, a page of them or as many as were created since then."""
-    found: list[_Listed] = []
 
-    def plan() -> ListingPlan:
+    async def read(calls: Calls) -> _Listed:
         token, before = None, None
         while before is None or token:
             more: dict[str, Any] = {"NextToken": token} if token else {}
-            request = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": _PAGE, **more}
-            answer: Answer = yield ListJobs(request, None)
+            answer = await calls.list_jobs({**NEWEST_FIRST, **more})
             if answer.error is not None:
                 raise answer.error
             begun_at = before.begun_at if before else answer.served_at or answer.at
@@ -192,29 +187,18 @@ def _listed(gateways: Gateways, since: datetime | None, look_back: float | timed
             before = _Listed(begun_at, since or begun_at - timedelta(seconds=seconds_of(look_back)), jobs)
             is_enough = page and page[-1].created_at < before.since
             token = None if is_enough else answer.response.get("NextToken")
-        found.append(before)
+        return before
 
-    def loop_on(clock: Clock) -> Loop:
-        loop, gateway = Loop(clock), gateways.default()
-        loop.add(steps(plan(), gateway, clock, error_budget=ONE_LOOK.error_budget))
-        return loop
-
-    _events(loop_on)
-    return found[0]
+    with Machine() as machine:
+        return result_of(read, gateways.default(), machine, error_budget=ONE_POLL.error_budget)
 
 
 def _look_at(jobs: Sequence[str], gateways: Gateways, options: WaitOptions) -> list[Outcome]:
     if not jobs:
         return []
-    return [event.outcome for event in _events(waiting_for(jobs, gateways, options)) if isinstance(event, Ended)]
-
-
-def _events(loop_on: LoopOn) -> list[Event]:
-    machine = Machine()
-    try:
-        return list(events_of(loop_on(machine), machine))
-    finally:
-        machine.close()
+    targets = gateways.targets(jobs).values()
+    with Machine() as machine, closing(events_of(wait_kernel(targets, options, machine), machine)) as events:
+        return [event.outcome for event in events if isinstance(event, Ended)]
 
 
 def _run_request(outcome: Outcome, run_config: Callable[[Outcome], Any] | None) -> Any:

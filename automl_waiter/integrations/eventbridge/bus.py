@@ -24,7 +24,7 @@ _BUS = re.compile(
 )
 
 
-def region_of(bus: str) -> str | None:
+def region_of_bus(bus: str) -> str | None:
     """The region in which a bus is; None, if it is known by its name alone.
 
     Raises:

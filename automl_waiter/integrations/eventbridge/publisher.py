@@ -14,11 +14,12 @@ from automl_waiter._aws.connection import Connection, connect
 from automl_waiter._aws.errors import quoted
 from automl_waiter._model.errors import AutoMLWaiterError, TransientError
 from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.job_refs import region_of
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.text import format_duration
 from automl_waiter._model.tracker import Transition
-from automl_waiter.integrations.eventbridge.bus import MOST_BYTES, MOST_ENTRIES, Bus, region_of
+from automl_waiter.integrations.eventbridge.bus import MOST_BYTES, MOST_ENTRIES, Bus, region_of_bus
 from automl_waiter.integrations.eventbridge.entries import event_entry, size_of
 
 FINISH_LIMIT = 10.0
@@ -73,7 +74,7 @@ class EventBridgePublisher:
         limit: float = FINISH_LIMIT,
     ) -> None:
         self.bus = bus
-        self._region = region_of(bus)
+        self._region = region_of_bus(bus)
         self._client = client
         self._report = report
         self._connect = connect_to
@@ -161,7 +162,7 @@ class EventBridgePublisher:
         entry = event_entry(transition, snapshot, bus=self.bus)
         job = transition.job_arn.lower()
         # As SageMaker's own events, on the bus of the job's region.
-        region = self._region or (job.split(":") + [""] * 4)[3] or None
+        region = self._region or region_of(job)
         self._handed += 1
         self._inbox.put(_Delivery(job, region, entry, done))
 

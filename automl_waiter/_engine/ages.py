@@ -1,0 +1,49 @@
+"""How long a job has been what it is, on the kernel's clock."""
+
+from __future__ import annotations
+
+from automl_waiter._engine.retries import Answer
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.statuses import Stage, State, stage_of
+
+STALLED_AFTER_S = dict.fromkeys(Stage, 3600.0) | dict.fromkeys((Stage.PREPARING, Stage.TRAINING), 6 * 3600.0)
+"""Seconds without any change (statuses, LastModifiedTime) after which a phase counts as stalled.
+
+Over 3 times the longest training phase that is recorded (102 min), and over 6 times the longest report phase (9 min).
+"""
+
+
+class Ages:
+    """Since when a job exists, is in its phase, and has not changed at all.
+
+    Args:
+        now: The time on the kernel's clock (seconds).
+    """
+
+    def __init__(self, now: float) -> None:
+        self.created = now
+        self.phase_since = now
+        self.unchanged_since = now
+        self._stalled: set[State] = set()
+
+    def observe(self, snapshot: Snapshot, answer: Answer, *, is_changed: bool, observed_before: float | None) -> None:
+        """Update the ages by what an answer shows; `observed_before` is the time of the previous one."""
+        # The service's own clock is preferred: the machine's may be wrong, and then the job's age would be.
+        clock = answer.served_at or answer.at
+        # LastModifiedTime moves within a phase too, so the phase is at least this old.
+        modified = answer.finished - max(0.0, (clock - snapshot.last_modified_at).total_seconds())
+        if observed_before is None:
+            self.created = answer.finished - max(0.0, (clock - snapshot.created_at).total_seconds())
+            self.phase_since = self.unchanged_since = modified
+        elif is_changed:
+            self.phase_since = self.unchanged_since = max(modified, observed_before)
+        else:
+            self.unchanged_since = max(self.unchanged_since, modified)
+
+    def stalled_for(self, state: State, now: float) -> float | None:
+        """Return the seconds without any change when they become too many for this state; once for each state."""
+        seconds = now - self.unchanged_since
+        if seconds < STALLED_AFTER_S[stage_of(state)] or state in self._stalled:
+            return None
+        self._stalled.add(state)
+        return seconds

@@ -1,0 +1,82 @@
+"""How the wait for one job follows a listing that is read for many jobs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from automl_waiter._engine.kernel import Kernel, Slot
+from automl_waiter._engine.retries import OVERSLEPT_S, WAKING_S, Answer
+from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.statuses import State
+
+# The last reading of a listing is at the deadline too, and its news come a moment later.
+_NEWS_OVERTIME_S = 0.6
+
+
+@dataclass(eq=False)
+class ListedJob:
+    """One of the jobs that are followed in a listing, shared by its wait and by whoever reads the listing.
+
+    Two values stand between them, so that no state is lost: the one that the wait was last handed, and the newest.
+
+    Attributes:
+        name: The job's name.
+        is_listed: Whether the listing shows the job. Where it does not, the job's wait describes it.
+        has_ended: Whether nobody waits for the job any more.
+        state: The statuses that the wait was last handed.
+        handed_at: When it was, on the kernel's clock.
+        news: The newest answer about the job that its wait has not taken yet. Its response is the job's summary, or
+            None if the job must be described.
+    """
+
+    name: str
+    is_listed: bool = True
+    has_ended: bool = False
+    state: State | None = None
+    handed_at: float = -math.inf
+    news: Slot[Answer] = field(default_factory=Slot)
+
+
+class Following:
+    """What the wait for a job knows from the listing.
+
+    Args:
+        job: The job's place in it.
+        kernel: Runs the wait.
+    """
+
+    def __init__(self, job: ListedJob, kernel: Kernel) -> None:
+        self.job = job
+        self.is_trusted = True
+        """Whether to follow the listing: not after it was wrong, nor where a job must be described at its deadline."""
+        self.end: tuple[Snapshot, datetime] | None = None
+        """The end that the listing has shown, and when; the job is described before it is believed."""
+        self._kernel = kernel
+        self._has_overslept = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the listing shows the job and is trusted."""
+        return self.job.is_listed and self.is_trusted
+
+    async def news(self, deadline: float | None, *, is_own_deadline: bool) -> Answer | None:
+        """Return the next news of the job; None if its deadline was reached.
+
+        A deadline of the job's own is not known to the reader of the listing: the job is described then.
+        """
+        until = math.inf if deadline is None else deadline + (0.0 if is_own_deadline else _NEWS_OVERTIME_S)
+        while True:
+            news = await self._kernel.wait(self.job.news, until)
+            clock = self._kernel.clock
+            now = clock.monotonic()
+            if news is not None:
+                return news
+            if is_own_deadline:
+                self.is_trusted = False
+                return Answer(now, now, clock.now())
+            if now < until + OVERSLEPT_S or self._has_overslept:
+                return None
+            # The machine slept past the deadline: the listing is read once more before the wait gives up.
+            self._has_overslept, until = True, now + WAKING_S

@@ -1,0 +1,52 @@
+"""The machine of the asyncio shell: calls run in threads, and waiting costs none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Any, Self
+
+from automl_waiter._system.clock import SLICE_S, SystemClock
+from automl_waiter._system.threads import CallThreads, Work
+
+
+class AsyncioMachine(SystemClock):
+    """Runs calls and waits for them. Creating one starts nothing."""
+
+    def __init__(self) -> None:
+        self._threads = CallThreads(self.monotonic)
+        self._returned: deque[Work] = deque()
+        self._news = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.close()
+
+    def start(self, call: Work) -> None:
+        """Run a call in another thread; a later `wait_async` returns it."""
+        loop = asyncio.get_running_loop()
+
+        def done() -> None:
+            with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
+                loop.call_soon_threadsafe(self._take, call)
+
+        self._threads.submit(call, done)
+
+    async def wait_async(self, until: float) -> Any:
+        """Return the next call that has returned, or None when the clock has reached `until`."""
+        while not self._returned:
+            left = until - self.monotonic()
+            if left <= 0:
+                return None
+            self._news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, SLICE_S)):
+                    await self._news.wait()
+        return self._returned.popleft()
+
+    def _take(self, call: Work) -> None:
+        self._returned.append(call)
+        self._news.set()

@@ -1,0 +1,106 @@
+"""What a reader of the code may rely on: how much of it one wait runs, how deep it nests, and what it loads."""
+
+import inspect
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+import automl_waiter
+from automl_waiter import wait_for
+from automl_waiter.testing import Timeline
+
+PACKAGE = ROOT / "automl_waiter"
+COROUTINES = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
+
+
+class TwoPolls:
+    """A client to a job that has completed at the second poll."""
+
+    class meta:
+        region_name = "us-east-1"
+
+    def __init__(self) -> None:
+        now = datetime.now(UTC)
+        timeline = Timeline([(0, "InProgress", "ModelTuning"), (1, "Completed", "Completed")])
+        self.responses = [timeline.response(second, name="x", created=now, arn="arn") for second in (0, 1)]
+
+    def describe_auto_ml_job_v2(self, AutoMLJobName: str) -> dict[str, Any]:
+        return self.responses.pop(0)
+
+
+class Trace:
+    """Records which functions of the package run, and how many coroutines and generators are nested at most."""
+
+    def __init__(self) -> None:
+        self.codes: set[CodeType] = set()
+        self.depth = 0
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event != "call" or not is_ours(frame.f_code):
+            return
+        self.codes.add(frame.f_code)
+        depth, outer = 0, frame
+        while outer is not None:
+            depth += is_ours(outer.f_code) and bool(outer.f_code.co_flags & COROUTINES)
+            outer = outer.f_back  # type: ignore[assignment]
+        self.depth = max(self.depth, depth)
+
+
+def is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith(str(PACKAGE)) and code.co_name != "<module>"
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    """One wait with two polls."""
+    trace, client = Trace(), TwoPolls()
+    threading.setprofile(trace)
+    sys.setprofile(trace)
+    try:
+        wait_for("x", client=client, poll=0.2)
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    assert client.responses == []
+    return trace
+
+
+def test_a_wait_runs_functions_in_few_files(trace: Trace) -> None:
+    """One wait runs functions in at most so many files: whoever follows it has no more to open."""
+    files = sorted({str(Path(code.co_filename).relative_to(PACKAGE)) for code in trace.codes})
+    assert len(files) <= 28, files
+
+
+def test_a_wait_nests_few_coroutines(trace: Trace) -> None:
+    """From the shell's loop to the kernel at most six coroutines and generators are nested."""
+    assert trace.depth <= 6
+
+
+def test_importing_the_library_loads_no_heavy_library() -> None:
+    """`import automl_waiter` loads boto3, tenacity, structlog, click and rich only when they are needed."""
+    code = "import sys, automl_waiter; print([m for m in ('boto3','botocore','tenacity','structlog','click','rich') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_a_wait_whose_calls_succeed_loads_no_tenacity() -> None:
+    """Tenacity is loaded by the first failed attempt."""
+    code = (
+        "import sys; from automl_waiter.testing import Timeline, simulate; "
+        "simulate(Timeline([(0, 'Completed', 'Completed')])); print('tenacity' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in automl_waiter.__all__ if isinstance(getattr(automl_waiter, name), type)]
+)
+def test_public_classes_are_named_as_they_are_imported(name: str) -> None:
+    """Tracebacks, pickles and documentation say automl_waiter.JobFailed, wherever the class is defined."""
+    assert getattr(automl_waiter, name).__module__ == "automl_waiter"
