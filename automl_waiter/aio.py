@@ -7,9 +7,10 @@ coroutine functions; they are awaited in order, for at most 30 s each.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager, aclosing, closing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from inspect import isawaitable
 from typing import Any, Protocol, TypeVar, Unpack, cast
 
@@ -40,6 +41,7 @@ from automl_waiter.display import is_notebook, notebook_view
 __all__ = ["Waiter", "as_completed", "describe", "wait_for", "wait_for_all", "watch"]
 
 T = TypeVar("T")
+Subscriber = Callable[[Event], object]
 
 
 class AsyncOptions(Options, total=False):
@@ -76,7 +78,7 @@ class Waiter:
 
     def as_completed(self, jobs: Iterable[object]) -> AsyncIterator[Outcome]:
         """Yield the outcome of each job as soon as it is known; see `automl_waiter.as_completed`."""
-        return self._as_completed(self._gateways.targets(jobs))
+        return self._as_completed(self._gateways.targets(jobs).values())
 
     def watch(
         self,
@@ -92,50 +94,45 @@ class Waiter:
 
     async def describe(self, job: object) -> Snapshot:
         """Return the job as it is now; see `automl_waiter.describe`."""
-        target = self._gateways.target(job)
-        with AsyncioMachine() as machine:
-            kernel = wait_kernel([target], ONE_POLL, machine)
-            async with aclosing(events_of(kernel, machine)) as events:
-                [outcome] = [event.outcome async for event in events if isinstance(event, Ended)]
+        machine = AsyncioMachine()
+        async with aclosing(events_of(wait_kernel([self._gateways.target(job)], ONE_POLL, machine), machine)) as events:
+            [outcome] = [event.outcome async for event in events if isinstance(event, Ended)]
         return snapshot_of(outcome)
 
     async def _wait(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         targets = self._gateways.targets(jobs)
         options = replace(self._options, candidates_every=CANDIDATES_EVERY_S) if is_notebook() else self._options
-        names = dict.fromkeys(target.job.name for target in targets.values())
-        with AsyncioMachine() as machine, notebook_view(names) as subscribers:
-            kernel = wait_kernel(targets.values(), options, machine)
-            async with aclosing(events_of(kernel, machine, self._callbacks.call_async, *subscribers)) as events:
+        with notebook_view(dict.fromkeys(target.job.name for target in targets.values())) as subscribers:
+            kernel_on = partial(wait_kernel, targets.values(), options)
+            async with aclosing(self._events(kernel_on, *subscribers)) as events:
                 outcomes = {event.outcome.job: event.outcome async for event in events if isinstance(event, Ended)}
         return {key: outcomes[target.job.key] for key, target in targets.items()}
 
-    async def _as_completed(self, targets: dict[str, Target]) -> AsyncIterator[Outcome]:
-        with AsyncioMachine() as machine:
-            kernel = wait_kernel(targets.values(), self._options, machine)
-            async with aclosing(events_of(kernel, machine, self._callbacks.call_async)) as events:
-                async for event in events:
-                    if isinstance(event, Ended):
-                        yield event.outcome
+    async def _as_completed(self, targets: Iterable[Target]) -> AsyncIterator[Outcome]:
+        async with aclosing(self._events(partial(wait_kernel, targets, self._options))) as events:
+            async for event in events:
+                if isinstance(event, Ended):
+                    yield event.outcome
 
     async def _watch(self, which: Watched) -> AsyncIterator[Transition]:
-        with AsyncioMachine() as machine:
-            kernel = which.kernel(self._options, machine)
-            async with aclosing(events_of(kernel, machine, self._callbacks.call_async)) as events:
-                async for event in events:
-                    if isinstance(event, Transition):
-                        yield event
-                    elif isinstance(event, Ended) and which.target is not None:
-                        check_watched(event.outcome)
+        async with aclosing(self._events(partial(which.kernel, self._options))) as events:
+            async for event in events:
+                if isinstance(event, Transition):
+                    yield event
+                elif isinstance(event, Ended) and which.target is not None:
+                    check_watched(event.outcome)
+
+    def _events(self, kernel_on: Callable[[Clock], Kernel], *subscribers: Subscriber) -> AsyncGenerator[Event, None]:
+        machine = AsyncioMachine()
+        return events_of(kernel_on(machine), machine, self._callbacks.call_async, *subscribers)
 
 
 # Driving the engine
 
 
-async def events_of(
-    kernel: Kernel, machine: AsyncMachine, *subscribers: Callable[[Event], object]
-) -> AsyncGenerator[Event, None]:
+async def events_of(kernel: Kernel, machine: AsyncMachine, *subscribers: Subscriber) -> AsyncGenerator[Event, None]:
     """Drive a kernel on a machine, and yield its events after the subscribers have had them."""
-    try:
+    with machine, closing(kernel):
         while (step := kernel.step()) is not None:
             match step:
                 case PendingCall():
@@ -151,14 +148,17 @@ async def events_of(
                         if isawaitable(result):
                             await result
                     yield event
-    finally:
-        kernel.close()
 
 
 async def result_of(
-    function: Callable[[Calls], Awaitable[T]], gateway: Gateway, machine: AsyncMachine, *, error_budget: float
+    function: Callable[[Calls], Awaitable[T]],
+    gateway: Gateway,
+    machine: AsyncMachine | None = None,
+    *,
+    error_budget: float,
 ) -> T:
-    """Run a coroutine over calls on a machine, and return its result."""
+    """Run a coroutine over calls, and return its result."""
+    machine = machine or AsyncioMachine()
     kernel, results = call_kernel(function, gateway, machine, error_budget=error_budget)
     async with aclosing(events_of(kernel, machine)) as events:
         async for _ in events:

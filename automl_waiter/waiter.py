@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack, cast
 
 from automl_waiter._engine.calls import Calls, Gateway
@@ -34,6 +35,7 @@ from automl_waiter._wiring import (
 from automl_waiter.display import is_notebook, notebook_view
 
 T = TypeVar("T")
+Subscriber = Callable[[Event], object]
 
 
 class SyncOptions(Options, total=False):
@@ -83,7 +85,7 @@ class Waiter:
 
     def as_completed(self, jobs: Iterable[object]) -> Iterator[Outcome]:
         """Yield the outcome of each job as soon as it is known; see the function of this name."""
-        return self._as_completed(self._gateways.targets(jobs))
+        return self._as_completed(self._gateways.targets(jobs).values())
 
     def watch(
         self,
@@ -99,37 +101,34 @@ class Waiter:
 
     def describe(self, job: object) -> Snapshot:
         """Return the job as it is now; see the function of this name."""
-        target = self._gateways.target(job)
-        with Machine() as machine:
-            return snapshot_of(outcome_of(target, ONE_POLL, machine))
+        return snapshot_of(outcome_of(self._gateways.target(job), ONE_POLL))
 
     def _wait(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         targets = self._gateways.targets(jobs)
         options = replace(self._options, candidates_every=CANDIDATES_EVERY_S) if is_notebook() else self._options
         names = dict.fromkeys(target.job.name for target in targets.values())
-        with Machine(self._cancel_event) as machine, notebook_view(names) as subscribers:
-            kernel = wait_kernel(targets.values(), options, machine)
-            with closing(events_of(kernel, machine, self._callbacks.call, *subscribers)) as events:
-                outcomes = {event.outcome.job: event.outcome for event in events if isinstance(event, Ended)}
+        kernel_on = partial(wait_kernel, targets.values(), options)
+        with notebook_view(names) as subscribers, closing(self._events(kernel_on, *subscribers)) as events:
+            outcomes = {event.outcome.job: event.outcome for event in events if isinstance(event, Ended)}
         return {key: outcomes[target.job.key] for key, target in targets.items()}
 
-    def _as_completed(self, targets: dict[str, Target]) -> Iterator[Outcome]:
-        with Machine(self._cancel_event) as machine:
-            kernel = wait_kernel(targets.values(), self._options, machine)
-            with closing(events_of(kernel, machine, self._callbacks.call)) as events:
-                for event in events:
-                    if isinstance(event, Ended):
-                        yield event.outcome
+    def _as_completed(self, targets: Iterable[Target]) -> Iterator[Outcome]:
+        with closing(self._events(partial(wait_kernel, targets, self._options))) as events:
+            for event in events:
+                if isinstance(event, Ended):
+                    yield event.outcome
 
     def _watch(self, which: Watched) -> Iterator[Transition]:
-        with Machine(self._cancel_event) as machine:
-            kernel = which.kernel(self._options, machine)
-            with closing(events_of(kernel, machine, self._callbacks.call)) as events:
-                for event in events:
-                    if isinstance(event, Transition):
-                        yield event
-                    elif isinstance(event, Ended) and which.target is not None:
-                        check_watched(event.outcome)
+        with closing(self._events(partial(which.kernel, self._options))) as events:
+            for event in events:
+                if isinstance(event, Transition):
+                    yield event
+                elif isinstance(event, Ended) and which.target is not None:
+                    check_watched(event.outcome)
+
+    def _events(self, kernel_on: Callable[[Clock], Kernel], *subscribers: Subscriber) -> Generator[Event, None, None]:
+        machine = Machine(self._cancel_event)
+        return events_of(kernel_on(machine), machine, self._callbacks.call, *subscribers)
 
 
 # Driving the engine
@@ -138,7 +137,7 @@ class Waiter:
 def events_of(
     kernel: Kernel,
     machine: SyncMachine,
-    *subscribers: Callable[[Event], object],
+    *subscribers: Subscriber,
     decides: Callable[[Outcome], bool] = lambda _: False,
 ) -> Generator[Event, None, None]:
     """Drive a kernel on a machine, and yield its events after the subscribers have had them.
@@ -146,7 +145,7 @@ def events_of(
     An outcome for which `decides` is true ends the wait for the others.
     """
     is_cancelled = False
-    try:
+    with machine, closing(kernel):
         while (step := kernel.step()) is not None:
             match step:
                 case PendingCall():
@@ -164,21 +163,25 @@ def events_of(
                     if isinstance(event, Ended) and not is_cancelled and decides(event.outcome):
                         is_cancelled = True
                         kernel.cancel(Cancelled(decided=True))
-    finally:
-        kernel.close()
 
 
-def outcome_of(target: Target, options: WaitOptions, machine: SyncMachine) -> Outcome:
-    """Wait for one job on a machine, and return how that ended."""
+def outcome_of(target: Target, options: WaitOptions, machine: SyncMachine | None = None) -> Outcome:
+    """Wait for one job, and return how that ended."""
+    machine = machine or Machine()
     with closing(events_of(wait_kernel([target], options, machine), machine)) as events:
         [outcome] = [event.outcome for event in events if isinstance(event, Ended)]
     return outcome
 
 
 def result_of(
-    function: Callable[[Calls], Awaitable[T]], gateway: Gateway, machine: SyncMachine, *, error_budget: float
+    function: Callable[[Calls], Awaitable[T]],
+    gateway: Gateway,
+    machine: SyncMachine | None = None,
+    *,
+    error_budget: float,
 ) -> T:
-    """Run a coroutine over calls on a machine, and return its result."""
+    """Run a coroutine over calls, and return its result."""
+    machine = machine or Machine()
     kernel, results = call_kernel(function, gateway, machine, error_budget=error_budget)
     with closing(events_of(kernel, machine)) as events:
         for _ in events:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from automl_waiter._engine.retries import Answer
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import Stage, State, stage_of
+from automl_waiter._model.text import clean, format_duration
 
 STALLED_AFTER_S = dict.fromkeys(Stage, 3600.0) | dict.fromkeys((Stage.PREPARING, Stage.TRAINING), 6 * 3600.0)
 """Seconds without any change (statuses, LastModifiedTime) after which a phase counts as stalled.
@@ -40,10 +41,13 @@ class Ages:
         else:
             self.unchanged_since = max(self.unchanged_since, modified)
 
-    def stalled_for(self, state: State, now: float) -> float | None:
-        """Return the seconds without any change when they become too many for this state; once for each state."""
+    def stall_warning(self, state: State, now: float) -> str | None:
+        """Return a warning when nothing has changed for too long for this state; once for each state."""
         seconds = now - self.unchanged_since
         if seconds < STALLED_AFTER_S[stage_of(state)] or state in self._stalled:
             return None
         self._stalled.add(state)
-        return seconds
+        return (
+            f"nothing has changed for {format_duration(seconds)}, neither a status nor LastModifiedTime: "
+            f"the job may be stuck in {clean(state)}; the wait goes on"
+        )

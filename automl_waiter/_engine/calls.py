@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from automl_waiter._engine.kernel import Kernel
-from automl_waiter._engine.retries import Answer, Attempts, Call, CallRecord, Priority
+from automl_waiter._engine.retries import Answer, Attempts, Call, Priority
+from automl_waiter._model.errors import AutoMLWaiterError
 from automl_waiter._model.token_bucket import TokenBucket
 
 _FIND_NAMES_TIMEOUT_S = 5.0
@@ -71,7 +72,10 @@ class Calls:
     def __init__(self, gateway: Gateway, kernel: Kernel, *, error_budget: float) -> None:
         self.gateway = gateway
         self.kernel = kernel
-        self.record = CallRecord()
+        self.retries = 0
+        """How many attempts were repeated."""
+        self.interrupted: AutoMLWaiterError | None = None
+        """What a call was failing with when the wait was cancelled."""
         self._error_budget = error_budget
 
     def of_another_wait(self) -> Calls:
@@ -83,7 +87,7 @@ class Calls:
         """The factor by which to poll less often: 1, and more after calls were throttled."""
         return self.gateway.bucket.slowdown(self.kernel.clock.monotonic())
 
-    def describe(self, job_name: str, deadline: float | None, *, is_first: bool = False) -> Answering:
+    def describe(self, job_name: str, deadline: float, *, is_first: bool = False) -> Answering:
         """Describe a job; `is_first` gets its token ahead of others, because the job is known to have ended."""
         describe = partial(self.gateway.describe, job_name)
         priority = Priority.FIRST if is_first else Priority.IN_ORDER
@@ -95,15 +99,14 @@ class Calls:
         stop = partial(self.gateway.stop, job_name)
         return self._make("StopAutoMLJob", job_name, stop, deadline, priority=priority)
 
-    def find_names(self, job_name: str, deadline: float | None) -> Answering:
+    def find_names(self, job_name: str, deadline: float) -> Answering:
         """List names like the one that was not found, in one attempt of a few seconds."""
         find_names = partial(self.gateway.find_names, job_name)
-        until = self.kernel.clock.monotonic() + _FIND_NAMES_TIMEOUT_S
-        until = until if deadline is None else min(until, deadline)
+        until = min(self.kernel.clock.monotonic() + _FIND_NAMES_TIMEOUT_S, deadline)
         return self._make("ListAutoMLJobs", job_name, find_names, until, error_budget=0.0)
 
     def list_jobs(
-        self, request: Mapping[str, Any], deadline: float | None = None, *, error_budget: float = math.inf
+        self, request: Mapping[str, Any], deadline: float = math.inf, *, error_budget: float = math.inf
     ) -> Answering:
         """Read a page of jobs. It shows up to a hundred, so it gets its token ahead of others."""
         list_jobs = partial(self.gateway.list_jobs, request)
@@ -111,9 +114,7 @@ class Calls:
             "ListAutoMLJobs", None, list_jobs, deadline, error_budget=error_budget, priority=Priority.FIRST
         )
 
-    def list_candidates(
-        self, job_name: str, token: str | None, deadline: float | None, *, error_budget: float
-    ) -> Answering:
+    def list_candidates(self, job_name: str, token: str | None, deadline: float, *, error_budget: float) -> Answering:
         """Read a page of candidates. It is for people and adapts its own pace, so its throttling slows down nothing."""
         page = partial(self.gateway.list_candidates, job_name, token)
         operation = "ListCandidatesForAutoMLJob"
@@ -124,7 +125,7 @@ class Calls:
         operation: str,
         job_name: str | None,
         function: Callable[[], Any],
-        deadline: float | None,
+        deadline: float,
         *,
         error_budget: float = math.inf,
         priority: Priority = Priority.IN_ORDER,
@@ -132,4 +133,4 @@ class Calls:
     ) -> Answering:
         budget = min(error_budget, self._error_budget)
         call = Call(operation, job_name, function, deadline, budget, priority, slows_down)
-        return Attempts(call, self.gateway.bucket, self.kernel, self.record).answer()
+        return Attempts(call, self).answer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from automl_waiter._engine.calls import Calls
@@ -38,7 +39,7 @@ async def read_candidates(
     calls: Calls,
     job_name: str,
     *,
-    deadline: float | None = None,
+    deadline: float = math.inf,
     error_budget: float = 0.0,
     before: CandidatePages | None = None,
 ) -> CandidatePages:
@@ -59,8 +60,7 @@ async def read_candidates(
         if answer.error is None:
             listed |= {one["CandidateName"]: Candidate(one) for one in answer.response["Candidates"]}
             token = answer.response.get("NextToken") if pages < _MOST_PAGES else None
-        is_out_of_time = deadline is not None and answer.finished >= deadline
-        if answer.error is not None or not token or is_out_of_time:
+        if answer.error is not None or not token or answer.finished >= deadline:
             return CandidatePages(Leaderboard(ranked(listed.values()), answer.error), pages, answer, token or None)
 
 
@@ -77,8 +77,6 @@ class CandidateSchedule:
         self._is_for_a_candidate = options.is_for_a_candidate
         self.next_at: float | None = now
         """When to read them next; None: not any more."""
-        self.best: Candidate | None = None
-        """The best one that was listed."""
         self._partial: CandidatePages | None = None
         """What was read so far, if there are more pages."""
         self._failures = 0
@@ -102,5 +100,4 @@ class CandidateSchedule:
             self._partial = None
             is_last = stage_of(snapshot.state) is not Stage.TRAINING
             self.next_at = None if is_last else now + self._every * max(pages.pages, calls.slowdown)
-        self.best = board.best
         return board, None

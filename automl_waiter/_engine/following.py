@@ -8,6 +8,7 @@ from datetime import datetime
 
 from automl_waiter._engine.kernel import Kernel, Slot
 from automl_waiter._engine.retries import OVERSLEPT_S, WAKING_S, Answer
+from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import State
 
@@ -44,13 +45,16 @@ class Following:
 
     Args:
         job: The job's place in it.
-        kernel: Runs the wait.
+        options: The options of the wait.
+        kernel: Runs it.
     """
 
-    def __init__(self, job: ListedJob, kernel: Kernel) -> None:
+    def __init__(self, job: ListedJob, options: WaitOptions, kernel: Kernel) -> None:
         self.job = job
-        self.is_trusted = True
-        """Whether to follow the listing: not after it was wrong, nor where a job must be described at its deadline."""
+        # A deadline of the job's own is shown by a describe alone, and known to its wait alone.
+        self._is_own_deadline = options.timeout == "auto"
+        self.is_enough = not self._is_own_deadline
+        """Whether the listing is enough to follow the job: not after it was wrong, nor once the job is stopped."""
         self.end: tuple[Snapshot, datetime] | None = None
         """The end that the listing has shown, and when; the job is described before it is believed."""
         self._kernel = kernel
@@ -58,23 +62,20 @@ class Following:
 
     @property
     def is_active(self) -> bool:
-        """Whether the listing shows the job and is trusted."""
-        return self.job.is_listed and self.is_trusted
+        """Whether the listing shows the job and is enough."""
+        return self.job.is_listed and self.is_enough
 
-    async def news(self, deadline: float | None, *, is_own_deadline: bool) -> Answer | None:
-        """Return the next news of the job; None if its deadline was reached.
-
-        A deadline of the job's own is not known to the reader of the listing: the job is described then.
-        """
-        until = math.inf if deadline is None else deadline + (0.0 if is_own_deadline else _NEWS_OVERTIME_S)
+    async def news(self, deadline: float) -> Answer | None:
+        """Return the next news of the job; None if its deadline was reached."""
+        until = deadline + (0.0 if self._is_own_deadline else _NEWS_OVERTIME_S)
         while True:
             news = await self._kernel.wait(self.job.news, until)
             clock = self._kernel.clock
             now = clock.monotonic()
             if news is not None:
                 return news
-            if is_own_deadline:
-                self.is_trusted = False
+            if self._is_own_deadline:
+                self.is_enough = False
                 return Answer(now, now, clock.now())
             if now < until + OVERSLEPT_S or self._has_overslept:
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from automl_waiter._engine.ages import Ages
@@ -9,17 +10,8 @@ from automl_waiter._engine.calls import Calls
 from automl_waiter._engine.candidates import CandidateSchedule
 from automl_waiter._engine.following import Following, ListedJob
 from automl_waiter._engine.retries import Answer
+from automl_waiter._model import events
 from automl_waiter._model.errors import AutoMLWaiterError, Cancelled, JobNotFound, JobReplaced
-from automl_waiter._model.events import (
-    HEARTBEAT_EVERY_S,
-    Candidates,
-    Ended,
-    Heartbeat,
-    Notice,
-    Poll,
-    StopRequested,
-    Warned,
-)
 from automl_waiter._model.exit_codes import ExitCode, exit_code_of
 from automl_waiter._model.job_refs import JobRef
 from automl_waiter._model.options import StopCause, WaitOptions
@@ -72,19 +64,21 @@ class JobWait:
         self._kernel = calls.kernel
         self._clock = calls.kernel.clock
         self._started = started
-        self._following = None if listed is None else Following(listed, self._kernel)
+        self._following = None if listed is None else Following(listed, options, self._kernel)
         self._credentials_expire_at = credentials_expire_at
         self._tracker = Tracker(job)
         self._ages = Ages(started)
         self._candidates = CandidateSchedule(options, started) if options.reads_candidates else None
-        self._deadline = started + options.timeout if isinstance(options.timeout, float | int) else None
+        self._deadline = started + options.seconds
         self._polls = 0
         self._seen_at: float | None = None
         """When the job was last seen."""
         self._not_found_until: float | None = None
         """Until when a name that is not found does not count as absent."""
+        self._listed_candidate: Candidate | None = None
+        """The best one of those that were listed last."""
         self._met_by: Candidate | None = None
-        """The candidate for which `until` held, where it is about more than a status."""
+        """The candidate for which `until` held, where it may be about one."""
         self._was_met_in_listing = False
         """Whether `until` held in the listing: then it holds, whatever the job does until it is described."""
         self._reported_at = started
@@ -104,15 +98,16 @@ class JobWait:
         for part in outcome.shortfalls:
             if part not in self._options.required:
                 await self._warn(f"{EXPLANATIONS[part]} (not required)")
-        await self._kernel.emit(Ended(outcome.job_name, self._clock.now(), outcome))
+        await self._kernel.emit(events.Ended(outcome.job_name, self._clock.now(), outcome))
 
     async def _poll_until_decided(self) -> Outcome:
         while True:
-            if (following := self._followed) is not None:
+            following = self._following
+            if following is not None and following.is_active:
                 outcome = await self._follow(following)
                 if outcome is not None:
                     return outcome
-            is_first = self._following is not None and self._following.end is not None
+            is_first = following is not None and following.end is not None
             answer = await self._calls.describe(self._job.name, self._deadline, is_first=is_first)
             self._polls += 1
             outcome = await (self._failed(answer) if answer.error else self._seen(answer))
@@ -132,14 +127,12 @@ class JobWait:
         outcome = await self._decide(snapshot, answer, is_terminal=observation.is_terminal)
         if outcome is not None:
             return outcome
-        if is_first:
-            await self._warn_of_expiry()
-        await self._warn_of_stall(snapshot)
-        if self._followed is not None:
+        await self._warn_of_risks(snapshot, is_first=is_first)
+        if self._following is not None and self._following.is_active:
             return None
         next_poll = self._clamp(answer.started + self._delay(snapshot))
         next_in = max(0.0, next_poll - self._now)
-        await self._kernel.emit(Poll(snapshot.name, answer.at, snapshot, self._polls, next_in))
+        await self._kernel.emit(events.Poll(snapshot.name, answer.at, snapshot, self._polls, next_in))
         self._reported_at = self._now
         outcome = await self._read_candidates(snapshot, next_poll)
         if outcome is None:
@@ -148,19 +141,13 @@ class JobWait:
         return outcome
 
     async def _observe(self, snapshot: Snapshot, answer: Answer) -> Observation:
-        """Follow the job to this snapshot, and emit what has changed.
-
-        Raises:
-            JobReplaced: It shows another job.
-        """
+        """Follow the job to this snapshot, and emit what has changed; raise JobReplaced if it is another job."""
         observation = self._tracker.observe(snapshot, answer.at)
         is_changed, before = observation.transition is not None, self._seen_at
         self._ages.observe(snapshot, answer, is_changed=is_changed, observed_before=before)
         self._seen_at = answer.finished
-        if observation.transition is not None:
-            await self._kernel.emit(observation.transition)
-        for anomaly in observation.anomalies:
-            await self._kernel.emit(anomaly)
+        for event in observation.events:
+            await self._kernel.emit(event)
         return observation
 
     async def _decide(self, snapshot: Snapshot, answer: Answer, *, is_terminal: bool) -> Outcome | None:
@@ -170,7 +157,7 @@ class JobWait:
             return self._outcome(self._verdict_of_end(snapshot))
         if self._options.once:
             return self._outcome(Verdict.IN_PROGRESS)
-        if self._deadline is not None and answer.started >= self._deadline:
+        if answer.started >= self._deadline:
             return await self._deadline_reached(None)
         return None
 
@@ -189,7 +176,7 @@ class JobWait:
 
     async def _failed(self, answer: Answer) -> Outcome | None:
         error = answer.error
-        is_late = self._deadline is not None and answer.finished >= self._deadline
+        is_late = answer.finished >= self._deadline
         if isinstance(error, JobNotFound):
             if is_first := self._not_found_until is None:
                 self._not_found_until = answer.started + self._options.grace
@@ -210,7 +197,7 @@ class JobWait:
         if self._seen_at is not None:
             hint = "; it was there before"
         else:
-            if self._deadline is None or self._now < self._deadline:
+            if self._now < self._deadline:
                 names = (await self._calls.find_names(self._job.name, self._deadline)).response
                 hint = f"; did you mean {', '.join(map(clean, names))}?" if names else ""
             if self._job.account is not None:
@@ -219,17 +206,10 @@ class JobWait:
 
     # The job is followed in a listing
 
-    @property
-    def _followed(self) -> Following | None:
-        """The listing, while it is enough: not after a stop, nor while only a describe shows the deadline."""
-        if self._following is None or not self._following.is_active or self._stop_cause is not None:
-            return None
-        return None if self._options.timeout == "auto" and self._seen_at is None else self._following
-
     async def _follow(self, following: Following) -> Outcome | None:
         """Handle what the listing shows of the job; return when it must be described, or is decided."""
         while True:
-            news = await following.news(self._deadline, is_own_deadline=self._options.timeout == "auto")
+            news = await following.news(self._deadline)
             if news is None:
                 return await self._deadline_reached(None)
             if news.error is not None:
@@ -245,20 +225,18 @@ class JobWait:
         snapshot = Snapshot({**(known.raw if known else {}), **news.response})
         self._polls += 1
         if snapshot.state.is_terminal:
-            following.is_trusted = False  # unless the describe shows the end too, which is reported then
+            following.is_enough = False  # unless the describe shows the end too, which is reported then
             following.end = snapshot, news.at
             return True
         try:
             await self._observe(snapshot, news)
         except JobReplaced:
-            following.is_trusted = False
+            following.is_enough = False
             return True
         self._was_met_in_listing = self._options.until is not None and self._options.until(snapshot)
         if self._was_met_in_listing:
             return True
-        if is_first:
-            await self._warn_of_expiry()
-        await self._warn_of_stall(snapshot)
+        await self._warn_of_risks(snapshot, is_first=is_first)
         return False
 
     async def _believe_listed_end(self) -> Outcome | None:
@@ -273,8 +251,8 @@ class JobWait:
             observation = self._tracker.observe(snapshot, at)
         except JobReplaced as error:
             return self._outcome(Verdict.REPLACED, error=error)
-        if observation.transition is not None:
-            await self._kernel.emit(observation.transition)
+        for event in observation.events:
+            await self._kernel.emit(event)
         is_known = snapshot.status in (Status.FAILED, Status.STOPPED)
         return self._outcome(self._verdict_of_end(snapshot)) if is_known else None
 
@@ -284,11 +262,10 @@ class JobWait:
         until = self._options.until
         if until is None:
             return False
-        best = self._listed_candidate
-        if self._options.is_for_a_candidate and snapshot.best_candidate is None and best is not None:
-            snapshot = Snapshot({**snapshot.raw, "BestCandidate": best.raw})
+        if self._options.is_for_a_candidate and snapshot.best_candidate is None and self._listed_candidate:
+            snapshot = Snapshot({**snapshot.raw, "BestCandidate": self._listed_candidate.raw})
         holds = until(snapshot)
-        if holds and not self._options.is_listable:
+        if holds and self._options.may_be_for_a_candidate:
             self._met_by = snapshot.best_candidate
         return holds
 
@@ -309,9 +286,8 @@ class JobWait:
         if candidates is None or stage_of(snapshot.state) is Stage.PREPARING:
             return None
         # A page that hangs is abandoned before the next poll, and well before the deadline.
-        until = next_poll - min(_CANDIDATES_MARGIN_S, (next_poll - self._now) / 2)
-        if self._deadline is not None:
-            until = min(until, self._deadline - _CANDIDATES_MARGIN_S)
+        margin = min(_CANDIDATES_MARGIN_S, (next_poll - self._now) / 2)
+        until = min(next_poll - margin, self._deadline - _CANDIDATES_MARGIN_S)
         while candidates.next_at is not None and candidates.next_at < until and self._stop_cause is None:
             await self._sleep(candidates.next_at, next_poll)
             if self._now >= until:
@@ -320,7 +296,8 @@ class JobWait:
             if warning is not None:
                 await self._warn(warning)
             if board is not None:
-                await self._kernel.emit(Candidates(snapshot.name, self._clock.now(), board))
+                self._listed_candidate = board.best
+                await self._kernel.emit(events.Candidates(snapshot.name, self._clock.now(), board))
                 if self._options.is_for_a_candidate and self._holds(snapshot):
                     outcome = await self._condition_met(is_terminal=False)
                     if outcome is not None:
@@ -336,7 +313,7 @@ class JobWait:
             polls=self._polls,
             elapsed=now - self._ages.created,
             phase_age=now - self._ages.phase_since,
-            time_left=None if self._deadline is None else self._deadline - now,
+            time_left=None if self._deadline == math.inf else self._deadline - now,
             slowdown=self._calls.slowdown,
             random=self._clock.random,
         )
@@ -350,18 +327,16 @@ class JobWait:
     async def _sleep(self, until: float, next_poll: float | None = None) -> None:
         """Sleep, never past the deadline, with heartbeats on the way to the next poll."""
         until = self._clamp(until)
-        while (beat := max(self._now, self._reported_at + HEARTBEAT_EVERY_S)) < until:
+        while (beat := max(self._now, self._reported_at + events.HEARTBEAT_EVERY_S)) < until:
             await self._kernel.sleep_until(beat)
             state = self._tracker.snapshot.state if self._tracker.snapshot else None
             next_in = max(0.0, (next_poll or until) - self._now)
-            await self._kernel.emit(Heartbeat(self._name, self._clock.now(), state, next_in))
+            await self._kernel.emit(events.Heartbeat(self._name, self._clock.now(), state, next_in))
             self._reported_at = self._now
         await self._kernel.sleep_until(until)
 
     def _clamp(self, until: float) -> float:
         """Never sleep past the deadline; a poll just before it is made at it."""
-        if self._deadline is None:
-            return until
         gap = min(_MERGE_WITH_DEADLINE_S, until - self._now)
         return self._deadline if until > self._deadline - gap else until
 
@@ -370,13 +345,13 @@ class JobWait:
     async def _set_auto_deadline(self, snapshot: Snapshot) -> None:
         limit = snapshot.completion_criteria.max_runtime_seconds
         age = self._now - self._ages.created
-        if limit is None:
-            left = _AUTO_WITHOUT_LIMIT_S - age
-            words = "the job names no limit to its runtime"
-        else:
+        left, words = _AUTO_WITHOUT_LIMIT_S - age, "the job names no limit to its runtime"
+        if limit is not None:
             left = limit + _AUTO_MARGIN_S - age
             words = f"the job's limit is {format_duration(limit)}, and 30m are added"
         self._deadline = self._now + left
+        if self._following is not None:
+            self._following.is_enough = True
         await self._notice(f"the timeout is in {format_duration(max(0.0, left))}: {words}")
 
     async def _deadline_reached(self, error: AutoMLWaiterError | None) -> Outcome | None:
@@ -387,7 +362,7 @@ class JobWait:
         if self._is_stop_accepted:
             await self._warn(f"the job has not stopped within {format_duration(_STOP_TIMEOUT_S)}")
         elif self._stop_error is not None:
-            await self._warn_of_stop_error(self._stop_error)
+            await self._warn(f"the job could not be stopped and goes on: {self._stop_error}")
             error = self._stop_error
         return self._outcome(Verdict.CONDITION_MET if self._stop_cause == "until" else Verdict.TIMED_OUT, error=error)
 
@@ -395,11 +370,13 @@ class JobWait:
         """Call StopAutoMLJob; the job then has `timeout` seconds to stop."""
         self._stop_cause = cause
         self._deadline = self._now + timeout
+        if self._following is not None:
+            self._following.is_enough = False
         answer = await self._calls.stop(self._job.name, self._deadline, is_immediate=cause == "interrupt")
         self._stop_error = answer.error
         self._is_stop_accepted = answer.error is None
         if self._is_stop_accepted:
-            await self._kernel.emit(StopRequested(self._name, answer.at, cause))
+            await self._kernel.emit(events.StopRequested(self._name, answer.at, cause))
         else:
             # One more poll: a job that has just ended cannot be stopped either.
             self._deadline = self._now
@@ -408,14 +385,14 @@ class JobWait:
         """Return the outcome of a cancelled wait; a second cancel ends the stop that a signal asked for."""
         if cancelled.decided:
             return self._outcome(Verdict.IN_PROGRESS)
-        error = self._calls.record.interrupted
+        error = self._calls.interrupted
         if cancelled.signal is None:
             return self._outcome(Verdict.CANCELLED, error=error)
         if "interrupt" in self._options.stop_on and not self._is_stop_accepted:
             try:
                 await self._stop("interrupt", _INTERRUPT_STOP_S)
                 if self._stop_error is not None:
-                    await self._warn_of_stop_error(self._stop_error)
+                    await self._warn(f"the job could not be stopped and goes on: {self._stop_error}")
             except Cancelled:
                 pass
         code = ExitCode(128 + cancelled.signal)
@@ -439,7 +416,7 @@ class JobWait:
             transitions=tuple(self._tracker.transitions),
             shortfalls=shortfalls,
             polls=self._polls,
-            retries=self._calls.record.retries,
+            retries=self._calls.retries,
             waited=self._now - self._started,
             error=error,
             listed_candidate=self._listed_candidate,
@@ -451,37 +428,22 @@ class JobWait:
         return self._clock.monotonic()
 
     @property
-    def _listed_candidate(self) -> Candidate | None:
-        return None if self._candidates is None else self._candidates.best
-
-    @property
     def _name(self) -> str:
         return self._tracker.snapshot.name if self._tracker.snapshot else self._job.name
 
     async def _warn(self, message: str) -> None:
-        await self._kernel.emit(Warned(self._name, self._clock.now(), message))
+        await self._kernel.emit(events.Warned(self._name, self._clock.now(), message))
 
     async def _notice(self, message: str) -> None:
-        await self._kernel.emit(Notice(self._name, self._clock.now(), message))
+        await self._kernel.emit(events.Notice(self._name, self._clock.now(), message))
 
-    async def _warn_of_stop_error(self, error: AutoMLWaiterError) -> None:
-        await self._warn(f"the job could not be stopped and goes on: {error}")
-
-    async def _warn_of_expiry(self) -> None:
+    async def _warn_of_risks(self, snapshot: Snapshot, *, is_first: bool) -> None:
         expires = self._credentials_expire_at
-        if expires is None:
-            return
-        left = (expires - self._clock.now()).total_seconds()
-        if self._deadline is None or self._now + left < self._deadline:
+        left = (expires - self._clock.now()).total_seconds() if is_first and expires else math.inf
+        if expires is not None and self._now + left < self._deadline:
             await self._warn(
                 f"the credentials expire at {isoformat(expires)}, in {format_duration(max(0.0, left))}, and this wait "
                 "may last longer: renew them by then, and it goes on with the new ones"
             )
-
-    async def _warn_of_stall(self, snapshot: Snapshot) -> None:
-        seconds = self._ages.stalled_for(snapshot.state, self._now)
-        if seconds is not None:
-            await self._warn(
-                f"nothing has changed for {format_duration(seconds)}, neither a status nor LastModifiedTime: "
-                f"the job may be stuck in {clean(snapshot.state)}; the wait goes on"
-            )
+        if stall := self._ages.stall_warning(snapshot.state, self._now):
+            await self._warn(stall)

@@ -53,8 +53,7 @@ def sweep_interval(options: WaitOptions) -> float | None:
     That is where `until` needs more than a summary holds, where a custom poll policy decides for each job, and for a
     single poll.
     """
-    is_short = options.once or (isinstance(options.timeout, float | int) and options.timeout < _LEAST_TIMEOUT_S)
-    if is_short or not options.is_listable:
+    if options.once or options.seconds < _LEAST_TIMEOUT_S or not options.is_listable:
         return None
     match options.poll:
         case Fixed(interval=interval):
@@ -115,7 +114,7 @@ class Listing:
         self._clock = calls.kernel.clock
         self._rate = calls.gateway.bucket.max_rate
         self._interval = sweep_interval(options) or _SWEEP_EVERY_S
-        self._deadline = started + options.timeout if isinstance(options.timeout, float | int) else None
+        self._deadline = started + options.seconds
         self._by_name: dict[str, list[ListedJob]] = {}
         for job in jobs:
             self._by_name.setdefault(job.name.lower(), []).append(job)
@@ -268,8 +267,6 @@ class Listing:
         jittered = interval * (0.95 + 0.1 * self._clock.random())
         # Retries may have taken longer than the interval, which is no reason to sweep again at once.
         at = max(begun, self._now - interval / 2) + jittered
-        if self._deadline is None:
-            return at, False
         last = self._deadline - (self._pages - 1) * (1 / self._rate + 0.2)
         return (max(last, self._now), True) if at > last - 1 else (at, False)
 

@@ -7,13 +7,11 @@ reach into its pauses.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from automl_waiter._engine.kernel import Kernel
 from automl_waiter._model.errors import (
     AutoMLWaiterError,
     Cancelled,
@@ -25,10 +23,11 @@ from automl_waiter._model.errors import (
 from automl_waiter._model.events import Retry
 from automl_waiter._model.snapshot import served_at
 from automl_waiter._model.text import format_duration, isoformat
-from automl_waiter._model.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
+
+    from automl_waiter._engine.calls import Calls
 
 OVERSLEPT_S = 5.0
 """A sleep that ends later than planned by more than this was not ours: the machine slept, or the process stopped."""
@@ -66,7 +65,7 @@ class Call(NamedTuple):
         operation: The API's name for it.
         job_name: The job that it is about; None for a listing.
         function: Makes one attempt.
-        deadline: No attempt begins later, on the kernel's clock; None: no limit.
+        deadline: No attempt begins later, on the kernel's clock.
         error_budget: How long it may keep failing for transient reasons, in seconds; with 0 there is one attempt.
         priority: When it gets its token.
         slows_down: Whether throttling of this call slows down the others.
@@ -75,7 +74,7 @@ class Call(NamedTuple):
     operation: str
     job_name: str | None
     function: Callable[[], Any]
-    deadline: float | None
+    deadline: float
     error_budget: float
     priority: Priority = Priority.IN_ORDER
     slows_down: bool = True
@@ -103,28 +102,15 @@ class Answer(NamedTuple):
     exhausted: bool = False
 
 
-class CallRecord:
-    """What one wait has retried so far.
-
-    Attributes:
-        retries: How many attempts were repeated.
-        interrupted: What a call was failing with when the wait was cancelled.
-    """
-
-    def __init__(self) -> None:
-        self.retries = 0
-        self.interrupted: AutoMLWaiterError | None = None
-
-
 class Attempts:
-    """The attempts of one call."""
+    """The attempts of one of the calls of a wait."""
 
-    def __init__(self, call: Call, bucket: TokenBucket, kernel: Kernel, record: CallRecord) -> None:
+    def __init__(self, call: Call, calls: Calls) -> None:
         self._call = call
-        self._bucket = bucket
-        self._kernel = kernel
-        self._clock = kernel.clock
-        self._record = record
+        self._calls = calls
+        self._kernel = calls.kernel
+        self._clock = calls.kernel.clock
+        self._bucket = calls.gateway.bucket
         self._begun = self._started = self._clock.monotonic()
         self._begun_at = self._clock.now()
         self._limits = _Limits(call, self._begun)
@@ -145,7 +131,7 @@ class Attempts:
             return self._answer(error=error)
         except Cancelled:
             if self._last_failure is not None:
-                self._record.interrupted = self._given_up(self._last_failure)
+                self._calls.interrupted = self._given_up(self._last_failure)
             raise
 
     async def _attempt(self) -> Any:
@@ -217,7 +203,7 @@ class Attempts:
         """Report the failure, and sleep until the next attempt."""
         last, delay = self._last_failure, float(seconds)
         assert last is not None
-        self._record.retries += 1
+        self._calls.retries += 1
         await self._kernel.emit(
             Retry(
                 self._call.job_name,
@@ -260,8 +246,8 @@ class _Limits:
 
     def __init__(self, call: Call, begun: float) -> None:
         self.budget_ends = begun + call.error_budget
-        self.deadline = math.inf if call.deadline is None else max(call.deadline, begun)
-        if call.deadline is not None and begun > call.deadline + OVERSLEPT_S:
+        self.deadline = max(call.deadline, begun)
+        if begun > call.deadline + OVERSLEPT_S:
             self.deadline = begun + WAKING_S
 
     @property

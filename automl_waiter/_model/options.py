@@ -77,9 +77,19 @@ class WaitOptions:
     """Seconds after which the candidates are listed again while they are trained, because somebody watches."""
 
     @property
+    def seconds(self) -> float:
+        """The timeout in seconds; infinite, where there is none or only the job itself shows it."""
+        return self.timeout if isinstance(self.timeout, float | int) else math.inf
+
+    @property
     def is_listable(self) -> bool:
         """Whether a summary of ListAutoMLJobs shows when the wait ends: it has the statuses, and little more."""
         return self.until is None or isinstance(self.until, HasStatus)
+
+    @property
+    def may_be_for_a_candidate(self) -> bool:
+        """Whether `until` may be about a candidate: a callable of the user's is asked nothing."""
+        return self.is_for_a_candidate or not (self.is_listable or isinstance(self.until, Expression))
 
     @property
     def reads_candidates(self) -> bool:

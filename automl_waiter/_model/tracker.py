@@ -78,6 +78,11 @@ class Observation:
     anomalies: tuple[Anomaly, ...]
     is_terminal: bool
 
+    @property
+    def events(self) -> tuple[Transition | Anomaly, ...]:
+        """What to report of it, in order."""
+        return (self.transition, *self.anomalies) if self.transition else self.anomalies
+
 
 class Tracker:
     """Follows one job from its first observation on.

@@ -78,6 +78,7 @@ class CallThreads:
         with self._lock:
             for _ in range(self._threads):
                 self._queue.put(None)
+            self._threads = 0  # whoever is used again starts anew
 
     def _next(self) -> Callable[[], None] | None:
         """Return the next call to run; None, if there is none for a while, or no more."""

@@ -144,7 +144,7 @@ class Session:
 
         try:
             # To the last line of the result: a signal after the jobs have ended changes nothing of what is said.
-            with machine, self._interrupts.ending(end):
+            with self._interrupts.ending(end):
                 kernel = begin(machine)
                 is_begun = True
                 if received:
