@@ -46,8 +46,17 @@ def use() -> None:
         outcome.check()
     except WaitTimeout as error:
         print(error.outcome and error.outcome.waited)
+    wait_for(outcome, timeout="5m", poll="30s", max_rate=2).ok
     lag: float | None = simulate(Timeline([(0, "Completed", "Completed")])).lag
     print(lag)
+
+
+def misuse() -> None:
+    """A type checker finds a misspelled option and a misspelled word in it."""
+    wait_for("a", timout=4)  # type: ignore[call-arg]
+    wait_for("a", require="endpont")  # type: ignore[arg-type]
+    as_completed(["a"], stop_on=["untill"])  # type: ignore[list-item]
+    aio.wait_for_all(["a"], cancel_event=None)  # type: ignore[call-arg]
 
 
 async def use_asyncio() -> None:

@@ -73,19 +73,21 @@ class Exponential:
     Source: https://smithy.io/2.0/additional-specs/waiters.html#waiter-retries
     """
 
-    min_delay: float = 2.0
-    max_delay: float = 120.0
+    min_delay: Duration = 2.0
+    max_delay: Duration = 120.0
 
     def __post_init__(self) -> None:
-        _positive("min_delay", self.min_delay)
-        if not self.min_delay <= self.max_delay < math.inf:
+        shortest, longest = seconds_of(self.min_delay, "min_delay"), seconds_of(self.max_delay, "max_delay")
+        _positive("min_delay", shortest)
+        if not shortest <= longest < math.inf:
             raise InvalidRequest(f"max_delay must be at least min_delay ({self.min_delay} s), not {self.max_delay}")
 
     def next_delay(self, context: PollContext, /) -> float:
         """Seconds to the next look."""
         # The exponent is bounded because 2.0 ** 1024 overflows, and a wait may well look that often.
-        ceiling = min(self.max_delay, self.min_delay * 2.0 ** min(context.polls - 1, 64))
-        return (self.min_delay + (ceiling - self.min_delay) * context.random()) * context.slowdown
+        shortest, longest = seconds_of(self.min_delay), seconds_of(self.max_delay)
+        ceiling = min(longest, shortest * 2.0 ** min(context.polls - 1, 64))
+        return (shortest + (ceiling - shortest) * context.random()) * context.slowdown
 
 
 # The chance that a phase is the job's last. Of 14 jobs recorded since 2021 all went on from training to reports, and 2
