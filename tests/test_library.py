@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -33,7 +32,6 @@ from automl_waiter import (
     watch,
 )
 from automl_waiter._aws.connection import Connection, connect
-from automl_waiter._aws.errors import served_at
 from automl_waiter._aws.gateway import Boto3Gateway
 from automl_waiter._model.errors import TransientError, TransientKind
 from automl_waiter.sandbox.server import Sandbox
@@ -322,20 +320,6 @@ def test_errors_go_by_class_and_code(answer: Any, meaning: Any) -> None:
         assert type(raised.value) is meaning
     if type(raised.value) is AccessDenied and "Denied" in (raised.value.code or ""):
         assert "sagemaker:DescribeAutoMLJobV2" in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("header", "instant"),
-    [
-        ("Tue, 11 Feb 2020 20:49:00 GMT", datetime(2020, 2, 11, 20, 49, tzinfo=UTC)),
-        ("Tue, 11 Feb 2020 20:49:00 -0000", datetime(2020, 2, 11, 20, 49, tzinfo=UTC)),
-        ("yesterday", None),
-        (None, None),
-    ],
-)
-def test_the_services_clock_is_read_from_the_date_header(header: str | None, instant: datetime | None) -> None:
-    """The Date header gives an aware instant; where it is absent or foreign there is none."""
-    assert served_at({"ResponseMetadata": {"HTTPHeaders": {"date": header} if header else {}}}) == instant
 
 
 class Moving(Answering):

@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -534,6 +535,18 @@ def test_one_job_decides_for_all() -> None:
     first = min(jobs, key=lambda job: job.end or 0)
     assert waited.outcomes.pop(first.name).verdict is not Verdict.IN_PROGRESS
     assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.IN_PROGRESS}
+
+
+def test_a_signal_stops_every_listed_job() -> None:
+    """Jobs that are followed in a listing are stopped by an interrupt too, each once, and nothing is read then."""
+    clock = Sleepy(signal_at=100)
+    service, names = Faulty(clock), [f"job-{number}" for number in range(10)]
+    for name in names:
+        service.add(name, script(HOUR))
+    options = replace(wait_options(), stop_on=frozenset({"interrupt"}))
+    events = run(names, [service] * 10, options, clock)
+    assert [event.outcome.exit_code for event in events if isinstance(event, Ended)] == [143] * 10
+    assert service.stops == 10
 
 
 def test_a_cancel_ends_every_wait() -> None:

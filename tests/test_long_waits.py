@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import math
 import statistics
 import threading
 import weakref
@@ -40,8 +41,8 @@ from automl_waiter import (
     Warned,
 )
 from automl_waiter._engine.ages import STALLED_AFTER_S
-from automl_waiter._engine.kernel import Kernel
-from automl_waiter._model.errors import TransientError, TransientKind
+from automl_waiter._engine.kernel import Kernel, PendingCall
+from automl_waiter._model.errors import Cancelled, TransientError, TransientKind
 from automl_waiter._model.options import WaitOptions, wait_options
 from automl_waiter._model.statuses import Stage
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline
@@ -271,6 +272,53 @@ def test_a_stop_that_is_still_on_its_way_does_not_take_the_place_of_the_interrup
     assert 103 <= wait.seconds <= 105
     assert "StopAutoMLJob failed" in str(wait.outcome.error)
     assert "could not be stopped" in wait.told("warning")[-1]["message"]
+
+
+class TwoSignals(Sleepy):
+    """A machine to which a second signal comes a second after the first."""
+
+    def wait(self, until: float) -> PendingCall | None:
+        try:
+            return super().wait(until)
+        except Cancelled:
+            self.signal_at = self.monotonic() + 1 if self.signum == 15 else math.inf
+            self.signum = 2 if self.signum == 15 else 0
+            raise
+
+
+def test_a_second_signal_ends_the_stop_that_the_first_asked_for() -> None:
+    """While StopAutoMLJob is being retried another signal ends the wait at once, with its outcome."""
+    wait = Wait(ENDLESS, clock=TwoSignals(signal_at=100), poll=30, stop_on_interrupt=True, stop_fault=no_network())
+    assert wait.seconds == pytest.approx(101)
+    assert (wait.outcome.verdict, wait.outcome.exit_code) == (Verdict.CANCELLED, 143)
+
+
+def test_a_cancel_during_a_call_that_hangs_ends_the_wait() -> None:
+    """A wait need not wait for its call: it was not failing, so the outcome has no error."""
+    clock = Recording(hanging="describe")
+    clock._cancel_at = 20
+    [*_, ended] = run(["churn"], [Faulty(clock)], wait_options(), clock)
+    assert isinstance(ended, Ended)
+    assert clock.monotonic() == 20
+    assert (ended.outcome.verdict, ended.outcome.error) == (Verdict.CANCELLED, None)
+
+
+def test_a_machine_that_slept_in_a_pause_past_the_deadline_tries_once_more() -> None:
+    """A pause between two attempts that the machine slept through puts the deadline off, so that a poll is made."""
+    down = lambda second: 90 < second < HOUR  # noqa: E731
+    wait = Wait(COMPLETED, timeout=120, poll=30, clock=Sleepy([(91, HOUR)]), is_down=down)
+    assert wait.outcome.verdict == Verdict.COMPLETED
+
+
+def test_a_kernel_that_never_began_is_closed() -> None:
+    """A coroutine that was not started leaves nothing to close, and no warning."""
+    kernel = Kernel(ManualClock())
+
+    async def never() -> None:
+        raise AssertionError
+
+    kernel.spawn(never)
+    kernel.close()
 
 
 def test_a_signal_stops_every_job_whoever_was_to_decide() -> None:

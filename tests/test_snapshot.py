@@ -11,7 +11,7 @@ import pytest
 from conftest import TRACES
 
 from automl_waiter._model.members import Member, View
-from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.snapshot import Snapshot, served_at
 
 WHEN = datetime(2026, 5, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 
@@ -151,3 +151,17 @@ def test_recorded_responses_read() -> None:
         assert snapshot.last_modified_at >= snapshot.created_at
         if snapshot.best_candidate is not None:
             assert snapshot.best_candidate.name == raw["BestCandidate"]["CandidateName"]
+
+
+@pytest.mark.parametrize(
+    ("header", "instant"),
+    [
+        ("Tue, 11 Feb 2020 20:49:00 GMT", datetime(2020, 2, 11, 20, 49, tzinfo=UTC)),
+        ("Tue, 11 Feb 2020 20:49:00 -0000", datetime(2020, 2, 11, 20, 49, tzinfo=UTC)),
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+def test_the_services_clock_is_read_from_the_date_header(header: str | None, instant: datetime | None) -> None:
+    """The Date header gives an aware instant; where it is absent or foreign there is none."""
+    assert served_at({"ResponseMetadata": {"HTTPHeaders": {"date": header} if header else {}}}) == instant

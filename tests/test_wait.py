@@ -370,6 +370,7 @@ def test_throttling_slows_polling_down_and_recovers() -> None:
         {"poll": 0.05},
         {"until": 5},
         {"require": None},
+        {"require": [5]},
         {"stop_on": None},
         {"max_rate": "5"},
         {"error_budget": None},

@@ -46,9 +46,9 @@ def use() -> None:
         outcome.check()
     except WaitTimeout as error:
         print(error.outcome and error.outcome.waited)
-    wait_for(outcome, timeout="5m", poll="30s", max_rate=2).ok
+    ok: bool = wait_for(outcome, timeout="5m", poll="30s", max_rate=2).ok
     lag: float | None = simulate(Timeline([(0, "Completed", "Completed")])).lag
-    print(lag)
+    print(lag, ok)
 
 
 def misuse() -> None:
@@ -56,7 +56,7 @@ def misuse() -> None:
     wait_for("a", timout=4)  # type: ignore[call-arg]
     wait_for("a", require="endpont")  # type: ignore[arg-type]
     as_completed(["a"], stop_on=["untill"])  # type: ignore[list-item]
-    aio.wait_for_all(["a"], cancel_event=None)  # type: ignore[call-arg]
+    aio.Waiter(cancel_event=None)  # type: ignore[call-arg]
 
 
 async def use_asyncio() -> None:

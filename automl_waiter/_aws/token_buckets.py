@@ -40,11 +40,7 @@ _LOCK = threading.Lock()
 
 
 def bucket_of(connection: Connection, max_rate: float) -> SharedTokenBucket:
-    """The call budget for an account and region, shared by all waits of this process that have the same max rate.
-
-    Raises:
-        InvalidRequest: The rate is not a positive, finite number.
-    """
+    """The call budget for an account and region, shared by all waits of this process that have the same max rate."""
     budget, key = SharedTokenBucket(max_rate), connection.account_key
     with _LOCK:
         if key is None:

@@ -74,7 +74,8 @@ def job_refs(jobs: object) -> list[JobRef]:
     Raises:
         InvalidRequest: It is one job and no collection, or one of them is none.
     """
-    if isinstance(jobs, str | Mapping) or not isinstance(jobs, Iterable):
+    is_response = isinstance(jobs, Mapping) and bool({"AutoMLJobArn", "AutoMLJobName"} & jobs.keys())
+    if isinstance(jobs, str) or is_response or not isinstance(jobs, Iterable):
         raise InvalidRequest(f"{_shown(jobs)} where several jobs belong: write [job], or call wait_for")
     return [job_ref(job) for job in jobs]
 

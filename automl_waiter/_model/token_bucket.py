@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-from automl_waiter._model.errors import InvalidRequest
-
 DEFAULT_MAX_RATE = 5.0
 """Calls per second. AWS publishes no limit for these calls; a sibling, ListTrainingJobs, is reported at 2 a second
 (aws-solutions/deepracer-on-aws#87), and whoever else works in the account shares it."""
@@ -25,15 +23,10 @@ class TokenBucket:
     """A token bucket that holds a second's worth of calls, two at least, and slows down while calls are throttled.
 
     Args:
-        max_rate: The most calls per second.
-
-    Raises:
-        InvalidRequest: The rate is not a positive, finite number.
+        max_rate: The most calls per second: a positive, finite number.
     """
 
     def __init__(self, max_rate: float = DEFAULT_MAX_RATE) -> None:
-        if not 0 < max_rate < math.inf:
-            raise InvalidRequest(f"a max rate is a positive number of calls per second, not {max_rate}")
         self.max_rate = max_rate
         self._rate = max_rate
         self._rated_at = -math.inf
