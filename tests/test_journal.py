@@ -417,7 +417,7 @@ def test_an_interrupt_in_the_middle_holds_no_lock(
     """What a signal breaks off is undone, and this process and others go on."""
     journal = opened()
     with monkeypatch.context() as context:
-        context.setattr("automl_waiter.journal.transaction.Transaction._claim_new", _interrupt)
+        context.setattr("automl_waiter.journal.transaction.Transaction._claim", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             journal.see(seen(0))
     other = opened()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from automl_waiter._aws.errors import from_sdk, quoted
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
+from automl_waiter._model.text import in_utc
 from automl_waiter._version import __version__
 
 _CONNECT_TIMEOUT = 5
@@ -133,7 +135,7 @@ def connect(
     endpoint_url: str | None = None,
     service: str = "sagemaker",
 ) -> Connection:
-    """A connection made for waiting: the SDK's own retries are off, because the wait makes and counts them.
+    """Return a connection to wait with: the SDK's own retries are off, because the wait retries and counts.
 
     Raises:
         InvalidRequest: There is no region, no such profile, or no such endpoint.
@@ -145,9 +147,6 @@ def connect(
 
     config = client_config()
 
-    def make_session() -> Any:
-        return botocore.session.Session(profile=profile)
-
     def make_client(core: Any) -> Any:
         session = boto3.Session(botocore_session=core, region_name=region)
         # boto3 reads AWS_DEFAULT_REGION alone; Lambda, ECS and the other SDKs set and read AWS_REGION.
@@ -157,7 +156,7 @@ def connect(
         return session.client(service, region_name=chosen, endpoint_url=endpoint_url, config=config)
 
     try:
-        return OwnConnection(make_session, make_client)
+        return OwnConnection(partial(botocore.session.Session, profile=profile), make_client)
     except (BotoCoreError, ValueError) as error:
         problem = from_sdk(error)
         raise problem if isinstance(problem, AutoMLWaiterError) else InvalidRequest(str(problem)) from error
@@ -218,8 +217,7 @@ def _first_instant(values: Mapping[str, Any], names: tuple[str, ...]) -> datetim
 
     for name in names:
         try:
-            instant: datetime = parse_timestamp(values[name])
+            return in_utc(parse_timestamp(values[name]))
         except (KeyError, TypeError, ValueError):
             continue
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     return None

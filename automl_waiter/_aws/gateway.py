@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -11,6 +10,7 @@ from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.errors import from_code, from_sdk, quoted, raised_in
 from automl_waiter._aws.token_buckets import bucket_of
 from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, TransientError, TransientKind
+from automl_waiter._model.text import nearest_names
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, TokenBucket
 
 # The members without which a response is no snapshot: a 200 whose body is cut or foreign parses to an empty dict.
@@ -111,11 +111,10 @@ class Boto3Gateway(Caller):
             raise TransientError(TransientKind.RESPONSE, "the response has no request id: not from AWS")
 
     def find_names(self, job_name: str) -> list[str]:
-        """The nearest names among the 100 newest jobs, at most three."""
+        """Return the nearest names among the 100 newest jobs, three at most."""
         page = self._call("ListAutoMLJobs", job_name, SortBy="CreationTime", SortOrder="Descending", MaxResults=100)
         jobs = page.get("AutoMLJobSummaries") or ()
-        names = {job["AutoMLJobName"].lower(): job["AutoMLJobName"] for job in jobs if "AutoMLJobName" in job}
-        return [names[name] for name in difflib.get_close_matches(job_name.lower(), names, n=3)]
+        return nearest_names(job_name, (job["AutoMLJobName"] for job in jobs if "AutoMLJobName" in job))
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The response of ListAutoMLJobs: a page."""

@@ -12,24 +12,21 @@ from automl_waiter._model.token_bucket import TokenBucket
 
 
 class SharedTokenBucket(TokenBucket):
-    """A call budget for waits in several threads."""
+    """A token bucket for waits in several threads."""
 
     def __init__(self, max_rate: float) -> None:
         super().__init__(max_rate)
         self._lock = threading.Lock()
 
     def reserve(self, now: float) -> float:
-        """When the next call may be made; that turn is then taken."""
         with self._lock:
             return super().reserve(now)
 
     def take(self, now: float) -> bool:
-        """Whether there is a turn now; then it is taken."""
         with self._lock:
             return super().take(now)
 
     def throttled(self, now: float) -> None:
-        """Takes in that the service has throttled a call."""
         with self._lock:
             super().throttled(now)
 

@@ -34,6 +34,9 @@ class Objective(NamedTuple):
     value: float
     is_minimized: bool
 
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value:.6g}"
+
 
 def objective_of(candidate: Candidate) -> Objective | None:
     """What a candidate has reached; None, if it has no number yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -127,7 +128,17 @@ def words_of(value: object, what: str) -> list[str]:
     raise InvalidRequest(f"{what} is a word or several, not {clean(value)!r}")
 
 
+def nearest_names(name: str, names: Iterable[str]) -> list[str]:
+    """Return the names that a mistyped one may stand for, in any case: three at most, the nearest first."""
+    by_key = {one.lower(): one for one in names}
+    return [by_key[key] for key in difflib.get_close_matches(name.lower(), by_key, n=3)]
+
+
+def in_utc(instant: datetime) -> datetime:
+    """Return an instant in UTC. One without a zone is in UTC already."""
+    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
 def isoformat(instant: datetime) -> str:
     """ISO 8601 in UTC with milliseconds: `2026-11-24T09:30:00.000Z`. An instant without a zone is in UTC."""
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return in_utc(instant).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -29,7 +29,6 @@ from automl_waiter._system.clock import SystemClock
 from automl_waiter._system.log import level_of, summary_of
 from automl_waiter.cli.lines import LineThread, write_results
 from automl_waiter.report.facts import outcomes_documents, status_line
-from automl_waiter.report.plain_text import text_lines
 
 if TYPE_CHECKING:
     from automl_waiter.cli.live import LiveView
@@ -245,5 +244,7 @@ def _time_of(event: Event) -> str:
 
 def result_lines(outcomes: Sequence[Outcome], stream: TextIO | None) -> list[str]:
     """The outcomes for people: of each a line that says how it ended, and the facts below."""
+    from automl_waiter.report.plain_text import text_lines
+
     documents = outcomes_documents(outcomes)
     return [line for document in documents for line in ["", *text_lines(document, stream)]][1:]

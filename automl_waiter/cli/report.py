@@ -17,7 +17,6 @@ from automl_waiter.report.document import Document
 from automl_waiter.report.facts import report_document
 from automl_waiter.report.html import page
 from automl_waiter.report.markdown import markdown
-from automl_waiter.report.plain_text import text_lines
 from automl_waiter.waiter import outcome_of, result_of
 
 FORMATS = ("text", "markdown", "html")
@@ -48,6 +47,8 @@ def print_report(document: Document, form: str) -> None:
         case "markdown":
             lines = markdown(document).splitlines()
         case _:
+            from automl_waiter.report.plain_text import text_lines
+
             lines = text_lines(document, sys.stdout)
     write_results(*lines)
 

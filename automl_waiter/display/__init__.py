@@ -9,16 +9,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, closing, contextmanager
 
 from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._system.log import log_problem
-
-if TYPE_CHECKING:
-    from automl_waiter.display.notebook import NotebookView
 
 SWITCH = "AUTOML_WAITER_PROGRESS"
 """The environment variable that says how a wait is shown, where nothing else does."""
@@ -36,41 +32,26 @@ def is_notebook() -> bool:
 @contextmanager
 def notebook_view(names: Iterable[str]) -> Iterator[list[Callable[[Event], object]]]:
     """Show a live view of jobs of these names while the context lasts, if this is a notebook; give its subscribers."""
-    view = _view(names) if is_notebook() else None
-    if view is None:
-        yield []
-        return
-    try:
-        yield [view.take]
-    finally:
-        view.close()
+    subscribers: list[Callable[[Event], object]] = []
+    with ExitStack() as stack:
+        if is_notebook():
+            from automl_waiter.display.notebook import NotebookView
 
-
-def _view(names: Iterable[str]) -> NotebookView | None:
-    from automl_waiter.display.notebook import NotebookView
-
-    try:
-        return NotebookView(names)
-    except Exception as error:
-        log_problem(logging.ERROR, "the wait cannot be shown here; it continues", error)
-        return None
+            try:
+                subscribers.append(stack.enter_context(closing(NotebookView(names))).take)
+            except Exception as error:
+                log_problem(logging.ERROR, "the wait cannot be shown here; it continues", error)
+        yield subscribers
 
 
 def show_in_notebooks() -> None:
     """Give outcomes and snapshots their form in notebooks: the model does not know how it is displayed."""
-    setattr(Outcome, "_repr_html_", _outcome_html)  # noqa: B010 - an attribute that the class does not declare
-    setattr(Snapshot, "_repr_html_", _snapshot_html)  # noqa: B010
+    for shown in (Outcome, Snapshot):
+        setattr(shown, "_repr_html_", _repr_html)  # noqa: B010 - an attribute that the class does not declare
 
 
-def _outcome_html(outcome: Outcome) -> str:
-    from automl_waiter.report.facts import outcome_document
+def _repr_html(shown: Outcome | Snapshot) -> str:
+    from automl_waiter.report.facts import outcome_document, snapshot_document
     from automl_waiter.report.html import fragment
 
-    return fragment(outcome_document(outcome))
-
-
-def _snapshot_html(snapshot: Snapshot) -> str:
-    from automl_waiter.report.facts import snapshot_document
-    from automl_waiter.report.html import fragment
-
-    return fragment(snapshot_document(snapshot))
+    return fragment(outcome_document(shown) if isinstance(shown, Outcome) else snapshot_document(shown))

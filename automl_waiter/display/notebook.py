@@ -18,7 +18,6 @@ from automl_waiter.display.progress import JobProgress, Progress
 from automl_waiter.report.document import Block, Document, Fact, Facts, Table, Tone
 from automl_waiter.report.facts import (
     head_of,
-    kind_of,
     moment,
     objective_words,
     outcome_document,
@@ -98,18 +97,17 @@ def _end(outcome: Outcome) -> Document:
 def _one(job: JobProgress, now: datetime) -> Document:
     facts = []
     phases = job.phases
-    if job.snapshot is not None and (kind := kind_of(job.snapshot)):
+    if kind := job.kind:
         facts.append(Fact("job", kind))
-    if (age := job.age(now)) is not None and job.snapshot is not None:
-        limit = job.snapshot.completion_criteria.max_runtime_seconds
-        most = f" of at most {format_duration(limit)} ({100 * min(1.0, age / limit):.0f} %)" if limit else ""
-        facts.append(Fact("elapsed", format_duration(round(age)) + most))
+    if elapsed := job.elapsed(now):
+        words, share = elapsed
+        facts.append(Fact("elapsed", words if share is None else f"{words} ({100 * share:.0f} %)"))
     if job.leaderboard is not None and job.leaderboard.candidates:
         facts.append(Fact("candidates", f"{job.leaderboard.count('Completed')} trained"))
     if job.reached is not None:
         before, best, _ = job.reached
         was = f", {before.value:.6g} before" if before else ""
-        facts.append(Fact("best so far", f"{best.metric} {best.value:.6g}{was}"))
+        facts.append(Fact("best so far", f"{best}{was}"))
     if job.next_look is not None:
         facts.append(Fact("next look", moment(job.next_look)))
     if job.retry is not None:
@@ -131,12 +129,11 @@ def _many(progress: Progress, now: datetime) -> Document:
     for job in progress.jobs.values():
         phases = job.phases
         if job.outcome is not None:
-            best = job.outcome.best_candidate
-            rows.append((job.name, head_of(job.outcome), "", (best and objective_words(best)) or ""))
+            rows.append((job.name, head_of(job.outcome), "", objective_words(job.outcome.best_candidate)))
             tones.append(tone_of(job.outcome))
         else:
             lasted = format_duration(round(phases[-1].seconds(now))) if phases else ""
-            reached = f"{job.reached[1].metric} {job.reached[1].value:.6g}" if job.reached else ""
+            reached = str(job.reached[1]) if job.reached else ""
             rows.append((job.name, phases[-1].name if phases else "looked for", lasted, reached))
             tones.append(Tone.PLAIN)
     table = Table(None, ("job", "phase", "in it", "best"), tuple(rows), frozenset({2}), tuple(tones))

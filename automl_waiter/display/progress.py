@@ -13,8 +13,9 @@ from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.phases import Phase, phases_of
 from automl_waiter._model.snapshot import Candidate, Snapshot
 from automl_waiter._model.statuses import State
+from automl_waiter._model.text import format_duration
 from automl_waiter._model.tracker import Transition
-from automl_waiter.report.facts import head_of
+from automl_waiter.report.facts import head_of, kind_of
 
 
 @dataclass
@@ -44,6 +45,11 @@ class JobProgress:
     outcome: Outcome | None = None
 
     @property
+    def kind(self) -> str | None:
+        """Its problem type and objective, as far as they are known."""
+        return None if self.snapshot is None else kind_of(self.snapshot)
+
+    @property
     def state(self) -> State | None:
         """The statuses that were last seen."""
         return self.transitions[-1].after if self.transitions else None
@@ -58,8 +64,16 @@ class JobProgress:
         """The job's age in seconds, if its creation is known."""
         return None if self.snapshot is None else max(0.0, (now - self.snapshot.created_at).total_seconds())
 
+    def elapsed(self, now: datetime) -> tuple[str, float | None] | None:
+        """Return the job's age in words, and how much of its runtime limit that is (0 to 1), if it has one."""
+        age = self.age(now)
+        if self.snapshot is None or age is None:
+            return None
+        words, limit = format_duration(round(age)), self.snapshot.completion_criteria.max_runtime_seconds
+        return (f"{words} of at most {format_duration(limit)}", min(1.0, age / limit)) if limit else (words, None)
+
     def take(self, event: Event) -> None:
-        """Takes in an event of this job."""
+        """Update the job by an event of it."""
         match event:
             case Transition():
                 self.transitions.append(event)
@@ -78,8 +92,6 @@ class JobProgress:
                 self.stop = cause
             case Ended(outcome=outcome):
                 self.outcome, self.snapshot = outcome, outcome.snapshot or self.snapshot
-            case _:
-                pass
 
     def _reach(self, best: Candidate | None, at: datetime) -> None:
         found = objective_of(best) if best is not None else None
@@ -136,6 +148,5 @@ class Progress:
 
     @property
     def next_look(self) -> datetime | None:
-        """When the next look at any of the jobs is."""
-        looks = [job.next_look for job in self.running if job.next_look is not None]
-        return min(filter(None, [self.next_sweep, *looks]), default=None)
+        """When any of the jobs is polled next."""
+        return min(filter(None, [self.next_sweep, *(job.next_look for job in self.running)]), default=None)

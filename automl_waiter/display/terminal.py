@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
 
 from automl_waiter._model.candidates import Leaderboard, Objective
 from automl_waiter._model.events import Retry
@@ -12,12 +14,7 @@ from automl_waiter._model.phases import Phase
 from automl_waiter._model.text import clean, format_duration
 from automl_waiter.display.progress import JobProgress, Progress
 from automl_waiter.report.document import Tone
-from automl_waiter.report.facts import kind_of
 from automl_waiter.report.plain_text import SIGNS, STYLES
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
 
 _LABELS = 12
 _BAR = 40
@@ -45,7 +42,7 @@ def frame_lines(progress: Progress, now: datetime, console: Console, hint: str =
         texts.append(_labelled("gives up", _next_look(progress.gives_up_at, now)))
     if hint:
         told = "Ctrl-C ends the wait; what was told to stop still stops" if progress.is_stopping else hint
-        texts.append(_text(("  " + told, STYLES[Tone.QUIET])))
+        texts.append(Text("  " + told, STYLES[Tone.QUIET]))
     kept = texts[-max(1, height - 1) :]
     for text in kept:
         text.truncate(width, overflow="ellipsis")
@@ -56,16 +53,14 @@ def frame_lines(progress: Progress, now: datetime, console: Console, hint: str =
 
 
 def _one(job: JobProgress, now: datetime, width: int, height: int) -> list[Text]:
-    kind = kind_of(job.snapshot) if job.snapshot else None
-    head = _text((clean(job.name), "bold"))
-    if kind:
+    head = Text.assemble((clean(job.name), "bold"))
+    if kind := job.kind:
         head.append(f"  {clean(kind)}", STYLES[Tone.QUIET])
     lines = [head]
     phases = job.phases if height > _FEW_ROWS else job.phases[-1:]
     lines += [_phase(phase, now, phases) for phase in phases]
-    age = job.age(now)
-    if job.snapshot is not None and age is not None:
-        lines.append(_elapsed(age, job.snapshot.completion_criteria.max_runtime_seconds, width))
+    if elapsed := job.elapsed(now):
+        lines.append(_elapsed(*elapsed, width))
     if job.leaderboard is not None and job.leaderboard.candidates:
         lines.append(_labelled("candidates", _trained(job.leaderboard)))
     if job.reached is not None:
@@ -83,14 +78,13 @@ def _phase(phase: Phase, now: datetime, phases: list[Phase]) -> Text:
     widest = max(len(clean(one.name)) for one in phases)
     is_present = phase.end is None
     sign, style = ("▸", "bold") if is_present else ("✓" if phase.is_watched else "·", STYLES[Tone.QUIET])
-    return _text((f"  {sign} {clean(phase.name):<{widest}}  {format_duration(round(phase.seconds(now)))}", style))
+    return Text(f"  {sign} {clean(phase.name):<{widest}}  {format_duration(round(phase.seconds(now)))}", style)
 
 
-def _elapsed(age: float, limit: int | None, width: int) -> Text:
-    line = _labelled("elapsed", format_duration(round(age)))
-    if limit:
-        line.append(f" of at most {format_duration(limit)}  ")
-        share = min(1.0, age / limit)
+def _elapsed(words: str, share: float | None, width: int) -> Text:
+    line = _labelled("elapsed", words)
+    if share is not None:
+        line.append("  ")
         told = f" {100 * share:.0f} %"
         size = min(_BAR, width - line.cell_len - len(told))
         if size >= 5:
@@ -108,11 +102,10 @@ def _trained(board: Leaderboard) -> str:
 
 def _best(reached: tuple[Objective | None, Objective, datetime], now: datetime) -> str:
     before, best, since = reached
-    told = f"{best.metric} {best.value:.6g}"
     if before is None:
-        return told
+        return str(best)
     ago = format_duration(round(max(0.0, (now - since).total_seconds())))
-    return f"{told} ({before.value:.6g} until {ago} ago)"
+    return f"{best} ({before.value:.6g} until {ago} ago)"
 
 
 def _next_look(at: datetime | None, now: datetime) -> str:
@@ -121,9 +114,10 @@ def _next_look(at: datetime | None, now: datetime) -> str:
 
 
 def _failing(retry: Retry, jobs: int, now: datetime, width: int) -> list[Text]:
-    """What is wrong, and when it is tried again."""
+    """Draw what failed, and when it is tried again."""
     which = f" for {jobs} jobs" if jobs > 1 else ""
-    told = f"{retry.operation} failed {_times(retry.attempt)}{which}: {retry.message}"
+    times = "once" if retry.attempt == 1 else f"{retry.attempt} times"
+    told = f"{retry.operation} failed {times}{which}: {retry.message}"
     again = retry.at + timedelta(seconds=retry.delay)
     return [_labelled("next try", _next_look(again, now)), *_trouble(told, width)]
 
@@ -131,11 +125,7 @@ def _failing(retry: Retry, jobs: int, now: datetime, width: int) -> list[Text]:
 def _trouble(words: str, width: int) -> list[Text]:
     sign, style = SIGNS[Tone.WARNING], STYLES[Tone.WARNING]
     lines = textwrap.wrap(clean(words), max(20, width - 4), max_lines=3, placeholder=" …")
-    return [_text((f"  {sign if number == 0 else ' '} {line}", style)) for number, line in enumerate(lines)]
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+    return [Text(f"  {sign if number == 0 else ' '} {line}", style) for number, line in enumerate(lines)]
 
 
 def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Text]:
@@ -144,13 +134,13 @@ def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Te
     count = len(running) + progress.ended.total()
     jobs = "no job yet" if not count else "1 job" if count == 1 else f"{count} jobs"
     head = textwrap.wrap(f"{jobs}: {', '.join(told)}", width) or [jobs]
-    lines = [_text((jobs, "bold"), head[0][len(jobs) :]), *map(_text, head[1:])]
+    lines = [Text.assemble((jobs, "bold"), head[0][len(jobs) :]), *map(Text, head[1:])]
     # Room for the head, the line on what is left out, the next look, troubles and the hint.
     shown = running[: max(1, height - 8 - len(lines))]
     if shown:
         lines += _table([_row(job, now) for job in shown], width)
     if len(shown) < len(running):
-        lines.append(_text((f"  and {len(running) - len(shown)} more", STYLES[Tone.QUIET])))
+        lines.append(Text(f"  and {len(running) - len(shown)} more", STYLES[Tone.QUIET]))
     failing = [job.retry for job in running if job.retry is not None]
     if retry := progress.retry or (failing[0] if failing else None):
         return lines + _failing(retry, len(failing), now, width)
@@ -177,7 +167,7 @@ def _table(rows: list[tuple[str, ...]], width: int) -> list[Text]:
             cell, size = row[column], widths[column]
             told = cell if len(cell) <= size else cell[: size - 1] + "…"
             cells.append(f"{told:>{size}}" if column in (2, 3) else f"{told:<{size}}")
-        lines.append(_text(("  " + "  ".join(cells).rstrip(), "" if number else STYLES[Tone.QUIET])))
+        lines.append(Text("  " + "  ".join(cells).rstrip(), "" if number else STYLES[Tone.QUIET]))
     return lines
 
 
@@ -194,10 +184,4 @@ def _row(job: JobProgress, now: datetime) -> tuple[str, str, str, str, str]:
 
 
 def _labelled(label: str, value: str) -> Text:
-    return _text((f"  {label:<{_LABELS}}", STYLES[Tone.QUIET]), value)
-
-
-def _text(*parts: str | tuple[str, str]) -> Text:
-    from rich.text import Text
-
-    return Text.assemble(*parts)
+    return Text.assemble((f"  {label:<{_LABELS}}", STYLES[Tone.QUIET]), value)

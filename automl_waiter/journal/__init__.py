@@ -8,14 +8,11 @@ The journal never ends a wait and never holds it up for long. While the file can
 out unjournaled, and what belongs into the file is kept in memory.
 """
 
-from automl_waiter.journal.history import Delivery, JobHistory, JournaledTransition, JournalError, read_history
-from automl_waiter.journal.schema import SCHEMA_VERSION
+from automl_waiter.journal.history import JobHistory, JournaledTransition, JournalError, read_history
 from automl_waiter.journal.transaction import Entry, UnfinishedJob
 from automl_waiter.journal.writing import Journal, subscriber_of
 
 __all__ = [
-    "SCHEMA_VERSION",
-    "Delivery",
     "Entry",
     "JobHistory",
     "Journal",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from automl_waiter._model.errors import AutoMLWaiterError
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.outcome import transition_dict
 from automl_waiter._model.statuses import State
-from automl_waiter._model.text import clean
+from automl_waiter._model.text import clean, nearest_names
 from automl_waiter._model.tracker import Transition
 from automl_waiter.journal.problems import problem_of
 from automl_waiter.journal.schema import TRANSITION, check_is_file, check_is_journal, transition_of
@@ -28,8 +27,7 @@ class JournalError(AutoMLWaiterError):
     """A journal that was asked for cannot be read, or does not hold what was asked for."""
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(NamedTuple):
     """What became of a transition for a subscriber.
 
     Attributes:
@@ -42,21 +40,17 @@ class Delivery:
     state: str
     at: datetime | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The delivery in JSON's types."""
-        return {"subscriber": self.subscriber, "state": self.state, "at": jsonable(self.at)}
 
-
-@dataclass(frozen=True)
-class JournaledTransition:
+class JournaledTransition(NamedTuple):
     """A transition and its deliveries."""
 
     transition: Transition
     deliveries: tuple[Delivery, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The transition in JSON's types, as everywhere, with its deliveries."""
-        return transition_dict(self.transition) | {"deliveries": [delivery.to_dict() for delivery in self.deliveries]}
+        """Return the transition in JSON's types, with its deliveries."""
+        deliveries = [jsonable(delivery._asdict()) for delivery in self.deliveries]
+        return transition_dict(self.transition) | {"deliveries": deliveries}
 
 
 @dataclass(frozen=True)
@@ -102,7 +96,7 @@ class JobHistory:
 
 
 def read_history(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> list[JobHistory]:
-    """What a journal holds of the jobs, given by name or ARN in any case; of all, where none is given.
+    """Return what a journal holds of the jobs, given by name or ARN in any case; of all jobs, if none is given.
 
     Raises:
         JournalError: There is no such file, it cannot be read, or it holds no such job.
@@ -118,8 +112,7 @@ def read_history(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> li
     known = {key.lower() for history in histories for key in (history.job_name, history.job_arn)}
     for job in jobs:
         if job.lower() not in known:
-            names = {history.job_name.lower(): history.job_name for history in histories}
-            nearest = [names[name] for name in difflib.get_close_matches(job.lower(), names, n=3)]
+            nearest = nearest_names(job, (history.job_name for history in histories))
             hint = f"; did you mean {', '.join(map(clean, nearest))}?" if nearest else ""
             raise JournalError(f"the journal {named} holds no job {clean(job)!r}{hint}")
     return [

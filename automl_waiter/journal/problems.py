@@ -18,14 +18,14 @@ class Problem(NamedTuple):
     is_final: bool = False
     """Trying again is no use, or would harm a file that is not ours."""
 
-
-def is_locked(error: Exception) -> bool:
-    """Whether another process has the file, which it may leave at any moment."""
-    return isinstance(error, sqlite3.Error) and _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    @property
+    def is_locked(self) -> bool:
+        """Whether another process has the file, which it may leave at any moment."""
+        return self.kind == "locked"
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that an error of SQLite's, of the system's or of a stored value's is a sign of."""
+    """Return what is wrong with the file, by an error of SQLite's, of the system's or of a stored value's."""
     match error:
         case Unusable(args=(kind, words)):
             return Problem(kind, words, is_final=True)
@@ -34,7 +34,8 @@ def problem_of(error: Exception) -> Problem:
         case OSError():
             return Problem("system", f"cannot be opened: {(error.strerror or str(error)).lower()}")
         case sqlite3.Error():
-            return _problem_of_code(_primary_code(error), str(error))
+            # Python's own errors have no code.
+            return _problem_of_code(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF, str(error))
         case _:
             return Problem("damaged", f"is damaged: {error}", is_final=True)
 
@@ -53,8 +54,3 @@ def _problem_of_code(code: int, message: str) -> Problem:
             return Problem("unopened", "cannot be opened")
         case _:
             return Problem("other", f"cannot be used: {message}")
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    # Absent from the errors of Python's own module.
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

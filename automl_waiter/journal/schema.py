@@ -7,11 +7,12 @@ import sqlite3
 import stat
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from automl_waiter._model.statuses import State
+from automl_waiter._model.text import in_utc
 from automl_waiter._model.tracker import Transition
 from automl_waiter.journal.problems import Unusable
 
@@ -115,15 +116,10 @@ def storable_text(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def aware(instant: datetime) -> datetime:
-    """An instant that can be compared: one without a time zone is in UTC."""
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-
-
 def stored(instant: datetime | None) -> str | None:
-    """An instant as it is stored: `datetime.fromisoformat` reads it back."""
+    """Return an instant as it is stored: `datetime.fromisoformat` reads it back."""
     # To the microsecond and of one width, so that it comes back as it was, and text sorts as time does.
-    return None if instant is None else aware(instant).astimezone(UTC).isoformat(timespec="microseconds")
+    return None if instant is None else in_utc(instant).isoformat(timespec="microseconds")
 
 
 def transition_of(row: Sequence[Any], job_name: str, job_arn: str) -> Transition:

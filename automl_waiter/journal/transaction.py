@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
 from automl_waiter._model.job_refs import region_of
+from automl_waiter._model.text import in_utc
 from automl_waiter._model.tracker import Transition
-from automl_waiter._model.verdicts import Verdict
 from automl_waiter.journal.owners import is_alive
-from automl_waiter.journal.schema import TRANSITION, aware, stored, transition_of
+from automl_waiter.journal.schema import TRANSITION, stored, transition_of
 
 
 @dataclass(frozen=True)
@@ -44,26 +44,26 @@ class Transaction:
         db: In a transaction.
         owner: This process.
         now: The time of day (UTC).
-        handed_before: The deliveries, by transition and subscriber, that are not handed to this process again.
+        handed: The deliveries, by transition and subscriber, that were handed to this process and are not acknowledged.
 
     Attributes:
-        handed: The deliveries that it is handed.
-        acknowledged: The deliveries that are over.
+        handed: The same after this transaction. None of them is handed to this process again.
         latest: The last transition for each job and subscriber.
     """
 
-    def __init__(self, db: sqlite3.Connection, owner: str, now: datetime, handed_before: Set[tuple[int, str]]) -> None:
-        self.handed: set[tuple[int, str]] = set()
-        self.acknowledged: set[tuple[int, str]] = set()
+    def __init__(self, db: sqlite3.Connection, owner: str, now: datetime, handed: Set[tuple[int, str]]) -> None:
+        self.handed = set(handed)
         self.latest: dict[tuple[str, str], Transition] = {}
         self._db = db
         self._owner = owner
         self._now = now
-        self._handed_before = handed_before
 
     def record(self, transition: Transition, subscribers: frozenset[str]) -> list[Entry]:
-        """Journals a transition and claims what is to be delivered now."""
+        """Journal a transition and claim what is to be delivered now."""
         job, latest_id, latest = self._insert(transition)
+        for subscriber in subscribers:
+            self.latest[transition.job_arn.lower(), subscriber] = latest
+            self._add_delivery(latest_id, subscriber)
         found: dict[int, tuple[Transition, set[str]]] = {}
         rows = self._db.execute(
             f"SELECT d.subscriber, d.owner, d.claimed_at, {TRANSITION} FROM transition t "  # noqa: S608
@@ -75,22 +75,18 @@ class Transaction:
                 self._claim(row[0], subscriber)
                 pending = transition_of(row, transition.job_name, transition.job_arn)
                 found.setdefault(row[0], (pending, set()))[1].add(subscriber)
-        for subscriber in subscribers:
-            self.latest[transition.job_arn.lower(), subscriber] = latest
-            if self._claim_new(latest_id, subscriber):
-                found.setdefault(latest_id, (latest, set()))[1].add(subscriber)
         return [Entry(number, pending, frozenset(names)) for number, (pending, names) in sorted(found.items())]
 
     def record_handed(self, transition: Transition, subscribers: frozenset[str]) -> None:
-        """Journals a transition that was handed out unjournaled."""
+        """Journal a transition that was handed out unjournaled."""
         _, number, latest = self._insert(transition)
         if latest.after == transition.after:  # if not, it came too late to be journaled
             for subscriber in subscribers:
-                if not self._claim_new(number, subscriber):
-                    self._claim(number, subscriber)
+                self._add_delivery(number, subscriber)
+                self._claim(number, subscriber)
 
     def settle(self, entry: Entry, subscriber: str, acknowledged_at: datetime | None) -> None:
-        """Ends a delivery; it was not taken, if `acknowledged_at` is None."""
+        """Journal that a delivery was acknowledged; if `acknowledged_at` is None, leave it to other processes."""
         number = self._find(entry.transition) if entry.id is None else entry.id
         if number is None:
             return
@@ -106,35 +102,17 @@ class Transaction:
             "WHERE transition_id = ? AND subscriber = ? AND acknowledged_at IS NULL",
             (stored(acknowledged_at), number, subscriber),
         )
-        self.acknowledged.add((number, subscriber))
+        self.handed.discard((number, subscriber))
 
-    def end(
-        self,
-        *,
-        name: str,
-        arn: str,
-        verdict: Verdict,
-        exit_code: int,
-        created_at: datetime | None,
-        ended_at: datetime | None,
-        failure_reason: str | None,
-    ) -> None:
-        """Journals how the wait for a job ended."""
+    def end(self, name: str, arn: str, columns: Mapping[str, str | int | None]) -> None:
+        """Journal how the wait for a job ended: columns of `job`, and `is_gone`, if no such job exists any more."""
         # A wait that was cancelled after another one saw the end takes nothing back.
         self._db.execute(
-            "UPDATE job SET verdict = ?, exit_code = ?, has_ended = has_ended OR ?, "
-            "created_at = coalesce(?, created_at), ended_at = coalesce(?, ended_at), "
-            "failure_reason = coalesce(?, failure_reason) WHERE id = ? AND (? OR NOT has_ended OR verdict IS NULL)",
-            (
-                verdict.value,
-                exit_code,
-                verdict in (Verdict.NOT_FOUND, Verdict.REPLACED),
-                stored(created_at),
-                stored(ended_at),
-                failure_reason,
-                self._job(name, arn),
-                ended_at is not None,
-            ),
+            "UPDATE job SET verdict = :verdict, exit_code = :exit_code, has_ended = has_ended OR :is_gone, "
+            "created_at = coalesce(:created_at, created_at), ended_at = coalesce(:ended_at, ended_at), "
+            "failure_reason = coalesce(:failure_reason, failure_reason) "
+            "WHERE id = :id AND (:ended_at IS NOT NULL OR NOT has_ended OR verdict IS NULL)",
+            {**columns, "id": self._job(name, arn)},
         )
 
     def unfinished(self, region: str, subscribers: frozenset[str]) -> list[UnfinishedJob]:
@@ -209,8 +187,8 @@ class Transaction:
         return None if row is None else int(row[0])
 
     def _is_free(self, number: int, subscriber: str, owner: str | None, claimed_at: str | None) -> bool:
-        """Whether this process may make a delivery that nobody has acknowledged."""
-        if (number, subscriber) in self._handed_before or (number, subscriber) in self.handed:
+        """Return whether this process may make a delivery that nobody has acknowledged."""
+        if (number, subscriber) in self.handed:
             return False
         return owner is None or owner == self._owner or not is_alive(owner, claimed_at, self._now)
 
@@ -222,22 +200,18 @@ class Transaction:
         )
         self.handed.add((number, subscriber))
 
-    def _claim_new(self, number: int, subscriber: str) -> bool:
-        """Claims a delivery, unless the subscriber has one of this transition."""
-        cursor = self._db.execute(
-            "INSERT INTO delivery (transition_id, subscriber, owner, claimed_at) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO NOTHING",
-            (number, subscriber, self._owner, stored(self._now)),
+    def _add_delivery(self, number: int, subscriber: str) -> None:
+        """Add a delivery that nobody owns yet, unless the subscriber has one of this transition."""
+        self._db.execute(
+            "INSERT INTO delivery (transition_id, subscriber) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (number, subscriber),
         )
-        if cursor.rowcount == 1:
-            self.handed.add((number, subscriber))
-        return cursor.rowcount == 1
 
 
 def is_news(latest: Transition | None, transition: Transition) -> bool:
-    """Whether a job that was last seen as in `latest` has moved on: an end is final, and time does not run back."""
+    """Return whether a job has moved on since its `latest` transition: an end is final, time does not run back."""
     return latest is None or not (
         latest.after == transition.after
         or latest.after.is_terminal
-        or aware(transition.observed_at) < aware(latest.observed_at)
+        or in_utc(transition.observed_at) < in_utc(latest.observed_at)
     )

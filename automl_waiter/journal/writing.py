@@ -20,9 +20,10 @@ from typing import TypeVar
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean
 from automl_waiter._model.tracker import Transition
+from automl_waiter._model.verdicts import Verdict
 from automl_waiter.journal.owners import owner_of_this_process
-from automl_waiter.journal.problems import Unusable, is_locked, problem_of
-from automl_waiter.journal.schema import check_is_file, check_is_journal, storable, storable_text
+from automl_waiter.journal.problems import Problem, Unusable, problem_of
+from automl_waiter.journal.schema import check_is_file, check_is_journal, storable, storable_text, stored
 from automl_waiter.journal.transaction import Entry, Transaction, UnfinishedJob, is_news
 
 _BUSY_TIMEOUT = 0.5
@@ -72,9 +73,7 @@ class Journal:
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._retry_at = -float("inf")
-        self._is_given_up = False
         self._is_closed = False
-        self._has_written = False
         self._warned: set[str] = set()
         self._warnings: list[str] = []
         self._kept: deque[Write] = deque()
@@ -96,31 +95,29 @@ class Journal:
             return self._unjournaled(seen, names) if entries is None else entries
 
     def acknowledge(self, entry: Entry, subscriber: str) -> None:
-        """The subscriber has taken the transition: it is never delivered to it again."""
+        """Journal that the subscriber has acknowledged the transition: it is never delivered to it again."""
         self._settle(partial(Transaction.settle, entry=entry, subscriber=subscriber, acknowledged_at=self._now()))
 
     def release(self, entry: Entry, subscriber: str) -> None:
-        """The subscriber has not taken the transition: the next process delivers it again, and this one does not."""
+        """Leave a transition that the subscriber has not acknowledged to the next process: this one retries nothing."""
         self._settle(partial(Transaction.settle, entry=entry, subscriber=subscriber, acknowledged_at=None))
 
     def record_outcome(self, outcome: Outcome) -> None:
-        """Journals how the wait for a job ended, if the job's ARN is known."""
+        """Journal how the wait for a job ended, if the job's ARN is known."""
         arn = outcome.arn or (outcome.job if outcome.job.startswith("arn:") else None)
         if arn is None:
             return
         reason = outcome.failure_reason
-        self._settle(
-            partial(
-                Transaction.end,
-                name=storable_text(outcome.job_name),
-                arn=storable_text(arn),
-                verdict=outcome.verdict,
-                exit_code=int(outcome.exit_code),
-                created_at=outcome.created_at,
-                ended_at=outcome.ended_at,
-                failure_reason=reason and storable_text(reason),
-            )
-        )
+        columns = {
+            "verdict": outcome.verdict.value,
+            "exit_code": int(outcome.exit_code),
+            "is_gone": outcome.verdict in (Verdict.NOT_FOUND, Verdict.REPLACED),
+            "created_at": stored(outcome.created_at),
+            "ended_at": stored(outcome.ended_at),
+            "failure_reason": reason and storable_text(reason),
+        }
+        name, arn = storable_text(outcome.job_name), storable_text(arn)
+        self._settle(partial(Transaction.end, name=name, arn=arn, columns=columns))
 
     def unfinished(self, region: str, subscribers: Collection[str]) -> list[UnfinishedJob]:
         """The jobs of a region that have not ended, or of which something is left to deliver to these subscribers."""
@@ -134,11 +131,11 @@ class Journal:
                 self._attempt(_nothing_more)
 
     def close(self) -> None:
-        """Writes what is kept, and leaves to others what was not acknowledged."""
+        """Write what is kept, and leave to others what was not acknowledged."""
         with self._session():
             if self._is_closed:
                 return
-            if self._has_written or self._kept:
+            if self._identity is not None or self._kept:
                 self._retry_at = -float("inf")
                 self._attempt(Transaction.release_all, is_patient=True)
             self._is_closed = True
@@ -173,29 +170,31 @@ class Journal:
         return [Entry(None, transition, new)]
 
     def _keep(self, write: Write) -> None:
-        if self._is_given_up or self._is_closed:
+        if self._is_closed:
             return
         if len(self._kept) >= _MOST_KEPT:
             self._kept.popleft()
-            self._tell("overflow", f"has {_MOST_KEPT} changes waiting to be written, and the oldest are lost")
+            lost = f"has {_MOST_KEPT} changes waiting to be written, and the oldest are lost"
+            self._warn_once(Problem("overflow", lost))
         self._kept.append(write)
 
     def _attempt(self, work: Callable[[Transaction], T], *, is_patient: bool = False) -> T | None:
-        """Writes what is kept, then does the work; None if the file cannot be used now, or not within this call's time.
+        """Write what is kept, then do the work; None if the file cannot be used now, or not within this call's time.
 
         Args:
             work: It is all written, or nothing of it is.
             is_patient: Take as long as it takes to write what is kept.
         """
-        if self._is_given_up or self._is_closed or self._clock() < self._retry_at:
+        if self._is_closed or self._clock() < self._retry_at:
             return None
         while True:
             try:
                 return self._write(work, is_patient=is_patient)
             except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+                problem = problem_of(error)
                 # Of some locks (another process changes the file's mode) SQLite says at once that they are taken.
-                if not is_locked(error) or time.monotonic() + _PAUSE > self._until:
-                    self._fail(error)
+                if not problem.is_locked or time.monotonic() + _PAUSE > self._until:
+                    self._fail(problem)
                     return None
             time.sleep(_PAUSE)
 
@@ -209,7 +208,7 @@ class Journal:
         return self._transact(db, len(self._kept), work)
 
     def _transact(self, db: sqlite3.Connection, count: int, work: Callable[[Transaction], T]) -> T:
-        """Writes the first of what is kept and does the work, in one transaction."""
+        """Write the first `count` of what is kept and do the work, in one transaction."""
         self._bound(db)
         with db:
             db.execute("BEGIN IMMEDIATE")
@@ -217,11 +216,9 @@ class Journal:
             for write in itertools.islice(self._kept, count):
                 write(transaction)
             result = work(transaction)
-        self._has_written = True
         for _ in range(count):
             self._kept.popleft()
-        self._handed |= transaction.handed
-        self._handed -= transaction.acknowledged
+        self._handed = transaction.handed
         self._latest.update(transaction.latest)
         return result
 
@@ -253,15 +250,14 @@ class Journal:
         """Lets the next statements wait for a lock for what is left of this call's time."""
         db.execute(f"PRAGMA busy_timeout = {max(0, round((self._until - time.monotonic()) * 1000))}")
 
-    def _fail(self, error: Exception) -> None:
-        problem = problem_of(error)
+    def _fail(self, problem: Problem) -> None:
         self._retry_at = self._clock() + _RETRY_AFTER
-        if problem.kind != "locked":
+        if not problem.is_locked:
             self._disconnect()  # what is wrong may lie in the connection: a file that was opened read-only stays so
         if problem.is_final:
-            self._is_given_up = True
+            self._is_closed = True
             self._kept.clear()
-        self._tell(problem.kind, problem.words, is_final=problem.is_final)
+        self._warn_once(problem)
 
     def _disconnect(self) -> None:
         db, self._db = self._db, None
@@ -269,11 +265,11 @@ class Journal:
             with contextlib.suppress(sqlite3.Error):
                 db.close()
 
-    def _tell(self, kind: str, words: str, *, is_final: bool = False) -> None:
-        if kind not in self._warned:
-            self._warned.add(kind)
-            rest = "without it" if is_final else "and tries again to write to it"
-            self._warnings.append(f"the journal {clean(self._path)} {clean(words)}; the wait goes on {rest}")
+    def _warn_once(self, problem: Problem) -> None:
+        if problem.kind not in self._warned:
+            self._warned.add(problem.kind)
+            rest = "without it" if problem.is_final else "and tries again to write to it"
+            self._warnings.append(f"the journal {clean(self._path)} {clean(problem.words)}; the wait goes on {rest}")
 
 
 def _identity_of(path: Path) -> tuple[int, int] | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from automl_waiter._model.text import clean, format_duration
-from automl_waiter.report.document import Bar, Plot, Point
+from automl_waiter.report.document import Bar, Plot
 
 _WIDTH = 900.0
 _LABELS = 230.0
@@ -32,7 +33,7 @@ def bars_svg(bars: Sequence[Bar]) -> str:
         kind = "bar" if bar.is_sure else "unsure"
         lasted = format_duration((bar.end - bar.begin).total_seconds())
         parts += [
-            f'<text x="0" y="{y + 17:.0f}">{_escaped(bar.label)}</text>',
+            f'<text x="0" y="{y + 17:.0f}">{escaped(bar.label)}</text>',
             f'<rect class="{kind}" x="{x:.1f}" y="{y + 5:.0f}" width="{width:.1f}" height="16" rx="2"/>',
             f'<text x="{x + width + 6:.1f}" y="{y + 17:.0f}" class="faint">{lasted}</text>',
         ]
@@ -41,7 +42,7 @@ def bars_svg(bars: Sequence[Bar]) -> str:
 
 
 def plot_svg(plot: Plot) -> str:
-    """Values over time as points, and the best so far as a line."""
+    """Draw values over time as points, and the best so far as a line."""
     points = sorted(plot.points, key=lambda point: point.at)
     axis = _Axis(points[0].at, points[-1].at, _LEFT, _WIDTH - 20)
     values = [point.value for point in points]
@@ -59,7 +60,7 @@ def plot_svg(plot: Plot) -> str:
             f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - 20}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>',
             f'<text class="faint" x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>',
         ]
-    best = _best_so_far(points, is_minimized=plot.is_minimized)
+    best = list(itertools.accumulate(values, min if plot.is_minimized else max))
     path = f"M{axis.x(points[0].at):.1f} {y(best[0]):.1f}"
     for point, value in zip(points[1:], best[1:], strict=True):
         path += f" H{axis.x(point.at):.1f} V{y(value):.1f}"
@@ -68,7 +69,7 @@ def plot_svg(plot: Plot) -> str:
         told = f"{point.label}: {point.value:g}, {point.at:%H:%M:%S} UTC"
         parts.append(
             f'<circle class="point" cx="{axis.x(point.at):.1f}" cy="{y(point.value):.1f}" r="4">'
-            f"<title>{_escaped(told)}</title></circle>"
+            f"<title>{escaped(told)}</title></circle>"
         )
     return _svg(_HEIGHT, plot.title, [*parts, *axis.ticks(bottom)])
 
@@ -97,14 +98,6 @@ class _Axis:
             yield f'<text class="faint" x="{x:.1f}" y="{y + 18:.0f}" text-anchor="{anchor}">{told}</text>'
 
 
-def _best_so_far(points: Sequence[Point], *, is_minimized: bool) -> list[float]:
-    better = min if is_minimized else max
-    best: list[float] = []
-    for point in points:
-        best.append(better(best[-1], point.value) if best else point.value)
-    return best
-
-
 def _round_values(low: float, high: float) -> list[float]:
     """A few round numbers between two."""
     rough = (high - low) / 4
@@ -116,9 +109,10 @@ def _round_values(low: float, high: float) -> list[float]:
 def _svg(height: float, label: str, parts: Sequence[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {height:.0f}" role="img" '
-        f'aria-label="{_escaped(label)}">{"".join(parts)}</svg>'
+        f'aria-label="{escaped(label)}">{"".join(parts)}</svg>'
     )
 
 
-def _escaped(text: object) -> str:
+def escaped(text: object) -> str:
+    """Return a text in which nothing is HTML."""
     return html.escape(clean(text))

@@ -105,14 +105,7 @@ Block = Facts | Table | Notes | Bars | Plot
 
 @dataclass(frozen=True)
 class Document:
-    """What is shown of a job.
-
-    Attributes:
-        subject: The job's name.
-        head: How it is, in some words.
-        tone: How that is meant.
-        blocks: What more is known.
-    """
+    """What is shown of a job: its name, how it is in a few words and how that is meant, and what more is known."""
 
     subject: str
     head: str

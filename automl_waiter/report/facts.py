@@ -37,18 +37,11 @@ _SPLITS = ("Train", "Validation", "Test")
 _DETAILED = 3
 """So many jobs are told of one by one; more, in a table."""
 
+# For the other verdicts their own words will do.
 _HEADS = {
-    Verdict.COMPLETED: "completed",
-    Verdict.FAILED: "failed",
-    Verdict.STOPPED: "stopped",
     Verdict.CONDITION_MET: "the condition holds",
     Verdict.CONDITION_NOT_MET: "completed before the condition held",
-    Verdict.TIMED_OUT: "timed out",
     Verdict.CANCELLED: "the wait was cancelled",
-    Verdict.NOT_FOUND: "not found",
-    Verdict.REPLACED: "replaced",
-    Verdict.ERROR: "error",
-    Verdict.IN_PROGRESS: "in progress",
 }
 _UNDECIDED_TONE = {
     Verdict.TIMED_OUT: Tone.WARNING,
@@ -61,12 +54,12 @@ _UNDECIDED_TONE = {
 
 
 def head_of(outcome: Outcome) -> str:
-    """How a wait ended, in some words."""
+    """Return how a wait ended, in a few words."""
     if outcome.verdict is Verdict.DEGRADED:
         return f"completed, missing: {', '.join(outcome.shortfalls)}"
     if outcome.verdict is Verdict.CANCELLED and outcome.exit_code > 128:
         return "the wait was interrupted"
-    return _HEADS[outcome.verdict]
+    return _HEADS.get(outcome.verdict, outcome.verdict.replace("_", " "))
 
 
 def tone_of(outcome: Outcome) -> Tone:
@@ -79,7 +72,7 @@ def tone_of(outcome: Outcome) -> Tone:
 
 
 def kind_of(snapshot: Snapshot) -> str | None:
-    """A job's problem type and objective; None, if the response tells neither, as a summary does not."""
+    """Return a job's problem type and objective; None, if the response has neither, like a job's summary."""
     problem = snapshot.problem_type
     config, resolved = snapshot.problem_type_config, snapshot.resolved_attributes
     known = resolved.problem_type_resolved_attributes if resolved else None
@@ -94,10 +87,10 @@ def kind_of(snapshot: Snapshot) -> str | None:
     return ", ".join(filter(None, words)) or None
 
 
-def objective_words(candidate: Candidate) -> str | None:
-    """What a candidate has reached: `F1 0.91`."""
-    objective = objective_of(candidate)
-    return None if objective is None else f"{objective.metric} {objective.value:.6g}"
+def objective_words(candidate: Candidate | None) -> str:
+    """Return a candidate's objective, such as `F1 0.91`; nothing, if it has none yet."""
+    objective = objective_of(candidate) if candidate else None
+    return str(objective) if objective else ""
 
 
 def moment(instant: datetime) -> str:
@@ -131,8 +124,10 @@ def outcomes_documents(outcomes: Sequence[Outcome]) -> list[Document]:
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> Document:
-    """How a wait for several ended, a row for each, and below it what is wrong."""
-    rows = tuple((outcome.job_name, _how(outcome), _took(outcome), _best(outcome)) for outcome in outcomes)
+    """Return how a wait for several jobs ended: a row for each, and below them what is wrong."""
+    rows = tuple(
+        (outcome.job_name, _how(outcome), _took(outcome), objective_words(_best_of(outcome))) for outcome in outcomes
+    )
     table = Table(None, ("job", "how it ended", "took", "best"), rows, frozenset({2}), tuple(map(tone_of, outcomes)))
     wrong = tuple(
         Note(f"{outcome.job_name}: {trouble}", report_command(outcome), tone_of(outcome))
@@ -157,11 +152,11 @@ def snapshot_document(snapshot: Snapshot) -> Document:
 
 
 def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderboard: Leaderboard) -> Document:
-    """Everything that is known of a job afterwards.
+    """Return everything that is known of a job.
 
     Args:
-        outcome: One look at it.
-        transitions: What was seen of it before, where somebody watched.
+        outcome: One poll of it.
+        transitions: What a journal holds of it.
         leaderboard: Its candidates.
     """
     snapshot = outcome.snapshot
@@ -170,6 +165,7 @@ def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderb
     ended_at = outcome.ended_at
     until = ended_at or outcome.transitions[-1].observed_at
     phases = phases_of(transitions or outcome.transitions, snapshot.created_at, ended_at)
+    training = _training_of(leaderboard)
     best = _best_of(outcome) or leaderboard.best
     facts = [Fact("arn", snapshot.arn, is_code=True), *_job_facts(snapshot), *_best_facts(best), *_end_facts(snapshot)]
     if ended_at is None:
@@ -178,8 +174,8 @@ def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderb
     blocks: list[Block | None] = [
         Facts(tuple(facts)),
         next_steps(outcome),
-        _phase_table(phases, snapshot.created_at, _training_of(leaderboard)),
-        _phase_bars(phases, leaderboard, until),
+        _phase_table(phases, snapshot.created_at, training),
+        _phase_bars([*phases, *([training] if training else [])], until),
         *_candidate_blocks(leaderboard),
         _metrics(best),
         _artifacts(snapshot, best),
@@ -223,15 +219,14 @@ def _job_facts(snapshot: Snapshot) -> Iterator[Fact]:
 
 def _best_facts(best: Candidate | None) -> Iterator[Fact]:
     if best is not None:
-        name, objective = best.raw.get("CandidateName", "without a name"), objective_words(best)
-        yield Fact("best candidate", f"{name}, {objective}" if objective else name)
+        words = [best.raw.get("CandidateName", "without a name"), objective_words(best)]
+        yield Fact("best candidate", ", ".join(filter(None, words)))
 
 
 def _end_facts(snapshot: Snapshot) -> Iterator[Fact]:
     if snapshot.endpoint_name:
         yield Fact("endpoint", snapshot.endpoint_name)
-    if snapshot.failure_reason:
-        yield from _reason(snapshot.failure_reason)
+    yield from _reason(snapshot.failure_reason or "")
     for reason in snapshot.partial_failure_reasons:
         yield Fact("partial failure", reason, Tone.WARNING)
 
@@ -246,15 +241,14 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _reason(reason: str) -> Iterator[Fact]:
-    """A failure reason in readable form: what failed, of which job, and what that one said."""
-    found = FAILED_JOB.search(reason)
-    if found is None:
+    """Return a failure reason in its parts: what failed, which job that was, and its message."""
+    if found := FAILED_JOB.search(reason):
+        yield Fact("reason", reason[: found.start()].strip() or "a job of its own failed", Tone.BAD)
+        yield Fact("failed job", found["arn"], is_code=True)
+        if said := reason[found.end() :].strip():
+            yield Fact("its message", said, Tone.BAD)
+    elif reason:
         yield Fact("reason", reason, Tone.BAD)
-        return
-    yield Fact("reason", reason[: found.start()].strip() or "a job of its own failed", Tone.BAD)
-    yield Fact("failed job", found["arn"], is_code=True)
-    if said := reason[found.end() :].strip():
-        yield Fact("its message", said, Tone.BAD)
 
 
 def _training_of(leaderboard: Leaderboard) -> Phase | None:
@@ -283,13 +277,9 @@ def _phase_table(phases: Sequence[Phase], created_at: datetime, training: Phase 
     return Table(title, ("phase", "from", "at age", "lasted"), tuple(rows), frozenset({2, 3}), tuple(tones))
 
 
-def _phase_bars(phases: Sequence[Phase], leaderboard: Leaderboard, until: datetime) -> Bars | None:
-    bars = [
-        Bar(phase.name, phase.begin, max(phase.begin, phase.end or until), is_sure=phase.is_watched) for phase in phases
-    ]
-    if training := _training_of(leaderboard):
-        bars.append(Bar(training.name, training.begin, training.end or training.begin))
-    return Bars("How long each lasted", tuple(bars)) if len(bars) > 1 else None
+def _phase_bars(phases: Sequence[Phase], until: datetime) -> Bars | None:
+    bars = tuple(Bar(one.name, one.begin, max(one.begin, one.end or until), one.is_watched) for one in phases)
+    return Bars("How long each lasted", bars) if len(bars) > 1 else None
 
 
 def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
@@ -299,18 +289,18 @@ def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
     candidates = leaderboard.candidates
     if not candidates:
         return
-    failures = any(one.failure_reason for one in candidates)
-    rows = []
+    columns = ["", "candidate", "status", "objective", "trained in", "reason"]
+    rows: list[tuple[str, ...]] = []
     for rank, one in enumerate(candidates, 1):
         took = _span(one.created_at, one.ended_at) if one.ended_at else ""
-        row = (str(rank), one.name, one.status, objective_words(one) or "", took)
-        rows.append((*row, one.failure_reason or "") if failures else row)
-    columns = ("", "candidate", "status", "objective", "trained in", *(["reason"] if failures else []))
+        rows.append((str(rank), one.name, one.status, objective_words(one), took, one.failure_reason or ""))
+    if not any(one.failure_reason for one in candidates):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     tones = tuple(
         Tone.BAD if one.status == "Failed" else Tone.GOOD if rank == 0 and is_usable(one) else Tone.PLAIN
         for rank, one in enumerate(candidates)
     )
-    yield Table(f"Candidates ({len(candidates)})", columns, tuple(rows), frozenset({0, 3, 4}), tones)
+    yield Table(f"Candidates ({len(candidates)})", tuple(columns), tuple(rows), frozenset({0, 3, 4}), tones)
     points = tuple(
         Point(one.name, one.ended_at, found.value)
         for one in candidates
@@ -340,26 +330,20 @@ def _metrics(candidate: Candidate | None) -> Table | None:
 
 
 def _artifacts(snapshot: Snapshot, candidate: Candidate | None) -> Facts | None:
-    found: list[tuple[str, str | None]] = []
-    if artifacts := snapshot.artifacts:
-        found += [
-            ("data exploration", artifacts.data_exploration_notebook_location),
-            ("candidate notebook", artifacts.candidate_definition_notebook_location),
-        ]
-    if candidate is not None:
-        locations = candidate.properties.artifact_locations if candidate.properties else None
-        if locations is not None:
-            # What could not be made lies nowhere, whatever the candidate says.
-            failed = snapshot.secondary_status
-            has_explainability = failed != SecondaryStatus.EXPLAINABILITY_ERROR
-            has_insights = failed != SecondaryStatus.MODEL_INSIGHTS_ERROR
-            found += [
-                ("explainability", locations.raw.get("Explainability") if has_explainability else None),
-                ("model insights", locations.model_insights if has_insights else None),
-                ("backtest results", locations.backtest_results),
-            ]
-        models = dict.fromkeys(one.raw.get("ModelDataUrl") for one in candidate.inference_containers)
-        found += [("model", url) for url in models]
+    notebooks, properties = snapshot.artifacts, candidate and candidate.properties
+    locations = properties and properties.artifact_locations
+    # What could not be made lies nowhere, whatever the candidate says.
+    has_explainability = snapshot.secondary_status != SecondaryStatus.EXPLAINABILITY_ERROR
+    has_insights = snapshot.secondary_status != SecondaryStatus.MODEL_INSIGHTS_ERROR
+    models = dict.fromkeys(one.raw.get("ModelDataUrl") for one in candidate.inference_containers) if candidate else ()
+    found = [
+        ("data exploration", notebooks and notebooks.data_exploration_notebook_location),
+        ("candidate notebook", notebooks and notebooks.candidate_definition_notebook_location),
+        ("explainability", locations.raw.get("Explainability") if locations and has_explainability else None),
+        ("model insights", locations.model_insights if locations and has_insights else None),
+        ("backtest results", locations and locations.backtest_results),
+        *(("model", url) for url in models),
+    ]
     facts = tuple(Fact(label, location, is_code=True) for label, location in found if location)
     return Facts(facts, "Artifacts") if facts else None
 
@@ -373,7 +357,7 @@ def _how(outcome: Outcome) -> str:
 
 
 def status_line(outcome: Outcome) -> str:
-    """How a job is, in one line: what one look has found."""
+    """Return a job's state in one line, as one poll found it."""
     snapshot = outcome.snapshot
     if snapshot is None or outcome.error is not None:
         return outcome.summary
@@ -384,7 +368,7 @@ def status_line(outcome: Outcome) -> str:
     if outcome.ended_at:
         how += f" after {_took(outcome)}"
     more = [f"missing: {', '.join(outcome.shortfalls)}"] if outcome.shortfalls else []
-    more += [_best(outcome), outcome.failure_reason or "", *outcome.partial_failure_reasons]
+    more += [objective_words(_best_of(outcome)), outcome.failure_reason or "", *outcome.partial_failure_reasons]
     return ": ".join([outcome.job_name, "; ".join(filter(None, [how, *more]))])
 
 
@@ -396,11 +380,6 @@ def _took(outcome: Outcome) -> str:
 
 def _span(begin: datetime, end: datetime) -> str:
     return format_duration(max(0.0, (end - begin).total_seconds()))
-
-
-def _best(outcome: Outcome) -> str:
-    best = _best_of(outcome)
-    return (objective_words(best) or "") if best else ""
 
 
 def _best_of(outcome: Outcome) -> Candidate | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 
-from automl_waiter._model.text import clean
-from automl_waiter.report.charts import bars_svg, plot_svg
+from automl_waiter.report.charts import bars_svg, escaped, plot_svg
 from automl_waiter.report.document import Bars, Block, Document, Fact, Facts, Notes, Plot, Table
 
 # Colours for light and dark: a page follows the reader's system, a fragment the notebook's own colours.
@@ -63,11 +61,6 @@ def page(document: Document) -> str:
         f"<title>{title}</title><style>{_PAGE_STYLE}{STYLE}{_DARK_STYLE}</style></head>\n"
         f'<body><main class="amw page">{_body(document)}</main></body></html>\n'
     )
-
-
-def escaped(text: object) -> str:
-    """A text as it is to be read: nothing in it is HTML."""
-    return html.escape(clean(text))
 
 
 def _body(document: Document) -> str:

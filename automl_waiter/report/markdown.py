@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from automl_waiter._model.text import clean
 from automl_waiter.report.document import Block, Document, Facts, Notes, Table, Tone
@@ -39,38 +39,23 @@ def code(text: object) -> str:
 
 
 def _lines(block: Block) -> Iterator[str]:
-    title = block.title
+    if not isinstance(block, Facts | Table | Notes):
+        return  # Markdown has no charts
+    if block.title is not None:
+        yield from (f"### {escaped(block.title)}", "")
     match block:
         case Facts(facts=facts):
-            yield from _title(title)
             for fact in facts:
                 value = code(fact.value) if fact.is_code else escaped(fact.value)
                 yield f"- **{escaped(fact.label)}:** {value}"
         case Table(columns=columns, rows=rows, numbers=numbers):
-            yield from _title(title)
-            yield from _table(columns, [tuple(map(escaped, row)) for row in rows], numbers)
+            yield f"| {' | '.join(columns)} |"
+            yield f"|{'|'.join('---:' if index in numbers else '---' for index in range(len(columns)))}|"
+            for row in rows:
+                yield f"| {' | '.join(map(escaped, row))} |"
         case Notes(notes=notes):
-            yield from _title(title)
             for note in notes:
                 yield f"- {escaped(note.text)}"
                 if note.command is not None:
-                    yield from ("", *(f"  {line}" for line in ("```sh", _in_fence(note.command), "```")), "")
-
-
-def _title(title: str | None) -> Iterator[str]:
-    if title is not None:
-        yield from (f"### {escaped(title)}", "")
-
-
-def _table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: frozenset[int] = frozenset()
-) -> Iterator[str]:
-    yield f"| {' | '.join(columns)} |"
-    yield f"|{'|'.join('---:' if index in numbers else '---' for index in range(len(columns)))}|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
-def _in_fence(text: str) -> str:
-    """A line of a block of code, which it cannot end."""
-    return clean(text).replace("```", "` ` `")
+                    command = clean(note.command).replace("```", "` ` `")  # it cannot end the block of code
+                    yield from ("", "  ```sh", f"  {command}", "  ```", "")

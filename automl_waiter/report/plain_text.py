@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table as Grid
+from rich.text import Text
 
 from automl_waiter._model.text import clean
 from automl_waiter.report.document import Block, Document, Fact, Facts, Notes, Table, Tone
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.text import Text
 
 # Of the terminal's own colours and one more, those that can be read on a light and on a dark background.
 STYLES = {
@@ -32,45 +33,29 @@ _UNBROKEN = 100_000
 
 
 def console_for(*, is_terminal: bool, width: int | None = None) -> Console:
-    """A console of rich's that writes nowhere: a stream that fails is not its business, and makes it end the process.
+    """Return a console of rich's that writes nowhere: when a write fails, rich ends the process.
 
-    Without a width it has that of the terminal. No markup, and no guessing of what looks like a number.
+    Without a width it has that of the terminal. It reads no markup and colours no numbers.
     """
-    from rich.console import Console
-
     file = io.StringIO()
     return Console(file=file, force_terminal=is_terminal, width=width, markup=False, highlight=False, emoji=False)
 
 
 def text_lines(document: Document, stream: TextIO | None = None) -> list[str]:
-    """The document's lines, as they are to be written to a stream; None: as to a file."""
-    from rich.text import Text
-
+    """Return the document's lines, as a stream is to show them; None: a file."""
     is_terminal = stream is not None and stream.isatty()
     console = console_for(is_terminal=is_terminal, width=None if is_terminal else _UNBROKEN)
+    sign = f"{SIGNS[document.tone]} " if is_terminal and document.tone in SIGNS else ""
+    style = STYLES[document.tone]
+    head = Text.assemble((sign, style), (clean(document.subject), "bold"), ": ", (clean(document.head), style))
     with console.capture() as captured:
-        for renderable in renderables(document, console.width, is_terminal=is_terminal):
+        for renderable in [head, *(part for block in document.blocks for part in _block(block, console.width))]:
             # Single lines, commands among them, are the terminal's to break: they can then be copied as one.
             console.print(renderable, soft_wrap=isinstance(renderable, Text))
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
-def renderables(document: Document, width: int, *, is_terminal: bool) -> Iterator[RenderableType]:
-    """The document in what rich can print."""
-    from rich.text import Text
-
-    sign = f"{SIGNS[document.tone]} " if is_terminal and document.tone in SIGNS else ""
-    style = STYLES[document.tone]
-    yield Text.assemble((sign, style), (clean(document.subject), "bold"), ": ", (clean(document.head), style))
-    for block in document.blocks:
-        yield from _block(block, width)
-
-
 def _block(block: Block, width: int) -> Iterator[RenderableType]:
-    from rich.padding import Padding
-    from rich.table import Table as Grid
-    from rich.text import Text
-
     if not isinstance(block, Facts | Table | Notes):
         return  # it is drawn where something can be drawn
     if block.title is not None:
@@ -95,11 +80,7 @@ def _block(block: Block, width: int) -> Iterator[RenderableType]:
 
 
 def _facts(facts: Sequence[Fact], width: int) -> Iterator[RenderableType]:
-    from rich.padding import Padding
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    labels = max(_LABELS, max((len(fact.label) for fact in facts), default=0) + 2)
+    labels = max([_LABELS, *(len(fact.label) + 2 for fact in facts)])
 
     def is_long(fact: Fact) -> bool:
         return fact.is_code and 2 + labels + len(fact.value) > width
@@ -120,9 +101,7 @@ def _facts(facts: Sequence[Fact], width: int) -> Iterator[RenderableType]:
 
 
 def _aligned(table: Table) -> Text:
-    """A table of very many rows, as wide as it is: laying out thousands of cells takes rich seconds."""
-    from rich.text import Text
-
+    """Draw a table of very many rows, as wide as it is: rich takes seconds to lay out thousands of cells."""
     rows = [tuple(map(clean, row)) for row in (table.columns, *table.rows)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(table.columns))]
     lines = []
@@ -137,9 +116,6 @@ def _aligned(table: Table) -> Text:
 
 
 def _grid(table: Table) -> RenderableType:
-    from rich.table import Table as Grid
-    from rich.text import Text
-
     grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=STYLES[Tone.QUIET])
     for index, column in enumerate(table.columns):
         is_number = index in table.numbers
