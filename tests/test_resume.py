@@ -10,7 +10,7 @@ from processes import endpoint_environment
 
 from automl_waiter import Outcome, Verdict
 from automl_waiter._model.exit_codes import ExitCode
-from automl_waiter.cli.app import Invocation, cli, wait
+from automl_waiter.cli.app import cli, wait
 from automl_waiter.cli.resume import resume_command
 from automl_waiter.cli.signals import Interrupts
 from automl_waiter.testing import Timeline
@@ -28,7 +28,7 @@ def resumed(line: str, ends: dict[str, End], waited: float = 0.0) -> str | None:
     """The command that takes up again what `line` began, when its jobs have come to these ends."""
     _, *words = shlex.split(line)
     at = words.index("wait")
-    with cli.make_context("automl-waiter", words[: at + 1], obj=Invocation(Interrupts())) as context:
+    with cli.make_context("automl-waiter", words[: at + 1], obj=Interrupts()) as context:
         inner = wait.make_context("wait", words[at + 1 :], parent=context)
         outcomes = [
             Outcome(job=job, job_name=job, verdict=verdict, exit_code=code, waited=waited)

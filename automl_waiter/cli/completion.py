@@ -16,7 +16,6 @@ from automl_waiter._model.text import clean
 
 # Seconds for the call: somebody has pressed a key.
 _PATIENCE = 2.0
-_AWS = ("profile", "region", "endpoint_url")
 
 
 def complete_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -26,7 +25,7 @@ def complete_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
         gateway = _gateway(ctx)
     except Exception:
         return []
-    return [item for item in _within(_PATIENCE, lambda: _listed(gateway, incomplete)) if item.value not in given]
+    return [item for item in _within_patience(lambda: _listed(gateway, incomplete)) if item.value not in given]
 
 
 def complete_journaled_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -38,7 +37,7 @@ def complete_journaled_jobs(ctx: click.Context, _: click.Parameter, incomplete: 
         histories = read_history(ctx.params["journal_path"])
         return [_item(history.job_name, history.state or "") for history in histories]
 
-    return _beginning(incomplete, _within(_PATIENCE, names))
+    return _beginning(incomplete, _within_patience(names))
 
 
 def complete_until(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -47,8 +46,7 @@ def complete_until(_: click.Context, __: click.Parameter, incomplete: str) -> li
 
 
 def _gateway(ctx: click.Context) -> Boto3Gateway:
-    outer = ctx.parent.params if ctx.parent else {}
-    profile, region, endpoint_url = (ctx.params.get(name) or outer.get(name) for name in _AWS)
+    profile, region, endpoint_url = (ctx.params[name] for name in ("profile", "region", "endpoint_url"))
     return Boto3Gateway(connect(profile=profile, region=region, endpoint_url=endpoint_url))
 
 
@@ -69,8 +67,8 @@ def _beginning(incomplete: str, items: list[CompletionItem]) -> list[CompletionI
     return [item for item in items if item.value.lower().startswith(incomplete.lower())]
 
 
-def _within(seconds: float, find: Callable[[], list[CompletionItem]]) -> list[CompletionItem]:
-    """What is found in that time, or nothing."""
+def _within_patience(find: Callable[[], list[CompletionItem]]) -> list[CompletionItem]:
+    """Return what is found in time, or nothing."""
     found: list[CompletionItem] = []
 
     def run() -> None:
@@ -81,5 +79,5 @@ def _within(seconds: float, find: Callable[[], list[CompletionItem]]) -> list[Co
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(_PATIENCE)
     return list(found)

@@ -102,7 +102,7 @@ class CommandRunner:
             done(problem is None)
 
     def _run_for(self, transition: Transition) -> str | None:
-        """Runs the command, and returns what went wrong."""
+        """Run the command and return what went wrong, or None."""
         try:
             self._process = process = subprocess.Popen(
                 self.words,
@@ -121,13 +121,11 @@ class CommandRunner:
         try:
             code = process.wait(self._limit)
         except subprocess.TimeoutExpired:
-            _kill(process, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_KILL_AFTER)
-            _kill(process, signal.SIGKILL)
-            try:
-                process.wait(_KILL_AFTER)
-            except subprocess.TimeoutExpired:
+            for signum in (signal.SIGTERM, signal.SIGKILL):
+                _kill(process, signum)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_KILL_AFTER)
+            if process.returncode is None:
                 return f"has run for {self._limit:g}s and cannot be ended"
             return f"was ended after {self._limit:g}s"
         finally:

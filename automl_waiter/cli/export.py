@@ -11,7 +11,7 @@ from automl_waiter._aws.permissions import EVERY_BUS, EVERY_JOB, Feature, iam_po
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.text import format_duration
 from automl_waiter._model.verdicts import required_parts
-from automl_waiter.cli.flags import Duration, require_option
+from automl_waiter.cli.flags import REQUIRE, Duration
 from automl_waiter.cli.help import PageGroup
 from automl_waiter.cli.lines import write_results
 from automl_waiter.integrations.stepfunctions import DEFAULT_TIMEOUT, state_machine
@@ -41,7 +41,7 @@ def export() -> None:
     metavar="DURATION",
     help="For the whole wait. The longer it is, the rarer are the looks, so that the history has room for them.",
 )
-@require_option
+@REQUIRE
 def asl(timeout: float, require: tuple[str, ...]) -> int:
     """Print the wait as the definition of a Step Functions standard workflow, in Amazon States Language.
 
@@ -69,7 +69,6 @@ def asl(timeout: float, require: tuple[str, ...]) -> int:
     "--jobs",
     multiple=True,
     default=(EVERY_JOB,),
-    show_default=True,
     metavar="ARN",
     help="The jobs that may be waited for: an ARN, in which * and ? stand for others; repeatable.",
 )
@@ -78,7 +77,6 @@ def asl(timeout: float, require: tuple[str, ...]) -> int:
     "buses",
     multiple=True,
     default=(EVERY_BUS,),
-    show_default=True,
     metavar="ARN",
     help="The event buses that may be published to: an ARN, as above; repeatable.",
 )

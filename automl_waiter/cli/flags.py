@@ -2,19 +2,76 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, fields
 from typing import Any
 
 import click
 
+from automl_waiter._aws.connection import Connection, connect
 from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.options import Requirement, WaitOptions, wait_options
 from automl_waiter._model.text import clean, parse_duration
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Part
-from automl_waiter.cli.output import LOG_FORMATS, OUTPUTS, PROGRESS
+from automl_waiter._wiring import Gateways
+from automl_waiter.cli.completion import complete_jobs
+from automl_waiter.cli.output import DISPLAYS, LOG_FORMATS, OUTPUTS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The values of the flags that several commands have; a flag that a command lacks has its default."""
+
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    output: str = "text"
+    quiet: bool = False
+    require: tuple[Requirement, ...] = DEFAULT_REQUIREMENT
+    poll: float | None = None
+    max_rate: float | None = None
+    error_budget: float = 900.0
+    command: str | None = None
+    bus: str | None = None
+    journal_path: str | None = None
+    display: str = "auto"
+    log_format: str = "console"
+
+    def gateways(self, max_rate: float = DEFAULT_MAX_RATE) -> Gateways:
+        """Return the gateways to where AWS is."""
+
+        def connect_to(region: str | None) -> Connection:
+            return connect(profile=self.profile, region=region or self.region, endpoint_url=self.endpoint_url)
+
+        return Gateways(connect_to=connect_to, max_rate=max_rate)
+
+    def wait_options(self, **more: Any) -> WaitOptions:
+        """Return the options of a wait, these and `more`, checked."""
+        return wait_options(
+            poll=self.poll, require=self.require, error_budget=self.error_budget, max_rate=self.max_rate, **more
+        )
+
+
+def shared(*options: Decorator) -> Decorator:
+    """Add options to a command, in this order. Its function gets the values of all its flags in `Flags` as one."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def run(**values: Any) -> Any:
+            names = [field.name for field in fields(Flags) if field.name in values]
+            return function(Flags(**{name: values.pop(name) for name in names}), **values)
+
+        command: Callable[..., Any] = run
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # generic since click 8.2
@@ -57,28 +114,19 @@ class Bus(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as above
         return self.fail(f"{clean(value)!r} is no bus: write eventbridge:NAME or eventbridge:ARN", param, ctx)
 
 
-def together(*options: Decorator) -> Decorator:
-    """These options, in this order."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+def _given_before(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the value, or the one that was given before the command: these flags may stand in either place."""
+    return value or (ctx.parent.params.get(str(param.name)) if ctx.parent else None)
 
 
-aws_options = together(
-    click.option("--profile", metavar="TEXT", help="The AWS profile."),
-    click.option("--region", metavar="TEXT", help="The AWS region; an ARN's own region comes first."),
-    click.option("--endpoint-url", metavar="TEXT", help="The SageMaker endpoint, where it is not AWS's own."),
+AWS = (
+    click.option("--profile", callback=_given_before, help="The AWS profile."),
+    click.option("--region", callback=_given_before, help="The AWS region; an ARN's own region comes first."),
+    click.option("--endpoint-url", callback=_given_before, help="The SageMaker endpoint, where it is not AWS's own."),
 )
-"""--profile, --region and --endpoint-url, before or after the command."""
-
-output_option = click.option(
-    "-o", "--output", type=click.Choice(OUTPUTS), default="text", show_default=True, help="What to print on stdout."
-)
-require_option = click.option(
+JOBS = click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_jobs)
+OUTPUT = click.option("-o", "--output", type=click.Choice(OUTPUTS), default="text", help="What to print on stdout.")
+REQUIRE = click.option(
     "--require",
     multiple=True,
     type=click.Choice([*(part.value for part in Part), "all", "none"]),
@@ -87,19 +135,12 @@ require_option = click.option(
     metavar="PART|all|none",
     help=f"A part of the success that must not be missing, if it was to be; repeatable. Parts: {', '.join(Part)}.",
 )
-result_options = together(
-    output_option,
-    click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."),
-    require_option,
-)
-"""What is printed, and what counts as success."""
-
-pace_options = together(
+RESULTS = (OUTPUT, click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."), REQUIRE)
+PACE = (
     click.option(
         "--poll",
         type=Duration({"auto": None}, positive=True),
         default="auto",
-        show_default=True,
         metavar="DURATION|auto",
         help="How often to look. auto: by the phase that the job is in; a listing of many jobs every 10 s.",
     ),
@@ -114,14 +155,14 @@ pace_options = together(
         "--error-budget",
         type=Duration(),
         default="15m",
-        show_default=True,
         metavar="DURATION",
         help="How long calls may go on failing.",
     ),
 )
-"""How often AWS is called."""
-
-subscriber_options = together(
+journal_option = functools.partial(
+    click.option, "--journal", "journal_path", type=click.Path(dir_okay=False), metavar="PATH"
+)
+SUBSCRIBERS = (
     click.option(
         "--exec",
         "command",
@@ -135,25 +176,13 @@ subscriber_options = together(
         metavar="eventbridge:BUS",
         help="Put an event on this EventBridge bus on each transition: a name, in the job's region, or an ARN.",
     ),
-    click.option(
-        "--journal",
-        "journal_path",
-        type=click.Path(dir_okay=False),
-        metavar="PATH",
-        help="Write down what is seen and told in this file, and go on after what it says was told.",
-    ),
+    journal_option(help="Write down what is seen and told in this file, and go on after what it says was told."),
 )
-"""Who else is told of transitions."""
-
-progress_option = click.option(
+PROGRESS = click.option(
     "--progress",
     "display",
-    type=click.Choice(PROGRESS),
+    type=click.Choice(DISPLAYS),
     default="auto",
-    show_default=True,
     help="What stderr shows meanwhile: a live view, lines, or what GitHub Actions understands. auto: by where it runs.",
 )
-
-log_option = click.option(
-    "--log-format", type=click.Choice(LOG_FORMATS), default="console", show_default=True, help="The form of stderr."
-)
+LOG_FORMAT = click.option("--log-format", type=click.Choice(LOG_FORMATS), default="console", help="The form of stderr.")

@@ -51,9 +51,7 @@ class GitHubRun:
         self._secrets = [value for name in _SECRETS if len(value := environ.get(name, "")) >= _SHORTEST_SECRET]
 
     def tell(self, event: Event) -> None:
-        """Annotates the run with what went wrong."""
-        if self._command is None:
-            return
+        """Annotate the run with what went wrong."""
         match event:
             case Ended(outcome=outcome) if is_bad(outcome.exit_code):
                 self._annotate("error", outcome.job_name, outcome.summary)
@@ -63,7 +61,7 @@ class GitHubRun:
                 pass
 
     def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
-        """Writes the outputs and the summary of the step."""
+        """Write the outputs and the summary of the step."""
         outputs = outputs_of(outcomes, code)
         if len(outputs["jobs"].encode()) > _MOST_BYTES:
             del outputs["jobs"]
@@ -72,8 +70,7 @@ class GitHubRun:
         documents = outcomes_documents(outcomes)
         if len(documents) > 1:
             documents.insert(0, outcomes_table(outcomes))
-        pages = [markdown(document) for document in documents]
-        page = self._safe("\n".join(pages)).encode()
+        page = self._safe("\n".join(map(markdown, documents))).encode()
         if len(page) > _MOST_BYTES:
             page = page[:_MOST_BYTES].rpartition(b"\n")[0] + b"\n\nMore does not fit on this page.\n"
         self._append("GITHUB_STEP_SUMMARY", page.decode(errors="replace"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,20 +17,12 @@ _SECTIONS = {
     "What counts as success": ("require",),
     "How often AWS is called": ("poll", "max_rate", "error_budget"),
     "What it allows": ("features", "jobs", "buses"),
-    "What is told, and to whom": (
-        "output",
-        "form",
-        "quiet",
-        "display",
-        "log_format",
-        "command",
-        "bus",
-        "journal_path",
-    ),
+    "What is told, and to whom": ("output", "form", "quiet", "display", "log_format", "command", "bus", "journal_path"),
     "Where AWS is": ("profile", "region", "endpoint_url"),
 }
-_OTHERS = "Options"
-_LONGEST_LINE = 100
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
+"""The settings of click for every command; those of a group hold for its commands."""
 
 EXIT_CODES = (
     ("0", "Completed with what was required, or --until holds"),
@@ -50,10 +42,7 @@ EXIT_CODES = (
 ENVIRONMENT = (
     ("AWS_PROFILE, AWS_REGION, ...", "What every AWS program reads, boto3's variables all."),
     ("AWS_ENDPOINT_URL_SAGEMAKER", "The endpoint, where --endpoint-url names none."),
-    (
-        "AUTOML_WAITER_PROGRESS",
-        "What stderr shows, where --progress says nothing; in a notebook, lines is no view.",
-    ),
+    ("AUTOML_WAITER_PROGRESS", "What stderr shows, where --progress says nothing; in a notebook, lines is no view."),
     ("NO_COLOR", "No colours."),
     ("CI, TERM=dumb", "Lines instead of a live view."),
     ("GITHUB_ACTIONS", "Set to true, as GitHub sets it: outputs, a summary and annotations for the step."),
@@ -75,50 +64,46 @@ class Page(click.Command):
         lists: More to know, each a title and rows.
     """
 
+    sections: Mapping[str, Sequence[str]] = _SECTIONS
+
     def __init__(self, *args: Any, examples: Rows = (), lists: dict[str, Rows] | None = None, **options: Any) -> None:
-        options.setdefault("context_settings", {}).setdefault("max_content_width", _LONGEST_LINE)
         super().__init__(*args, **options)
         self._examples = examples
         self._lists = lists or {}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the examples, the options by section, and what more there is to know."""
-        _write_examples(formatter, self._examples)
-        left = _records(self, ctx)
-        sections = {title: [left.pop(name) for name in names if name in left] for title, names in _SECTIONS.items()}
-        for title, records in [*sections.items(), (_OTHERS, list(left.values()))]:
-            _write_list(formatter, title, records)
-        for title, rows in self._lists.items():
-            _write_list(formatter, title, rows)
+        """Write the examples, the commands of a group, the options by section, and what more there is to know."""
+        if self._examples:
+            with formatter.section("Examples"):
+                for number, (line, what) in enumerate(self._examples):
+                    formatter.write("\n" if number else "")
+                    formatter.write_text(what)
+                    formatter.write(f"{'':{formatter.current_indent}}  $ {line}\n")
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        left = {option.name: record for option in options if (record := option.get_help_record(ctx))}
+        sections = {title: [left.pop(name) for name in names if name in left] for title, names in self.sections.items()}
+        for title, rows in [*sections.items(), ("Options", list(left.values())), *self._lists.items()]:
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
-class PageGroup(click.Group):
+class PageGroup(Page, click.Group):
     """The command of commands: a page as well, and it names the nearest command to one that there is not."""
 
     command_class = Page
-
-    def __init__(self, *args: Any, examples: Rows = (), lists: dict[str, Rows] | None = None, **options: Any) -> None:
-        options.setdefault("context_settings", {}).setdefault("max_content_width", _LONGEST_LINE)
-        super().__init__(*args, **options)
-        self._examples = examples
-        self._lists = lists or {}
+    sections: Mapping[str, Sequence[str]] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, those that are used most first."""
+        """Return the commands in the order in which they were added: those that are used most come first."""
         return list(self.commands)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the examples, the commands, the options, and what more there is to know."""
-        _write_examples(formatter, self._examples)
-        self.format_commands(ctx, formatter)
-        _write_list(formatter, _OTHERS, list(_records(self, ctx).values()))
-        for title, rows in self._lists.items():
-            _write_list(formatter, title, rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is meant.
+        """Return the command that is meant.
 
         Raises:
             click.UsageError: There is none of that name.
@@ -130,25 +115,3 @@ class PageGroup(click.Group):
             hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
             raise click.UsageError(f"no command {clean(name)!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
-
-
-def _records(command: click.Command, ctx: click.Context) -> dict[str | None, tuple[str, str]]:
-    """The options and what the page says of each, by their parameters' names."""
-    options = (param for param in command.get_params(ctx) if isinstance(param, click.Option))
-    return {option.name: record for option in options if (record := option.get_help_record(ctx))}
-
-
-def _write_examples(formatter: click.HelpFormatter, examples: Rows) -> None:
-    if not examples:
-        return
-    with formatter.section("Examples"):
-        for number, (line, what) in enumerate(examples):
-            formatter.write("\n" if number else "")
-            formatter.write_text(what)
-            formatter.write(f"{'':{formatter.current_indent}}  $ {line}\n")
-
-
-def _write_list(formatter: click.HelpFormatter, title: str, rows: Rows) -> None:
-    if rows:
-        with formatter.section(title):
-            formatter.write_dl(rows)

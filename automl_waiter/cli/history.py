@@ -4,34 +4,60 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
+import click
+
+from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.text import clean, format_duration, isoformat
+from automl_waiter.cli.completion import complete_journaled_jobs
+from automl_waiter.cli.flags import OUTPUT, Flags, journal_option, shared
+from automl_waiter.cli.help import Page
 from automl_waiter.cli.lines import write_results
 from automl_waiter.cli.output import json_line
-from automl_waiter.journal import JobHistory, JournaledTransition, read_history
+
+if TYPE_CHECKING:  # It loads SQLite, which most commands do without.
+    from automl_waiter.journal import JobHistory, JournaledTransition
+
+
+@click.command(
+    cls=Page,
+    short_help="Show what a journal holds.",
+    examples=[("automl-waiter history --journal jobs.db -o json churn-2026", "What was seen of a job, for a program:")],
+)
+@click.argument("jobs", nargs=-1, metavar="[JOB...]", shell_complete=complete_journaled_jobs)
+@shared(journal_option(required=True, help="The journal."), OUTPUT)
+def history(flags: Flags, jobs: tuple[str, ...]) -> int:
+    """Show what a journal holds, of each JOB or of all: how they went, and what was not delivered yet."""
+    print_history(str(flags.journal_path), jobs, flags.output)
+    return ExitCode.OK
+
+
+def read_journal(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> list[JobHistory]:
+    """Return what a journal holds of the jobs, of all if none is given.
+
+    Raises:
+        click.UsageError: The journal cannot be read, or it holds no such job.
+    """
+    from automl_waiter.journal import JournalError, read_history
+
+    try:
+        return read_history(path, jobs)
+    except JournalError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def print_history(path: str | os.PathLike[str], jobs: Collection[str], output: str) -> None:
-    """Prints what a journal holds of the jobs, of all if none is given, as one of `text`, `json` and `jsonl`.
-
-    Raises:
-        JournalError: The journal cannot be read, or it holds no such job.
-    """
-    write_results(*history_lines(read_history(path, jobs), output))
-
-
-def history_lines(histories: Sequence[JobHistory], output: str) -> list[str]:
-    """The lines of an output."""
+    """Print what a journal holds of the jobs, in one of the forms of `--output`."""
+    histories = read_journal(path, jobs)
     match output:
         case "json":
-            return [json_line({"jobs": [history.to_dict() for history in histories]})]
+            write_results(json_line({"jobs": [history.to_dict() for history in histories]}))
         case "jsonl":
-            return [json_line(history.to_dict()) for history in histories]
+            write_results(*(json_line(history.to_dict()) for history in histories))
         case "text":
             lines = [line for history in histories for line in _text_of(history)]
-            return lines or ["the journal holds no job"]
-        case _:
-            return []
+            write_results(*(lines or ["the journal holds no job"]))
 
 
 def _text_of(history: JobHistory) -> list[str]:

@@ -235,11 +235,8 @@ class Frame:
         """Moves the cursor to where the frame begins. A terminal that has become narrower has broken its lines."""
         if not self._lines:
             return ""
-        rows = sum(max(1, -(-_cells(line) // max(1, width))) for line in self._lines)
+        from rich.cells import cell_len
+
+        cells = [cell_len(_STYLE.sub("", line)) for line in self._lines]
+        rows = sum(max(1, -(-count // max(1, width))) for count in cells)
         return "\r" + (f"\x1b[{rows - 1}A" if rows > 1 else "")
-
-
-def _cells(line: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(_STYLE.sub("", line))

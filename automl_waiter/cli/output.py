@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from automl_waiter._model.events import (
     HEARTBEAT_EVERY_S,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("text", "json", "jsonl", "none")
 LOG_FORMATS = ("console", "json")
-PROGRESS = ("auto", "live", "lines", "github")
+DISPLAYS = ("auto", "live", "lines", "github")
 
 # CI systems kill a step that is silent for some minutes (CircleCI after ten): five are the most between two lines.
 _SILENCE = 300.0
@@ -44,7 +44,7 @@ _MARGIN = 10.0
 
 
 def json_line(document: Mapping[str, Any]) -> str:
-    """A document as one line of strict JSON that no terminal and no CI runner takes for more than text."""
+    """Return a document as one line of strict JSON that no terminal and no CI runner takes for more than text."""
     # `##` begins a command of Azure Pipelines and TeamCity, wherever in a line it stands.
     return json.dumps(document, allow_nan=False).replace("##", "#\\u0023")
 
@@ -143,7 +143,8 @@ class Reporter:
                 state = f"still {clean(event.state)}" if event.state else "waiting"
                 return f"{subject}{state}, next look in {format_duration(event.next_in)}"
             case Sweep(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT_EVERY_S)):
-                return f"{_jobs(event.running)} in progress, next look in {format_duration(event.next_in)}"
+                jobs = "1 job is" if event.running == 1 else f"{event.running} jobs are"
+                return f"{jobs} in progress, next look in {format_duration(event.next_in)}"
             # At first each, then ever more rarely: an outage lasts for hundreds of attempts.
             case Retry() if event.attempt & (event.attempt - 1) == 0 or self._is_due(event.delay):
                 return summary_of(event)
@@ -166,10 +167,6 @@ class Reporter:
 
     def _log(self, level: int, name: str, members: Mapping[str, Any]) -> None:
         self._lines.write(json_line({"event": name, "level": logging.getLevelName(level).lower(), **members}))
-
-
-def _jobs(count: int) -> str:
-    return "1 job is" if count == 1 else f"{count} jobs are"
 
 
 def _transition_line(transition: Transition) -> str:
@@ -204,47 +201,39 @@ class ResultWriter:
         """Whether transitions are a part of the results."""
         return self._output == "jsonl" or (self._output == "text" and self.is_running)
 
-    def deliver(self, transition: Transition, done: Callable[[bool], object] = lambda _: None) -> None:
-        """Writes a transition; `done` is told whether it was written."""
-        line = json_line(event_dict(transition)) if self._output == "jsonl" else told_at(transition)
+    def deliver(self, transition: Transition, done: Callable[[bool], object]) -> None:
+        """Write a transition, and call `done` with whether it was written."""
+        if self._output == "jsonl":
+            line = json_line(event_dict(transition))
+        else:
+            line = f"{_time_of(transition)}  {clean(_transition_line(transition))}"
         done(self._write(line))
 
     def tell(self, event: Event) -> None:
-        """Another event, in the forms for those who read along."""
+        """Write another event, in the forms that are read as things happen."""
         if self._output == "jsonl" and not isinstance(event, Poll | Sweep | Heartbeat):
             self._write(json_line(event_dict(event)))
         if self._output == "text" and self.is_running and isinstance(event, Ended):
             self._write(f"{_time_of(event)}  {clean(event.outcome.summary)}")
 
     def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
-        """The outcomes, when all are known."""
+        """Write the outcomes, when all are known."""
         if self._output == "json":
             self._write(json_line({"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}))
+        elif self._output == "text" and self._is_brief:
+            self._write(*(clean(status_line(outcome)) for outcome in outcomes))
         elif self._output == "text" and not self.is_running:
-            brief = [clean(status_line(outcome)) for outcome in outcomes] if self._is_brief else None
-            for line in brief or result_lines(outcomes, sys.stdout):
-                self._write(line)
+            from automl_waiter.report.plain_text import text_lines
 
-    def _write(self, line: str) -> bool:
-        """Writes a line, and says whether somebody has it: what was lost once goes nowhere from then on."""
-        if self._is_lost:
-            return False
-        self._is_lost = not write_results(line)
+            for number, document in enumerate(outcomes_documents(outcomes)):
+                self._write(*([""] if number else []), *text_lines(document, sys.stdout))
+
+    def _write(self, *lines: str) -> bool:
+        """Write lines and return whether somebody has them; after a line was lost, write nothing."""
+        if not self._is_lost:
+            self._is_lost = not write_results(*lines)
         return not self._is_lost
-
-
-def told_at(transition: Transition) -> str:
-    """A transition in one line, with its time."""
-    return f"{_time_of(transition)}  {clean(_transition_line(transition))}"
 
 
 def _time_of(event: Event) -> str:
     return f"{event.at:%Y-%m-%d %H:%M:%S}Z"
-
-
-def result_lines(outcomes: Sequence[Outcome], stream: TextIO | None) -> list[str]:
-    """The outcomes for people: of each a line that says how it ended, and the facts below."""
-    from automl_waiter.report.plain_text import text_lines
-
-    documents = outcomes_documents(outcomes)
-    return [line for document in documents for line in ["", *text_lines(document, stream)]][1:]

@@ -1,71 +1,92 @@
-"""`report`: what happened to a job, printed, whether or not somebody watched it."""
+"""`report`: what happened to a job, whether or not somebody watched it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+import click
+
 from automl_waiter._engine.candidates import read_candidates
+from automl_waiter._model.exit_codes import ExitCode
+from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.tracker import Transition
-from automl_waiter._system.machine import Machine
 from automl_waiter._wiring import ONE_POLL, Target, snapshot_of
+from automl_waiter.cli.completion import complete_jobs
+from automl_waiter.cli.flags import AWS, Flags, journal_option, shared
+from automl_waiter.cli.help import Page
+from automl_waiter.cli.history import read_journal
 from automl_waiter.cli.lines import write_results
+from automl_waiter.cli.signals import Interrupts
 from automl_waiter.report.document import Document
 from automl_waiter.report.facts import report_document
 from automl_waiter.report.html import page
 from automl_waiter.report.markdown import markdown
 from automl_waiter.waiter import outcome_of, result_of
 
-FORMATS = ("text", "markdown", "html")
+
+@click.command(
+    cls=Page,
+    short_help="Say what happened to a job.",
+    examples=[
+        ("automl-waiter report churn-2026 --format html > churn.html", "A page to look at and to pass on:"),
+        ("automl-waiter report churn-2026 --journal jobs.db", "With the phases as a watch has seen them:"),
+    ],
+)
+@click.argument("job", shell_complete=complete_jobs)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "html"]),
+    default="text",
+    help="html: one page with a chart of the phases and a plot of the candidates, which needs nothing else.",
+)
+@shared(journal_option(help="Tell the phases as they were seen and written in this file."), *AWS)
+@click.pass_obj
+def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str) -> int:
+    """Say what happened to JOB, whether or not somebody watched it: a name or an ARN.
+
+    Its phases, its candidates, the best one's metrics, where its notebooks, reports and model lie, what it lacks and
+    why, and what to do about it. It needs sagemaker:ListCandidatesForAutoMLJob to tell of the candidates.
+    """
+    ref = job_ref(job)
+    with interrupts.ending():
+        target = flags.gateways().target(ref)
+        histories = read_journal(flags.journal_path) if flags.journal_path is not None else []
+        seen = {history.job_arn: [each.transition for each in history.transitions] for history in histories}
+        document = _document(target, seen)
+        match form:
+            case "html":
+                lines = page(document).splitlines()
+            case "markdown":
+                lines = markdown(document).splitlines()
+            case _:
+                from automl_waiter.report.plain_text import text_lines
+
+                lines = text_lines(document, sys.stdout)
+        write_results(*lines)
+    return ExitCode.OK
 
 
-def make_report(target: Target, journal_path: str | None) -> Document:
-    """Return what is known of the job: from one poll, its candidates, and what a journal holds.
+def _document(target: Target, seen: Mapping[str, Sequence[Transition]]) -> Document:
+    """Return what is known of a job: from one poll, its candidates, and the transitions seen of it, by its ARN.
 
     Raises:
         AutoMLWaiterError: There is no such job, AWS refused, or could not be reached.
-        JournalError: The journal cannot be read.
     """
-    seen = _journaled(journal_path)
     budget = ONE_POLL.error_budget
-    with Machine() as machine:
-        outcome = outcome_of(target, ONE_POLL, machine)
-        snapshot = snapshot_of(outcome)
-        read = partial(read_candidates, job_name=snapshot.name, error_budget=budget)
-        leaderboard = result_of(read, target.gateway, machine, error_budget=budget).leaderboard
+    outcome = outcome_of(target, ONE_POLL)
+    snapshot = snapshot_of(outcome)
+    read = partial(read_candidates, job_name=snapshot.name, error_budget=budget)
+    leaderboard = result_of(read, target.gateway, error_budget=budget).leaderboard
     return report_document(outcome, _with(seen.get(snapshot.arn, ()), outcome), leaderboard)
 
 
-def print_report(document: Document, form: str) -> None:
-    """Prints it as one of FORMATS."""
-    match form:
-        case "html":
-            lines = page(document).splitlines()
-        case "markdown":
-            lines = markdown(document).splitlines()
-        case _:
-            from automl_waiter.report.plain_text import text_lines
-
-            lines = text_lines(document, sys.stdout)
-    write_results(*lines)
-
-
-def _journaled(path: str | None) -> dict[str, Sequence[Transition]]:
-    """What was seen of each job, by its ARN."""
-    if path is None:
-        return {}
-    from automl_waiter.journal import read_history
-
-    return {
-        history.job_arn: [journaled.transition for journaled in history.transitions] for history in read_history(path)
-    }
-
-
 def _with(seen: Sequence[Transition], outcome: Outcome) -> Sequence[Transition]:
-    """What was seen before, and what is seen now, if it is something else."""
+    """Return what was seen before, and what is seen now if it differs."""
     if not seen:
         return outcome.transitions
     now = outcome.transitions[0]

@@ -14,22 +14,18 @@ from automl_waiter._model.text import parseable_duration, redact_command
 from automl_waiter._model.verdicts import Verdict
 
 
-def is_resumable(outcome: Outcome) -> bool:
-    """Whether the wait ended, but maybe not the job."""
+def _is_resumable(outcome: Outcome) -> bool:
+    """Return whether the wait ended, but maybe not the job."""
     if outcome.snapshot is not None and outcome.snapshot.state.is_terminal:
         return False  # it was told to stop at the timeout, and has stopped
-    match outcome.verdict:
-        case Verdict.CANCELLED | Verdict.TIMED_OUT:
-            return True
-        case Verdict.ERROR:
-            return outcome.exit_code in (ExitCode.DENIED, ExitCode.UNAVAILABLE)
-        case _:
-            return False
+    if outcome.verdict is Verdict.ERROR:
+        return outcome.exit_code in (ExitCode.DENIED, ExitCode.UNAVAILABLE)
+    return outcome.verdict in (Verdict.CANCELLED, Verdict.TIMED_OUT)
 
 
 def resume_command(context: click.Context, outcomes: Sequence[Outcome]) -> str | None:
-    """The command line that waits on for the jobs that may still run, quoted for a shell; None, if there are none."""
-    left = [outcome for outcome in outcomes if is_resumable(outcome)]
+    """Return the command that waits for the jobs that may still run, quoted for a shell; None if there are none."""
+    left = [outcome for outcome in outcomes if _is_resumable(outcome)]
     if not left:
         return None
     words = ["automl-waiter", "wait", *(outcome.job for outcome in left)]
@@ -41,7 +37,7 @@ def resume_command(context: click.Context, outcomes: Sequence[Outcome]) -> str |
 
 
 def _options(context: click.Context, waited: float) -> Iterator[str]:
-    """The options that were given, as they would be written again; of a timeout, what is left."""
+    """Yield the options that were given, as they would be written again; of a timeout, what is left."""
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE

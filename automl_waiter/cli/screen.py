@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from automl_waiter._system.clock import SystemClock
+from automl_waiter.cli.flags import Flags
 from automl_waiter.cli.live import LiveView, is_in_foreground, is_terminal
-from automl_waiter.cli.output import PROGRESS, Reporter
+from automl_waiter.cli.output import DISPLAYS, Reporter, ResultWriter
 from automl_waiter.display import SWITCH
 from automl_waiter.display.progress import Progress
 
@@ -24,49 +25,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Screen:
-    """Who tells people on stderr, and how."""
+    """What reports to people: lines on stderr, the live view, and the step of GitHub Actions."""
 
     reporter: Reporter
     view: LiveView | None = None
     github: GitHubRun | None = None
 
-    def pipe(self) -> int | None:
-        """Where a program may print that would otherwise print on stderr; None: there."""
-        return self.view.pipe() if self.view is not None else None
-
 
 def open_screen(
-    display: str,
-    log_format: str,
-    *,
-    quiet: bool,
-    is_free: bool,
-    names: Iterable[str] | None = None,
-    hint: str = "",
-    timeout: Any = None,
-    ends: bool = True,
-    **options: Any,
+    flags: Flags, writer: ResultWriter, *, names: Collection[str] | None = None, hint: str = "", timeout: Any = None
 ) -> Screen:
-    """The screen that `--progress` asks for.
+    """Return the screen that `--progress` asks for; "auto": by where this runs.
 
     Args:
-        display: One of PROGRESS; "auto": by where this runs.
-        log_format: One of LOG_FORMATS.
-        quiet: Tell errors alone.
-        is_free: Whether nobody else writes on the terminal meanwhile.
+        flags: The command's flags.
+        writer: What stdout shows meanwhile and at the end.
         names: The names of the jobs; None: those that a watch will find.
         hint: What the person can do, in a live view.
         timeout: Seconds after which the wait gives up, if it is known at once.
-        ends: Tell how each job ended. Where not, the result says it at once, if it is shown on the same terminal.
-        options: Those of the reporter.
 
     Raises:
         click.UsageError: A live view is asked for where none can be.
     """
+    display, log_format, quiet = flags.display, flags.log_format, flags.quiet
     switch = os.environ.get(SWITCH, "") if display == "auto" else ""
     if switch in ("lines", "github"):
         display = switch  # live is where it can be, and elsewhere no reason to fail
-    is_log = log_format == "json" or quiet or not is_free
+    is_log = log_format == "json" or quiet or writer.has_transitions
     is_live = display == "auto" and not is_log and is_terminal() and is_in_foreground() and not os.environ.get("CI")
     if display == "live":
         if not is_terminal():
@@ -79,12 +64,22 @@ def open_screen(
         is_known = isinstance(timeout, int | float)
         gives_up_at = SystemClock().now() + timedelta(seconds=timeout) if is_known else None
         view = LiveView(Progress(names, gives_up_at), hint)
+    # Where the result says at once how the one job ended, and is shown on the same terminal, no line says it too.
     is_shown = view is not None and sys.stdout is not None and sys.stdout.isatty()
+    says_it = is_shown and flags.output == "text" and names is not None and len(names) == 1
     is_github = display == "github" or (display == "auto" and os.environ.get("GITHUB_ACTIONS") == "true")
     annotates = is_github and log_format != "json"
-    reporter = Reporter(log_format, quiet=quiet, view=view, ends=ends or not is_shown, annotates=annotates, **options)
-    if switch not in ("", *PROGRESS):
-        reporter.warn("progress", f"{SWITCH} is none of {', '.join(PROGRESS)}")
+    reporter = Reporter(
+        log_format,
+        quiet=quiet,
+        progress=not (writer.is_running and flags.output == "text"),
+        is_running=writer.is_running,
+        view=view,
+        ends=not says_it,
+        annotates=annotates,
+    )
+    if switch not in ("", *DISPLAYS):
+        reporter.warn("progress", f"{SWITCH} is none of {', '.join(DISPLAYS)}")
     if is_github:
         from automl_waiter.cli.github import GitHubRun
 

@@ -77,11 +77,13 @@ class Session:
             self._deliver[_name(journal, ["stdout", *told])] = writer.deliver
         for other in self._others:
             self._deliver[_name(journal, other.words)] = other.deliver
+        # In the order in which they were asked for; a watch names none.
+        self._jobs: dict[str, JobRef] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._deciding: list[Outcome] = []
 
     def unfinished(self, region: str) -> list[JobRef]:
-        """The jobs of a region of which there is more to tell than the journal holds."""
+        """Return the jobs of a region whose ends the journal does not hold."""
         if self._journal is None:
             return []
         refs = []
@@ -94,43 +96,17 @@ class Session:
         self, refs: Sequence[JobRef], connect: Callable[[], Mapping[str, Target]], options: WaitOptions
     ) -> ExitCode:
         """Wait for the jobs and return the exit code: the deciding job's, else that of all together."""
-        jobs = {ref.key: ref for ref in refs}
+        self._jobs = {ref.key: ref for ref in refs}
 
         def begin(clock: Clock) -> Kernel:
-            nonlocal jobs
             targets = connect().values()
-            jobs = {target.job.key: target.job for target in targets}
+            self._jobs = {target.job.key: target.job for target in targets}
             return wait_kernel(targets, options, clock)
 
-        def finish(signal: int | None, is_begun: bool) -> ExitCode:
-            if signal is not None and not is_begun:
-                for ref in jobs.values():
-                    self._tell(_not_begun(ref, signal))
-            return self._finish([self._outcomes[key] for key in jobs])
+        return self.follow(begin)
 
-        return self._drive(begin, finish)
-
-    def watch(self, begin: Callable[[Clock], Kernel]) -> ExitCode:
-        """Watch until it is idle or a signal comes, and return the signal's exit code or that of all jobs together."""
-
-        def finish(signal: int | None, _: bool) -> ExitCode:
-            outcomes = list(self._outcomes.values())
-            if not outcomes and signal is None:
-                self._reporter.note("watch", "no job that matches is in progress")
-            return self._finish(outcomes, None if signal is None else ExitCode(128 + signal))
-
-        def fail(error: AutoMLWaiterError) -> None:
-            self._finish(list(self._outcomes.values()), exit_code_of_error(error))
-
-        return self._drive(begin, finish, fail)
-
-    def _drive(
-        self,
-        begin: Callable[[Clock], Kernel],
-        finish: Callable[[int | None, bool], ExitCode],
-        fail: Callable[[AutoMLWaiterError], object] = lambda _: None,
-    ) -> ExitCode:
-        """Report what happens. `begin` connects; `finish` gets a signal, and whether it came later."""
+    def follow(self, begin: Callable[[Clock], Kernel]) -> ExitCode:
+        """Report what happens until the kernel ends or a signal comes, and return the exit code. `begin` connects."""
         machine, is_begun = Machine(), False
         received: list[int] = []
 
@@ -152,12 +128,12 @@ class Session:
                 with closing(events_of(kernel, machine, self._tell, decides=self._decide)) as events:
                     for _ in events:
                         pass
-                return finish(received[0] if received else None, True)
+                return self._finish(received[0] if received else None)
         except Interrupted as interrupted:
-            return finish(interrupted.signal, False)
+            return self._finish(interrupted.signal)
         except AutoMLWaiterError as error:
-            if is_begun:
-                fail(error)  # what is known is told first
+            if is_begun and self._writer.is_running:  # of a watch, what is known is reported first
+                self._finish(None, error)
             raise
         finally:
             self._reporter.close()
@@ -206,10 +182,21 @@ class Session:
     def _settle(journal: Journal, entry: Entry, subscriber: str, is_taken: bool) -> None:
         (journal.acknowledge if is_taken else journal.release)(entry, subscriber)
 
-    def _finish(self, outcomes: Sequence[Outcome], code: ExitCode | None = None) -> ExitCode:
-        if code is None:
-            deciding = self._deciding[:1] or outcomes
-            code = combined_exit_code(outcome.exit_code for outcome in deciding)
+    def _finish(self, signal: int | None, error: AutoMLWaiterError | None = None) -> ExitCode:
+        """Report the outcomes and return the exit code; `error` is what ended a watch."""
+        if signal is not None:
+            for key, ref in self._jobs.items():
+                if key not in self._outcomes:
+                    self._tell(_not_begun(ref, signal))
+        outcomes = [self._outcomes[key] for key in self._jobs or self._outcomes]
+        if error is not None:
+            code = exit_code_of_error(error)
+        elif signal is not None and self._writer.is_running:
+            code = ExitCode(128 + signal)
+        else:
+            code = combined_exit_code(outcome.exit_code for outcome in self._deciding[:1] or outcomes)
+            if not outcomes:
+                self._reporter.note("watch", "no job that matches is in progress")
         self._reporter.close()
         self._writer.finish(outcomes, code)
         if self._github is not None:
@@ -224,7 +211,7 @@ class Session:
 
 
 def _name(journal: Journal | None, words: Sequence[str]) -> str:
-    """The name of a subscriber in the journal: who says the same again goes on where it was."""
+    """Return the name of a subscriber in the journal: the same words continue where they ended."""
     if journal is None:
         return words[0]
     from automl_waiter.journal import subscriber_of
@@ -233,7 +220,7 @@ def _name(journal: Journal | None, words: Sequence[str]) -> str:
 
 
 def _not_begun(ref: JobRef, signal: int) -> Ended:
-    """The end of a wait that a signal found before its first look."""
+    """Return the end of a wait that a signal ended before its first poll."""
     code = ExitCode(128 + signal)
     outcome = Outcome(job=ref.key, job_name=ref.name, verdict=Verdict.CANCELLED, exit_code=code)
     return Ended(ref.name, datetime.now(UTC), outcome)

@@ -1,0 +1,239 @@
+"""The commands that wait: `wait`, `watch` and `status`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import click
+
+from automl_waiter._aws.connection import connect
+from automl_waiter._engine.kernel import Clock, Kernel
+from automl_waiter._engine.watch import matching
+from automl_waiter._model.exit_codes import ExitCode
+from automl_waiter._model.job_refs import JobRef, job_ref
+from automl_waiter._model.options import CANDIDATES_EVERY_S
+from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.verdicts import UNDECIDED, required_parts
+from automl_waiter._wiring import ONE_POLL, watch_kernel
+from automl_waiter.cli.completion import complete_until
+from automl_waiter.cli.execute import CommandRunner, command_words
+from automl_waiter.cli.flags import AWS, JOBS, LOG_FORMAT, PACE, PROGRESS, RESULTS, SUBSCRIBERS, Duration, Flags, shared
+from automl_waiter.cli.help import ENVIRONMENT, EXIT_CODES, Page
+from automl_waiter.cli.output import Reporter, ResultWriter
+from automl_waiter.cli.resume import resume_command
+from automl_waiter.cli.screen import Screen, open_screen
+from automl_waiter.cli.session import Session
+from automl_waiter.cli.signals import Interrupts
+
+_GOOD_ENOUGH = "BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.9`"
+_LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
+
+
+@click.command(
+    cls=Page,
+    short_help="Block until every job has ended.",
+    examples=[
+        ("automl-waiter wait churn-2026 --timeout 6h --stop-on timeout", "Give a job six hours, and then stop it:"),
+        ("automl-waiter wait a b c --fail-fast -o json", "Wait for several, until one does not succeed:"),
+        (
+            f"automl-waiter wait churn-2026 --stop-on until --until '{_GOOD_ENOUGH}'",
+            "Stop a job as soon as it is good enough, and pay for no more:",
+        ),
+        ("automl-waiter wait churn-2026 --exec ./notify.sh --journal jobs.db", "Tell somebody of each phase, once:"),
+    ],
+    lists=_LISTS,
+)
+@JOBS
+@click.option(
+    "--timeout",
+    type=Duration({"auto": "auto", "none": None}),
+    default="none",
+    metavar="DURATION|auto|none",
+    help="For the whole wait. auto: the job's own limit and 30 minutes.",
+)
+@click.option(
+    "--until",
+    metavar="EXPR",
+    shell_complete=complete_until,
+    help="Return earlier: a status, a phase, or JMESPath over the response.",
+)
+@click.option(
+    "--stop-on",
+    multiple=True,
+    type=click.Choice(["until", "timeout", "interrupt"]),
+    help="Stop the job when --until holds, at the timeout, or on SIGINT or SIGTERM; repeatable.",
+)
+@click.option("--any", "until_any", is_flag=True, help="Wait until the first job has ended.")
+@click.option("--fail-fast", is_flag=True, help="Wait until the first job that does not succeed.")
+@shared(*PACE, *SUBSCRIBERS, *RESULTS, PROGRESS, LOG_FORMAT, *AWS)
+@click.pass_context
+def wait(
+    ctx: click.Context,
+    /,
+    flags: Flags,
+    jobs: tuple[str, ...],
+    timeout: Any,
+    until: str | None,
+    stop_on: tuple[Any, ...],
+    until_any: bool,
+    fail_fast: bool,
+) -> int:
+    """Block until every JOB has ended: its name or its ARN; - reads names from standard input.
+
+    On a terminal it shows the phases, the candidates and the time meanwhile; elsewhere it writes a line for each
+    transition, and one at least every five minutes. It needs sagemaker:DescribeAutoMLJobV2, and
+    sagemaker:ListCandidatesForAutoMLJob to show candidates or to wait for one.
+    """
+    if until_any and fail_fast:
+        raise click.UsageError("--any and --fail-fast exclude each other")
+    causes = [cause for cause in stop_on if cause != "interrupt"]
+    options = flags.wait_options(timeout=timeout, until=until, stop_on=causes)
+    hint = "Ctrl-C ends the wait; the jobs go on"
+    if "interrupt" in stop_on:
+        options = replace(options, stop_on=options.stop_on | {"interrupt"})
+        hint = "Ctrl-C stops the jobs"
+    refs = _refs(jobs, ctx.obj)
+    if len(refs) == 1:
+        hint = hint.replace("jobs go", "job goes").replace("jobs", "job")
+    writer = ResultWriter(flags.output)
+    screen = open_screen(flags, writer, names=[ref.name for ref in refs], timeout=options.timeout, hint=hint)
+    if screen.view is not None:
+        options = replace(options, candidates_every=CANDIDATES_EVERY_S)
+    session = _session(
+        ctx.obj,
+        flags,
+        writer,
+        screen,
+        told=["wait", *(ref.key for ref in refs)],
+        decides=_has_ended if until_any else _does_not_succeed if fail_fast else lambda _: False,
+        resume=partial(resume_command, ctx),
+    )
+    return session.run(refs, partial(flags.gateways(options.max_rate).targets, refs), options)
+
+
+@click.command(
+    cls=Page,
+    short_help="Follow every job that matches, new ones included.",
+    examples=[
+        ("automl-waiter watch -o jsonl --exec ./notify.sh --journal jobs.db", "Tell of every job, for weeks:"),
+        ("automl-waiter watch --name-contains nightly- --until-idle && ./deploy.sh", "Wait until none is in progress:"),
+    ],
+    lists=_LISTS,
+)
+@click.option("--name-contains", help="Only jobs whose names contain this, in any case.")
+@click.option(
+    "--since",
+    type=Duration(),
+    metavar="DURATION",
+    help="Jobs that were created within this time, ended ones too; by default those in progress, and new ones.",
+)
+@click.option("--until-idle", is_flag=True, help="End when no job is in progress; by default only a signal ends it.")
+@shared(*PACE, *SUBSCRIBERS, *RESULTS, PROGRESS, LOG_FORMAT, *AWS)
+@click.pass_obj
+def watch(
+    interrupts: Interrupts, /, flags: Flags, name_contains: str | None, since: float | None, until_idle: bool
+) -> int:
+    """Follow every job of the account and region that matches, new ones included, and tell each transition.
+
+    It needs sagemaker:ListAutoMLJobs, and describes each job that has ended.
+    """
+    options = flags.wait_options()
+    which = matching(name_contains, since)
+    writer = ResultWriter(flags.output, is_running=True)
+    screen = open_screen(flags, writer, hint="Ctrl-C ends the watch; the jobs go on")
+    session = _session(interrupts, flags, writer, screen, told=["watch", name_contains or ""])
+
+    def begin(clock: Clock) -> Kernel:
+        gateway = flags.gateways(options.max_rate).default()
+        known = session.unfinished(gateway.region)
+        return watch_kernel(gateway, which, options, clock, until_idle=until_idle, known=known)
+
+    return session.follow(begin)
+
+
+@click.command(
+    cls=Page,
+    short_help="Look once; the exit code says how the job is.",
+    examples=[("automl-waiter status -q -o none churn-2026; echo $?", "75 means that it is still in progress:")],
+    lists=_LISTS,
+)
+@JOBS
+@shared(*RESULTS, *AWS)
+@click.pass_obj
+def status(interrupts: Interrupts, /, flags: Flags, jobs: tuple[str, ...]) -> int:
+    """Look once at each JOB, print how it is, and say it by the exit code."""
+    options = replace(ONE_POLL, required=required_parts(flags.require))
+    reporter = Reporter("console", quiet=flags.quiet, progress=False)
+    refs = _refs(jobs, interrupts)
+    session = Session(reporter, ResultWriter(flags.output, is_brief=True), interrupts)
+    return session.run(refs, partial(flags.gateways().targets, refs), options)
+
+
+def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
+    """Return the jobs that are named, each once; "-" stands for the names on standard input."""
+    with interrupts.ending() if "-" in jobs else nullcontext():
+        # None, if whoever started this process has closed it.
+        read = sys.stdin.read().split() if "-" in jobs and sys.stdin else []
+    names = [name for job in jobs for name in (read if job == "-" else [job])]
+    if not names:
+        raise click.UsageError("no job: standard input holds no names")
+    return list({ref.key: ref for ref in map(job_ref, names)}.values())
+
+
+def _has_ended(outcome: Outcome) -> bool:
+    """Return whether the job has ended or reached what was waited for: an error or a timeout decides nothing."""
+    return outcome.verdict not in UNDECIDED
+
+
+def _does_not_succeed(outcome: Outcome) -> bool:
+    """Return whether a pipeline should stop at this outcome."""
+    return outcome.exit_code != ExitCode.OK
+
+
+def _session(
+    interrupts: Interrupts, flags: Flags, writer: ResultWriter, screen: Screen, *, told: Sequence[str], **more: Any
+) -> Session:
+    """Return a session with `--exec`, `--publish` and `--journal`.
+
+    `told` is what stdout reports: with a journal, the same command continues where an earlier one ended.
+    """
+    reporter = screen.reporter
+    runner = publisher = journal = None
+    # The modules that most waits do without are imported where they are needed.
+    if flags.bus is not None:
+        from automl_waiter.integrations.eventbridge import EventBridgePublisher
+
+        publisher = EventBridgePublisher(
+            flags.bus,
+            report=partial(reporter.note, "publish", level=logging.ERROR),
+            # Not at --endpoint-url: it is SageMaker's alone.
+            connect_to=lambda region: connect(profile=flags.profile, region=region or flags.region, service="events"),
+            error_budget=flags.error_budget,
+        )
+    if flags.command is not None:
+        runner = CommandRunner(
+            command_words(flags.command),
+            lambda job_name, problem: reporter.note("exec", f"{job_name}: {problem}", level=logging.ERROR),
+            output=screen.view.pipe() if screen.view is not None else None,
+        )
+    if flags.journal_path is not None:
+        from automl_waiter.journal import Journal
+
+        journal = Journal(flags.journal_path, warn=partial(reporter.warn, "journal"))
+    return Session(
+        reporter,
+        writer,
+        interrupts,
+        command=runner,
+        publisher=publisher,
+        journal=journal,
+        told=told,
+        github=screen.github,
+        **more,
+    )
