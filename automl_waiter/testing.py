@@ -57,19 +57,19 @@ class ManualClock:
         self._cancel_at = cancel_at
 
     def monotonic(self) -> float:
-        """Seconds since the clock was made."""
+        """Return the seconds since the clock was made."""
         return self._now
 
     def now(self) -> datetime:
-        """The time of day (UTC)."""
+        """Return the time of day (UTC)."""
         return self._epoch + timedelta(seconds=self._now)
 
     def random(self) -> float:
-        """The next number in [0, 1) of the seed's sequence."""
+        """Return the next number in [0, 1) of the seed's sequence."""
         return self._random.random()
 
     def advance(self, seconds: float) -> None:
-        """Lets time pass."""
+        """Let time pass."""
         self._now += seconds
 
     def start(self, call: PendingCall) -> None:
@@ -114,32 +114,31 @@ class ScriptedJobs:
         """When the credentials for these jobs expire, where a test wants them to (UTC)."""
 
     def add(self, name: str, timeline: Timeline, *, start: float = 0.0) -> None:
-        """Adds a job that is `start` seconds old now."""
+        """Add a job that is `start` seconds old now."""
         created = self._clock.now() - timedelta(seconds=start)
         self._jobs[name.lower()] = (name, timeline, created)
 
     def describe(self, job_name: str) -> Mapping[str, Any]:
-        """The response of DescribeAutoMLJobV2."""
+        """Return the response of DescribeAutoMLJobV2."""
         self.calls += 1
         return self._response(self._find(job_name))
 
     def stop(self, job_name: str) -> None:
-        """Stops the job: it is Stopping for a minute, then Stopped."""
+        """Stop the job: it is Stopping for a minute, then Stopped."""
         name, timeline, created = self._find(job_name)
         self._jobs[name.lower()] = (name, timeline.stopped_at(self._elapsed(created)), created)
 
     def find_names(self, job_name: str) -> list[str]:
-        """The names of all jobs."""
+        """Return the names of all jobs."""
         return [name for name, _, _ in self._jobs.values()]
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The response of ListAutoMLJobs: a page."""
+        """Return the response of ListAutoMLJobs: a page."""
         self.lists += 1
-        jobs = [summary_of(self._response(job)) for job in self._jobs.values()]
-        return page_of(jobs, request)
+        return page_of([summary_of(self._response(job)) for job in self._jobs.values()], request)
 
     def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
-        """The response of ListCandidatesForAutoMLJob: a page."""
+        """Return the response of ListCandidatesForAutoMLJob: a page."""
         name, timeline, created = self._find(job_name)
         found = timeline.candidates(self._elapsed(created), name=name, created=created, arn=_ARN + name.lower())
         return paged("Candidates", found, {"MaxResults": 100, "NextToken": token})
@@ -181,7 +180,7 @@ def simulate(
     timeout: float | timedelta | Literal["auto"] | None = None,
     until: str | Condition | None = None,
 ) -> Simulation:
-    """Runs the real wait loop over a scripted job in virtual time. It never raises for how the job ended.
+    """Run the real wait loop over a scripted job in virtual time. It never raises for how the job ended.
 
     Args:
         timeline: The job.

@@ -1,8 +1,8 @@
 """Prefect: a task that waits for an AutoML job, with the run's logger and a Markdown artifact; sync, and for asyncio.
 
 Both are tried again only where calls failed, for a wait changes nothing; a job that failed would be the same the next
-time. The timeout counts for each try. No result is taken from a cache: whoever runs the task again is told of the job
-as it is then.
+time. The timeout counts for each try. No result is taken from a cache: a task that is run again returns the job as it
+is then.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from automl_waiter import aio
 from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean, redact
-from automl_waiter._system.log import level_of, summary_of
-from automl_waiter.integrations.results import FAILED_CALLS, result_of
-from automl_waiter.report.facts import outcome_document
-from automl_waiter.report.markdown import markdown
+from automl_waiter.integrations.results import FAILED_CALLS, logging_to, markdown_of, result_of
 from automl_waiter.waiter import wait_for
 
 try:
@@ -28,17 +25,12 @@ except ModuleNotFoundError as error:
     raise ImportError("Prefect is not installed here: pip install 'automl-waiter[prefect]'") from error
 
 
-def _is_of_failed_calls(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether another try may end otherwise."""
-    return isinstance(state.data, FAILED_CALLS)
-
-
 _OF_BOTH: dict[str, Any] = {
     "description": "Returns when an Amazon SageMaker AutoML job has ended.",
     # Each try has an error budget of its own.
     "retries": 3,
     "retry_delay_seconds": 60,
-    "retry_condition_fn": _is_of_failed_calls,
+    "retry_condition_fn": lambda _task, _run, state: isinstance(state.data, FAILED_CALLS),
     "cache_policy": NO_CACHE,
 }
 
@@ -52,7 +44,7 @@ def wait_for_automl_job(
     has_artifact: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
-    """Blocks until a job has ended, and returns its outcome as a dict; `with_options` changes the retries.
+    """Block until a job has ended, and return its outcome as a dict; `with_options` changes the retries.
 
     Args:
         job: What `wait_for` takes.
@@ -65,7 +57,7 @@ def wait_for_automl_job(
         AutoMLWaiterError: The job or the wait did not end as asked; see `wait_for`.
     """
     log = get_run_logger()
-    outcome = wait_for(job, client=client, check=False, on_event=_Teller(log, on_event), **options)
+    outcome = wait_for(job, client=client, check=False, on_event=logging_to(log, on_event), **options)
     if has_artifact:
         try:
             create_markdown_artifact(**_artifact_of(outcome))
@@ -83,9 +75,9 @@ async def wait_for_automl_job_async(
     has_artifact: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
-    """The same for an asynchronous flow: many waits are in progress in one thread. Cancelling it ends the wait."""
+    """Do the same in an asynchronous flow: many waits are in progress in one thread. Cancelling it ends the wait."""
     log = get_run_logger()
-    outcome = await aio.wait_for(job, client=client, check=False, on_event=_Teller(log, on_event), **options)
+    outcome = await aio.wait_for(job, client=client, check=False, on_event=logging_to(log, on_event), **options)
     if has_artifact:
         try:
             await create_markdown_artifact(**_artifact_of(outcome))
@@ -94,22 +86,10 @@ async def wait_for_automl_job_async(
     return result_of(outcome.check())
 
 
-class _Teller:
-    """Writes events to the run's log, and tells the user's callback."""
-
-    def __init__(self, log: Any, on_event: Callable[[Event], object] | None) -> None:
-        self._log = log
-        self._on_event = on_event
-
-    def __call__(self, event: Event) -> object:
-        self._log.log(level_of(event), "%s", redact(summary_of(event)))
-        return None if self._on_event is None else self._on_event(event)
-
-
 def _artifact_of(outcome: Outcome) -> dict[str, str]:
     return {
         "key": f"automl-job-{outcome.job_name.lower()}",
-        "markdown": redact(markdown(outcome_document(outcome))),
+        "markdown": markdown_of(outcome),
         "description": redact(clean(outcome.summary)),
     }
 

@@ -1,19 +1,40 @@
-"""What a step hands on of a wait, to the steps after it."""
+"""What the steps of the engines share: the log of a wait, and what they hand on of its outcome."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from automl_waiter._model.errors import CredentialsExpired, ServiceUnavailable
+from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import redact
+from automl_waiter._system.log import level_of, summary_of
+from automl_waiter.report.facts import outcome_document
+from automl_waiter.report.markdown import markdown
 
 FAILED_CALLS = (ServiceUnavailable, CredentialsExpired)
-"""What a later try may get over: the calls failed, not the job. Nothing else of a wait is better the next time, and
-who sets a timeout does not want it several times."""
+"""What a retry may get over: the calls failed, not the job. Any other end of a wait would be the same the next time,
+and a user who sets a timeout does not want it several times."""
+
+
+def logging_to(log: Any, on_event: Callable[[Event], object] | None) -> Callable[[Event], object]:
+    """Return a callback that writes each event to a run's log, and then calls the user's callback."""
+
+    def call(event: Event) -> object:
+        log.log(level_of(event), redact(summary_of(event)))
+        return None if on_event is None else on_event(event)
+
+    return call
 
 
 def result_of(outcome: Outcome) -> dict[str, Any]:
-    """The outcome in JSON's types, without what only a log needs: engines keep results in a database."""
-    told = outcome.to_dict()
-    del told["describe"], told["transitions"]
-    return told
+    """Return the outcome in JSON's types, without what only a log needs: engines keep results in a database."""
+    result = outcome.to_dict()
+    del result["describe"], result["transitions"]
+    return result
+
+
+def markdown_of(outcome: Outcome) -> str:
+    """Return the outcome as a page in Markdown."""
+    return redact(markdown(outcome_document(outcome)))

@@ -10,27 +10,17 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from automl_waiter._model.errors import (
-    AccessDenied,
-    InvalidRequest,
-    JobDegraded,
-    JobFailed,
-    JobNotFound,
-    JobStopped,
-    ServiceUnavailable,
-    WaitTimeout,
-)
+from automl_waiter._model import errors
 from automl_waiter._model.polling import PhaseAware
 from automl_waiter._model.statuses import STAGES, SecondaryStatus, Stage, Status
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, EXPLANATIONS, Part
 
 DEFAULT_TIMEOUT = 72 * 3600.0
 
-# A history ends the execution at 25,000 events (AWS, "Step Functions service quotas"). A look takes eleven: five of the
-# call, and two of the choice, of the pause and of the countdown each. A fifth is left for calls that are repeated.
-_MOST_EVENTS = 25_000
+# A history ends the execution at 25,000 events (AWS, "Step Functions service quotas"). A poll takes eleven: five of the
+# call, and two of the choice, of the pause and of the countdown each. A fifth is left for calls that are retried.
+_EVENTS_FOR_LOOKS = 20_000
 EVENTS_PER_LOOK = 11
-_FOR_LOOKS = 0.8
 # In the phases before the end, as long as they do not last: 240 looks are an hour.
 _SHORT_PAUSE = 15
 _SHORT_LOOKS = 240
@@ -49,7 +39,7 @@ Rule = dict[str, Any]
 def state_machine(
     *, timeout: float = DEFAULT_TIMEOUT, required: Collection[Part] = frozenset(DEFAULT_REQUIREMENT)
 ) -> dict[str, Any]:
-    """The definition of a standard workflow. Its input is {"AutoMLJobName": ...}, its output the job's last response.
+    """Return the definition of a standard workflow: input {"AutoMLJobName": ...}, output the job's last response.
 
     An execution that does not succeed fails with the name of an error class of this library, and a cause.
 
@@ -61,69 +51,67 @@ def state_machine(
         InvalidRequest: The timeout is not between a second and 364 days.
     """
     if not 1 <= timeout <= _LONGEST_TIMEOUT:
-        raise InvalidRequest(f"a state machine's timeout is 1 second to 364 days, not {timeout:g} seconds")
+        raise errors.InvalidRequest(f"a state machine's timeout is 1 second to 364 days, not {timeout:g} seconds")
     seconds = math.ceil(timeout)
     pause = long_pause(seconds)
-    pauses: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-        "Pause": ({"Seconds": pause}, {"Left.$": f"States.MathAdd($.Left, -{pause})", "Short.$": "$.Short"}),
-        "ShortPause": (
+    missing = {part: "Missing" + part.title().replace("-", "") for part in Part if part in required}
+    states = {
+        "Begin": _counting({"Left": seconds, "Short": _SHORT_LOOKS}),
+        "Describe": _describe(),
+        "How": {"Type": "Choice", "Choices": _choices(pause), "Default": "Pause"},
+        **_pause("Pause", {"Seconds": pause}, {"Left.$": f"States.MathAdd($.Left, -{pause})", "Short.$": "$.Short"}),
+        **_pause(
+            "ShortPause",
             {"Seconds": _SHORT_PAUSE},
             {"Left.$": f"States.MathAdd($.Left, -{_SHORT_PAUSE})", "Short.$": "States.MathAdd($.Short, -1)"},
         ),
-        "LastPause": ({"SecondsPath": "$.Left"}, {"Left": 0, "Short.$": "$.Short"}),
+        **_pause("LastPause", {"SecondsPath": "$.Left"}, {"Left": 0, "Short.$": "$.Short"}),
+        "IsComplete": {"Type": "Pass", "Next": "Completed"},
+        "Completed": {"Type": "Succeed", "OutputPath": "$.Job"},
+        **{name: _fail(errors.JobDegraded, f"Completed, but {EXPLANATIONS[part]}") for part, name in missing.items()},
+        "Failed": {"Type": "Fail", "Error": errors.JobFailed.__name__, "CausePath": "$.Job.FailureReason"},
+        "FailedWithoutReason": _fail(errors.JobFailed, "AWS gives no reason"),
+        "Stopped": _fail(errors.JobStopped, "The job was stopped"),
+        "TimedOut": _fail(errors.WaitTimeout, f"The job has not ended within {seconds} seconds, and goes on"),
+        "NotFound": _fail(errors.JobNotFound, "There is no AutoML job of this name in this account and region"),
+        "Denied": _fail(errors.AccessDenied, "Allow the role of this state machine sagemaker:DescribeAutoMLJobV2"),
+        "Unavailable": {"Type": "Fail", "Error": errors.ServiceUnavailable.__name__, "CausePath": "$.Error.Cause"},
+        # Where AWS gives a denial no name of its own, only its words say so.
+        "IsDenied": {
+            "Type": "Choice",
+            "Choices": [
+                {"Variable": "$.Error.Cause", "StringMatches": "*not authorized to perform*", "Next": "Denied"}
+            ],
+            "Default": "Unavailable",
+        },
     }
-    states: dict[str, Any] = {
-        "Begin": _remembering({"Left": seconds, "Short": _SHORT_LOOKS}),
-        "Describe": _describe(),
-        "How": {"Type": "Choice", "Choices": _choices(pause), "Default": "Pause"},
-    }
-    for name, (wait, left) in pauses.items():
-        states[name] = {"Type": "Wait", **wait, "Next": f"After{name}"}
-        states[f"After{name}"] = _remembering(left)
-    missing = [_MISSING[part] | {"Next": _degraded(part)} for part in Part if part in required]
-    if missing:
-        states["IsComplete"] = {"Type": "Choice", "Choices": missing, "Default": "Completed"}
-    else:
-        states["IsComplete"] = {"Type": "Pass", "Next": "Completed"}
-    states["Completed"] = {"Type": "Succeed", "OutputPath": "$.Job"}
-    for part in Part:
-        if part in required:
-            states[_degraded(part)] = _fail(JobDegraded, f"Completed, but {EXPLANATIONS[part]}")
+    if missing:  # a Choice has at least one rule
+        rules = [_MISSING[part] | {"Next": name} for part, name in missing.items()]
+        states["IsComplete"] = {"Type": "Choice", "Choices": rules, "Default": "Completed"}
     return {
         "Comment": "Waits until an Amazon SageMaker AutoML job has ended. Made by automl-waiter export asl.",
         "StartAt": "Begin",
-        # The timeout counts the pauses; calls that go on failing do not lengthen the wait for ever.
+        # The timeout counts the pauses; calls that keep failing do not lengthen the wait for ever.
         "TimeoutSeconds": seconds + _OVERTIME,
-        "States": states
-        | {
-            "Failed": {"Type": "Fail", "Error": JobFailed.__name__, "CausePath": "$.Job.FailureReason"},
-            "FailedWithoutReason": _fail(JobFailed, "AWS gives no reason"),
-            "Stopped": _fail(JobStopped, "The job was stopped"),
-            "TimedOut": _fail(WaitTimeout, f"The job has not ended within {seconds} seconds, and goes on"),
-            "NotFound": _fail(JobNotFound, "There is no AutoML job of this name in this account and region"),
-            "Denied": _fail(AccessDenied, "Allow the role of this state machine sagemaker:DescribeAutoMLJobV2"),
-            "Unavailable": {"Type": "Fail", "Error": ServiceUnavailable.__name__, "CausePath": "$.Error.Cause"},
-            # Where AWS gives a denial no name of its own, its words tell.
-            "IsDenied": {
-                "Type": "Choice",
-                "Choices": [
-                    {"Variable": "$.Error.Cause", "StringMatches": "*not authorized to perform*", "Next": "Denied"}
-                ],
-                "Default": "Unavailable",
-            },
-        },
+        "States": states,
     }
 
 
 def long_pause(timeout: float) -> int:
-    """Seconds between two looks while the job trains: those of the default policy, or what the history allows."""
-    looks = _MOST_EVENTS * _FOR_LOOKS / EVENTS_PER_LOOK - _SHORT_LOOKS
+    """Return the seconds between two polls of a job that trains: the default policy's, or what the history allows."""
+    looks = _EVENTS_FOR_LOOKS / EVENTS_PER_LOOK - _SHORT_LOOKS
     return math.ceil(max(PhaseAware().longest, timeout / looks))
 
 
-def _remembering(counters: dict[str, Any]) -> dict[str, Any]:
-    """A state that keeps the job's name and the counters, and goes on with a look."""
+def _counting(counters: dict[str, Any]) -> dict[str, Any]:
+    """Return a state that keeps the job's name and the counters, and continues with a poll."""
     return {"Type": "Pass", "Parameters": {"AutoMLJobName.$": "$.AutoMLJobName", **counters}, "Next": "Describe"}
+
+
+def _pause(name: str, wait: dict[str, Any], counters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the states of a pause: it waits, counts down, and continues with a poll."""
+    after = f"After{name}"
+    return {name: {"Type": "Wait", **wait, "Next": after}, after: _counting(counters)}
 
 
 def _describe() -> dict[str, Any]:
@@ -160,15 +148,13 @@ def _describe() -> dict[str, Any]:
 
 
 def _choices(pause: int) -> list[Rule]:
-    """What follows from a look: the end, the deadline, or the pause that the phase asks for."""
-    is_near_end = [
-        state for state, stage in STAGES.items() if stage in (Stage.REPORTING, Stage.FINISHING, Stage.DEPLOYING)
-    ]
-    secondaries = sorted({str(state.secondary_status) for state in is_near_end})
+    """Return what follows from a poll: the end, the deadline, or the pause that the phase asks for."""
+    near_end = (Stage.REPORTING, Stage.FINISHING, Stage.DEPLOYING)
+    secondaries = sorted({str(state.secondary_status) for state, stage in STAGES.items() if stage in near_end})
     has_failed = _equals(_STATUS, Status.FAILED)
     return [
         _equals(_STATUS, Status.COMPLETED) | {"Next": "IsComplete"},
-        {"And": [has_failed, _is_there("$.Job.FailureReason")], "Next": "Failed"},
+        {"And": [has_failed, _is_present("$.Job.FailureReason")], "Next": "Failed"},
         has_failed | {"Next": "FailedWithoutReason"},
         _equals(_STATUS, Status.STOPPED) | {"Next": "Stopped"},
         {"Variable": "$.Left", "NumericLessThanEquals": 0, "Next": "TimedOut"},
@@ -184,10 +170,6 @@ def _choices(pause: int) -> list[Rule]:
     ]
 
 
-def _degraded(part: Part) -> str:
-    return "Missing" + "".join(word.title() for word in part.split("-"))
-
-
 def _fail(error: type[Exception], cause: str) -> dict[str, Any]:
     return {"Type": "Fail", "Error": error.__name__, "Cause": cause}
 
@@ -196,38 +178,32 @@ def _equals(path: str, value: str) -> Rule:
     return {"Variable": path, "StringEquals": str(value)}
 
 
-def _is_there(path: str) -> Rule:
+def _is_present(path: str) -> Rule:
     return {"Variable": path, "IsPresent": True}
 
 
 def _is_true(path: str) -> Rule:
-    return _all(_is_there(path), {"Variable": path, "BooleanEquals": True})
+    return {"And": [_is_present(path), {"Variable": path, "BooleanEquals": True}]}
 
 
 def _not(rule: Rule) -> Rule:
     return {"Not": rule}
 
 
-def _all(*rules: Rule) -> Rule:
-    return {"And": list(rules)}
-
-
-def _any(*rules: Rule) -> Rule:
-    return {"Or": list(rules)}
-
-
-_IS_ASKED_FOR = _any(_is_there(f"{_DEPLOY}.EndpointName"), _is_true(f"{_DEPLOY}.AutoGenerateEndpointName"))
-_IS_NOT_DEPLOYED = _any(
-    _not(_is_there("$.Job.ModelDeployResult.EndpointName")),
-    _equals(_SECONDARY, SecondaryStatus.MODEL_DEPLOYMENT_ERROR),
-)
-# botocore's model: a list of one to five. The first tells whether there is any.
+_IS_ASKED_FOR = {"Or": [_is_present(f"{_DEPLOY}.EndpointName"), _is_true(f"{_DEPLOY}.AutoGenerateEndpointName")]}
+_IS_NOT_DEPLOYED = {
+    "Or": [
+        _not(_is_present("$.Job.ModelDeployResult.EndpointName")),
+        _equals(_SECONDARY, SecondaryStatus.MODEL_DEPLOYMENT_ERROR),
+    ]
+}
+# botocore's model: a list of one to five. The first shows whether there is any.
 _MESSAGE = "$.Job.PartialFailureReasons[0].PartialFailureMessage"
 _MISSING = {
-    Part.BEST_CANDIDATE: _all(_not(_is_there("$.Job.BestCandidate")), _not(_is_true(_DEFINITIONS_ONLY))),
-    Part.ENDPOINT: _all(_IS_ASKED_FOR, _IS_NOT_DEPLOYED),
+    Part.BEST_CANDIDATE: {"And": [_not(_is_present("$.Job.BestCandidate")), _not(_is_true(_DEFINITIONS_ONLY))]},
+    Part.ENDPOINT: {"And": [_IS_ASKED_FOR, _IS_NOT_DEPLOYED]},
     Part.EXPLAINABILITY: _equals(_SECONDARY, SecondaryStatus.EXPLAINABILITY_ERROR),
     Part.INSIGHTS: _equals(_SECONDARY, SecondaryStatus.MODEL_INSIGHTS_ERROR),
-    Part.NO_PARTIAL_FAILURES: _all(_is_there(_MESSAGE), _not(_equals(_MESSAGE, ""))),
+    Part.NO_PARTIAL_FAILURES: {"And": [_is_present(_MESSAGE), _not(_equals(_MESSAGE, ""))]},
 }
 """When a Completed job lacks a part: the rules of `outcome.shortfalls_of`."""

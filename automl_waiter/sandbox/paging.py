@@ -16,13 +16,21 @@ _KEYS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 }
 
 
+class RequestRefused(ValueError):
+    """An error as the service answers it: a message and its code."""
+
+    def __init__(self, message: str, code: str = "ValidationException") -> None:
+        super().__init__(message)
+        self.code = code
+
+
 def summary_of(response: Mapping[str, Any]) -> dict[str, Any]:
-    """The job as ListAutoMLJobs has it, of what DescribeAutoMLJobV2 answers."""
+    """Return the job as ListAutoMLJobs has it, of what DescribeAutoMLJobV2 answers."""
     return {member: response[member] for member in _OF_SUMMARIES if member in response}
 
 
 def is_listed(job: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
-    """Whether the filters of a request of ListAutoMLJobs let a summary pass."""
+    """Return whether the filters of a request of ListAutoMLJobs let a summary pass."""
     if (request.get("NameContains") or "").lower() not in job["AutoMLJobName"].lower():
         return False
     if request.get("StatusEquals") not in (None, job["AutoMLJobStatus"]):
@@ -35,25 +43,21 @@ def is_listed(job: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
 
 
 def page_of(jobs: Iterable[Mapping[str, Any]], request: Mapping[str, Any]) -> dict[str, Any]:
-    """The page of ListAutoMLJobs that a request asks for: by name from Z to A, ten a page, unless asked otherwise.
-
-    Raises:
-        ValueError: The token is none that an earlier page gave.
-    """
+    """Return the page of ListAutoMLJobs that a request asks for: by default by name from Z to A, ten a page."""
     key, is_descending = _KEYS[request.get("SortBy") or "Name"], request.get("SortOrder") != "Ascending"
     listed = sorted((job for job in jobs if is_listed(job, request)), key=key, reverse=is_descending)
     return paged("AutoMLJobSummaries", listed, request)
 
 
 def paged(member: str, items: Sequence[Any], request: Mapping[str, Any]) -> dict[str, Any]:
-    """One page of what is listed, ten by default, with a token if there are more.
+    """Return one page of what is listed, ten by default, with a token if there are more.
 
     Raises:
-        ValueError: The token is none that an earlier page gave.
+        RequestRefused: The token is none that an earlier page gave.
     """
     token = request.get("NextToken") or "0"
     if not token.isdecimal():
-        raise ValueError("the token is invalid")
+        raise RequestRefused("the token is invalid.")
     first, size = int(token), min(int(request.get("MaxResults") or 10), 100)
     page: dict[str, Any] = {member: list(items[first : first + size])}
     if first + size < len(items):

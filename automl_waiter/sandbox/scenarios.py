@@ -6,14 +6,19 @@ The others are made after recorded jobs or, where none is named, by analogy.
 
 from automl_waiter.sandbox.timeline import Timeline
 
+# After aws/amazon-sagemaker-examples, autopilot/sagemaker_autopilot_neo4j_portfolio_churn.ipynb, somewhat shorter, like
+# the rest of "completed"
+_UNTIL_TUNING = (
+    (0, "InProgress", "Starting"),
+    (60, "InProgress", "AnalyzingData"),
+    (570, "InProgress", "FeatureEngineering"),
+    (1110, "InProgress", "ModelTuning"),
+)
+
 SCENARIOS: dict[str, Timeline] = {
-    # After aws/amazon-sagemaker-examples, autopilot/sagemaker_autopilot_neo4j_portfolio_churn.ipynb, somewhat shorter
     "completed": Timeline(
         [
-            (0, "InProgress", "Starting"),
-            (60, "InProgress", "AnalyzingData"),
-            (570, "InProgress", "FeatureEngineering"),
-            (1110, "InProgress", "ModelTuning"),
+            *_UNTIL_TUNING,
             (1890, "InProgress", "GeneratingExplainabilityReport"),
             (2310, "InProgress", "GeneratingModelInsightsReport"),
             (2790, "Completed", "Completed"),
@@ -26,16 +31,7 @@ SCENARIOS: dict[str, Timeline] = {
         "Failed Job Arn: arn:aws:sagemaker:us-east-1:123456789012:processing-job/db-1-example, "
         "Error message: ClientError: Target attribute name is_positive_sentiment does not exist in header.",
     ),
-    "stopped": Timeline(
-        [
-            (0, "InProgress", "Starting"),
-            (60, "InProgress", "AnalyzingData"),
-            (570, "InProgress", "FeatureEngineering"),
-            (1110, "InProgress", "ModelTuning"),
-            (1500, "Stopping", "Stopping"),
-            (1590, "Stopped", "Stopped"),
-        ]
-    ),
+    "stopped": Timeline([*_UNTIL_TUNING, (1500, "Stopping", "Stopping"), (1590, "Stopped", "Stopped")]),
     # After PacktPublishing/Learn-Amazon-SageMaker, sdkv2/ch3/example1.ipynb: tuning until its limit, an hour
     "runtime-reached": Timeline(
         [
@@ -49,10 +45,7 @@ SCENARIOS: dict[str, Timeline] = {
     # After xshi19/dlai-practical-data-science, labs/c1w3-115027: the error first shows in progress
     "explainability-error": Timeline(
         [
-            (0, "InProgress", "Starting"),
-            (60, "InProgress", "AnalyzingData"),
-            (570, "InProgress", "FeatureEngineering"),
-            (1110, "InProgress", "ModelTuning"),
+            *_UNTIL_TUNING,
             (1590, "InProgress", "GeneratingExplainabilityReport"),
             (1800, "InProgress", "ExplainabilityError"),
             (1830, "Completed", "ExplainabilityError"),

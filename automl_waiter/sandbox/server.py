@@ -33,7 +33,7 @@ class _QuietHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_request(self, *_: Any, **__: Any) -> None:
-        """Says nothing: a client's requests are not what its user wants to read."""
+        """Log nothing: a client's requests are not what its user wants to read."""
 
 
 class Sandbox:
@@ -85,11 +85,11 @@ class Sandbox:
         return f"http://127.0.0.1:{self._server.port}"
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Begin to answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Answers no more, and forgets the jobs."""
+        """Stop answering, and forget the jobs."""
         # The server would wait for ever for the end of what never began.
         if self._thread.is_alive():
             self._server.shutdown()
@@ -104,7 +104,7 @@ class Sandbox:
         self.stop()
 
     def client(self, region: str = "us-east-1") -> Any:
-        """A boto3 SageMaker client to it, with dummy credentials; profiles and proxies of the machine do not matter."""
+        """Return a boto3 SageMaker client to it, with dummy credentials and none of the machine's configuration."""
         import boto3
         import botocore.session
         from botocore.config import Config
@@ -126,7 +126,7 @@ class Sandbox:
         )
 
     def create_job(self, name: str, *, scenario: str | None = None) -> dict[str, Any]:
-        """Creates a tabular job, and returns the response of CreateAutoMLJobV2."""
+        """Create a tabular job, and return the response of CreateAutoMLJobV2."""
         source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://amzn-s3-demo-bucket/train/"}}
         request: dict[str, Any] = {
             "AutoMLJobName": name,

@@ -89,12 +89,12 @@ class Timeline:
         return second if State(status, secondary).is_terminal else None
 
     def state_at(self, elapsed: float) -> State:
-        """The statuses at that age in seconds; before the first entry, those of the first."""
+        """Return the statuses at that age in seconds; before the first entry, those of the first."""
         _, status, secondary = self._entry_at(elapsed)
         return State(status, secondary)
 
     def stopped_at(self, elapsed: float, *, after: float = 60.0) -> Timeline:
-        """The job if StopAutoMLJob is called at that age: Stopping, and Stopped `after` seconds later.
+        """Return the job if StopAutoMLJob is called at that age: Stopping, and Stopped `after` seconds later.
 
         It is unchanged if it has ended by then, or is stopping.
         """
@@ -105,7 +105,7 @@ class Timeline:
         return replace(self, entries=(*kept, *stop))
 
     def response(self, elapsed: float, *, name: str, created: datetime, arn: str, speed: float = 1.0) -> dict[str, Any]:
-        """The response of DescribeAutoMLJobV2 at that age.
+        """Return the response of DescribeAutoMLJobV2 at that age.
 
         Args:
             elapsed: The job's age in seconds of the script.
@@ -128,9 +128,9 @@ class Timeline:
         metric: str | None = None,
         speed: float = 1.0,
     ) -> list[dict[str, Any]]:
-        """The candidates that ListCandidatesForAutoMLJob has at that age, the oldest first.
+        """Return the candidates that ListCandidatesForAutoMLJob has at that age, the oldest first.
 
-        The arguments are those of `response`; `metric` is the objective, where it is not the script's own.
+        The arguments are those of `response`; `metric` is the objective, where it is not the timeline's own.
         """
         metric = metric or PROBLEM_TYPES[self.problem_type or "Tabular"]
 
@@ -138,7 +138,7 @@ class Timeline:
             return candidate(name, rank, metric, created + timedelta(seconds=second / speed), arn, speed)
 
         found = []
-        for begin, _, secondary in self.entries if elapsed >= 0 else ():
+        for begin, _, secondary in self.entries:
             for number, rank in enumerate(_RANKS, 1):
                 second = begin + number * _SECONDS_PER_CANDIDATE
                 if secondary in _TRAINING and second <= elapsed and self._entry_at(second)[0] == begin:
@@ -194,21 +194,17 @@ def _response(
         response["BestCandidate"] = candidate(name, 1, objective["MetricName"], ended, arn, speed)
     if timeline.deploy:
         response["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
-        response["ModelDeployResult"] = deploy_result(state, f"{name}-endpoint")
+        # The service omits the endpoint's name until it is deployed, and when that fails.
+        is_deployed = status == Status.COMPLETED and secondary != "ModelDeploymentError"
+        response["ModelDeployResult"] = {"EndpointName": f"{name}-endpoint"} if is_deployed else {}
     return response
 
 
 def has_best_candidate(state: State) -> bool:
-    """Whether a scripted job in that state has a best candidate: once it is trained, unless it failed."""
+    """Return whether a scripted job in that state has a best candidate: once it is trained, unless it failed."""
     if state.status == Status.COMPLETED:
         return state.secondary_status != "CandidateDefinitionsGenerated"
     return state.status == Status.IN_PROGRESS and stage_of(state) not in (Stage.PREPARING, Stage.TRAINING)
-
-
-def deploy_result(state: State, endpoint_name: str) -> dict[str, str]:
-    """The ModelDeployResult: the service omits the endpoint's name until it is deployed, and when that fails."""
-    deployed = state.status == Status.COMPLETED and state.secondary_status != "ModelDeploymentError"
-    return {"EndpointName": endpoint_name} if deployed else {}
 
 
 def candidate(job_name: str, rank: int, metric: str, ended: datetime, job_arn: str, speed: float) -> dict[str, Any]:

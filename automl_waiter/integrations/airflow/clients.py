@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 
 from automl_waiter._aws.connection import client_config
+from automl_waiter._system.machine import Machine
+from automl_waiter._wiring import STOP_WITHIN_S, Gateways, stop_job
+from automl_waiter.waiter import result_of
 
 # Weak, so that a client, and the credentials that a connection had then, last no longer than the waits that use it.
 _CLIENTS: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
@@ -19,8 +22,8 @@ _CLIENTS: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
 _LOCK = threading.RLock()
 
 
-def client_of(parameters: Mapping[str, Any]) -> Any:
-    """The boto3 SageMaker client of a connection.
+def client_of(parameters: dict[str, Any]) -> Any:
+    """Return the boto3 SageMaker client of a connection.
 
     Args:
         parameters: `aws_conn_id`, `region_name`, `verify` and `botocore_config`, as Airflow's AWS operators have them.
@@ -34,7 +37,7 @@ def client_of(parameters: Mapping[str, Any]) -> Any:
     # As it is now: somebody may have changed it while others wait with the client of what it was.
     known = hook.conn_config
     found = repr((known.login, known.password, known.extra_config)).encode(errors="backslashreplace")
-    key = _name(parameters), hashlib.sha256(found).hexdigest()
+    key = json.dumps(parameters, sort_keys=True), hashlib.sha256(found).hexdigest()
     with _LOCK:
         client = _CLIENTS.get(key)
         if client is None:
@@ -43,13 +46,20 @@ def client_of(parameters: Mapping[str, Any]) -> Any:
         return client
 
 
-def forget_client(parameters: Mapping[str, Any]) -> None:
-    """The next wait has a new client: the credentials of this one are no good any more."""
-    name = _name(parameters)
+def forget_client(parameters: dict[str, Any]) -> None:
+    """Let the next wait have a new client: the credentials of this one are refused or have expired."""
+    name = json.dumps(parameters, sort_keys=True)
     with _LOCK:
         for key in [key for key in _CLIENTS if key[0] == name]:
             _CLIENTS.pop(key, None)
 
 
-def _name(parameters: Mapping[str, Any]) -> str:
-    return json.dumps(dict(parameters), sort_keys=True)
+def stop(client: Any, job: str) -> None:
+    """Call StopAutoMLJob for a job, for at most 10 seconds.
+
+    Raises:
+        AutoMLWaiterError: The job was not told to stop.
+    """
+    target = Gateways(client).target(job)
+    with Machine() as machine:
+        result_of(partial(stop_job, job_name=target.job.name), target.gateway, machine, error_budget=STOP_WITHIN_S)

@@ -11,13 +11,14 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from automl_waiter._model import errors
-from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT
+from automl_waiter.integrations.airflow.clients import client_of
+from automl_waiter.integrations.airflow.triggers import payload_of
 from automl_waiter.integrations.airflow.waiting import WaitingTask
+from automl_waiter.waiter import Waiter
 
 
 class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
-    """Starts an AutoML job and waits until it has ended, by default in the triggerer, where it holds no worker.
+    """Start an AutoML job and wait until it has ended, by default in the triggerer, where it holds no worker.
 
     It returns the outcome as a plain dict (XCom): `job_name`, `job_arn`, `verdict`, `best_candidate`, `endpoint_name`
     and the other members of what `automl-waiter wait -o json` prints of a job, but `describe` and `transitions`.
@@ -31,7 +32,7 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
         job: Instead of it, a job that there is: its name or ARN, templated.
         timeout: Seconds or timedelta for the whole wait of a try; "auto": the job's own limit and 30 minutes; None: no
             limit. It is kept as an instant, so a restart does not lengthen it.
-        poll: Seconds or timedelta between two looks; None: by the phase that the job is in.
+        poll: Seconds or timedelta between two polls; None: by the phase that the job is in.
         until, require, stop_on, error_budget: As in `automl_waiter.wait_for`.
         deferrable: False: wait on the worker.
         stop_on_kill: Call StopAutoMLJob when somebody kills, clears or marks the task while it waits. A restart of the
@@ -50,42 +51,30 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
         request: Mapping[str, Any] | None = None,
         job: str | None = None,
         timeout: float | timedelta | Literal["auto"] | None = None,
-        poll: float | timedelta | None = None,
-        until: str | None = None,
-        require: str | Iterable[str] = DEFAULT_REQUIREMENT,
         stop_on: str | Iterable[str] = (),
-        error_budget: float | timedelta = 900.0,
-        deferrable: bool = True,
-        stop_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.request = request
         self.job = job
         self.timeout = timeout
-        self.poll = poll
-        self.until = until
-        self.require = require
         self.stop_on = stop_on
-        self.error_budget = error_budget
-        self.deferrable = deferrable
-        self.stop_on_kill = stop_on_kill
 
     def execute(self, context: Any) -> dict[str, Any] | None:
-        """Starts the job, and waits for it or leaves that to the triggerer."""
+        """Start the job, and wait for it or leave that to the triggerer."""
         if (self.request is None) == (self.job is None):
             raise AirflowFailException("give either request, to start a job, or job, to wait for one that there is")
-        try:
+        with self.raising_airflow_errors():
             if self.request is not None:
                 self.job = self._start(self.request)
             if self.deferrable:
                 self.defer_wait(self.timeout)
-            return self.execute_complete(context, self.wait_here(self.timeout))
-        except errors.AutoMLWaiterError as error:
-            raise self.failure_of(type(error), str(error)) from error
+                return None
+            waiter = Waiter(client_of(self.connection), timeout=self.timeout, **self.wait_options)
+            return self.execute_complete(context, payload_of(waiter.wait(self.job, check=False)))
 
     def _start(self, request: Mapping[str, Any]) -> str:
-        """Starts the job, and returns its ARN; the name of the one that there is, where its name is taken."""
+        """Start the job and return its ARN, or the job's name where there is one of that name already."""
         from botocore.exceptions import ClientError
 
         try:

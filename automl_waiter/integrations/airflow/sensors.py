@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
@@ -12,21 +12,25 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow.sdk.bases.sensor import PokeReturnValue
 
-from automl_waiter._model import errors
-from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Verdict
+from automl_waiter._model.options import NOT_FOUND_GRACE_S, wait_options
+from automl_waiter._model.verdicts import Verdict
+from automl_waiter._system.machine import Machine
+from automl_waiter._wiring import Gateways
+from automl_waiter.integrations.airflow.clients import client_of
 from automl_waiter.integrations.airflow.triggers import payload_of
 from automl_waiter.integrations.airflow.waiting import WaitingTask
+from automl_waiter.waiter import Waiter, outcome_of
 
 
 class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
-    """Waits until an AutoML job has ended, by default in the triggerer, where it holds no worker.
+    """Wait until an AutoML job has ended, by default in the triggerer, where it holds no worker.
 
-    It returns what `AutoMLJobOperator` returns. With `deferrable=False` it is an ordinary sensor, which looks once in
+    It returns what `AutoMLJobOperator` returns. With `deferrable=False` it is an ordinary sensor, which polls once in
     each `poke_interval`, also in the mode `reschedule`.
 
     Args:
         job: The job's name or ARN, templated.
-        poll: Seconds or timedelta between two looks of the deferred wait; None: by the phase that the job is in.
+        poll: Seconds or timedelta between two polls of the deferred wait; None: by the phase that the job is in.
         until, require, error_budget: As in `automl_waiter.wait_for`.
         deferrable: False: wait as Airflow's sensors do.
         stop_on_kill: As in `AutoMLJobOperator`.
@@ -36,52 +40,32 @@ class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
 
     aws_hook_class = SageMakerHook
     template_fields: Sequence[str] = aws_template_fields("job", "until")
+    timeout_error = AirflowSensorTimeout
     ui_color = "#d1e8e2"
 
-    def __init__(
-        self,
-        *,
-        job: str,
-        poll: float | timedelta | None = None,
-        until: str | None = None,
-        require: str | Iterable[str] = DEFAULT_REQUIREMENT,
-        error_budget: float | timedelta = 900.0,
-        deferrable: bool = True,
-        stop_on_kill: bool = False,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, job: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job = job
-        self.poll = poll
-        self.until = until
-        self.require = require
-        self.error_budget = error_budget
-        self.deferrable = deferrable
-        self.stop_on_kill = stop_on_kill
 
     def execute(self, context: Any) -> Any:
-        """Leaves the wait to the triggerer, or pokes."""
+        """Leave the wait to the triggerer, or poke."""
         if not self.deferrable:
             return super().execute(context)
-        try:
+        with self.raising_airflow_errors():
             return self.defer_wait(self.timeout)
-        except errors.AutoMLWaiterError as error:
-            raise self.failure_of(type(error), str(error)) from error
 
     def poke(self, context: Any) -> PokeReturnValue:
-        """Looks once."""
-        try:
-            outcome = self.look()
-        except errors.AutoMLWaiterError as error:
-            raise self.failure_of(type(error), str(error)) from error
+        """Poll once, retrying failed calls within the error budget; a job that does not exist yet has some seconds."""
+        with self.raising_airflow_errors():
+            client = client_of(self.connection)
+            options = replace(wait_options(**self.wait_options), once=True)
+            with Machine() as machine:
+                outcome = outcome_of(Gateways(client).target(self.job), options, machine)
+            if outcome.verdict is Verdict.NOT_FOUND:
+                # It may have been created just now.
+                waiter = Waiter(client, timeout=NOT_FOUND_GRACE_S, **self.wait_options)
+                outcome = waiter.wait(self.job, check=False)
         if outcome.verdict is Verdict.IN_PROGRESS:
             self.log.info(outcome.summary)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self.execute_complete(context, payload_of(outcome)))
-
-    def failure_of(self, error: type[errors.AutoMLWaiterError], message: str) -> Exception:
-        """Airflow's exception for an error of the wait: a sensor's timeout has one of its own."""
-        if issubclass(error, errors.WaitTimeout):
-            timed_out: Exception = AirflowSensorTimeout(f"{error.__name__}: {message}")
-            return timed_out
-        return super().failure_of(error, message)

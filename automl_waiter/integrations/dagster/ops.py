@@ -1,6 +1,6 @@
 """A wait in the body of an op or an asset, and an op that is one.
 
-A Failure that allows retries means that calls failed: a RetryPolicy goes on waiting, for a wait changes nothing. Any
+A Failure that allows retries means that calls failed: a RetryPolicy resumes the wait, which changes nothing. Any
 other Failure would be the same the next time and is not retried, whatever the policy. The timeout counts for each try.
 """
 
@@ -15,10 +15,7 @@ from automl_waiter._model.errors import AutoMLWaiterError
 from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean, redact
-from automl_waiter._system.log import level_of, summary_of
-from automl_waiter.integrations.results import FAILED_CALLS, result_of
-from automl_waiter.report.facts import outcome_document
-from automl_waiter.report.markdown import markdown
+from automl_waiter.integrations.results import FAILED_CALLS, logging_to, markdown_of, result_of
 from automl_waiter.waiter import Waiter, wait_for
 
 
@@ -30,7 +27,7 @@ def wait_in(
     on_event: Callable[[Event], object] | None = None,
     **options: Any,
 ) -> Any:
-    """Waits in the body of an op or an asset, and returns its Output: the outcome as a dict, with metadata.
+    """Wait in the body of an op or an asset, and return its Output: the outcome as a dict, with metadata.
 
     Args:
         context: The context of the op or the asset; what happens meanwhile is in its log.
@@ -42,14 +39,8 @@ def wait_in(
     Raises:
         Failure: The job or the wait did not end as asked; only where calls failed it allows retries.
     """
-
-    def tell(event: Event) -> None:
-        context.log.log(level_of(event), redact(summary_of(event)))
-        if on_event is not None:
-            on_event(event)
-
     try:
-        outcome = wait_for(job, client=client, on_event=tell, **options)
+        outcome = wait_for(job, client=client, on_event=logging_to(context.log, on_event), **options)
     except AutoMLWaiterError as error:
         raise Failure(
             redact(clean(error)),
@@ -67,7 +58,7 @@ def automl_job_op(
     tags: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Any:
-    """An op with the input `job`, from another op or from the run's config, that waits for it; see `wait_in`.
+    """Return an op with the input `job`, from another op or from the run's config, that waits for it; see `wait_in`.
 
     Raises:
         InvalidRequest: An option makes no sense.
@@ -89,7 +80,7 @@ def automl_job_op(
 
 
 def metadata_of(outcome: Outcome) -> dict[str, Any]:
-    """The outcome as metadata, by the names that it has in the result; what is not known is left out."""
+    """Return the outcome as metadata, by the names that it has in the result, without what is not known."""
     best = result_of(outcome)["best_candidate"] or {}
     text, number, instant = MetadataValue.text, MetadataValue.float, MetadataValue.timestamp
     took = outcome.ended_at and outcome.created_at and (outcome.ended_at - outcome.created_at).total_seconds()
@@ -109,6 +100,6 @@ def metadata_of(outcome: Outcome) -> dict[str, Any]:
         ("ended_at", instant, outcome.ended_at),
         ("duration_seconds", number, took),
         ("waited_seconds", number, outcome.waited),
-        ("summary", MetadataValue.md, redact(markdown(outcome_document(outcome)))),
+        ("summary", MetadataValue.md, markdown_of(outcome)),
     ]
     return {name: typed(value) for name, typed, value in members if value is not None}

@@ -29,7 +29,7 @@ TAG = "automl_waiter"
 _ENDS = frozenset({Verdict.COMPLETED, Verdict.DEGRADED, Verdict.FAILED, Verdict.STOPPED})
 # A tick has 60 s, and the default call budget is 5 a second.
 _MOST_DESCRIBED = 100
-_TOLD = 5
+_MOST_SHOWN = 5
 
 
 def automl_job_sensor(
@@ -44,16 +44,18 @@ def automl_job_sensor(
     minimum_interval_seconds: int = 60,
     **arguments: Any,
 ) -> Any:
-    """A sensor that requests one run for each AutoML job that has ended, however it ended.
+    """Return a sensor that requests one run for each AutoML job that has ended, however it ended.
 
-    A tick reads the newest page of the listing, and describes only the jobs that have ended. The first tick takes in
-    what is in progress; the next ones tell what has ended since. The run knows its job by its tags: see `TAG`.
+    A tick reads the newest page of the listing, and describes only the jobs that have ended. The first tick notes the
+    jobs in progress; each later tick requests a run for every job that has ended since. The run knows its job by its
+    tags: see `TAG`.
 
     Args:
         target: What is run: a Dagster job, or assets.
         name: The sensor's.
         name_contains: Only jobs whose names contain this, in any case.
-        look_back: How old a job in progress may be at the first tick (seconds or timedelta); an older one is not met.
+        look_back: The maximum age of a job in progress at the first tick (seconds or timedelta); older ones are left
+            out.
         client: A boto3 SageMaker client; by default one is made.
         require: What a verdict asks of a job, as in `wait_for`.
         run_config: Makes the run's config of the outcome.
@@ -65,23 +67,41 @@ def automl_job_sensor(
     """
     matching(name_contains, look_back)
     options = WaitOptions(error_budget=ONE_POLL.error_budget, once=True, required=required_parts(require))
+    part_of_name = (name_contains or "").lower()
+    oldest = timedelta(seconds=seconds_of(look_back))
 
     @sensor(name=name, target=target, minimum_interval_seconds=minimum_interval_seconds, **arguments)
     def ticks(context):  # type: ignore[no-untyped-def]  # Dagster reads annotations
         gateways = Gateways(client)
         cursor = _Cursor.of(context.cursor)
-        tick = _tick(cursor, _listed(gateways, cursor.since, look_back), name_contains or "")
-        outcomes = _look_at(tick.due, gateways, options)
-        ended = [outcome for outcome in outcomes if outcome.verdict in _ENDS]
+        read_at, jobs = _newest_jobs(gateways, cursor.since or oldest)
+        # A job that had ended before the first tick gets no run.
+        told = cursor.told if cursor.since else [arn for arn, job in jobs.items() if job.state.is_terminal]
+        known, since = {*cursor.followed, *told}, cursor.since or read_at - oldest
+        new = [
+            arn
+            for arn, job in jobs.items()
+            if arn not in known and job.created_at >= since and part_of_name in job.name.lower()
+        ]
+        # The jobs that have waited longest come first.
+        followed = [*cursor.followed, *reversed(new)]
+        due = [arn for arn in followed if arn not in jobs or jobs[arn].state.is_terminal][:_MOST_DESCRIBED]
+        outcomes = _outcomes_of(due, gateways, options)
         for outcome in outcomes:
             if outcome.error is not None:
                 context.log.warning(redact(clean(outcome.summary)))
-        # A job that was listed and is no more has no end that could be told.
-        settled = {outcome.job for outcome in outcomes if outcome.verdict in (*_ENDS, Verdict.NOT_FOUND)}
+        ended = [outcome for outcome in outcomes if outcome.verdict in _ENDS]
+        shown = [f"{jobs[arn].name}: {jobs[arn].state}" for arn in followed if arn in jobs and arn not in due]
+        # A job that was listed and no longer exists has no end to report.
+        done = {outcome.job for outcome in outcomes if outcome.verdict in (*_ENDS, Verdict.NOT_FOUND)}
+        # A job that was described in vain comes last in the next tick.
+        waiting = [arn for arn in followed if arn not in due] + [arn for arn in due if arn not in done]
+        new_since = read_at - LISTED_WITHIN
+        new_told = [arn for arn in told if arn in jobs and jobs[arn].created_at >= new_since] + sorted(done)
         return SensorResult(
             run_requests=[_run_request(outcome, run_config) for outcome in ended],
-            skip_reason=None if ended else _how_they_are(tick, outcomes),
-            cursor=tick.cursor_after(settled),
+            skip_reason=None if ended else _skip_reason(shown + [outcome.summary for outcome in outcomes]),
+            cursor=_Cursor(new_since, waiting, new_told).text,
         )
 
     return ticks
@@ -91,9 +111,9 @@ class _Cursor(NamedTuple):
     """What a tick leaves to the next.
 
     Attributes:
-        since: Jobs that were created later may not have been shown yet (UTC); None: there was no tick.
-        followed: The jobs whose end is to be told.
-        told: Those of which nothing is to be told any more, as far as they may still be met.
+        since: Jobs that were created later may not have been listed yet (UTC); None: there was no tick.
+        followed: The ARNs of the jobs whose end is still to be reported.
+        told: The ARNs of jobs that need no run any more, and may still be listed as new.
     """
 
     since: datetime | None = None
@@ -102,123 +122,63 @@ class _Cursor(NamedTuple):
 
     @classmethod
     def of(cls, text: str | None) -> _Cursor:
-        """The cursor of what Dagster has kept."""
+        """Return the cursor that Dagster has kept as a text."""
         if not text:
             return cls()
         kept = json.loads(text)
         return cls(datetime.fromisoformat(kept["since"]), kept["followed"], kept["told"])
 
-
-class _Listed(NamedTuple):
-    """The newest jobs.
-
-    Attributes:
-        begun_at: When the first page was served (UTC).
-        since: All that were created since then are among them (UTC).
-        jobs: The newest first, by ARN.
-    """
-
-    begun_at: datetime
-    since: datetime
-    jobs: Mapping[str, Snapshot]
+    @property
+    def text(self) -> str:
+        """The cursor as Dagster keeps it."""
+        return json.dumps(self._asdict(), default=datetime.isoformat)
 
 
-class _Tick(NamedTuple):
-    """What a tick has to do.
+def _newest_jobs(gateways: Gateways, since: datetime | timedelta) -> tuple[datetime, Mapping[str, Snapshot]]:
+    """Return when the listing was read (UTC), and its newest jobs by ARN: a page, or all that were created since."""
 
-    Attributes:
-        since: For the next tick; see `_Cursor`.
-        followed: All jobs whose end is to be told.
-        told: Those that may be met again.
-        due: The ones to be described now.
-        shown: How the others are.
-    """
-
-    since: datetime
-    followed: Sequence[str]
-    told: Sequence[str]
-    due: Sequence[str]
-    shown: Sequence[Snapshot]
-
-    def cursor_after(self, settled: set[str]) -> str:
-        """What to leave to the next tick when these are told. Who was looked at in vain comes last then."""
-        asked = set(self.due)
-        waiting = [job for job in self.followed if job not in asked]
-        waiting += [job for job in self.due if job not in settled]
-        told = [*self.told, *sorted(settled)]
-        return json.dumps({"since": self.since.isoformat(), "followed": waiting, "told": told})
-
-
-def _tick(cursor: _Cursor, listed: _Listed, name_contains: str) -> _Tick:
-    jobs, since_after = listed.jobs, listed.begun_at - LISTED_WITHIN
-    # What had ended before the first tick is not told.
-    over = cursor.told if cursor.since else [arn for arn, one in jobs.items() if one.state.is_terminal]
-    met = {*cursor.followed, *over}
-    new = [
-        arn
-        for arn, one in jobs.items()
-        if arn not in met and one.created_at >= listed.since and name_contains.lower() in one.name.lower()
-    ]
-    # The oldest first, so that those have their turn that have waited longest.
-    followed = [*cursor.followed, *reversed(new)]
-    due = [arn for arn in followed if arn not in jobs or jobs[arn].state.is_terminal][:_MOST_DESCRIBED]
-    return _Tick(
-        since_after,
-        followed,
-        told=[arn for arn in over if arn in jobs and jobs[arn].created_at >= since_after],
-        due=due,
-        shown=[jobs[arn] for arn in followed if arn in jobs and arn not in due],
-    )
-
-
-def _listed(gateways: Gateways, since: datetime | None, look_back: float | timedelta) -> _Listed:
-    """Reads the newest jobs, a page of them or as many as were created since then."""
-
-    async def read(calls: Calls) -> _Listed:
-        token, before = None, None
-        while before is None or token:
-            more: dict[str, Any] = {"NextToken": token} if token else {}
-            answer = await calls.list_jobs({**NEWEST_FIRST, **more})
+    async def read(calls: Calls) -> tuple[datetime, Mapping[str, Snapshot]]:
+        jobs: dict[str, Snapshot] = {}
+        read_at, request = None, dict[str, Any](NEWEST_FIRST)
+        while True:
+            answer = await calls.list_jobs(request)
             if answer.error is not None:
                 raise answer.error
-            begun_at = before.begun_at if before else answer.served_at or answer.at
+            read_at = read_at or answer.served_at or answer.at
             page = [Snapshot(summary) for summary in answer.response["AutoMLJobSummaries"]]
-            jobs = {**(before.jobs if before else {}), **{one.arn: one for one in page}}
-            before = _Listed(begun_at, since or begun_at - timedelta(seconds=seconds_of(look_back)), jobs)
-            is_enough = page and page[-1].created_at < before.since
-            token = None if is_enough else answer.response.get("NextToken")
-        return before
+            jobs |= {job.arn: job for job in page}
+            token = answer.response.get("NextToken")
+            oldest = since if isinstance(since, datetime) else read_at - since
+            if not token or (page and page[-1].created_at < oldest):
+                return read_at, jobs
+            request = {**NEWEST_FIRST, "NextToken": token}
 
     with Machine() as machine:
         return result_of(read, gateways.default(), machine, error_budget=ONE_POLL.error_budget)
 
 
-def _look_at(jobs: Sequence[str], gateways: Gateways, options: WaitOptions) -> list[Outcome]:
-    if not jobs:
-        return []
+def _outcomes_of(jobs: Sequence[str], gateways: Gateways, options: WaitOptions) -> list[Outcome]:
     targets = gateways.targets(jobs).values()
     with Machine() as machine, closing(events_of(wait_kernel(targets, options, machine), machine)) as events:
         return [event.outcome for event in events if isinstance(event, Ended)]
 
 
 def _run_request(outcome: Outcome, run_config: Callable[[Outcome], Any] | None) -> Any:
-    known = {
-        "job_name": outcome.job_name,
-        "job_arn": outcome.arn,
-        "status": outcome.status,
-        "verdict": outcome.verdict.value,
-    }
     return RunRequest(
-        # Dagster starts no second run for a key, so what two ticks show is told once.
+        # Dagster starts no second run for a key, so an end that two ticks report starts one run.
         run_key=f"{outcome.arn} {outcome.status}",
         run_config=None if run_config is None else run_config(outcome),
-        tags={f"{TAG}/{name}": value for name, value in known.items()},
+        tags={
+            f"{TAG}/job_name": outcome.job_name,
+            f"{TAG}/job_arn": outcome.arn,
+            f"{TAG}/status": outcome.status,
+            f"{TAG}/verdict": outcome.verdict.value,
+        },
     )
 
 
-def _how_they_are(tick: _Tick, outcomes: Sequence[Outcome]) -> str:
-    told = [f"{one.name}: {one.state}" for one in tick.shown] + [outcome.summary for outcome in outcomes]
-    if not told:
+def _skip_reason(states: Sequence[str]) -> str:
+    if not states:
         return "no job that matches is in progress"
-    more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
-    return redact("; ".join([*map(clean, told[:_TOLD]), *more]))
+    more = [f"and {len(states) - _MOST_SHOWN} more"] if len(states) > _MOST_SHOWN else []
+    return redact("; ".join([*map(clean, states[:_MOST_SHOWN]), *more]))

@@ -16,7 +16,7 @@ from automl_waiter._model.text import clean
 
 MOST_ENTRIES = 10
 MOST_BYTES = 256 * 1024
-"""What PutEvents takes at once: entries, and their bytes; the smallest limits that AWS has documented."""
+"""What PutEvents accepts at once: entries, and their bytes; the smallest limits that AWS has documented."""
 
 # The pattern of EventBusName in the API reference; partners' buses, whose names have slashes, take no such events.
 _BUS = re.compile(
@@ -25,7 +25,7 @@ _BUS = re.compile(
 
 
 def region_of_bus(bus: str) -> str | None:
-    """The region in which a bus is; None, if it is known by its name alone.
+    """Return the region of a bus; None, if only its name is given.
 
     Raises:
         InvalidRequest: It is neither the name nor the ARN of one.
@@ -48,34 +48,30 @@ class Bus(Caller):
         self._is_checked = False
 
     def put(self, entries: list[dict[str, Any]]) -> list[Exception | None]:
-        """What became of each entry: None, if it was taken; a TransientError, if it may be at another attempt.
+        """Put entries, and return for each None if it was taken, or why not: a TransientError if it may be next time.
 
         Raises:
             TransientError: All failed for a reason that may pass.
             AutoMLWaiterError: They can never succeed as they are.
         """
         try:
-            self._check()
-            answer: Mapping[str, Any] = self._call("PutEvents", self._name, Entries=entries)
+            # PutEvents answers with success for a bus that does not exist: https://github.com/aws/aws-sdk/issues/186
+            if not self._is_checked:
+                # A caller that may only put goes unchecked; bad credentials fail in PutEvents just as well.
+                with contextlib.suppress(AccessDenied):
+                    self._call("DescribeEventBus", self._name, Name=self._name)
+                self._is_checked = True
+            results = self._call("PutEvents", self._name, Entries=entries).get("Entries")
         except JobNotFound as error:
             raise InvalidRequest(
                 f"there is no such bus in {self.region}: check the name, the region and the account", code=error.code
             ) from None
-        results = answer.get("Entries")
         if results is None or len(results) != len(entries):
             raise TransientError(
                 TransientKind.RESPONSE, "the response is none to these entries: cut short, or not from AWS"
             )
         self._was_answered = True
         return [self._problem_of(result) for result in results]
-
-    def _check(self) -> None:
-        # PutEvents answers with success for a bus that there is not: https://github.com/aws/aws-sdk/issues/186
-        if not self._is_checked:
-            # Who may only put goes on unchecked; credentials that are no good fail there just as well.
-            with contextlib.suppress(AccessDenied):
-                self._call("DescribeEventBus", self._name, Name=self._name)
-            self._is_checked = True
 
     def _problem_of(self, result: Mapping[str, Any]) -> Exception | None:
         from botocore.exceptions import ClientError

@@ -22,11 +22,11 @@ _TIME_BYTES = 14
 
 
 def event_entry(transition: Transition, snapshot: Snapshot | None = None, *, bus: str = "default") -> dict[str, Any]:
-    """The entry of PutEvents for a transition.
+    """Return the entry of PutEvents for a transition.
 
     Args:
         transition: What changed.
-        snapshot: The job's last look, from which its end is told.
+        snapshot: The job at the last poll, which says how it ended.
         bus: The bus's name or ARN.
     """
     before, after = transition.before, transition.after
@@ -60,7 +60,7 @@ def event_entry(transition: Transition, snapshot: Snapshot | None = None, *, bus
 
 
 def _id_of(transition: Transition) -> str:
-    """What tells a transition from others: the same whenever and by whomever it is delivered again."""
+    """Return the id of a transition: the same whenever and by whomever it is delivered again."""
     # Without `before`: what an interrupted process handed out unjournaled may come back with another one.
     words = [transition.job_arn.lower(), *transition.after, isoformat(transition.observed_at)]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
@@ -72,6 +72,6 @@ def _cut(value: Any) -> Any:
 
 
 def size_of(entry: dict[str, Any]) -> int:
-    """The bytes of an entry, as EventBridge counts them."""
+    """Return the bytes of an entry, as EventBridge counts them."""
     texts = [entry["Source"], entry["DetailType"], entry["Detail"], *entry["Resources"]]
     return _TIME_BYTES + sum(len(text.encode(errors="backslashreplace")) for text in texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import queue
 import threading
@@ -35,7 +36,7 @@ _GLANCE = 0.05
 
 
 class _Delivery(NamedTuple):
-    """A transition on its way to the bus."""
+    """A transition on its way to the bus. The job is its ARN, in lower case."""
 
     job: str
     region: str | None
@@ -75,12 +76,11 @@ class EventBridgePublisher:
     ) -> None:
         self.bus = bus
         self._region = region_of_bus(bus)
-        self._client = client
         self._report = report
-        self._connect = connect_to
+        self._connect = connect_to if client is None else lambda _: Connection(client)
         self._error_budget = error_budget
         self._limit = limit
-        self._gates: dict[str | None, Bus] = {}
+        self._buses: dict[str | None, Bus] = {}
         self._held: dict[str, tuple[Transition, Callable[[bool], object]]] = {}
         """The end of each job whose outcome is not known yet, by ARN."""
         # SimpleQueues, because their put is safe in a signal handler.
@@ -101,7 +101,7 @@ class EventBridgePublisher:
         return ["eventbridge", self.bus]
 
     def __call__(self, event: Event) -> None:
-        """Takes an event of a wait, and returns at once."""
+        """Accept an event of a wait, and return at once."""
         match event:
             case Transition():
                 self.deliver(event)
@@ -109,20 +109,20 @@ class EventBridgePublisher:
                 self.end(outcome)
 
     def deliver(self, transition: Transition, done: Callable[[bool], object] = lambda _: None) -> None:
-        """Publishes a transition, after those before it of its job; `done` is told whether the bus has taken it."""
+        """Publish a transition after those before it of its job; `done` is called with whether the bus has taken it."""
         if transition.after.is_terminal:
             self._held[transition.job_arn.lower()] = (transition, done)
         else:
             self._put(transition, done)
 
     def end(self, outcome: Outcome) -> None:
-        """Publishes the end of a job, of which everything is known now."""
+        """Publish the end of a job, whose outcome is known now."""
         held = self._held.pop((outcome.arn or "").lower(), None)
         if held is not None:
             self._put(*held, outcome.snapshot)
 
     def finish(self) -> None:
-        """Returns when every event was put, or after the limit; what was not put then is told."""
+        """Return when every event was put, or at the limit; report how many were not."""
         atexit.unregister(self.finish)
         for transition, done in self._held.values():
             self._put(transition, done)
@@ -140,7 +140,7 @@ class EventBridgePublisher:
             self._report(f"{lost} of {of} not published to the event bus {self.bus}{why}")
 
     def abandon(self) -> None:
-        """Publishes no more: `finish` then returns at once. Safe in a signal handler."""
+        """Publish no more: `finish` then returns at once. Safe in a signal handler."""
         self._is_over = True
         self._hurry.put(None)
 
@@ -159,12 +159,11 @@ class EventBridgePublisher:
         await asyncio.to_thread(self.finish)
 
     def _put(self, transition: Transition, done: Callable[[bool], object], snapshot: Snapshot | None = None) -> None:
-        entry = event_entry(transition, snapshot, bus=self.bus)
         job = transition.job_arn.lower()
         # As SageMaker's own events, on the bus of the job's region.
         region = self._region or region_of(job)
         self._handed += 1
-        self._inbox.put(_Delivery(job, region, entry, done))
+        self._inbox.put(_Delivery(job, region, event_entry(transition, snapshot, bus=self.bus), done))
 
     def _run(self) -> None:
         waiting: list[_Delivery] = []
@@ -181,7 +180,7 @@ class EventBridgePublisher:
                 self._publish(batch)
 
     def _publish(self, batch: list[_Delivery]) -> None:
-        """Puts a batch, again and again if need be, and settles each of it."""
+        """Put a batch, retrying if need be, and settle each of its deliveries."""
         from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
         begun = time.monotonic()
@@ -206,16 +205,18 @@ class EventBridgePublisher:
             delivery.done(False)
 
     def _attempt(self, batch: list[_Delivery]) -> None:
-        """Puts a batch once. What is taken, or refused for good, is settled and leaves the batch.
+        """Put a batch once. A delivery that is taken, or refused permanently, is settled and leaves the batch.
 
         Raises:
-            TransientError: What is left of it may be taken at another attempt.
-            AutoMLWaiterError: None of it can be.
+            TransientError: What is left of the batch may be taken at another attempt.
+            AutoMLWaiterError: None of it can be taken.
         """
         if self._is_over:
             return
-        failure = None
-        problems = self._gate(batch[0].region).put([delivery.entry for delivery in batch])
+        failure, region = None, batch[0].region
+        if region not in self._buses:
+            self._buses[region] = Bus(self.bus, self._connect(region))
+        problems = self._buses[region].put([delivery.entry for delivery in batch])
         for delivery, problem in zip(list(batch), problems, strict=True):
             if isinstance(problem, TransientError):
                 failure = failure or problem
@@ -230,23 +231,15 @@ class EventBridgePublisher:
         if failure is not None:
             raise failure
 
-    def _gate(self, region: str | None) -> Bus:
-        if region not in self._gates:
-            connection = Connection(self._client) if self._client is not None else self._connect(region)
-            self._gates[region] = Bus(self.bus, connection)
-        return self._gates[region]
-
     def _pause(self, seconds: float) -> None:
-        """Sleeps, unless it is the end: then what is left is put at once, and again at short intervals."""
+        """Sleep, but at the end put what is left at once, and again at short intervals."""
         if self._until < float("inf"):
             seconds = min(seconds, _LAST_PAUSE)
-        try:
+        with contextlib.suppress(queue.Empty):
             self._hurry.get(timeout=seconds)
-        except queue.Empty:
-            return
 
     def _tell(self, problem: Exception, words: str) -> None:
-        """Reports a problem, each kind once until something is taken: a watch may have it for weeks."""
+        """Report a problem, each kind once until something is taken: a watch may have it for weeks."""
         kind = type(problem), getattr(problem, "code", None)
         if kind not in self._told and not self._is_over:
             self._told.add(kind)
@@ -254,7 +247,7 @@ class EventBridgePublisher:
 
 
 def _batch_of(waiting: Sequence[_Delivery]) -> tuple[list[_Delivery], list[_Delivery]]:
-    """What can be put at once, the oldest first, and the rest.
+    """Return what can be put at once, the oldest first, and the rest.
 
     One of each job, so that none overtakes the one before it that has to be put again.
     """
