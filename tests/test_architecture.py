@@ -1,6 +1,7 @@
-"""What a reader of the code may rely on: how much of it one wait runs, how deep it nests, and what it loads."""
+"""What a reader of the code may rely on: how much of it one wait runs, what it loads, and the page that describes it."""
 
 import inspect
+import re
 import subprocess
 import sys
 import threading
@@ -13,10 +14,16 @@ import pytest
 from conftest import ROOT
 
 import automl_waiter
-from automl_waiter import wait_for
-from automl_waiter.testing import Timeline
+from automl_waiter import Snapshot, Transition, wait_for
+from automl_waiter._engine.job_wait import JobWait
+from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import WaitOptions
+from automl_waiter._wiring import Target, wait_kernel
+from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
+from automl_waiter.waiter import events_of
 
 PACKAGE = ROOT / "automl_waiter"
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
 COROUTINES = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 
 
@@ -104,3 +111,33 @@ def test_a_wait_whose_calls_succeed_loads_no_tenacity() -> None:
 def test_public_classes_are_named_as_they_are_imported(name: str) -> None:
     """Tracebacks, pickles and documentation say automl_waiter.JobFailed, wherever the class is defined."""
     assert getattr(automl_waiter, name).__module__ == "automl_waiter"
+
+
+def test_architecture_page_names_only_paths_that_exist() -> None:
+    """A path on the page is one of the package or of the repository, in backticks, in a command or in the diagram."""
+    words = [word for code in re.findall(r"`([^`\n]+)`", PAGE) for word in code.split()]
+    paths = {word for word in words if "/" in word or word.endswith((".py", ".md", ".toml"))}
+    paths |= set(re.findall(r"[\w/.-]+\.py\b", PAGE))
+    assert [path for path in sorted(paths) if not ((PACKAGE / path).exists() or (ROOT / path).exists())] == []
+
+
+def test_architecture_page_names_every_folder_of_the_package() -> None:
+    """Each folder of the package is on the page, in backticks and with its slash."""
+    folders = {f"{init.parent.relative_to(PACKAGE)}/" for init in PACKAGE.rglob("__init__.py")} - {"./"}
+    assert [folder for folder in sorted(folders) if f"`{folder}`" not in PAGE] == []
+
+
+def test_coroutine_on_the_architecture_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortened wait follows a job to its end on the real kernel."""
+    (source,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {"Snapshot": Snapshot}
+    exec(source, names)
+    monkeypatch.setattr(JobWait, "run", names["run"])
+    clock = ManualClock()
+    jobs = ScriptedJobs(clock)
+    jobs.add("churn", Timeline([(0, "InProgress", "ModelTuning"), (600, "Completed", "Completed")]))
+    events = events_of(wait_kernel([Target(job_ref("churn"), jobs)], WaitOptions(), clock), clock)
+    assert [str(event.after) for event in events if isinstance(event, Transition)] == [
+        "InProgress/ModelTuning",
+        "Completed/Completed",
+    ]

@@ -26,7 +26,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # A type only: errors stand on the lowest floor.
+if TYPE_CHECKING:  # Only a type: at run time `outcome` imports this module.
     from automl_waiter._model.outcome import Outcome
 
 
