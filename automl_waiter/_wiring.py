@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from automl_waiter._aws.connection import Connection, connect
@@ -14,13 +14,12 @@ from automl_waiter._engine.following import ListedJob
 from automl_waiter._engine.job_wait import JobWait
 from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.listing import Listing, is_worth_listing
-from automl_waiter._engine.watch import Matching, Watch, matching
+from automl_waiter._engine.watch import Matching, Watch
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
 from automl_waiter._model.job_refs import JobRef, job_ref, job_refs
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
-from automl_waiter._model.text import Duration
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter._model.verdicts import UNDECIDED
 
@@ -197,42 +196,19 @@ def watch_kernel(
     return kernel
 
 
-class Watched(NamedTuple):
-    """What a watch follows: one job, or every job that matches in the account and region of a gateway."""
-
-    target: Target | None
-    gateway: Gateway
-    which: Matching
-    until_idle: bool
-
-    def kernel(self, options: WaitOptions, clock: Clock) -> Kernel:
-        """Return a kernel that follows it."""
-        if self.target is not None:
-            return wait_kernel([self.target], options, clock)
-        return watch_kernel(self.gateway, self.which, options, clock, until_idle=self.until_idle)
-
-
-def watched(
-    job: object,
-    gateways: Gateways,
-    *,
-    name_contains: str | None,
-    since: datetime | Duration | None,
-    until_idle: bool,
-) -> Watched:
-    """Return what to watch, checked.
+def watch_or_wait(
+    job: object, gateways: Gateways, which: Matching, options: WaitOptions, *, until_idle: bool
+) -> Callable[[Clock], Kernel]:
+    """Return what makes the kernel that follows a job, or where that is None, every job that matches.
 
     Raises:
-        InvalidRequest: The job is none, there is no region, or a choice among all jobs makes no sense or stands beside
-            a job.
+        InvalidRequest: It is no job, there is no region, or a choice among all jobs stands beside a job.
     """
-    which = matching(name_contains, since)
     if job is None:
-        return Watched(None, gateways.default(), which, until_idle)
+        return partial(watch_kernel, gateways.default(), which, options, until_idle=until_idle)
     if which != Matching() or until_idle:
         raise InvalidRequest("name_contains, since and until_idle choose among all jobs: give them or a job")
-    target = gateways.target(job)
-    return Watched(target, target.gateway, which, until_idle)
+    return partial(wait_kernel, [gateways.target(job)], options)
 
 
 def call_kernel(

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar, Unpack, cast
 
 from automl_waiter._engine.calls import Calls, Gateway
 from automl_waiter._engine.kernel import Clock, Kernel, Pause, PendingCall
+from automl_waiter._engine.watch import matching
 from automl_waiter._model.errors import Cancelled
 from automl_waiter._model.events import Ended, Event
 from automl_waiter._model.options import CANDIDATES_EVERY_S, DEFAULTS, Options, shows_options, wait_options
@@ -29,12 +30,11 @@ from automl_waiter._wiring import (
     ONE_POLL,
     Gateways,
     Target,
-    Watched,
     call_kernel,
     check_watched,
     snapshot_of,
     wait_kernel,
-    watched,
+    watch_or_wait,
 )
 from automl_waiter.display import is_notebook, notebook_view
 
@@ -89,8 +89,9 @@ class Waiter:
         until_idle: bool = False,
     ) -> AsyncIterator[Transition]:
         """Yield the transitions of a job, or of all that match, as they are observed; see `automl_waiter.watch`."""
-        which = watched(job, self._gateways, name_contains=name_contains, since=since, until_idle=until_idle)
-        return self._watch(which)
+        which = matching(name_contains, since)
+        kernel_on = watch_or_wait(job, self._gateways, which, self._options, until_idle=until_idle)
+        return self._watch(kernel_on, is_one=job is not None)
 
     async def describe(self, job: object) -> Snapshot:
         """Return the job as it is now; see `automl_waiter.describe`."""
@@ -114,12 +115,12 @@ class Waiter:
                 if isinstance(event, Ended):
                     yield event.outcome
 
-    async def _watch(self, which: Watched) -> AsyncIterator[Transition]:
-        async with aclosing(self._events(partial(which.kernel, self._options))) as events:
+    async def _watch(self, kernel_on: Callable[[Clock], Kernel], *, is_one: bool) -> AsyncIterator[Transition]:
+        async with aclosing(self._events(kernel_on)) as events:
             async for event in events:
                 if isinstance(event, Transition):
                     yield event
-                elif isinstance(event, Ended) and which.target is not None:
+                elif isinstance(event, Ended) and is_one:
                     check_watched(event.outcome)
 
     def _events(self, kernel_on: Callable[[Clock], Kernel], *subscribers: Subscriber) -> AsyncGenerator[Event, None]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, Unpack, cast
 
 from automl_waiter._engine.calls import Calls, Gateway
 from automl_waiter._engine.kernel import Clock, Kernel, Pause, PendingCall
+from automl_waiter._engine.watch import matching
 from automl_waiter._model.errors import Cancelled, InvalidRequest
 from automl_waiter._model.events import Ended, Event
 from automl_waiter._model.options import CANDIDATES_EVERY_S, DEFAULTS, Options, WaitOptions, shows_options, wait_options
@@ -25,12 +26,11 @@ from automl_waiter._wiring import (
     ONE_POLL,
     Gateways,
     Target,
-    Watched,
     call_kernel,
     check_watched,
     snapshot_of,
     wait_kernel,
-    watched,
+    watch_or_wait,
 )
 from automl_waiter.display import is_notebook, notebook_view
 
@@ -96,8 +96,9 @@ class Waiter:
         until_idle: bool = False,
     ) -> Iterator[Transition]:
         """Yield the transitions of a job, or of all that match, as they are observed; see the function of this name."""
-        which = watched(job, self._gateways, name_contains=name_contains, since=since, until_idle=until_idle)
-        return self._watch(which)
+        which = matching(name_contains, since)
+        kernel_on = watch_or_wait(job, self._gateways, which, self._options, until_idle=until_idle)
+        return self._watch(kernel_on, is_one=job is not None)
 
     def describe(self, job: object) -> Snapshot:
         """Return the job as it is now; see the function of this name."""
@@ -118,12 +119,12 @@ class Waiter:
                 if isinstance(event, Ended):
                     yield event.outcome
 
-    def _watch(self, which: Watched) -> Iterator[Transition]:
-        with closing(self._events(partial(which.kernel, self._options))) as events:
+    def _watch(self, kernel_on: Callable[[Clock], Kernel], *, is_one: bool) -> Iterator[Transition]:
+        with closing(self._events(kernel_on)) as events:
             for event in events:
                 if isinstance(event, Transition):
                     yield event
-                elif isinstance(event, Ended) and which.target is not None:
+                elif isinstance(event, Ended) and is_one:
                     check_watched(event.outcome)
 
     def _events(self, kernel_on: Callable[[Clock], Kernel], *subscribers: Subscriber) -> Generator[Event, None, None]:

@@ -93,22 +93,11 @@ class _Task:
     def __init__(self, function: Callable[[], Coroutine[Any, Any, None]], *, is_daemon: bool) -> None:
         self.function = function
         self.coroutine: Coroutine[Any, Any, None] | None = None
-        """It is created when it is first advanced, so that one that never is leaves nothing to close."""
+        """Created when it is first advanced: one that never is leaves nothing to close."""
         self.is_daemon = is_daemon
         self.slot: Slot[Any] | None = None
         self.waits = 0
         """How often it has waited: an alarm that was set for an earlier wait means nothing any more."""
-
-    def advance(self, value: Any, error: BaseException | None) -> object:
-        """Return what the coroutine yields next."""
-        if self.coroutine is None:
-            self.coroutine = self.function()
-        return self.coroutine.send(value) if error is None else self.coroutine.throw(error)
-
-    def close(self) -> None:
-        """End the coroutine where it is."""
-        if self.coroutine is not None:
-            self.coroutine.close()
 
 
 class _TokenQueue:
@@ -235,17 +224,18 @@ class Kernel:
     def close(self) -> None:
         """End all coroutines. Never leave that to the garbage collector: it loses a KeyboardInterrupt."""
         with ExitStack() as stack:
-            for task in self._tasks:
-                stack.callback(task.close)
+            for coroutine in filter(None, [task.coroutine for task in self._tasks]):
+                stack.callback(coroutine.close)
 
     def _advance(self, task: _Task, value: Any, error: BaseException | None) -> Event | PendingCall | None:
         """Advance a task up to its next request; return the request if it is for the shell."""
         self._current = None
         try:
-            request = task.advance(value, error)
+            coroutine = task.coroutine = task.coroutine or task.function()
+            request: Any = coroutine.send(value) if error is None else coroutine.throw(error)
             while isinstance(request, Wait) and request.slot.value is not None:
                 value, request.slot.value = request.slot.value, None
-                request = task.advance(value, None)
+                request = coroutine.send(value)
         except (StopIteration, Cancelled):
             # It has ended, or it had not begun when all were cancelled, and then it has nothing to report.
             del self._tasks[task]
@@ -258,7 +248,7 @@ class Kernel:
             self._park(task, request.returned, request.until)
             return request
         self._current = task
-        return request  # type: ignore[return-value]  # whatever else is yielded is an event
+        return request  # type: ignore[no-any-return]  # whatever else is yielded is an event
 
     def _park(self, task: _Task, slot: Slot[Any], until: float) -> None:
         slot.task, task.slot = task, slot

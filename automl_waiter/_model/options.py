@@ -46,17 +46,6 @@ class Options(TypedDict, total=False):
     max_rate: float | None
 
 
-DEFAULTS: Options = {
-    "timeout": None,
-    "poll": None,
-    "until": None,
-    "require": DEFAULT_REQUIREMENT,
-    "stop_on": (),
-    "error_budget": 900,
-    "max_rate": None,
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class WaitOptions:
     """The options of a wait, checked; `wait_options` makes one. `timeout` is in seconds, "auto" or None."""
@@ -112,11 +101,11 @@ def wait_options(**options: Unpack[Options]) -> WaitOptions:
     checked: dict[str, Any] = {}
     for name, value in options.items():
         if name not in _CHECKS:
-            nearest = difflib.get_close_matches(name, {*DEFAULTS, *_OF_THE_SHELLS} - {name}, n=1)
+            nearest = difflib.get_close_matches(name, {*_CHECKS, *_OF_THE_SHELLS} - {name}, n=1)
             hint = f": did you mean {nearest[0]!r}?" if nearest else ""
             raise TypeError(f"unexpected keyword argument {name!r}{hint}")
-        if value is not DEFAULTS[name]:  # type: ignore[literal-required]
-            field_name, check = _CHECKS[name]
+        default, field_name, check = _CHECKS[name]
+        if value is not default:
             checked[field_name] = check(value)
     result = WaitOptions(**checked)
     if "until" in result.stop_on and result.until is None:
@@ -152,16 +141,18 @@ def _not_negative(what: str, duration: Any) -> float:
     return seconds
 
 
-_CHECKS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "timeout": ("timeout", lambda value: value if value == "auto" else _not_negative("timeout", value)),
-    "poll": ("poll", poll_policy),
-    "until": ("until", condition),
-    "require": ("required", required_parts),
-    "stop_on": ("stop_on", _stop_on),
-    "error_budget": ("error_budget", partial(_not_negative, "error_budget")),
-    "max_rate": ("max_rate", _max_rate),
+_CHECKS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
+    "timeout": (None, "timeout", lambda value: value if value == "auto" else _not_negative("timeout", value)),
+    "poll": (None, "poll", poll_policy),
+    "until": (None, "until", condition),
+    "require": (DEFAULT_REQUIREMENT, "required", required_parts),
+    "stop_on": ((), "stop_on", _stop_on),
+    "error_budget": (900, "error_budget", partial(_not_negative, "error_budget")),
+    "max_rate": (None, "max_rate", _max_rate),
 }
-"""The field of WaitOptions that an option is, and what checks it."""
+"""Of each option: its default, the field of WaitOptions that it is, and what checks it."""
+
+DEFAULTS = {name: default for name, (default, _, _) in _CHECKS.items()}
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,7 +12,6 @@ from weakref import WeakValueDictionary
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 
 from automl_waiter._aws.connection import client_config
-from automl_waiter._system.machine import Machine
 from automl_waiter._wiring import STOP_WITHIN_S, Gateways, stop_job
 from automl_waiter.waiter import result_of
 
@@ -61,5 +60,4 @@ def stop(client: Any, job: str) -> None:
         AutoMLWaiterError: The job was not told to stop.
     """
     target = Gateways(client).target(job)
-    with Machine() as machine:
-        result_of(partial(stop_job, job_name=target.job.name), target.gateway, machine, error_budget=STOP_WITHIN_S)
+    result_of(partial(stop_job, job_name=target.job.name), target.gateway, error_budget=STOP_WITHIN_S)

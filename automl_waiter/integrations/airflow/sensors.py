@@ -14,7 +14,6 @@ from airflow.sdk.bases.sensor import PokeReturnValue
 
 from automl_waiter._model.options import NOT_FOUND_GRACE_S, wait_options
 from automl_waiter._model.verdicts import Verdict
-from automl_waiter._system.machine import Machine
 from automl_waiter._wiring import Gateways
 from automl_waiter.integrations.airflow.clients import client_of
 from automl_waiter.integrations.airflow.triggers import payload_of
@@ -59,8 +58,7 @@ class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
         with self.raising_airflow_errors():
             client = client_of(self.connection)
             options = replace(wait_options(**self.wait_options), once=True)
-            with Machine() as machine:
-                outcome = outcome_of(Gateways(client).target(self.job), options, machine)
+            outcome = outcome_of(Gateways(client).target(self.job), options)
             if outcome.verdict is Verdict.NOT_FOUND:
                 # It may have been created just now.
                 waiter = Waiter(client, timeout=NOT_FOUND_GRACE_S, **self.wait_options)

@@ -153,13 +153,13 @@ def _newest_jobs(gateways: Gateways, since: datetime | timedelta) -> tuple[datet
                 return read_at, jobs
             request = {**NEWEST_FIRST, "NextToken": token}
 
-    with Machine() as machine:
-        return result_of(read, gateways.default(), machine, error_budget=ONE_POLL.error_budget)
+    return result_of(read, gateways.default(), error_budget=ONE_POLL.error_budget)
 
 
 def _outcomes_of(jobs: Sequence[str], gateways: Gateways, options: WaitOptions) -> list[Outcome]:
     targets = gateways.targets(jobs).values()
-    with Machine() as machine, closing(events_of(wait_kernel(targets, options, machine), machine)) as events:
+    machine = Machine()
+    with closing(events_of(wait_kernel(targets, options, machine), machine)) as events:
         return [event.outcome for event in events if isinstance(event, Ended)]
 
 
