@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from automl_waiter._aws.connection import Connection, connect
 from automl_waiter._aws.gateway import Boto3Gateway, ClosedGateway
@@ -28,8 +28,6 @@ ONE_POLL = WaitOptions(error_budget=10.0, once=True)
 
 STOP_WITHIN_S = 10.0
 """Whoever kills a task does not wait longer for the call that stops its job."""
-
-T = TypeVar("T")
 
 
 class Target(NamedTuple):
@@ -67,11 +65,7 @@ class Gateways:
         self._made: dict[str | None, Gateway] = {}
 
     def default(self) -> Gateway:
-        """Return the gateway to the caller's account and default region.
-
-        Raises:
-            InvalidRequest: There is no region.
-        """
+        """Return the gateway to the caller's account and default region; InvalidRequest, if there is no region."""
         return self._in_region(None)
 
     def of(self, job: JobRef) -> Gateway:
@@ -111,11 +105,7 @@ class Gateways:
         return {given: targets[key] for given, key in key_of.items()}
 
     def target(self, job: object) -> Target:
-        """Return one job to wait for.
-
-        Raises:
-            InvalidRequest: It is no job, or there is no region.
-        """
+        """Return one job to wait for; InvalidRequest, if it is no job, or there is no region."""
         ref = job_ref(job)
         return Target(ref, self.of(ref))
 
@@ -209,20 +199,6 @@ def watch_or_wait(
     if which != Matching() or until_idle:
         raise InvalidRequest("name_contains, since and until_idle choose among all jobs: give them or a job")
     return partial(wait_kernel, [gateways.target(job)], options)
-
-
-def call_kernel(
-    function: Callable[[Calls], Awaitable[T]], gateway: Gateway, clock: Clock, *, error_budget: float
-) -> tuple[Kernel, Sequence[T]]:
-    """Return a kernel that runs a coroutine over calls, and the sequence that then holds its result."""
-    kernel, results = Kernel(clock), list[T]()
-    calls = Calls(gateway, kernel, error_budget=error_budget)
-
-    async def run() -> None:
-        results.append(await function(calls))
-
-    kernel.spawn(run)
-    return kernel, results
 
 
 async def stop_job(calls: Calls, job_name: str) -> None:

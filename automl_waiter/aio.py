@@ -6,15 +6,14 @@ coroutine functions; they are awaited in order, for at most 30 s each.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager, aclosing, closing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing, closing
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Protocol, TypeVar, Unpack, cast
+from typing import Any, Unpack, cast
 
-from automl_waiter._engine.calls import Calls, Gateway
 from automl_waiter._engine.kernel import Clock, Kernel, Pause, PendingCall
 from automl_waiter._engine.watch import matching
 from automl_waiter._model.errors import Cancelled
@@ -30,7 +29,6 @@ from automl_waiter._wiring import (
     ONE_POLL,
     Gateways,
     Target,
-    call_kernel,
     check_watched,
     snapshot_of,
     wait_kernel,
@@ -40,7 +38,6 @@ from automl_waiter.display import is_notebook, notebook_view
 
 __all__ = ["Waiter", "as_completed", "describe", "wait_for", "wait_for_all", "watch"]
 
-T = TypeVar("T")
 Subscriber = Callable[[Event], object]
 
 
@@ -49,13 +46,6 @@ class AsyncOptions(Options, total=False):
 
     on_transition: Callable[[Transition], object] | None
     on_event: Callable[[Event], object] | None
-
-
-class AsyncMachine(Clock, AbstractContextManager[object], Protocol):
-    """What this shell needs: see `_system.asyncio_machine`, and `testing.ManualClock` for one in virtual time."""
-
-    def start(self, call: PendingCall) -> None: ...
-    def wait_async(self, until: float) -> Awaitable[PendingCall | None]: ...
 
 
 class Waiter:
@@ -69,12 +59,18 @@ class Waiter:
 
     async def wait(self, job: object, *, check: bool = True) -> Outcome:
         """Return when the job has ended; see `automl_waiter.wait_for`."""
-        [outcome] = (await self._wait([job])).values()
+        [outcome] = (await self.wait_for_all([job])).values()
         return outcome.check() if check else outcome
 
     async def wait_for_all(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         """Return when every job has ended; see `automl_waiter.wait_for_all`."""
-        return await self._wait(jobs)
+        targets = self._gateways.targets(jobs)
+        options = replace(self._options, candidates_every=CANDIDATES_EVERY_S) if is_notebook() else self._options
+        with notebook_view(dict.fromkeys(target.job.name for target in targets.values())) as subscribers:
+            kernel_on = partial(wait_kernel, targets.values(), options)
+            async with aclosing(self._events(kernel_on, *subscribers)) as events:
+                outcomes = {event.outcome.job: event.outcome async for event in events if isinstance(event, Ended)}
+        return {key: outcomes[target.job.key] for key, target in targets.items()}
 
     def as_completed(self, jobs: Iterable[object]) -> AsyncIterator[Outcome]:
         """Yield the outcome of each job as soon as it is known; see `automl_waiter.as_completed`."""
@@ -100,15 +96,6 @@ class Waiter:
             [outcome] = [event.outcome async for event in events if isinstance(event, Ended)]
         return snapshot_of(outcome)
 
-    async def _wait(self, jobs: Iterable[object]) -> dict[str, Outcome]:
-        targets = self._gateways.targets(jobs)
-        options = replace(self._options, candidates_every=CANDIDATES_EVERY_S) if is_notebook() else self._options
-        with notebook_view(dict.fromkeys(target.job.name for target in targets.values())) as subscribers:
-            kernel_on = partial(wait_kernel, targets.values(), options)
-            async with aclosing(self._events(kernel_on, *subscribers)) as events:
-                outcomes = {event.outcome.job: event.outcome async for event in events if isinstance(event, Ended)}
-        return {key: outcomes[target.job.key] for key, target in targets.items()}
-
     async def _as_completed(self, targets: Iterable[Target]) -> AsyncIterator[Outcome]:
         async with aclosing(self._events(partial(wait_kernel, targets, self._options))) as events:
             async for event in events:
@@ -131,7 +118,7 @@ class Waiter:
 # Driving the engine
 
 
-async def events_of(kernel: Kernel, machine: AsyncMachine, *subscribers: Subscriber) -> AsyncGenerator[Event, None]:
+async def events_of(kernel: Kernel, machine: AsyncioMachine, *subscribers: Subscriber) -> AsyncGenerator[Event, None]:
     """Drive a kernel on a machine, and yield its events after the subscribers have had them."""
     with machine, closing(kernel):
         while (step := kernel.step()) is not None:
@@ -149,22 +136,6 @@ async def events_of(kernel: Kernel, machine: AsyncMachine, *subscribers: Subscri
                         if isawaitable(result):
                             await result
                     yield event
-
-
-async def result_of(
-    function: Callable[[Calls], Awaitable[T]],
-    gateway: Gateway,
-    machine: AsyncMachine | None = None,
-    *,
-    error_budget: float,
-) -> T:
-    """Run a coroutine over calls, and return its result."""
-    machine = machine or AsyncioMachine()
-    kernel, results = call_kernel(function, gateway, machine, error_budget=error_budget)
-    async with aclosing(events_of(kernel, machine)) as events:
-        async for _ in events:
-            pass  # retries: nobody needs to know
-    return results[0]
 
 
 # The public functions

@@ -26,7 +26,6 @@ from automl_waiter._wiring import (
     ONE_POLL,
     Gateways,
     Target,
-    call_kernel,
     check_watched,
     snapshot_of,
     wait_kernel,
@@ -76,12 +75,18 @@ class Waiter:
 
     def wait(self, job: object, *, check: bool = True) -> Outcome:
         """Block until the job has ended; see `wait_for`."""
-        [outcome] = self._wait([job]).values()
+        [outcome] = self.wait_for_all([job]).values()
         return outcome.check() if check else outcome
 
     def wait_for_all(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         """Block until every job has ended; see the function of this name."""
-        return self._wait(jobs)
+        targets = self._gateways.targets(jobs)
+        options = replace(self._options, candidates_every=CANDIDATES_EVERY_S) if is_notebook() else self._options
+        names = dict.fromkeys(target.job.name for target in targets.values())
+        kernel_on = partial(wait_kernel, targets.values(), options)
+        with notebook_view(names) as subscribers, closing(self._events(kernel_on, *subscribers)) as events:
+            outcomes = {event.outcome.job: event.outcome for event in events if isinstance(event, Ended)}
+        return {key: outcomes[target.job.key] for key, target in targets.items()}
 
     def as_completed(self, jobs: Iterable[object]) -> Iterator[Outcome]:
         """Yield the outcome of each job as soon as it is known; see the function of this name."""
@@ -103,15 +108,6 @@ class Waiter:
     def describe(self, job: object) -> Snapshot:
         """Return the job as it is now; see the function of this name."""
         return snapshot_of(outcome_of(self._gateways.target(job), ONE_POLL))
-
-    def _wait(self, jobs: Iterable[object]) -> dict[str, Outcome]:
-        targets = self._gateways.targets(jobs)
-        options = replace(self._options, candidates_every=CANDIDATES_EVERY_S) if is_notebook() else self._options
-        names = dict.fromkeys(target.job.name for target in targets.values())
-        kernel_on = partial(wait_kernel, targets.values(), options)
-        with notebook_view(names) as subscribers, closing(self._events(kernel_on, *subscribers)) as events:
-            outcomes = {event.outcome.job: event.outcome for event in events if isinstance(event, Ended)}
-        return {key: outcomes[target.job.key] for key, target in targets.items()}
 
     def _as_completed(self, targets: Iterable[Target]) -> Iterator[Outcome]:
         with closing(self._events(partial(wait_kernel, targets, self._options))) as events:
@@ -182,8 +178,13 @@ def result_of(
     error_budget: float,
 ) -> T:
     """Run a coroutine over calls, and return its result."""
-    machine = machine or Machine()
-    kernel, results = call_kernel(function, gateway, machine, error_budget=error_budget)
+    machine, results = machine or Machine(), list[T]()
+    kernel = Kernel(machine)
+
+    async def run() -> None:
+        results.append(await function(Calls(gateway, kernel, error_budget=error_budget)))
+
+    kernel.spawn(run)
     with closing(events_of(kernel, machine)) as events:
         for _ in events:
             pass  # retries: nobody needs to know

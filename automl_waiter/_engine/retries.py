@@ -139,12 +139,14 @@ class Attempts:
         asked = self._started = self._clock.monotonic()
         if self._call.priority is not Priority.IMMEDIATE and not self._bucket.take(asked):
             is_first = self._call.priority is Priority.FIRST
-            if not await self._kernel.token(self._bucket, self._limits.token_until, is_first=is_first):
+            # The deadline bounds this, and the error budget does not: waiting for a token extends it.
+            until = self._limits.deadline + _LAST_TOKEN_S
+            if not await self._kernel.token(self._bucket, until, is_first=is_first):
                 raise TransientError(
                     TransientKind.TIMEOUT, "its turn in the call budget did not come in time: see the max rate"
                 )
             self._started = self._clock.monotonic()
-            self._limits.extend(self._started - asked)
+            self._limits.budget_ends += self._started - asked
         until = self._limits.attempt_until(self._started)
         try:
             returned = await self._kernel.call(self._call.function, until)
@@ -255,19 +257,10 @@ class _Limits:
         """No attempt begins later."""
         return min(self.budget_ends, self.deadline)
 
-    @property
-    def token_until(self) -> float:
-        """Until when to wait for a token: the deadline bounds that, the error budget does not."""
-        return self.deadline + _LAST_TOKEN_S
-
     def attempt_until(self, started: float) -> float:
         """Return when to abandon an attempt."""
         last_second = max(self.deadline + _OVERTIME_S, started + _OVERTIME_S - _LAST_TOKEN_S)
         return min(started + _ATTEMPT_TIMEOUT_S, last_second)
-
-    def extend(self, seconds: float) -> None:
-        """Extend the error budget by the time spent waiting for a token."""
-        self.budget_ends += seconds
 
     def passed(self, until: float, now: float) -> None:
         """Extend the limits if the machine slept while something that was to last until `until` lasted until `now`."""

@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from automl_waiter._model.errors import InvalidRequest
-from automl_waiter._model.text import clean
+from automl_waiter._model.text import clean, in_utc
 
 # The pattern and the length are those of the API reference (AutoMLJobName); the pattern alone admits longer names.
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", re.ASCII)
 _LONGEST_NAME = 32
-# The parts of an ARN in which they stand.
-_REGION = 3
-_ACCOUNT = 4
 _ARN = re.compile(
     r"arn:(?P<partition>aws[a-z\-]*):sagemaker:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):automl-job/(?P<name>.+)",
     re.ASCII,
@@ -76,12 +73,9 @@ def job_refs(jobs: object) -> list[JobRef]:
     """
     is_response = isinstance(jobs, Mapping) and bool({"AutoMLJobArn", "AutoMLJobName"} & jobs.keys())
     if isinstance(jobs, str) or is_response or not isinstance(jobs, Iterable):
-        raise InvalidRequest(f"{_shown(jobs)} where several jobs belong: write [job], or call wait_for")
+        shown = repr(clean(jobs)) if isinstance(jobs, str) else f"one {type(jobs).__name__}"
+        raise InvalidRequest(f"{shown} where several jobs belong: write [job], or call wait_for")
     return [job_ref(job) for job in jobs]
-
-
-def _shown(jobs: object) -> str:
-    return repr(clean(jobs)) if isinstance(jobs, str) else f"one {type(jobs).__name__}"
 
 
 def _first(job: object, attributes: tuple[str, ...]) -> str | None:
@@ -95,9 +89,7 @@ def _from_members(arn: Any, name: Any, created_at: Any, kind: str = "a response"
             f"{kind} names no AutoML job: pass its name or ARN, the response of create_auto_ml_job_v2, or an SDK's job"
         )
     ref = _from_string(str(arn or name))
-    if not isinstance(created_at, datetime):
-        return ref
-    return replace(ref, created_at=created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC))
+    return replace(ref, created_at=in_utc(created_at)) if isinstance(created_at, datetime) else ref
 
 
 def _from_string(text: str) -> JobRef:
@@ -116,15 +108,17 @@ def _from_string(text: str) -> JobRef:
 
 
 def region_of(arn: str) -> str | None:
-    """Return the region in an ARN; None, if it has no such part."""
-    parts = arn.split(":")
-    return (parts[_REGION] or None) if len(parts) > _REGION else None
+    """Return the region in an ARN; None, if it has none."""
+    return _part(arn, 3)
 
 
 def account_of(arn: str) -> str | None:
-    """Return the account in an ARN; None, if it has no such part."""
-    parts = arn.split(":")
-    return parts[_ACCOUNT] if len(parts) > _ACCOUNT + 1 else None
+    """Return the account in an ARN; None, if it has none."""
+    return _part(arn, 4)
+
+
+def _part(arn: str, number: int) -> str | None:
+    return dict(enumerate(arn.split(":"))).get(number) or None
 
 
 def _is_name(text: str) -> bool:

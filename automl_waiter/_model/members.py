@@ -6,8 +6,10 @@ Optional members read as None (lists and maps as empty); a required one that a r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar, overload
+
+from automl_waiter._model.text import in_utc
 
 T = TypeVar("T")
 V = TypeVar("V", bound="View")
@@ -86,7 +88,7 @@ class View:
 def _datetime(value: datetime | str) -> datetime:
     """An aware instant in UTC; a string is the JSON form of one, so that `describe` in our output reads back."""
     instant = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return in_utc(instant)
 
 
 def text(name: str) -> Member[str]:

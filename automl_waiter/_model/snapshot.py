@@ -7,7 +7,7 @@ itself, with whatever is newer than this file. Tests hold the tables against bot
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from automl_waiter._model.members import (
@@ -28,6 +28,7 @@ from automl_waiter._model.members import (
     texts,
 )
 from automl_waiter._model.statuses import State
+from automl_waiter._model.text import in_utc
 
 
 class S3DataSource(View):
@@ -340,5 +341,4 @@ def served_at(response: Any) -> datetime | None:
         instant = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
     except (KeyError, TypeError, ValueError):
         return None
-    # A header without a zone reads as naive; HTTP's dates are all in UTC.
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return in_utc(instant)  # a header without a zone reads as naive; HTTP's dates are all in UTC

@@ -44,7 +44,7 @@ class Callbacks:
             try:
                 callback(event)
             except Exception as error:
-                _log_raised(callback, event, error)
+                _log(logging.ERROR, callback, event, error=error)
             self._check_duration(callback, event, begun)
 
     async def call_async(self, event: Event) -> None:
@@ -62,7 +62,7 @@ class Callbacks:
                 else:
                     self._check_duration(callback, event, begun)
             except Exception as error:
-                _log_raised(callback, event, error)
+                _log(logging.ERROR, callback, event, error=error)
 
     async def _bounded(self, result: Awaitable[object], callback: Callback, event: Event) -> None:
         import asyncio
@@ -71,16 +71,15 @@ class Callbacks:
         try:
             async with scope:
                 await result
-        except TimeoutError as error:
+        except TimeoutError:
             if not scope.expired():
                 raise
-            del error
             _log(logging.WARNING, callback, event, f"was cancelled after {self._limit:g}s")
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            _log_raised(callback, event, error)
+            _log(logging.ERROR, callback, event, error=error)
 
     def _check_duration(self, callback: Callback, event: Event, begun: float) -> None:
         seconds = time.monotonic() - begun
@@ -100,10 +99,7 @@ def _checked(name: str, callback: object) -> Callback | None:
     return callback
 
 
-def _log_raised(callback: Callback, event: Event, error: BaseException) -> None:
-    _log(logging.ERROR, callback, event, f"raised {type(error).__name__}", error)
-
-
-def _log(level: int, callback: Callback, event: Event, problem: str, error: BaseException | None = None) -> None:
+def _log(level: int, callback: Callback, event: Event, problem: str = "", error: BaseException | None = None) -> None:
     name = getattr(callback, "__qualname__", type(callback).__qualname__)
+    problem = f"raised {type(error).__name__}" if error else problem
     log_problem(level, f"the callback {name} {problem} on {event.event} of {event.job_name}", error)

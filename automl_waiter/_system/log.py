@@ -6,18 +6,7 @@ import logging
 import sys
 from typing import Any
 
-from automl_waiter._model.events import (
-    Candidates,
-    Ended,
-    Event,
-    Heartbeat,
-    Notice,
-    Poll,
-    Retry,
-    Sweep,
-    Warned,
-    event_dict,
-)
+from automl_waiter._model import events
 from automl_waiter._model.text import clean
 from automl_waiter._model.tracker import Anomaly
 
@@ -25,35 +14,35 @@ _NAME = "automl_waiter"
 LOGGER = logging.getLogger(_NAME)
 
 
-def level_of(event: Event) -> int:
+def level_of(event: events.Event) -> int:
     """The level at which an event is logged."""
     match event:
-        case Warned() | Anomaly():
+        case events.Warned() | Anomaly():
             return logging.WARNING
-        case Poll() | Candidates() | Sweep() | Heartbeat():
+        case events.Poll() | events.Candidates() | events.Sweep() | events.Heartbeat():
             return logging.DEBUG
         case _:
             return logging.INFO
 
 
-def log_event(event: Event) -> None:
+def log_event(event: events.Event) -> None:
     """Log an event, if anybody listens at its level."""
     level = level_of(event)
     if (logger := _structlog()) is not None:
-        fields = event_dict(event)
+        fields = events.event_dict(event)
         # The first argument of structlog is called "event" too.
-        kind = fields.pop("event")
-        getattr(logger, logging.getLevelName(level).lower())(summary_of(event), kind=kind, **fields)
+        _level_method(logger, level)(summary_of(event), kind=fields.pop("event"), **fields)
     elif LOGGER.isEnabledFor(level):
-        LOGGER.log(level, summary_of(event), extra={"automl_event": event_dict(event)})
+        LOGGER.log(level, summary_of(event), extra={"automl_event": events.event_dict(event)})
 
 
 def log_problem(level: int, message: str, error: BaseException | None = None) -> None:
     """Log what went wrong beside a wait: it changes nothing, but must not be lost."""
-    if (logger := _structlog()) is not None:
-        getattr(logger, logging.getLevelName(level).lower())(message, exc_info=error)
-    else:
-        LOGGER.log(level, message, exc_info=error)
+    _level_method(_structlog() or LOGGER, level)(message, exc_info=error)
+
+
+def _level_method(logger: Any, level: int) -> Any:
+    return getattr(logger, logging.getLevelName(level).lower())
 
 
 def _structlog() -> Any:
@@ -62,26 +51,26 @@ def _structlog() -> Any:
     return structlog.get_logger(_NAME) if structlog is not None and structlog.is_configured() else None
 
 
-def summary_of(event: Event) -> str:
+def summary_of(event: events.Event) -> str:
     """An event in one line for people."""
     match event:
-        case Ended(outcome=outcome):
+        case events.Ended(outcome=outcome):
             return outcome.summary
-        case Retry():
+        case events.Retry():
             return f"{_subject(event)}{event.operation} failed ({event.message}), again in {event.delay:.1f}s"
-        case Anomaly() | Warned() | Notice():
+        case Anomaly() | events.Warned() | events.Notice():
             return f"{_subject(event)}{clean(event.message)}"
-        case Candidates(leaderboard=board):
+        case events.Candidates(leaderboard=board):
             return f"{_subject(event)}{len(board.candidates)} candidates"
-        case Sweep():
+        case events.Sweep():
             return f"{event.running} jobs are in progress, {event.pages} pages were read"
         case _:
-            details: dict[str, Any] = event_dict(event)
+            details: dict[str, Any] = events.event_dict(event)
             state = details.get("after") or details.get("state") or {}
             words = details.get("message") or details.get("cause") or "/".join(state.values())
             return f"{_subject(event)}{event.event.replace('_', ' ')} {clean(words)}"
 
 
-def _subject(event: Event) -> str:
+def _subject(event: events.Event) -> str:
     """Whose event it is; none of a single job's, if it is of the listing of many."""
     return "" if event.job_name is None else f"{event.job_name}: "

@@ -8,19 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from automl_waiter._model.events import (
-    HEARTBEAT_EVERY_S,
-    Ended,
-    Event,
-    Heartbeat,
-    Notice,
-    Poll,
-    Retry,
-    StopRequested,
-    Sweep,
-    Warned,
-    event_dict,
-)
+from automl_waiter._model import events
 from automl_waiter._model.exit_codes import ExitCode, is_bad
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean, format_duration
@@ -86,14 +74,16 @@ class Reporter:
         self._annotates = annotates
         self._lines = view or LineThread()
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: events.Event) -> None:
         """Tells of an event, if it is one that people should see."""
         if self._view is not None:
             self._view.tell(event)
-        if self._quiet and not (isinstance(event, Ended) and is_bad(event.outcome.exit_code)):
+        if self._quiet and not (isinstance(event, events.Ended) and is_bad(event.outcome.exit_code)):
             return
         if self._json:
-            members = {name: value for name, value in event_dict(event).items() if name not in ("event", "describe")}
+            members = events.event_dict(event)
+            del members["event"]
+            members.pop("describe", None)
             self._log(level_of(event), event.event, {"message": summary_of(event)} | members)
             return
         line = self._line(event)
@@ -128,41 +118,42 @@ class Reporter:
         """Returns when everything is written, unless nobody reads."""
         self._lines.finish()
 
-    def _line(self, event: Event) -> str | None:
+    def _line(self, event: events.Event) -> str | None:
         match event:
-            case Transition() | Poll() | Heartbeat() | Sweep() | Retry() if self._view is not None:
+            case Transition() | events.Poll() | events.Heartbeat() | events.Sweep() | events.Retry() if self._view:
                 return None  # it shows them
-            case Warned() if self._annotates:
+            case events.Warned() if self._annotates:
                 return None
-            case Ended(outcome=outcome) if self._annotates and is_bad(outcome.exit_code):
+            case events.Ended(outcome=outcome) if self._annotates and is_bad(outcome.exit_code):
                 return None
             case Transition() if self._progress:
                 return _transition_line(event)
-            case Poll(next_in=quiet) | Heartbeat(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT_EVERY_S)):
+            case events.Poll() | events.Heartbeat() if self._is_due(event.next_in):
                 subject = "" if event.job_name is None else f"{event.job_name}: "
                 state = f"still {clean(event.state)}" if event.state else "waiting"
                 return f"{subject}{state}, next look in {format_duration(event.next_in)}"
-            case Sweep(next_in=quiet) if self._is_due(min(quiet, HEARTBEAT_EVERY_S)):
+            case events.Sweep() if self._is_due(event.next_in):
                 jobs = "1 job is" if event.running == 1 else f"{event.running} jobs are"
                 return f"{jobs} in progress, next look in {format_duration(event.next_in)}"
             # At first each, then ever more rarely: an outage lasts for hundreds of attempts.
-            case Retry() if event.attempt & (event.attempt - 1) == 0 or self._is_due(event.delay):
+            case events.Retry() if event.attempt & (event.attempt - 1) == 0 or self._is_due(event.delay):
                 return summary_of(event)
-            case Anomaly() | Warned():
+            case Anomaly() | events.Warned():
                 return f"warning: {summary_of(event)}"
-            case Notice():
+            case events.Notice():
                 return summary_of(event)
-            case StopRequested(cause="interrupt"):
+            case events.StopRequested(cause="interrupt"):
                 return f"{event.job_name}: told to stop"
-            case StopRequested():
+            case events.StopRequested():
                 return f"{event.job_name}: told to stop ({event.cause}); waiting until it has"
-            case Ended(outcome=outcome) if self._ends and (self._progress or outcome.error):
+            case events.Ended(outcome=outcome) if self._ends and (self._progress or outcome.error):
                 return ("error: " if is_bad(outcome.exit_code) else "") + outcome.summary
             case _:
                 return None
 
     def _is_due(self, quiet: float) -> bool:
-        """Whether a line must be written now, because nothing will be for `quiet` seconds."""
+        """Whether a line must be written now, because nothing happens for `quiet` seconds or until a heartbeat."""
+        quiet = min(quiet, events.HEARTBEAT_EVERY_S)
         return self._last_line is not None and self._clock() + quiet > self._last_line + _SILENCE - _MARGIN
 
     def _log(self, level: int, name: str, members: Mapping[str, Any]) -> None:
@@ -204,16 +195,16 @@ class ResultWriter:
     def deliver(self, transition: Transition, done: Callable[[bool], object]) -> None:
         """Write a transition, and call `done` with whether it was written."""
         if self._output == "jsonl":
-            line = json_line(event_dict(transition))
+            line = json_line(events.event_dict(transition))
         else:
             line = f"{_time_of(transition)}  {clean(_transition_line(transition))}"
         done(self._write(line))
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: events.Event) -> None:
         """Write another event, in the forms that are read as things happen."""
-        if self._output == "jsonl" and not isinstance(event, Poll | Sweep | Heartbeat):
-            self._write(json_line(event_dict(event)))
-        if self._output == "text" and self.is_running and isinstance(event, Ended):
+        if self._output == "jsonl" and not isinstance(event, events.Poll | events.Sweep | events.Heartbeat):
+            self._write(json_line(events.event_dict(event)))
+        if self._output == "text" and self.is_running and isinstance(event, events.Ended):
             self._write(f"{_time_of(event)}  {clean(event.outcome.summary)}")
 
     def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
@@ -235,5 +226,5 @@ class ResultWriter:
         return not self._is_lost
 
 
-def _time_of(event: Event) -> str:
+def _time_of(event: events.Event) -> str:
     return f"{event.at:%Y-%m-%d %H:%M:%S}Z"

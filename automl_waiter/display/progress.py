@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from automl_waiter._model import events
 from automl_waiter._model.candidates import Leaderboard, Objective, objective_of
-from automl_waiter._model.events import Candidates, Ended, Event, Heartbeat, Poll, Retry, StopRequested, Sweep
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.phases import Phase, phases_of
 from automl_waiter._model.snapshot import Candidate, Snapshot
@@ -40,7 +40,7 @@ class JobProgress:
     next_look: datetime | None = None
     leaderboard: Leaderboard | None = None
     reached: tuple[Objective | None, Objective, datetime] | None = None
-    retry: Retry | None = None
+    retry: events.Retry | None = None
     stop: str | None = None
     outcome: Outcome | None = None
 
@@ -72,25 +72,25 @@ class JobProgress:
         words, limit = format_duration(round(age)), self.snapshot.completion_criteria.max_runtime_seconds
         return (f"{words} of at most {format_duration(limit)}", min(1.0, age / limit)) if limit else (words, None)
 
-    def take(self, event: Event) -> None:
+    def take(self, event: events.Event) -> None:
         """Update the job by an event of it."""
         match event:
             case Transition():
                 self.transitions.append(event)
-            case Poll():
+            case events.Poll():
                 self.snapshot, self.retry = event.snapshot, None
                 self.next_look = event.at + timedelta(seconds=event.next_in)
                 self._reach(event.snapshot.best_candidate, event.at)
-            case Candidates(leaderboard=board):
+            case events.Candidates(leaderboard=board):
                 self.leaderboard = board
                 self._reach(board.best, event.at)
-            case Heartbeat():
+            case events.Heartbeat():
                 self.next_look = event.at + timedelta(seconds=event.next_in)
-            case Retry():
+            case events.Retry():
                 self.retry = event
-            case StopRequested(cause=cause):
+            case events.StopRequested(cause=cause):
                 self.stop = cause
-            case Ended(outcome=outcome):
+            case events.Ended(outcome=outcome):
                 self.outcome, self.snapshot = outcome, outcome.snapshot or self.snapshot
 
     def _reach(self, best: Candidate | None, at: datetime) -> None:
@@ -116,22 +116,22 @@ class Progress:
         """How many jobs have ended, by how, in some words."""
         self.next_sweep: datetime | None = None
         """When the listing in which many jobs are followed is read next."""
-        self.retry: Retry | None = None
+        self.retry: events.Retry | None = None
         """The call for the listing that failed last, while it is being made again."""
 
-    def take(self, event: Event) -> None:
+    def take(self, event: events.Event) -> None:
         """Takes in an event."""
         match event:
-            case Sweep(at=at, next_in=seconds):
+            case events.Sweep(at=at, next_in=seconds):
                 self.next_sweep, self.retry = at + timedelta(seconds=seconds), None
-            case Retry(job_name=None):
+            case events.Retry(job_name=None):
                 self.retry = event
             case _ if event.job_name is not None:
                 # AWS compares names without case, and a wait may have been asked for in another than the job's own.
                 job = self.jobs.setdefault(event.job_name.lower(), JobProgress(event.job_name))
                 job.name = event.job_name
                 job.take(event)
-                if isinstance(event, Ended):
+                if isinstance(event, events.Ended):
                     self.ended[head_of(event.outcome)] += 1
                     if self.is_watch:
                         del self.jobs[event.job_name.lower()]
