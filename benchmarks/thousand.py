@@ -32,8 +32,8 @@ _SCRIPTS = {
     )
     for verdict, status in (("completed", "Completed"), ("failed", "Failed"), ("stopped", "Stopped"))
 }
-_OF_TEN = ("failed", "stopped", *["completed"] * 8)
-_GLANCE = 0.02
+_ENDS_OF_TEN = ("failed", "stopped", *["completed"] * 8)
+_JOIN_SLICE_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _measure(way: str, count: int, max_rate: float, limit: Throttle | None = Non
         sandbox.create_job(PROBE, scenario=RUNNING)
         with Process(way, str(max_rate), sandbox.environment, module="benchmarks.waits") as process:
             looks = sandbox.looks
-            expected = {f"job-{number:04}": _OF_TEN[number % len(_OF_TEN)] for number in range(count)}
+            expected = {f"job-{number:04}": _ENDS_OF_TEN[number % len(_ENDS_OF_TEN)] for number in range(count)}
             for name, scenario in expected.items():
                 sandbox.create_job(name, scenario=scenario)
             with _most_threads(process.popen.pid) as threads:
@@ -115,7 +115,7 @@ def _most_threads(process_id: int) -> Iterator[list[int]]:
     is_over = threading.Event()
 
     def watch() -> None:
-        while not is_over.wait(_GLANCE):
+        while not is_over.wait(_JOIN_SLICE_S):
             with contextlib.suppress(OSError):
                 seen.append(len(list(Path(f"/proc/{process_id}/task").iterdir())))
 

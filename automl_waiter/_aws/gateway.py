@@ -22,7 +22,7 @@ _REQUIRED = (
     "CreationTime",
     "LastModifiedTime",
 )
-_OF_CANDIDATES = ("CandidateName", "CandidateStatus", "CreationTime")
+_CANDIDATE_MEMBERS = ("CandidateName", "CandidateStatus", "CreationTime")
 
 _METHODS = {
     "DescribeAutoMLJobV2": "describe_auto_ml_job_v2",
@@ -137,7 +137,7 @@ class Boto3Gateway(Caller):
             raise TransientError(
                 TransientKind.RESPONSE, "the response is no page of candidates: cut short, or not from AWS"
             )
-        whole = [one for one in page["Candidates"] if all(one.get(member) is not None for member in _OF_CANDIDATES)]
+        whole = [one for one in page["Candidates"] if all(one.get(member) is not None for member in _CANDIDATE_MEMBERS)]
         return {**page, "Candidates": whole}
 
 

@@ -26,15 +26,15 @@ class Feature(StrEnum):
 EVERY_JOB = "arn:*:sagemaker:*:*:automl-job/*"
 EVERY_BUS = "arn:*:events:*:*:event-bus/*"
 
-_OF_A_JOB = {None: "DescribeAutoMLJobV2", Feature.STOP: "StopAutoMLJob"}
+_JOB_ACTIONS = {None: "DescribeAutoMLJobV2", Feature.STOP: "StopAutoMLJob"}
 # What lists is granted for all resources, as is usual in IAM: no documentation at hand names a narrower one.
-_OF_ALL = {Feature.CANDIDATES: "ListCandidatesForAutoMLJob", Feature.LISTING: "ListAutoMLJobs"}
-_OF_A_BUS = ("DescribeEventBus", "PutEvents")
+_ACCOUNT_ACTIONS = {Feature.CANDIDATES: "ListCandidatesForAutoMLJob", Feature.LISTING: "ListAutoMLJobs"}
+_BUS_ACTIONS = ("DescribeEventBus", "PutEvents")
 
 
 def action_of(operation: str) -> str:
     """The IAM action that an operation needs."""
-    return f"{'events' if operation in _OF_A_BUS else 'sagemaker'}:{operation}"
+    return f"{'events' if operation in _BUS_ACTIONS else 'sagemaker'}:{operation}"
 
 
 def iam_policy(
@@ -49,13 +49,13 @@ def iam_policy(
     statements = [
         _statement(
             "TheJobs",
-            [operation for key, operation in _OF_A_JOB.items() if key in wanted],
+            [operation for key, operation in _JOB_ACTIONS.items() if key in wanted],
             _checked(jobs, "sagemaker", "automl-job/", f"AutoML jobs, such as {EVERY_JOB}"),
         ),
-        _statement("Lists", [operation for key, operation in _OF_ALL.items() if key in wanted], ["*"]),
+        _statement("Lists", [operation for key, operation in _ACCOUNT_ACTIONS.items() if key in wanted], ["*"]),
         _statement(
             "TheBus",
-            _OF_A_BUS if Feature.PUBLISH in wanted else (),
+            _BUS_ACTIONS if Feature.PUBLISH in wanted else (),
             _checked(buses, "events", "event-bus/", f"event buses, such as {EVERY_BUS}"),
         ),
     ]

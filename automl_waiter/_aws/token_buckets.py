@@ -31,8 +31,8 @@ class SharedTokenBucket(TokenBucket):
             super().throttled(now)
 
 
-_OF_ACCOUNTS: dict[Hashable, dict[float, SharedTokenBucket]] = {}
-_OF_CLIENTS: MutableMapping[Any, dict[float, SharedTokenBucket]] = WeakKeyDictionary()
+_BY_ACCOUNT: dict[Hashable, dict[float, SharedTokenBucket]] = {}
+_BY_CLIENT: MutableMapping[Any, dict[float, SharedTokenBucket]] = WeakKeyDictionary()
 _LOCK = threading.Lock()
 
 
@@ -41,5 +41,5 @@ def bucket_of(connection: Connection, max_rate: float) -> SharedTokenBucket:
     budget, key = SharedTokenBucket(max_rate), connection.account_key
     with _LOCK:
         if key is None:
-            return _OF_CLIENTS.setdefault(connection.client, {}).setdefault(max_rate, budget)
-        return _OF_ACCOUNTS.setdefault(key, {}).setdefault(max_rate, budget)
+            return _BY_CLIENT.setdefault(connection.client, {}).setdefault(max_rate, budget)
+        return _BY_ACCOUNT.setdefault(key, {}).setdefault(max_rate, budget)

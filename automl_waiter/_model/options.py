@@ -22,7 +22,7 @@ CANDIDATES_EVERY_S = 120.0
 NOT_FOUND_GRACE_S = 10.0
 """Seconds for which a name that is not found is looked for again: AWS does not promise read-after-create."""
 
-_OF_THE_SHELLS = ("on_transition", "on_event", "cancel_event")
+_SHELL_OPTIONS = ("on_transition", "on_event", "cancel_event")
 # A policy that polls more often would also raise the default rate limit beyond any reason.
 _SHORTEST_POLL_S = 0.1
 
@@ -101,7 +101,7 @@ def wait_options(**options: Unpack[Options]) -> WaitOptions:
     checked: dict[str, Any] = {}
     for name, value in options.items():
         if name not in _CHECKS:
-            nearest = difflib.get_close_matches(name, {*_CHECKS, *_OF_THE_SHELLS} - {name}, n=1)
+            nearest = difflib.get_close_matches(name, {*_CHECKS, *_SHELL_OPTIONS} - {name}, n=1)
             hint = f": did you mean {nearest[0]!r}?" if nearest else ""
             raise TypeError(f"unexpected keyword argument {name!r}{hint}")
         default, field_name, check = _CHECKS[name]

@@ -24,7 +24,7 @@ COMMAND_LIMIT = 60.0
 _KILL_AFTER = 2.0
 # What is killed is gone at once, or not ours to kill.
 _DIES_WITHIN = 0.2
-_GLANCE = 0.05
+_JOIN_SLICE_S = 0.05
 
 
 def command_words(text: str) -> list[str]:
@@ -80,7 +80,7 @@ class CommandRunner:
         """Returns when the command has run for every transition; each run is bounded in time."""
         self._transitions.put(None)
         while self._thread.is_alive() and not self._is_over:
-            self._thread.join(_GLANCE)
+            self._thread.join(_JOIN_SLICE_S)
         self._thread.join(_DIES_WITHIN)
         if self._output is not None:
             os.close(self._output)

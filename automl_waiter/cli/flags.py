@@ -97,7 +97,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # gener
         return seconds
 
 
-class Bus(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as above
+class BusParam(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as above
     """The event bus of `eventbridge:BUS`."""
 
     name = "bus"
@@ -172,7 +172,7 @@ SUBSCRIBERS = (
     click.option(
         "--publish",
         "bus",
-        type=Bus(),
+        type=BusParam(),
         metavar="eventbridge:BUS",
         help="Put an event on this EventBridge bus on each transition: a name, in the job's region, or an ARN.",
     ),

@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
     raise ImportError("Prefect is not installed here: pip install 'automl-waiter[prefect]'") from error
 
 
-_OF_BOTH: dict[str, Any] = {
+_SHARED_SETTINGS: dict[str, Any] = {
     "description": "Returns when an Amazon SageMaker AutoML job has ended.",
     # Each try has an error budget of its own.
     "retries": 3,
@@ -35,7 +35,7 @@ _OF_BOTH: dict[str, Any] = {
 }
 
 
-@task(name="wait_for_automl_job", **_OF_BOTH)
+@task(name="wait_for_automl_job", **_SHARED_SETTINGS)
 def wait_for_automl_job(
     job: object,
     *,
@@ -66,7 +66,7 @@ def wait_for_automl_job(
     return result_of(outcome.check())
 
 
-@task(name="wait_for_automl_job", **_OF_BOTH)
+@task(name="wait_for_automl_job", **_SHARED_SETTINGS)
 async def wait_for_automl_job_async(
     job: object,
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-_OF_SUMMARIES = (
+_SUMMARY_MEMBERS = (
     *("AutoMLJobName", "AutoMLJobArn", "AutoMLJobStatus", "AutoMLJobSecondaryStatus"),
     *("CreationTime", "EndTime", "LastModifiedTime", "FailureReason", "PartialFailureReasons"),
 )
@@ -26,7 +26,7 @@ class RequestRefused(ValueError):
 
 def summary_of(response: Mapping[str, Any]) -> dict[str, Any]:
     """Return the job as ListAutoMLJobs has it, of what DescribeAutoMLJobV2 answers."""
-    return {member: response[member] for member in _OF_SUMMARIES if member in response}
+    return {member: response[member] for member in _SUMMARY_MEMBERS if member in response}
 
 
 def is_listed(job: Mapping[str, Any], request: Mapping[str, Any]) -> bool:

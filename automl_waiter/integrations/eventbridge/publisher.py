@@ -32,7 +32,7 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _LAST_PAUSE = 1.0
 _DIES_WITHIN = 0.2
-_GLANCE = 0.05
+_JOIN_SLICE_S = 0.05
 
 
 class _Delivery(NamedTuple):
@@ -131,7 +131,7 @@ class EventBridgePublisher:
         self._inbox.put(None)
         self._hurry.put(None)
         while self._thread.is_alive() and not self._is_over and time.monotonic() < self._until:
-            self._thread.join(_GLANCE)
+            self._thread.join(_JOIN_SLICE_S)
         self._thread.join(_DIES_WITHIN)
         lost, of = self._handed - self._taken, "1 event was" if self._handed == 1 else f"{self._handed} events were"
         if lost:
