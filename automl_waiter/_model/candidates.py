@@ -1,4 +1,4 @@
-"""The candidates of a job side by side: which is better, and how far they are."""
+"""The candidates of a job, compared: which one is better, and what each has reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from automl_waiter._model.errors import AutoMLWaiterError
 if TYPE_CHECKING:
     from automl_waiter._model.snapshot import Candidate
 
-# The metrics of AutoMLMetricExtendedEnum that are better when they are smaller, in small letters.
+# The metrics of AutoMLMetricExtendedEnum for which a smaller value is better, in lower case.
 _MINIMIZED = frozenset(
     {
         *("mse", "rmse", "mae", "mape", "mase", "wape", "averageweightedquantileloss"),
@@ -22,13 +22,13 @@ _MINIMIZED = frozenset(
 
 
 def is_minimized(metric: str) -> bool:
-    """Whether a metric is better when it is smaller."""
+    """Return whether a smaller value of the metric is better."""
     # Jobs of 2020 called it `validation:mse`.
     return metric.rpartition(":")[2].lower() in _MINIMIZED
 
 
 class Objective(NamedTuple):
-    """What a candidate has reached: the metric, its value, and whether a smaller one is better."""
+    """The objective of a candidate: the metric, its value, and whether a smaller value is better."""
 
     metric: str
     value: float
@@ -39,7 +39,7 @@ class Objective(NamedTuple):
 
 
 def objective_of(candidate: Candidate) -> Objective | None:
-    """What a candidate has reached; None, if it has no number yet."""
+    """Return the candidate's objective; None if it has no value yet."""
     final = candidate.objective
     if final is None or "MetricName" not in final.raw or not math.isfinite(final.raw.get("Value", math.nan)):
         return None
@@ -48,12 +48,12 @@ def objective_of(candidate: Candidate) -> Objective | None:
 
 
 def is_usable(candidate: Candidate) -> bool:
-    """Whether a candidate is a model that has reached something: a number alone may be of one that failed."""
+    """Return whether the candidate is a completed model with an objective: a failed one may have a value too."""
     return candidate.status == "Completed" and objective_of(candidate) is not None
 
 
 def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates, the best first: before those that are not completed, and last those without a number."""
+    """Return the candidates, best first. Those that are not completed come later, and those without a value last."""
 
     def key(candidate: Candidate) -> tuple[int, float, float]:
         objective, since = objective_of(candidate), candidate.created_at.timestamp()
@@ -66,11 +66,11 @@ def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The candidates of a job at one look, the best first.
+    """The candidates of a job as one listing returned them, best first.
 
     Attributes:
         candidates: All that were listed.
-        error: Why they, or some of them, could not be listed.
+        error: Why some or all of them could not be listed.
     """
 
     candidates: Sequence[Candidate] = ()
@@ -78,9 +78,9 @@ class Leaderboard:
 
     @property
     def best(self) -> Candidate | None:
-        """The best one that is usable."""
+        """The best usable candidate."""
         return next((candidate for candidate in self.candidates if is_usable(candidate)), None)
 
     def count(self, *statuses: str) -> int:
-        """How many have one of these CandidateStatus."""
+        """Return how many candidates have one of these values of CandidateStatus."""
         return sum(candidate.status in statuses for candidate in self.candidates)

@@ -1,7 +1,7 @@
-"""What the outside is told, as it happens: one stream of events, to which everything that watches subscribes.
+"""The events of a wait: one stream, to which every view, log and callback subscribes.
 
-Every event has `event` (its name in JSON), `job_name` and `at` (UTC). The name is None where an event is of no job
-but of the listing in which many are followed.
+Every event has `event` (its name in JSON), `job_name` and `at` (UTC). `job_name` is None for an event of the listing
+in which many jobs are followed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from automl_waiter._model.statuses import State
 from automl_waiter._model.tracker import Anomaly, Transition
 
 HEARTBEAT_EVERY_S = 240.0
-"""Seconds of silence until a heartbeat: CI systems end a step that is silent for some minutes (CircleCI after ten)."""
+"""Seconds of silence before a heartbeat: CI systems kill a step that prints nothing for some minutes (CircleCI: 10)."""
 
 
 @dataclass(frozen=True)
 class Poll:
-    """A look found the job as `snapshot` shows it; the next one is `next_in` seconds from it."""
+    """A poll returned `snapshot`; the next poll is in `next_in` seconds."""
 
     event: ClassVar[str] = "poll"
 
@@ -42,7 +42,7 @@ class Poll:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidates were listed, which is done where somebody watches or waits for one, at a pace of its own."""
+    """The candidates were listed, for a view or for a condition on a candidate."""
 
     event: ClassVar[str] = "candidates"
 
@@ -53,7 +53,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A look at the listing, of so many `pages`: `running` jobs are followed on, the next is in `next_in` seconds."""
+    """A read of the listing took `pages` pages; `running` jobs are still followed. The next is in `next_in` seconds."""
 
     event: ClassVar[str] = "sweep"
 
@@ -66,9 +66,9 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """The wait is alive in the middle of a long sleep: the next look is in `next_in` seconds.
+    """The wait is alive in a long sleep: the next poll is in `next_in` seconds.
 
-    `state` is what the look before found; None, if the job was not seen yet, or the look is at the listing.
+    `state` is that of the previous poll; None before the first one, and for the listing.
     """
 
     event: ClassVar[str] = "heartbeat"
@@ -81,7 +81,7 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Retry:
-    """A call failed for a passing reason and is made again in `delay` seconds."""
+    """A call failed with a transient error and is retried in `delay` seconds."""
 
     event: ClassVar[str] = "retry"
 
@@ -97,7 +97,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something that the user should know and that does not end the wait."""
+    """A problem that the user should know of. The wait continues."""
 
     event: ClassVar[str] = "warning"
 
@@ -108,7 +108,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that the user may want to know: a decision that was taken for them."""
+    """A decision that was made for the user, who may want to know of it."""
 
     event: ClassVar[str] = "notice"
 
@@ -119,7 +119,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class StopRequested:
-    """StopAutoMLJob was called; unless the cause is an interrupt, the wait goes on until the job has stopped."""
+    """StopAutoMLJob was called. Unless the cause is an interrupt, the wait continues until the job has stopped."""
 
     event: ClassVar[str] = "stop_requested"
 
@@ -130,7 +130,7 @@ class StopRequested:
 
 @dataclass(frozen=True)
 class Ended:
-    """The wait for the job is over. It is the job's last event."""
+    """The wait for the job has ended. This is the job's last event."""
 
     event: ClassVar[str] = "outcome"
 
@@ -143,7 +143,7 @@ Event = Transition | Anomaly | Poll | Candidates | Sweep | Heartbeat | Retry | W
 
 
 def event_dict(event: Event) -> dict[str, Any]:
-    """An event in JSON's types: a line of `automl-waiter wait -o jsonl`."""
+    """Return an event in JSON's types: a line of `automl-waiter wait -o jsonl`."""
     head = {"event": event.event, "at": jsonable(event.at), "job_name": event.job_name}
     match event:
         case Transition():

@@ -1,4 +1,4 @@
-"""The exit codes of the command, and which verdict and which error has which."""
+"""The exit codes of the command, by verdict and by error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from automl_waiter._model.verdicts import Part, Verdict
 
 
 class ExitCode(IntEnum):
-    """What the command returns. 1 and 120 are never used: an uncaught error and a lost stdout give them."""
+    """The exit codes of the command. 1 and 120 are unused: Python exits with them for a crash and a lost stdout."""
 
     OK = 0
     USAGE = 2
@@ -38,12 +38,12 @@ _PRECEDENCE = (130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0)
 
 
 def combined_exit_code(codes: Iterable[int]) -> ExitCode:
-    """The exit code of a wait for several jobs: of theirs, the one that a pipeline should act on first."""
+    """Return the exit code of a wait for several jobs: the one of theirs that a pipeline should act on first."""
     return ExitCode(min(codes, key=_PRECEDENCE.index, default=0))
 
 
 def is_bad(code: ExitCode) -> bool:
-    """Whether an exit code is one that should alarm: being in progress is none."""
+    """Return whether an exit code should raise an alarm; that of a job in progress should not."""
     return code not in (ExitCode.OK, ExitCode.IN_PROGRESS)
 
 
@@ -66,7 +66,7 @@ def exit_code_of(
     required: Iterable[Part] = (),
     error: AutoMLWaiterError | None = None,
 ) -> ExitCode:
-    """The exit code of a verdict: a shortfall counts when it was required, an error by its class."""
+    """Return the exit code of a verdict. A shortfall counts if it was required; an error, by its class."""
     if verdict is Verdict.DEGRADED:
         return ExitCode.DEGRADED if set(shortfalls) & set(required) else ExitCode.OK
     if verdict not in _EXIT_CODES:
@@ -75,7 +75,7 @@ def exit_code_of(
 
 
 def exit_code_of_error(error: AutoMLWaiterError | None) -> ExitCode:
-    """The exit code of an error that ended a wait."""
+    """Return the exit code of an error that ended a wait."""
     match error:
         case JobNotFound() | JobReplaced():
             return ExitCode.NOT_FOUND

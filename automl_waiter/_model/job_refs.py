@@ -1,4 +1,4 @@
-"""Which job is meant: names, ARNs, and what a user already holds."""
+"""Job references: names, ARNs, and the objects that callers already have."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.text import clean, in_utc
 
-# The pattern and the length are those of the API reference (AutoMLJobName); the pattern alone admits longer names.
+# Pattern and length are those of the API reference (AutoMLJobName); the pattern alone allows longer names.
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", re.ASCII)
 _LONGEST_NAME = 32
 _ARN = re.compile(
     r"arn:(?P<partition>aws[a-z\-]*):sagemaker:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):automl-job/(?P<name>.+)",
     re.ASCII,
 )
-# Where objects keep it: sagemaker-core's AutoMLJobV2, then the SageMaker SDK's AutoMLV2 and its job, then our own
+# Where objects keep them: sagemaker-core's AutoMLJobV2, the SageMaker SDK's AutoMLV2 and its job, and our own
 # Transition, Snapshot and Outcome.
 _ARN_ATTRIBUTES = ("auto_ml_job_arn", "job_arn", "arn")
 _NAME_ATTRIBUTES = ("auto_ml_job_name", "current_job_name", "job_name")
@@ -26,15 +26,15 @@ _NAME_ATTRIBUTES = ("auto_ml_job_name", "current_job_name", "job_name")
 
 @dataclass(frozen=True)
 class JobRef:
-    """One job, as far as it is known before the first look.
+    """A job, as far as it is known before the first poll.
 
     Attributes:
-        key: How the user called it: the string given, or an object's ARN (its name, where it holds no ARN).
-        name: The job's name. AWS compares it without case.
-        arn: The ARN, where one was given.
+        key: How the caller named it: the given string, or an object's ARN (its name if it has no ARN).
+        name: The job's name. AWS compares names case-insensitively.
+        arn: The ARN, if one was given.
         region: The ARN's region.
         account: The ARN's account.
-        created_at: The CreationTime, where a describe response was given.
+        created_at: The CreationTime, if a describe response was given.
     """
 
     key: str
@@ -46,10 +46,10 @@ class JobRef:
 
 
 def job_ref(job: object) -> JobRef:
-    """Return the job that is meant by a name, an ARN, a response, an SDK's object, or an object of ours.
+    """Return the job that a name, an ARN, a response, an SDK's object or an object of ours refers to.
 
     Raises:
-        InvalidRequest: It is none of these, or the name or the ARN is malformed.
+        InvalidRequest: It is none of these, or the name or ARN is malformed.
     """
     if isinstance(job, JobRef):
         return job
@@ -66,10 +66,10 @@ def job_ref(job: object) -> JobRef:
 
 
 def job_refs(jobs: object) -> list[JobRef]:
-    """Return the jobs that are meant by several of what `job_ref` takes.
+    """Return the jobs that a collection refers to; `job_ref` accepts each item.
 
     Raises:
-        InvalidRequest: It is one job and no collection, or one of them is none.
+        InvalidRequest: It is a single job, or an item refers to none.
     """
     is_response = isinstance(jobs, Mapping) and bool({"AutoMLJobArn", "AutoMLJobName"} & jobs.keys())
     if isinstance(jobs, str) or is_response or not isinstance(jobs, Iterable):
@@ -108,12 +108,12 @@ def _from_string(text: str) -> JobRef:
 
 
 def region_of(arn: str) -> str | None:
-    """Return the region in an ARN; None, if it has none."""
+    """Return the region in an ARN; None if it has none."""
     return _part(arn, 3)
 
 
 def account_of(arn: str) -> str | None:
-    """Return the account in an ARN; None, if it has none."""
+    """Return the account in an ARN; None if it has none."""
     return _part(arn, 4)
 
 

@@ -1,4 +1,4 @@
-"""The JSON form of what the library knows: what `-o json` prints and what `until` expressions see."""
+"""The JSON form of responses and results: what `-o json` prints and what `until` expressions read."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from automl_waiter._model.text import isoformat
 
 
 def jsonable(value: Any) -> Any:
-    """`value` made of JSON's types alone: instants are ISO 8601 in UTC, and there is no NaN or infinity, but null."""
+    """Return `value` in JSON's types: datetimes as ISO 8601 in UTC; null for NaN and infinity."""
     match value:
         case None | bool() | int():
             return value
         case str():
-            return str(value)  # a plain str also for the members of an enumeration
+            return str(value)  # a plain str, for members of an enumeration too
         case float():
             return value if math.isfinite(value) else None
         case datetime():

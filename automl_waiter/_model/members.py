@@ -1,6 +1,6 @@
-"""Typed access to the members of a response: a view reads it when it is asked, and holds no copy.
+"""Typed access to the members of a response. A view converts a value when it is read, and copies nothing.
 
-Optional members read as None (lists and maps as empty); a required one that a response lacks raises AttributeError.
+An absent optional member reads as None (a list or map, as empty). An absent required one raises AttributeError.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _ABSENT: Any = object()
 
 
 class Member(Generic[T]):
-    """One member of a structure: its name at AWS, how to read its value, and what stands for its absence.
+    """One member of a structure: its name at AWS, the function that converts its value, and the default.
 
-    `view` is the class of the structures that it holds, if it does: one, a list, or (`keyed`) lists by a key.
+    `view` is the class of the structures that the member holds, if any: one, a list, or (`keyed`) lists by key.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class View:
 
 
 def _datetime(value: datetime | str) -> datetime:
-    """An aware instant in UTC; a string is the JSON form of one, so that `describe` in our output reads back."""
+    """Return an aware datetime in UTC. A string is its JSON form, so that `describe` in our output reads back."""
     instant = datetime.fromisoformat(value) if isinstance(value, str) else value
     return in_utc(instant)
 

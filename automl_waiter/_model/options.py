@@ -1,4 +1,4 @@
-"""The options of a wait: as the user writes them, and checked before the first call."""
+"""The options of a wait, as the caller writes them, and their checks before the first call."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from automl_waiter._model.until import Condition, Expression, HasStatus, conditi
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Part, required_parts
 
 CANDIDATES_EVERY_S = 120.0
-"""Seconds from one listing of the candidates to the next: each takes minutes to train."""
+"""Seconds between two listings of the candidates: each candidate takes minutes to train."""
 NOT_FOUND_GRACE_S = 10.0
-"""Seconds for which a name that is not found is looked for again: AWS does not promise read-after-create."""
+"""Seconds for which a missing name is polled again: AWS does not promise read-after-create."""
 
 _SHELL_OPTIONS = ("on_transition", "on_event", "cancel_event")
-# A policy that polls more often would also raise the default rate limit beyond any reason.
+# A shorter interval would raise the default rate limit beyond reason.
 _SHORTEST_POLL_S = 0.1
 
 Requirement = (
@@ -31,11 +31,11 @@ Requirement = (
 )
 StopOn = Literal["until", "timeout"]
 StopCause = Literal["until", "timeout", "interrupt"]
-"""What makes a wait stop its job. An interrupt is a signal: the command alone handles them."""
+"""What makes a wait stop its job. An interrupt is a signal, which only the command handles."""
 
 
 class Options(TypedDict, total=False):
-    """The options of a wait, in either shell. `wait_for` says what they mean."""
+    """The options of a wait, blocking or async. `wait_for` documents them."""
 
     timeout: Duration | Literal["auto"] | None
     poll: PollPolicy | Duration | None
@@ -48,7 +48,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitOptions:
-    """The options of a wait, checked; `wait_options` makes one. `timeout` is in seconds, "auto" or None."""
+    """The checked options of a wait, made by `wait_options`. `timeout` is in seconds, "auto" or None."""
 
     timeout: float | Literal["auto"] | None = None
     poll: PollPolicy = field(default_factory=lambda: poll_policy(None))
@@ -60,29 +60,29 @@ class WaitOptions:
     max_rate: float = DEFAULT_MAX_RATE
     """The most calls per second to an account and region."""
     once: bool = False
-    """Poll once and report the state: neither grace nor a second poll."""
+    """Poll once and report the state, without a grace period."""
 
     candidates_every: float | None = None
-    """Seconds after which the candidates are listed again while they are trained, because somebody watches."""
+    """Seconds between two listings of the candidates during training, for a view; None: there is none."""
 
     @property
     def seconds(self) -> float:
-        """The timeout in seconds; infinite, where there is none or only the job itself shows it."""
+        """The timeout in seconds; infinite if there is none, or if only the job's response gives it ("auto")."""
         return self.timeout if isinstance(self.timeout, float | int) else math.inf
 
     @property
     def is_listable(self) -> bool:
-        """Whether a summary of ListAutoMLJobs shows when the wait ends: it has the statuses, and little more."""
+        """Whether a summary of ListAutoMLJobs, which has little more than the statuses, shows when the wait ends."""
         return self.until is None or isinstance(self.until, HasStatus)
 
     @property
     def may_be_for_a_candidate(self) -> bool:
-        """Whether `until` may be about a candidate: a callable of the user's is asked nothing."""
+        """Whether `until` may be about a candidate. What a callable reads is unknown."""
         return self.is_for_a_candidate or not (self.is_listable or isinstance(self.until, Expression))
 
     @property
     def reads_candidates(self) -> bool:
-        """Whether the wait lists the candidates: somebody watches, or waits for one."""
+        """Whether the wait lists the candidates, for a view or for the condition."""
         return self.candidates_every is not None or self.is_for_a_candidate
 
     @property
@@ -92,11 +92,11 @@ class WaitOptions:
 
 
 def wait_options(**options: Unpack[Options]) -> WaitOptions:
-    """Check options. The rate limit is by default one that leaves `poll` as it is.
+    """Return checked options. The default rate limit is high enough for `poll`.
 
     Raises:
-        TypeError: There is no option of a name.
-        InvalidRequest: A value makes no sense.
+        TypeError: An option does not exist.
+        InvalidRequest: A value is invalid.
     """
     checked: dict[str, Any] = {}
     for name, value in options.items():
@@ -150,7 +150,7 @@ _CHECKS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "error_budget": (900, "error_budget", partial(_not_negative, "error_budget")),
     "max_rate": (None, "max_rate", _max_rate),
 }
-"""Of each option: its default, the field of WaitOptions that it is, and what checks it."""
+"""For each option: its default, its field in WaitOptions, and the function that checks it."""
 
 DEFAULTS = {name: default for name, (default, _, _) in _CHECKS.items()}
 
@@ -158,7 +158,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def shows_options(options: type, defaults: Mapping[str, object]) -> Callable[[F], F]:
-    """Let a function that takes `**options` show each of them in its signature, for completion and documentation."""
+    """Show each option in the signature of a function that has `**options`, for completion and documentation."""
 
     def show(function: F) -> F:
         signature = inspect.signature(function)

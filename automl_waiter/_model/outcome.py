@@ -1,4 +1,4 @@
-"""How a wait ended: the verdict, what is missing, and everything else that is known."""
+"""How a wait ended: the verdict, what is missing, and the last response."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from automl_waiter._model.verdicts import EXPLANATIONS, Part, Verdict
 
 
 def shortfalls_of(snapshot: Snapshot) -> tuple[Part, ...]:
-    """The parts that a Completed job is missing, whatever was required; () for any other job."""
+    """Return the parts that a Completed job lacks, required or not; () for any other job."""
     if snapshot.status != Status.COMPLETED:
         return ()
     secondary = snapshot.secondary_status
@@ -43,7 +43,7 @@ def shortfalls_of(snapshot: Snapshot) -> tuple[Part, ...]:
 
 
 def verdict_of(snapshot: Snapshot) -> Verdict:
-    """How a job that has ended did so by itself, whatever was waited for and required."""
+    """Return the verdict of an ended job on its own, without `until` and `require`."""
     match snapshot.status:
         case Status.FAILED:
             return Verdict.FAILED
@@ -62,15 +62,15 @@ class Outcome:
         job_name: The job's name.
         verdict: How the wait ended.
         exit_code: What the command returns for it.
-        snapshot: The last look; None if the job was never seen.
-        transitions: What was seen, the first observation included.
+        snapshot: The last response; None if there was none.
+        transitions: The observed transitions, the first observation included.
         shortfalls: The parts of a success that are missing, whether or not they were required.
-        polls: How many planned looks were made.
-        retries: How many failed calls were made again.
-        waited: How long the wait lasted, in seconds.
-        error: What ended the wait, where that was an error; or what failed beside it (a stop that was refused).
-        listed_candidate: The best candidate that was listed before a response named one, where candidates were listed.
-        met_by: The candidate for which the condition held, where it is about one.
+        polls: The number of polls.
+        retries: The number of retried calls.
+        waited: The duration of the wait, in seconds.
+        error: The error that ended the wait, or one beside the verdict (a stop that was refused).
+        listed_candidate: The best candidate in the last listing; the response may not name one yet.
+        met_by: The candidate that met the condition, if the condition is about one.
     """
 
     job: str
@@ -87,16 +87,16 @@ class Outcome:
     listed_candidate: Candidate | None = None
     met_by: Candidate | None = None
 
-    # What is known of the best-known members, so that callers need not ask whether there is a snapshot.
+    # Shortcuts, so that callers need not check whether there is a snapshot.
 
     @property
     def status(self) -> str | None:
-        """The primary status last seen."""
+        """The last primary status."""
         return self.snapshot.status if self.snapshot else None
 
     @property
     def secondary_status(self) -> str | None:
-        """The secondary status last seen."""
+        """The last secondary status."""
         return self.snapshot.secondary_status if self.snapshot else None
 
     @property
@@ -121,31 +121,31 @@ class Outcome:
 
     @property
     def partial_failure_reasons(self) -> tuple[str, ...]:
-        """What failed beside the job's result, in AWS's words."""
+        """What failed besides the job's result, in AWS's words."""
         return self.snapshot.partial_failure_reasons if self.snapshot else ()
 
     @property
     def best_candidate(self) -> Candidate | None:
-        """The best model so far: the one for which the condition held, else the response's."""
+        """The best model so far: the one that met the condition, otherwise the response's."""
         if self.verdict is Verdict.CONDITION_MET and self.met_by is not None:
             return self.met_by
         return self.snapshot.best_candidate if self.snapshot else None
 
     @property
     def endpoint_name(self) -> str | None:
-        """The endpoint that the job deployed."""
+        """The endpoint that the job deployed, if any."""
         return self.snapshot.endpoint_name if self.snapshot else None
 
     @property
     def ok(self) -> bool:
-        """Whether `exit_code` is 0: the job succeeded as required, or the condition holds."""
+        """Whether `exit_code` is 0: the job succeeded as required, or the condition was met."""
         return self.exit_code == ExitCode.OK
 
     def check(self) -> Outcome:
-        """Return the outcome, if the job succeeded as required.
+        """Return this outcome if the job succeeded as required.
 
         Raises:
-            AutoMLWaiterError: It did not: the class says how, `outcome` of the error is this outcome.
+            AutoMLWaiterError: It did not. The class says how; the error's `outcome` is this outcome.
         """
         if self.ok:
             return self
@@ -158,7 +158,7 @@ class Outcome:
 
     @property
     def summary(self) -> str:
-        """One line for people that says how it ended."""
+        """How the wait ended, in one line for people."""
         waited = format_duration(self.waited)
         match self.verdict:
             case Verdict.COMPLETED:
@@ -193,7 +193,7 @@ class Outcome:
         return clean(self.snapshot.state) if self.snapshot else "not seen yet"
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome in JSON's types: a member of `jobs` in what `automl-waiter wait -o json` prints."""
+        """Return the outcome in JSON's types: an item of `jobs` in the output of `automl-waiter wait -o json`."""
         candidate = self.best_candidate.raw if self.best_candidate else None
         objective = (candidate or {}).get("FinalAutoMLJobObjectiveMetric") or {}
         document = {
@@ -228,7 +228,7 @@ class Outcome:
 
 
 def transition_dict(transition: Transition) -> dict[str, Any]:
-    """A transition in JSON's types."""
+    """Return a transition in JSON's types."""
     return {
         "before": transition.before and transition.before._asdict(),
         "after": transition.after._asdict(),
@@ -237,7 +237,7 @@ def transition_dict(transition: Transition) -> dict[str, Any]:
     }
 
 
-# Verdicts whose error is the one that ended the wait; the others make theirs of the outcome.
+# Verdicts that raise the error that ended the wait; the others raise one made from the outcome.
 _BY_ITS_ERROR: dict[Verdict, type[AutoMLWaiterError]] = {
     Verdict.NOT_FOUND: JobNotFound,
     Verdict.REPLACED: JobReplaced,

@@ -1,4 +1,4 @@
-"""How long each phase of a job lasted, as far as it was seen."""
+"""The phases of a job and their durations, as far as they were observed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from automl_waiter._model.tracker import Transition
 
 NOT_WATCHED = "before the first look"
-"""What stands for the time from the job's creation to the first look."""
+"""The name of the time from the job's creation to the first poll."""
 
-# Who looks as soon after the creation has seen it all: seconds.
+# Seconds. A first poll this soon after creation missed no phase.
 _AT_ONCE = 5.0
 
 
 class Phase(NamedTuple):
-    """A phase, from the look that first saw it to the one that saw the next.
+    """A phase, from the poll that first found it to the poll that found the next one.
 
     Attributes:
-        name: The secondary status; NOT_WATCHED for what was before the first look.
-        begin: When it was first seen (UTC), or when the job was created, if it then began.
-        end: When the next one was seen, or the job's EndTime; None: it is the present one.
+        name: The secondary status; NOT_WATCHED for the time before the first poll.
+        begin: When it was first observed (UTC), or when the job was created if it began then.
+        end: When the next phase was observed, or the job's EndTime; None for the current phase.
     """
 
     name: str
@@ -33,21 +33,21 @@ class Phase(NamedTuple):
 
     @property
     def is_watched(self) -> bool:
-        """Whether it was seen, and is not the time before."""
+        """Whether the phase was observed; False for the time before the first poll."""
         return self.name != NOT_WATCHED
 
     def seconds(self, now: datetime) -> float:
-        """How long it has lasted."""
+        """Return the duration so far, in seconds."""
         return max(0.0, ((self.end or now) - self.begin).total_seconds())
 
 
 def phases_of(transitions: Sequence[Transition], created_at: datetime | None, ended_at: datetime | None) -> list[Phase]:
-    """The phases of a job, in order, from what was seen of it.
+    """Return the phases of a job, in order.
 
     Args:
-        transitions: What was seen, the first observation included.
+        transitions: The observed transitions, the first observation included.
         created_at: The job's CreationTime.
-        ended_at: Its EndTime, once it has ended.
+        ended_at: Its EndTime, if it has ended.
     """
     if not transitions:
         return [] if created_at is None else [Phase(NOT_WATCHED, created_at, ended_at)]
@@ -71,7 +71,7 @@ def phases_of(transitions: Sequence[Transition], created_at: datetime | None, en
         begin = end or begin
     if last.after.is_terminal or ended_at is None or not phases or phases[-1].end is not None:
         return phases
-    # The journal's last look was before the end.
+    # The last poll in the journal was before the end.
     return [*phases[:-1], phases[-1]._replace(end=max(phases[-1].begin, ended_at))]
 
 

@@ -1,7 +1,7 @@
 """One describe response, typed: an accessor for every member of DescribeAutoMLJobV2's response.
 
-Each class here is a view of one structure of the API reference, each line in it one member. `raw` has the response
-itself, with whatever is newer than this file. Tests hold the tables against botocore's own model.
+Each class is a view of one structure of the API reference, and each line in it is one member. `raw` holds the response
+itself, including members newer than this file. Tests compare these tables with botocore's own model.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class TextGenerationConfig(View):
 
 
 class ProblemTypeConfig(View):
-    """A union: one member is set."""
+    """A union: exactly one member is set."""
 
     image_classification = optional("ImageClassificationJobConfig", ImageClassificationConfig)
     text_classification = optional("TextClassificationJobConfig", TextClassificationConfig)
@@ -261,10 +261,10 @@ class ComputeConfig(View):
 
 
 class Snapshot(View):
-    """An AutoML job as one look found it.
+    """The response of one poll of an AutoML job.
 
-    Instants are aware datetimes in UTC. Anything but the identity, the statuses and the two required times
-    may be absent at any moment of a job's life.
+    Datetimes are aware and in UTC. Only the identity, the statuses and the two required times are always present; any
+    other member may be absent at any moment of a job's life.
     """
 
     name = text("AutoMLJobName")
@@ -298,29 +298,29 @@ class Snapshot(View):
 
     @property
     def partial_failure_reasons(self) -> tuple[str, ...]:
-        """The messages of the partial failures that say something."""
+        """The messages of the partial failures that have one."""
         return tuple(failure.message for failure in self.partial_failures if failure.message)
 
     @property
     def endpoint_name(self) -> str | None:
-        """The endpoint that the job deployed, once it has."""
+        """The endpoint that the job deployed, if it has done so."""
         return self.deploy_result.endpoint_name if self.deploy_result else None
 
     @property
     def is_to_deploy(self) -> bool:
-        """Whether the job was asked to deploy its best model."""
+        """Whether the request asked for a deployment of the best model."""
         config = self.deploy_config
         return config is not None and bool(config.endpoint_name or config.auto_generate_endpoint_name)
 
     @property
     def makes_definitions_only(self) -> bool:
-        """Whether the job was asked for candidate definitions and no training."""
+        """Whether the request asked for candidate definitions without training."""
         tabular = self.problem_type_config.tabular if self.problem_type_config else None
         return tabular is not None and tabular.generate_candidate_definitions_only is True
 
     @property
     def completion_criteria(self) -> CompletionCriteria:
-        """The limits in force: those that AWS resolved, else those that the problem type's config asks for."""
+        """The limits in force: those that AWS resolved, otherwise those in the problem type's config."""
         criteria: dict[str, Any] = {}
         config = self.raw.get("AutoMLProblemTypeConfig") or {}
         for holder in (*config.values(), self.raw.get("ResolvedAttributes") or {}):
@@ -334,11 +334,11 @@ class Snapshot(View):
 
 
 def served_at(response: Any) -> datetime | None:
-    """The service's own time of an answer, from its HTTP Date header (whole seconds, UTC); None where there is none."""
+    """Return when the service answered, from the HTTP Date header (whole seconds, UTC); None without one."""
     from email.utils import parsedate_to_datetime
 
     try:
         instant = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
     except (KeyError, TypeError, ValueError):
         return None
-    return in_utc(instant)  # a header without a zone reads as naive; HTTP's dates are all in UTC
+    return in_utc(instant)  # a header without a zone reads as naive; HTTP dates are always UTC

@@ -1,18 +1,17 @@
-"""The statuses of an AutoML job, its phases, and the moves between them: data, not code.
+"""The statuses of an AutoML job, its phases, and the moves between them, as data.
 
-A job shows two statuses. The *primary* one (`AutoMLJobStatus`) alone says whether the job has
-ended. The *secondary* one (`AutoMLJobSecondaryStatus`) says what it is doing, or why it ended, and is
-an open string: the service shows values that no document lists. Both are therefore `str` everywhere;
-the enumerations here are what is known today, never what is accepted.
+A job has two statuses. The *primary* one (`AutoMLJobStatus`) alone says whether the job has
+ended. The *secondary* one (`AutoMLJobSecondaryStatus`) says what the job is doing, or why it ended, and is
+an open string: the service sends values that no document lists. Both are therefore `str` everywhere;
+the enumerations list what is known today and restrict nothing.
 
 How the table works
 ===================
 
-`STEPS` lists the direct steps of a job, each with the evidence for it. Two looks at a job are minutes
-apart, so what they differ by is a *path* of steps, not one: from `Starting` a later look may well find
-`ModelTuning`. `REACHABLE` is the transitive closure of `STEPS`, and a move is expected when it stands
-there. A move that does not is an anomaly: reported, never an error, because the table is our knowledge
-and not the service's promise.
+`STEPS` lists the direct steps of a job, each with its evidence. Two polls of a job are minutes apart, so
+they may differ by a *path* of several steps: the poll after `Starting` may find `ModelTuning`.
+`REACHABLE` is the transitive closure of `STEPS`. A move outside it is an anomaly: it is reported and is
+never an error, because the table is our knowledge and not the service's promise.
 
 `docs/statuses.md` is made from this file.
 """
@@ -49,7 +48,7 @@ class SecondaryStatus(StrEnum):
     EXPLAINABILITY_ERROR = "ExplainabilityError"
     GENERATING_MODEL_INSIGHTS_REPORT = "GeneratingModelInsightsReport"
     MODEL_INSIGHTS_ERROR = "ModelInsightsError"
-    # In no document, yet real: minutes long in 8 recorded jobs of 2022 to 2024.
+    # Undocumented but real: it lasted minutes in 8 recorded jobs of 2022 to 2024.
     MERGING_AUTO_ML_TASK_REPORTS = "MergingAutoMLTaskReports"
     DEPLOYING_MODEL = "DeployingModel"
     MODEL_DEPLOYMENT_ERROR = "ModelDeploymentError"
@@ -64,14 +63,14 @@ TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.STOPPED})
 
 
 class State(NamedTuple):
-    """The two statuses of one look, as the service spells them."""
+    """The two statuses of one response, as the service spells them."""
 
     status: str
     secondary_status: str
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job has ended: a matter of the primary status alone."""
+        """Whether the job has ended. Only the primary status decides that."""
         return self.status in TERMINAL
 
     def __str__(self) -> str:
@@ -79,18 +78,18 @@ class State(NamedTuple):
 
 
 class Stage(Enum):
-    """How near to its end a job is, which is what a poll policy wants to know of a phase."""
+    """How close a job is to its end, for poll policies."""
 
     PREPARING = "preparing"
-    """Minutes to hours, and training is still to come."""
+    """Lasts minutes to hours, and training follows."""
     TRAINING = "training"
-    """Minutes to days."""
+    """Lasts minutes to days."""
     REPORTING = "reporting"
-    """A report is made (minutes), and another one usually follows."""
+    """A report (minutes); usually another one follows."""
     FINISHING = "finishing"
-    """The last report, or the job is being stopped: minutes, and then the end, unless it is to deploy its model."""
+    """The last report, or the job is stopping: minutes, then the end, unless the job deploys its model."""
     DEPLOYING = "deploying"
-    """The model is deployed: minutes, and then the end."""
+    """The deployment of the model: minutes, then the end."""
 
 
 STAGES: dict[State, Stage] = {
@@ -100,7 +99,7 @@ STAGES: dict[State, Stage] = {
     State("InProgress", "FeatureEngineering"): Stage.PREPARING,
     State("InProgress", "ModelTuning"): Stage.TRAINING,
     State("InProgress", "TrainingModels"): Stage.TRAINING,
-    # A training limit was hit and the reports are still to come: in the one job recorded, for 8.5 minutes.
+    # A training limit was reached and the reports follow: it lasted 8.5 minutes in the one recorded job.
     State("InProgress", "MaxCandidatesReached"): Stage.REPORTING,
     State("InProgress", "MaxAutoMLJobRuntimeReached"): Stage.REPORTING,
     State("InProgress", "CandidateDefinitionsGenerated"): Stage.REPORTING,
@@ -117,7 +116,7 @@ STAGES: dict[State, Stage] = {
 
 
 def stage_of(state: State) -> Stage:
-    """The stage of a state that has not ended; a state that the table does not know counts as training."""
+    """Return the stage of a state that has not ended; an unknown state counts as training."""
     if state.status == Status.STOPPING:
         return Stage.FINISHING
     return STAGES.get(state, Stage.TRAINING)
@@ -127,11 +126,11 @@ class Evidence(Enum):
     """How a step is known."""
 
     RECORDED = "recorded"
-    """Seen in the saved output of a real job."""
+    """Found in the saved output of a real job."""
     DOCUMENTED = "documented"
-    """Follows from AWS's description of the statuses, in no recording."""
+    """Follows from AWS's description of the statuses, without a recording."""
     INFERRED = "inferred"
-    """Like a recorded or documented step of another status."""
+    """Analogous to a recorded or documented step of another status."""
 
 
 class Step(NamedTuple):
@@ -147,7 +146,7 @@ def _steps(evidence: Evidence, before: str, *afters: str) -> tuple[Step, ...]:
 
 
 def _state(text: str) -> State:
-    """`ModelTuning` is a phase under InProgress; any other status is written out, `Completed/Completed`."""
+    """Return the state for `ModelTuning` (a phase under InProgress) or `Completed/Completed` (written out)."""
     status, slash, secondary = text.partition("/")
     return State(status, secondary) if slash else State("InProgress", status)
 
@@ -162,7 +161,7 @@ STEPS: tuple[Step, ...] = (
     *_steps(_R, "Starting", "AnalyzingData"),
     *_steps(_I, "Starting", "PreTraining", "TrainingModels"),
     *_steps(_R, "AnalyzingData", "FeatureEngineering"),
-    # Where PreTraining stands among the preparing phases is recorded nowhere, so either order is expected.
+    # No recording has PreTraining between the other preparing phases, so either order is expected.
     *_steps(_I, "AnalyzingData", "PreTraining", "ModelTuning", "TrainingModels"),
     *_steps(_D, "AnalyzingData", "CandidateDefinitionsGenerated", _DEFINITIONS),
     *_steps(_I, "PreTraining", "AnalyzingData", "FeatureEngineering", "ModelTuning", "TrainingModels"),
@@ -194,14 +193,14 @@ STEPS: tuple[Step, ...] = (
     *_steps(_D, "ModelInsightsError", "Completed/ModelInsightsError"),
     *_steps(_R, "MergingAutoMLTaskReports", _COMPLETED),
     *_steps(_I, "MergingAutoMLTaskReports", "DeployingModel", _CANDIDATES, _RUNTIME),
-    # One task's report failed, and the job's reports are merged all the same.
+    # The report of one task failed, and the job's reports are merged anyway.
     *_steps(_I, "MergingAutoMLTaskReports", "Completed/ExplainabilityError", "Completed/ModelInsightsError"),
     *_steps(_D, "DeployingModel", "ModelDeploymentError", _COMPLETED),
     *_steps(
         _I, "DeployingModel", _CANDIDATES, _RUNTIME, "Completed/ExplainabilityError", "Completed/ModelInsightsError"
     ),
     *_steps(_D, "ModelDeploymentError", "Completed/ModelDeploymentError"),
-    # Whatever it is doing, a job can fail or be stopped.
+    # A job can fail or be stopped in any phase.
     *(
         Step(state, State(status, status), Evidence.DOCUMENTED)
         for state in STAGES
@@ -209,13 +208,13 @@ STEPS: tuple[Step, ...] = (
         if state.status == "InProgress"
     ),
     *_steps(_D, "Stopping/Stopping", "Stopped/Stopped"),
-    # A job may end by itself before the stop takes hold.
+    # A job may end on its own before the stop takes effect.
     *_steps(_I, "Stopping/Stopping", "Failed/Failed", _COMPLETED, _CANDIDATES, _RUNTIME),
 )
 
 
 STATES: frozenset[State] = frozenset(state for step in STEPS for state in (step.before, step.after))
-"""Every state that the table knows."""
+"""Every state in the table."""
 
 
 def _closure(steps: tuple[Step, ...]) -> dict[State, frozenset[State]]:
@@ -234,4 +233,4 @@ def _closure(steps: tuple[Step, ...]) -> dict[State, frozenset[State]]:
 
 
 REACHABLE: dict[State, frozenset[State]] = _closure(STEPS)
-"""For each state, the states in which a later look may find the job."""
+"""For each state, the states that a later poll may find."""

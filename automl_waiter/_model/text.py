@@ -1,4 +1,4 @@
-"""Text for people: durations, instants, and what AWS sent, made safe to print."""
+"""Text for people: durations, times, and AWS's words made safe to print."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _DURATION = re.compile("".join(f"(?:{_NUMBER}{unit})?" for unit in _UNITS), re.A
 
 # C0 (with ESC, CR and LF), DEL and C1, and the separators and bidirectional controls that move or reorder a line.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
-# A line that holds one of these may be taken for a command by a CI runner (GitHub Actions, Azure Pipelines, TeamCity).
+# A CI runner may treat a line with one of these as a command (GitHub Actions, Azure Pipelines, TeamCity).
 _RUNNER_COMMAND = re.compile(r"(?<=^:)(?=:)|(?<=#)(?=#\[|#vso\[|#teamcity\[)")
 
 
-# What stands before the host in a URL: user:password@. A password may hold what should have been escaped.
+# The user:password@ before the host of a URL. A password may contain characters that should have been escaped.
 _USERINFO = re.compile(r"(?<=://)(?:[^/?#\s:]+:\S+|[^/?#\s]+)(?=@)")
-# What is called a secret in a command line: --token abc, password=abc, Authorization: Bearer abc.
+# Secrets in a command line, by their names: --token abc, password=abc, Authorization: Bearer abc.
 _SECRET = re.compile(
     r"((?:\b|_)(?:access|api|secret)?[-_]?(?:key|token|secret|passw(?:or)?d|authorization|bearer)(?:\s*[=:]\s*|\s+)"
     r"(?:(?:basic|bearer|token)\s+)?)[^\s'\"]+",
@@ -31,26 +31,26 @@ _SECRET = re.compile(
 
 
 def redact(text: str) -> str:
-    """`text` without the credentials that stand in its URLs."""
+    """Return `text` without the credentials in its URLs."""
     return _USERINFO.sub("***", text)
 
 
 def redact_command(line: str) -> str:
-    """A command line without what stands in its URLs and behind words like token and password.
+    """Return a command line without the credentials in its URLs and the values after words like token and password.
 
-    Not for sentences: "the security token included in the request" holds no secret.
+    Use it for commands, not sentences: "the security token included in the request" holds no secret.
     """
     return _SECRET.sub(r"\1***", redact(line))
 
 
 def clean(text: object) -> str:
-    """`text` as one line without control characters and without anything that a CI runner would obey."""
+    """Return `text` as one line without control characters or anything that a CI runner would execute."""
     line = _CONTROL.sub(" ", str(text)).strip()
     return _RUNNER_COMMAND.sub(" ", line) if "::" in line or "##" in line else line
 
 
 Duration = float | timedelta | str
-"""Seconds, a timedelta, or text as `parse_duration` reads it."""
+"""Seconds, a timedelta, or text in the form of `parse_duration`."""
 
 
 def parse_duration(text: str) -> float:
@@ -60,7 +60,7 @@ def parse_duration(text: str) -> float:
         InvalidRequest: It is none of these; also a ValueError.
     """
     text = text.strip()
-    # A bare number is seconds, but only alone: in `1h30` it would be a trap.
+    # A bare number is in seconds, but only alone: in `1h30` it would be ambiguous.
     match = _DURATION.fullmatch(f"{text}s" if re.fullmatch(_NUMBER, text, re.ASCII) else text)
     if match is None or not text:
         raise InvalidRequest(f"{clean(text)!r} is not a duration: write 90, 0.5s, 90s, 15m, 6h or 1d12h")
@@ -71,7 +71,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """`1d 3h`, `2h 5m`, `1m 30s`, `12s` or `0.4s`: two units are enough to plan by."""
+    """Return `1d 3h`, `2h 5m`, `1m 30s`, `12s` or `0.4s`: two units are enough to plan with."""
     if seconds < 10 and round(seconds, 1) % 1:
         return f"{seconds:.1f}s"
     rest = round(seconds)
@@ -86,7 +86,7 @@ def format_duration(seconds: float) -> str:
 
 
 def parseable_duration(seconds: float) -> str:
-    """A duration as `parse_duration` reads it: `1h30m`, `12s` or `0.5s`; what is longer than a minute, in seconds."""
+    """Return a duration for `parse_duration`: `1h30m`, `12s` or `0.5s`; in whole seconds from a minute on."""
     rest = round(seconds, 3) if seconds < 60 else float(round(seconds))
     text = ""
     for unit, size in _UNITS.items():
@@ -96,7 +96,7 @@ def parseable_duration(seconds: float) -> str:
 
 
 def seconds_of(duration: Duration, what: str = "a duration") -> float:
-    """Return a duration in seconds, from any form in which the library takes it.
+    """Return a duration in seconds, from any form that the library accepts.
 
     Raises:
         InvalidRequest: `what` is none of them.
@@ -114,7 +114,7 @@ def seconds_of(duration: Duration, what: str = "a duration") -> float:
 
 
 def words_of(value: object, what: str) -> list[str]:
-    """Return the words of an option that takes one or several.
+    """Return the words of an option that accepts one or several.
 
     Raises:
         InvalidRequest: It is neither text nor an iterable of text.
@@ -129,16 +129,16 @@ def words_of(value: object, what: str) -> list[str]:
 
 
 def nearest_names(name: str, names: Iterable[str]) -> list[str]:
-    """Return the names that a mistyped one may stand for, in any case: three at most, the nearest first."""
+    """Return the names most similar to a mistyped one, in any case: three at most, most similar first."""
     by_key = {one.lower(): one for one in names}
     return [by_key[key] for key in difflib.get_close_matches(name.lower(), by_key, n=3)]
 
 
 def in_utc(instant: datetime) -> datetime:
-    """Return an instant in UTC. One without a zone is in UTC already."""
+    """Return a datetime in UTC. One without a zone is taken as UTC."""
     return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def isoformat(instant: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds: `2026-11-24T09:30:00.000Z`. An instant without a zone is in UTC."""
+    """Return ISO 8601 in UTC with milliseconds: `2026-11-24T09:30:00.000Z`. No zone means UTC."""
     return in_utc(instant).isoformat(timespec="milliseconds").replace("+00:00", "Z")

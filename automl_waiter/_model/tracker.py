@@ -1,7 +1,7 @@
 """The state machine of one job: snapshots in; transitions, anomalies and the end out.
 
-The table in `statuses` says which moves are expected. An unexpected one is told as an anomaly and followed
-all the same: what the service says is true, and what we know of it is not complete.
+The table in `statuses` lists the expected moves. An unexpected one is reported as an anomaly and followed like any
+other: the service is right, and our table is incomplete.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _SECONDARY_STATUSES = frozenset(SecondaryStatus)
 
 @dataclass(frozen=True)
 class Transition:
-    """The change between two looks; phases may have come and gone in between.
+    """The change between two polls. The job may have passed through other phases in between.
 
     Attributes:
         job_name: The job's name.
         job_arn: The job's ARN.
-        before: The statuses at the look before; None at the first observation.
+        before: The statuses at the previous poll; None for the first observation.
         after: The statuses now.
-        observed_at: When they were seen (UTC).
-        not_before: When the look before was made: the change lies between the two. None at the first observation.
+        observed_at: When `after` was observed (UTC).
+        not_before: When the previous poll was made: the change lies between the two. None for the first observation.
     """
 
     event: ClassVar[str] = "transition"
@@ -45,12 +45,12 @@ class Transition:
 
     @property
     def at(self) -> datetime:
-        """`observed_at`, by the name that every event has."""
+        """`observed_at`, under the name that every event has."""
         return self.observed_at
 
 
 class AnomalyKind(StrEnum):
-    """What was out of the ordinary."""
+    """The kinds of anomalies."""
 
     UNKNOWN_STATUS = "unknown_status"
     UNKNOWN_SECONDARY_STATUS = "unknown_secondary_status"
@@ -60,7 +60,7 @@ class AnomalyKind(StrEnum):
 
 @dataclass(frozen=True)
 class Anomaly:
-    """The service showed what the table does not expect. The wait goes on."""
+    """The service returned something outside the table. The wait continues."""
 
     event: ClassVar[str] = "anomaly"
 
@@ -72,7 +72,7 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Observation:
-    """What one snapshot told."""
+    """The result of one snapshot."""
 
     transition: Transition | None
     anomalies: tuple[Anomaly, ...]
@@ -80,15 +80,15 @@ class Observation:
 
     @property
     def events(self) -> tuple[Transition | Anomaly, ...]:
-        """What to report of it, in order."""
+        """The events to report, in order."""
         return (self.transition, *self.anomalies) if self.transition else self.anomalies
 
 
 class Tracker:
-    """Follows one job from its first observation on.
+    """Track one job from its first observation on.
 
-    `snapshot` is the last one seen, or None; `transitions` are all so far. Once a terminal status was seen,
-    later snapshots change nothing: an end is final.
+    `snapshot` is the last one, or None; `transitions` are all so far. After a terminal status, later snapshots
+    change nothing: an end is final.
     """
 
     def __init__(self, job: JobRef) -> None:
@@ -100,10 +100,10 @@ class Tracker:
         self._reported: set[tuple[AnomalyKind, str]] = set()
 
     def observe(self, snapshot: Snapshot, at: datetime) -> Observation:
-        """Takes in a snapshot that was seen at `at`.
+        """Return what a snapshot that was read at `at` changes.
 
         Raises:
-            JobReplaced: Its ARN or CreationTime is not that of the job that is followed.
+            JobReplaced: Its ARN or CreationTime differs from that of the tracked job.
         """
         if self.snapshot is not None and self.snapshot.state.is_terminal:
             return Observation(None, (), is_terminal=True)
@@ -121,7 +121,7 @@ class Tracker:
         return Observation(transition, anomalies, after.is_terminal)
 
     def _pin(self, snapshot: Snapshot) -> None:
-        # The service lower-cases the name in an ARN, and compares names without case.
+        # The service lower-cases the name in an ARN and compares names case-insensitively.
         if self._arn is not None and snapshot.arn.lower() != self._arn.lower():
             raise JobReplaced(
                 f"the name {snapshot.name} means {snapshot.arn} here, but the job waited for is {self._arn}: "
@@ -144,7 +144,7 @@ class Tracker:
             found.append((AnomalyKind.UNEXPECTED_STATE, str(after), "a pair of statuses that is not known"))
         elif before in REACHABLE and after in STATES and after not in REACHABLE[before]:
             found.append((AnomalyKind.UNEXPECTED_MOVE, f"{before} -> {after}", "a move that is not expected"))
-        # Each is told once, however often the job comes back to it.
+        # Each anomaly is reported once, however often the job returns to it.
         new = [(kind, what, words) for kind, what, words in found if (kind, what) not in self._reported]
         self._reported.update((kind, what) for kind, what, _ in new)
         return tuple(Anomaly(name, at, kind, f"{words}: {what}; the wait goes on") for kind, what, words in new)

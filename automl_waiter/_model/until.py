@@ -17,7 +17,7 @@ from automl_waiter._model.text import clean
 
 Condition = Callable[[Snapshot], bool]
 
-# A number that is compared as other languages have it.
+# A comparison with a bare number, as other languages write it.
 _BARE_NUMBER = re.compile(r"[<>=]\s*-?\d")
 
 _STATUSES = frozenset(Status)
@@ -26,7 +26,7 @@ _SECONDARY_STATUSES = frozenset(SecondaryStatus)
 
 @dataclass(frozen=True)
 class HasStatus:
-    """Holds when a job has this status; the word of a primary status means that one."""
+    """True if a job has this status. Words that are both a primary and a secondary status mean the primary one."""
 
     status: str
 
@@ -36,7 +36,7 @@ class HasStatus:
 
 @dataclass(frozen=True)
 class Expression:
-    """Holds when JMESPath calls the result of an expression over the response true."""
+    """True if the result of an expression over the response is true in JMESPath."""
 
     text: str
     compiled: Any
@@ -48,16 +48,16 @@ class Expression:
         try:
             return _is_true(self.compiled.search(jsonable(snapshot.response)))
         except (JMESPathError, ValueError, OverflowError):
-            # A function was given null because a member is not there yet, or a number that it cannot take (NaN,
-            # infinity), so it does not hold yet.
+            # A function received null because a member is still absent, or a number it cannot handle (NaN, infinity):
+            # the condition is not met yet.
             return False
 
 
 def condition(until: object) -> Condition | None:
-    """Return the condition that `until` means.
+    """Return the condition for `until`.
 
     Raises:
-        InvalidRequest: An expression that is malformed or that names no member of the response.
+        InvalidRequest: An expression is malformed or names no member of the response.
     """
     if until is None or callable(until):
         return until
@@ -77,7 +77,7 @@ def _jmespath(expression: str) -> Condition:
         compiled = jmespath.compile(expression)
         _check_names(compiled.parsed, Snapshot, expression)
     except JMESPathError as error:
-        # The library draws a caret under the expression on a second line; its first line says what is wrong.
+        # The library draws a caret on a second line; the first line holds the message.
         problem = clean(str(error).splitlines()[0]).removesuffix(", for expression:")
         if _BARE_NUMBER.search(expression):
             problem += "; a number stands in backticks, as in Value > `0.9`"
@@ -96,12 +96,12 @@ def _names(node: Any, name: str) -> bool:
 
 
 def _is_true(result: Any) -> bool:
-    """JMESPath's truth: 0 is true there, the empty string, list and map are not."""
+    """Return whether JMESPath counts a result as true: 0 is true there; the empty string, list and map are not."""
     return not (result is None or result is False or result in ("", [], {}))
 
 
 def _check_names(node: Any, view: type[View] | None, expression: str) -> type[View] | None:
-    """Checks the names in a parsed expression against the response, and returns what the node leads to, if known."""
+    """Check the names in a parsed expression against the response. Return the node's view, or None if it is unknown."""
     children = node.get("children", [])
     match node["type"]:
         case "field":
@@ -117,7 +117,7 @@ def _check_names(node: Any, view: type[View] | None, expression: str) -> type[Vi
             _check_names(predicate, view, expression)
             return _check_names(projected, view, expression)
         case "subexpression" | "pipe" | "index_expression" | "projection" | "identity" | "current" | "flatten":
-            # Each child goes on where the one before leads. A list leads where its elements do.
+            # Each child starts where the previous one ended. A list leads to its elements.
             for child in children:
                 view = _check_names(child, view, expression)
             return view

@@ -1,4 +1,4 @@
-"""How a wait can end, and the parts that a success has."""
+"""How a wait can end, and the parts of a success."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Verdict(StrEnum):
 
 
 UNDECIDED = frozenset({Verdict.CANCELLED, Verdict.ERROR, Verdict.NOT_FOUND, Verdict.REPLACED, Verdict.TIMED_OUT})
-"""The verdicts of a wait that ended otherwise than by its job's end or by what was waited for."""
+"""The verdicts of waits that neither the job's end nor the condition ended."""
 
 
 class Part(StrEnum):
@@ -40,7 +40,7 @@ class Part(StrEnum):
 
 
 DEFAULT_REQUIREMENT = (Part.BEST_CANDIDATE, Part.ENDPOINT)
-"""What was asked of the job."""
+"""The parts that a job was created to produce."""
 
 EXPLANATIONS = {
     Part.BEST_CANDIDATE: "the job has no best candidate",
@@ -52,10 +52,10 @@ EXPLANATIONS = {
 
 
 def required_parts(require: object) -> frozenset[Part]:
-    """The parts that `require` names; `"all"` and `"none"` stand for every one and for none.
+    """Return the parts that `require` names; `"all"` and `"none"` stand for every part and for none.
 
     Raises:
-        InvalidRequest: A part that there is not.
+        InvalidRequest: A part does not exist.
     """
     names = words_of(require, "require")
     if names == ["all"]:
