@@ -1,1 +1,1 @@
-"""The only door to AWS."""
+"""The only code that calls AWS."""

@@ -1,7 +1,7 @@
-"""A boto3 client to wait with, and how to go on when its credentials expire.
+"""A boto3 client for a wait, and the renewal of its credentials.
 
-A wait outlasts most credentials. Those that can change under it (an SSO login in another terminal, a file that
-is rewritten, a role) are looked for anew by a session made anew; those that cannot end the wait.
+A wait outlasts most credentials. If they can change during the wait (an SSO login in another terminal, a rewritten
+file, a role), a new session reads them again. If they cannot, their expiry ends the wait.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from automl_waiter._version import __version__
 _CONNECT_TIMEOUT = 5
 _READ_TIMEOUT = 20
 
-# What nobody can change from outside this process, by botocore's names for where credentials were found.
+# Credentials that nothing outside this process can change, by botocore's names for their sources.
 _FIXED = frozenset({"env", "explicit"})
-# Where the tools that write temporary credentials say when these expire: botocore and the AWS CLI, then aws-vault.
+# Variables in which tools store the expiry of temporary credentials: botocore and the AWS CLI, then aws-vault.
 _EXPIRY_VARIABLES = ("AWS_CREDENTIAL_EXPIRATION", "AWS_SESSION_EXPIRATION")
-# The same in the shared credentials file: saml2aws and granted, then others; the SDKs pass over them.
+# The same in the shared credentials file: saml2aws and granted, then others. The SDKs ignore these keys.
 _EXPIRY_KEYS = ("x_security_token_expires", "aws_session_expiration")
 
 
 class Connection:
-    """A boto3 client that somebody else made: it stays as it is, and so do its credentials."""
+    """A boto3 client of the caller's. The client and its credentials stay as they are."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -38,31 +38,31 @@ class Connection:
 
     @property
     def credentials_expire_at(self) -> datetime | None:
-        """When the credentials are known to expire, unless somebody renews them (UTC); None: never, or not known."""
+        """When the credentials are known to expire unless they are renewed (UTC); None: never, or unknown."""
         return None
 
     @property
     def account_key(self) -> Hashable | None:
-        """What tells the account and region from others, as far as that is known; None: the client does."""
+        """A key for the account and region, as far as they are known; None: the client itself is the key."""
         return None
 
     def renew(self, expired: Any) -> bool:
-        """Looks for new credentials after those of the client `expired` have expired.
+        """Check for new credentials after those of the client `expired` have expired.
 
         Returns:
-            Whether another attempt makes sense: there are new ones, or there may be soon.
+            Whether to try again: there are new credentials, or there may be soon.
         """
-        # botocore has no public way from a client to its credentials; where this one is missing, they count as fixed.
+        # botocore has no public way from a client to its credentials. Without this private one, they count as fixed.
         signer = getattr(expired, "_request_signer", None)
         return _refreshes_itself(getattr(signer, "_credentials", None))
 
 
 class OwnConnection(Connection):
-    """A client of our own, made anew when its credentials expire.
+    """A client of our own, recreated when its credentials expire.
 
     Args:
-        make_session: Makes a botocore session, which reads the machine's AWS configuration as it is then.
-        make_client: Makes a client of a session.
+        make_session: Makes a botocore session, which reads the machine's current AWS configuration.
+        make_client: Makes a client from a session.
     """
 
     def __init__(self, make_session: Callable[[], Any], make_client: Callable[[Any], Any]) -> None:
@@ -75,12 +75,12 @@ class OwnConnection(Connection):
         self._key = _key_of(self._credentials)
 
     def renew(self, expired: Any) -> bool:
-        """Looks for new credentials, and makes the client anew if there are any."""
+        """Check for new credentials, and recreate the client if there are any."""
         from botocore.exceptions import BotoCoreError
 
         with self._lock:
             if self.client is not expired:
-                return True  # another thread has been here
+                return True  # another thread has renewed them
             try:
                 session = self._make_session()
                 credentials = session.get_credentials()
@@ -88,14 +88,14 @@ class OwnConnection(Connection):
                     return self._may_change
                 self.client = self._make_client(session)
             except (BotoCoreError, OSError, ValueError):
-                # Somebody is writing the files at this moment, or there are none just now.
+                # Another program is writing the files at this moment, or they are missing just now.
                 return self._may_change
             self._session, self._credentials, self._key = session, credentials, _key_of(credentials)
             return True
 
     @property
     def account_key(self) -> Hashable | None:
-        """What tells the account and region from others: the endpoint, and which credentials there are."""
+        """A key for the account and region: the endpoint and the identity of the credentials."""
         return self.client.meta.endpoint_url, getattr(self._credentials, "method", None), self._key
 
     @property
@@ -104,7 +104,7 @@ class OwnConnection(Connection):
 
     @property
     def credentials_expire_at(self) -> datetime | None:
-        """When the credentials are known to expire, unless somebody renews them (UTC)."""
+        """When the credentials are known to expire unless they are renewed (UTC)."""
         match getattr(self._credentials, "method", None):
             case "env":
                 return _first_instant(os.environ, _EXPIRY_VARIABLES)
@@ -117,7 +117,7 @@ class OwnConnection(Connection):
 
 
 def client_config() -> Any:
-    """The botocore Config of a client that waits: short timeouts, and none of the SDK's own retries."""
+    """Return the botocore Config for a wait: short timeouts, and the SDK's own retries off."""
     from botocore.config import Config
 
     return Config(
@@ -135,11 +135,11 @@ def connect(
     endpoint_url: str | None = None,
     service: str = "sagemaker",
 ) -> Connection:
-    """Return a connection to wait with: the SDK's own retries are off, because the wait retries and counts.
+    """Return a connection for a wait. The SDK's own retries are off, because the wait retries and counts.
 
     Raises:
         InvalidRequest: There is no region, no such profile, or no such endpoint.
-        AccessDenied: What should give the credentials fails.
+        AccessDenied: The source of the credentials fails.
     """
     import boto3
     import botocore.session
@@ -149,7 +149,7 @@ def connect(
 
     def make_client(core: Any) -> Any:
         session = boto3.Session(botocore_session=core, region_name=region)
-        # boto3 reads AWS_DEFAULT_REGION alone; Lambda, ECS and the other SDKs set and read AWS_REGION.
+        # boto3 reads only AWS_DEFAULT_REGION; Lambda, ECS and the other SDKs set and read AWS_REGION.
         chosen = session.region_name or os.environ.get("AWS_REGION")
         if not chosen:
             raise NoRegionError
@@ -163,10 +163,10 @@ def connect(
 
 
 def _credentials_of(session: Any) -> Any:
-    """The session's credentials; None, if there are none.
+    """Return the session's credentials; None if there are none.
 
     Raises:
-        AccessDenied: What should give them fails: a credential_process that prints no JSON, or is not there.
+        AccessDenied: Their source fails: a credential_process that prints no JSON, or is missing.
     """
     from botocore.exceptions import BotoCoreError, ProfileNotFound
 
@@ -186,18 +186,18 @@ def _refreshes_itself(credentials: Any) -> bool:
 
 
 def _key_of(credentials: Any) -> tuple[str, str | None] | None:
-    """What tells these credentials from others; None, if they are got from elsewhere when they are needed."""
+    """Return a key for these credentials; None if botocore refreshes them itself."""
     if credentials is None or _refreshes_itself(credentials):
         return None
     try:
         frozen = credentials.get_frozen_credentials()
     except RuntimeError:
-        return None  # botocore's word for an environment whose credentials have expired by their own date
+        return None  # botocore's error for an environment whose credentials have expired by their own date
     return frozen.access_key, frozen.token
 
 
 def _login_expires_at(session: Any) -> datetime | None:
-    """When the SSO login ends that the credentials come from; None, if it is renewed without the user."""
+    """Return when the SSO login behind the credentials ends; None if it is renewed without the user."""
     from botocore.exceptions import BotoCoreError
     from botocore.utils import JSONFileCache, SSOTokenLoader
 

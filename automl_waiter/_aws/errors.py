@@ -1,6 +1,6 @@
-"""What an error means: the SDK's exceptions and AWS's error codes, as passing failures and errors of ours.
+"""Translation of the SDK's exceptions and AWS's error codes into transient errors and our own errors.
 
-It is decided by types and codes, never by a message's words. What others say is quoted in one harmless line.
+Types and codes decide, never the words of a message. Foreign text is quoted in one harmless line.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from automl_waiter._model.text import clean, format_duration, redact
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-# The error of an SDK that spoke to a captive portal holds a whole page.
+# The error of an SDK behind a captive portal may hold a whole page.
 _LONGEST_MESSAGE = 400
-# AWS takes a signature that is up to 5 minutes off; a Date header is in whole seconds.
+# Seconds. AWS accepts a signature that is up to 5 minutes off; a Date header is in whole seconds.
 _CLOCK_SKEW = 240.0
 
 _THROTTLED = frozenset(
@@ -79,14 +79,14 @@ _BAD_CREDENTIALS = frozenset(
     }
 )
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
-# The calls that the SDK makes on its way to credentials.
+# The calls that the SDK makes to get credentials.
 _CREDENTIAL_CALLS = frozenset(
     {"AssumeRole", "AssumeRoleWithWebIdentity", "CreateOAuth2Token", "CreateToken", "GetRoleCredentials"}
 )
 
 
 def from_code(error: ClientError, operation: str, job_name: str, region: str, called_at: datetime) -> Exception:
-    """What an error answer means, by its code."""
+    """Return the error for an error response, by its code."""
     details = error.response.get("Error", {})
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     code, message = str(details.get("Code", "")), quoted(details.get("Message", ""))
@@ -95,7 +95,7 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
         return TransientError(TransientKind.THROTTLED, said, code=code)
     if code in _SERVER or status >= 500:
         return TransientError(TransientKind.SERVER, said, code=code)
-    # The SDK puts the status where the body has no code: a proxy, a load balancer or a captive portal answered.
+    # The SDK uses the status if the body has no code: then a proxy, a load balancer or a captive portal answered.
     if code in ("", str(status)):
         return TransientError(TransientKind.RESPONSE, f"HTTP {status} without an error of AWS: {message}", code=code)
     if code in _EXPIRED:
@@ -106,7 +106,7 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
             way = "behind" if skew > 0 else "ahead of"
             words = f"{code}: this machine's clock is {format_duration(abs(skew))} {way} AWS's, or it slept"
             return TransientError(TransientKind.CLOCK, words, code=code)
-        # AWS's message repeats the request that it expected, session token and all.
+        # AWS's message repeats the expected request, including the session token.
         return AccessDenied(f"AWS does not accept the credentials ({code}): check the profile and keys", code=code)
     if error.operation_name in _CREDENTIAL_CALLS:
         return AccessDenied(f"no credentials can be had: {error.operation_name} failed ({said})", code=code)
@@ -122,7 +122,7 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
 
 
 def from_sdk(error: Exception) -> Exception:
-    """What an exception of the SDK that is no answer of AWS means."""
+    """Return the error for an exception of the SDK that is not a response of AWS."""
     from botocore import exceptions as sdk
     from botocore.parsers import ResponseParserError
 
@@ -139,14 +139,14 @@ def from_sdk(error: Exception) -> Exception:
             error,
             (
                 *(sdk.SSOError, sdk.TokenRetrievalError, sdk.CredentialRetrievalError),
-                # Where nobody can type the code of a second factor.
+                # Nobody is there to type the code of a second factor.
                 *(sdk.RefreshWithMFAUnsupportedError, EOFError),
-                # Of aws login, which old SDKs do not know.
+                # Raised by `aws login`, which old SDKs do not have.
                 getattr(sdk, "LoginError", ()),
             ),
         ):
             return CredentialsExpired(f"no credentials can be had ({said}): log in", code=code)
-        # A token file or a credential_process that is not there.
+        # A token file or a credential_process is missing.
         case FileNotFoundError() | PermissionError() | NotADirectoryError():
             return CredentialsExpired(f"no credentials can be had ({said}): see the AWS configuration", code=code)
         case sdk.ConnectTimeoutError() | sdk.ReadTimeoutError():
@@ -160,12 +160,12 @@ def from_sdk(error: Exception) -> Exception:
 
 
 def quoted(text: object) -> str:
-    """Somebody else's words in one harmless line, no longer than one is read."""
+    """Return foreign text as one harmless line of limited length."""
     line = redact(clean(text))
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}..."
 
 
 def raised_in(error: BaseException) -> str:
-    """The module of the line that raised an error."""
+    """Return the module whose code raised an error."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", ""))

@@ -1,4 +1,4 @@
-"""The only door to AWS: one call, one attempt, errors by class."""
+"""One attempt of one call to AWS, with its errors by class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from automl_waiter._model.errors import AccessDenied, CredentialsExpired, Invali
 from automl_waiter._model.text import nearest_names
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, TokenBucket
 
-# The members without which a response is no snapshot: a 200 whose body is cut or foreign parses to an empty dict.
+# The required members of a snapshot: a 200 with a cut or foreign body parses to an empty dict.
 _REQUIRED = (
     "AutoMLJobName",
     "AutoMLJobArn",
@@ -35,7 +35,7 @@ _METHODS = {
 
 
 class Caller:
-    """Calls AWS through a boto3 client: each call is one attempt, and what goes wrong is an error of ours."""
+    """Calls AWS through a boto3 client. Each call is one attempt, and each failure is one of our errors."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -43,7 +43,7 @@ class Caller:
         self._was_answered = False
 
     def _call(self, operation: str, subject: str, **arguments: Any) -> Any:
-        """The response of an operation on the job or bus of that name."""
+        """Return the response of an operation on the job or bus named `subject`."""
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
@@ -51,15 +51,15 @@ class Caller:
         try:
             return getattr(client, _METHODS[operation])(**arguments)
         except ClientError as error:
-            # Not `from error`: AWS's own words may repeat the session token, and a traceback would print them.
+            # Not `from error`: AWS's words may repeat the session token, and a traceback would print it.
             raise self._waiting_for_credentials(
                 from_code(error, operation, subject, self.region, called_at), client, answered=True
             ) from None
         except (BotoCoreError, ResponseParserError, OSError, EOFError) as error:
             raise self._waiting_for_credentials(from_sdk(error), client, answered=False) from error
         except Exception as error:
-            # What the SDK raises on a body of a form that it does not expect, and on an environment whose
-            # credentials have expired by their own date. Raised anywhere else it is no answer.
+            # The SDK's failures on a body of unexpected form, and on an environment whose credentials have expired by
+            # their own date. An exception from anywhere else did not come from a response.
             match raised_in(error):
                 case "botocore.parsers" | "botocore.utils":
                     said = f"{type(error).__name__}: not the JSON that it should be"
@@ -71,9 +71,9 @@ class Caller:
             raise InvalidRequest(f"{operation} cannot be called ({said})", code=type(error).__name__) from error
 
     def _waiting_for_credentials(self, problem: Exception, client: Any, *, answered: bool) -> Exception:
-        """Expired credentials are a passing failure, if new ones can come; any other problem is itself.
+        """Return a transient error if `problem` is expired credentials that can be renewed; otherwise `problem`.
 
-        `answered` is False where none could be had at all. That is a failure to log in, unless they were good before.
+        `answered` is False if there were no credentials at all: a failed login, unless an earlier call succeeded.
         """
         if not isinstance(problem, CredentialsExpired) or not (answered or self._was_answered):
             return problem
@@ -83,7 +83,7 @@ class Caller:
 
 
 class Boto3Gateway(Caller):
-    """A gateway through a boto3 SageMaker client."""
+    """A gateway that calls a boto3 SageMaker client."""
 
     def __init__(self, connection: Connection, max_rate: float = DEFAULT_MAX_RATE) -> None:
         super().__init__(connection)
@@ -95,7 +95,7 @@ class Boto3Gateway(Caller):
         return self._connection.credentials_expire_at
 
     def describe(self, job_name: str) -> Mapping[str, Any]:
-        """The response of DescribeAutoMLJobV2."""
+        """Return the response of DescribeAutoMLJobV2."""
         response: Mapping[str, Any] = self._call("DescribeAutoMLJobV2", job_name, AutoMLJobName=job_name)
         missing = [member for member in _REQUIRED if response.get(member) is None]
         if missing:
@@ -104,9 +104,9 @@ class Boto3Gateway(Caller):
         return response
 
     def stop(self, job_name: str) -> None:
-        """Calls StopAutoMLJob."""
+        """Call StopAutoMLJob."""
         response = self._call("StopAutoMLJob", job_name, AutoMLJobName=job_name)
-        # It answers nothing, and so does a captive portal's page, but AWS says which request it answers.
+        # The response is empty, and so is a captive portal's page; but AWS sends a request id.
         if response and not response.get("ResponseMetadata", {}).get("RequestId"):
             raise TransientError(TransientKind.RESPONSE, "the response has no request id: not from AWS")
 
@@ -117,18 +117,18 @@ class Boto3Gateway(Caller):
         return nearest_names(job_name, (job["AutoMLJobName"] for job in jobs if "AutoMLJobName" in job))
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The response of ListAutoMLJobs: a page."""
+        """Return the response of ListAutoMLJobs: a page."""
         page: Mapping[str, Any] = self._call("ListAutoMLJobs", "", **request)
         jobs = page.get("AutoMLJobSummaries")
         whole = [job for job in jobs or () if all(job.get(member) is not None for member in _REQUIRED)]
         if jobs is None or (jobs and not whole):
             raise TransientError(TransientKind.RESPONSE, "the response is no page of jobs: cut short, or not from AWS")
         self._was_answered = True
-        # Of a job whose summary lacks something no more is known than of one that is not listed.
+        # A job with an incomplete summary is treated as if it were not listed.
         return {**page, "AutoMLJobSummaries": whole}
 
     def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
-        """The response of ListCandidatesForAutoMLJob: the first page, or the one that a token leads to."""
+        """Return the response of ListCandidatesForAutoMLJob: the first page, or the one for `token`."""
         more = {} if token is None else {"NextToken": token}
         page: Mapping[str, Any] = self._call(
             "ListCandidatesForAutoMLJob", job_name, AutoMLJobName=job_name, MaxResults=100, **more
@@ -142,7 +142,7 @@ class Boto3Gateway(Caller):
 
 
 class ClosedGateway:
-    """A gateway where no credentials can be had: every call fails of that, so that each job is told of it."""
+    """A gateway without credentials. Every call fails, so that each job reports the reason."""
 
     region = ""
     credentials_expire_at: datetime | None = None
@@ -152,8 +152,8 @@ class ClosedGateway:
         self.bucket = TokenBucket()
 
     def describe(self, *_: object) -> NoReturn:
-        """Fails."""
-        # An error of its own for each job, because it carries the job's outcome.
+        """Raise AccessDenied."""
+        # Each job needs an error of its own, because an error carries the job's outcome.
         raise AccessDenied(str(self._reason), code=self._reason.code)
 
     stop = find_names = list_jobs = list_candidates = describe

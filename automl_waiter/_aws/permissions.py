@@ -1,4 +1,4 @@
-"""The IAM actions that a wait needs, and the least policy that allows those of the features used."""
+"""The IAM actions that a wait needs, and the minimal policy that allows them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from automl_waiter._model.text import clean
 
 
 class Feature(StrEnum):
-    """What needs a right beside that to describe a job."""
+    """Features that need more than the permission to describe a job."""
 
     CANDIDATES = "candidates"
     """The live view, `report`, and a condition on BestCandidate."""
     LISTING = "listing"
-    """`watch`; many jobs, followed in few calls; and the nearest name to one that there is not."""
+    """`watch`; many jobs, followed with few calls; and the suggestions for a name that does not exist."""
     STOP = "stop"
     """`--stop-on`."""
     PUBLISH = "publish"
@@ -27,23 +27,23 @@ EVERY_JOB = "arn:*:sagemaker:*:*:automl-job/*"
 EVERY_BUS = "arn:*:events:*:*:event-bus/*"
 
 _JOB_ACTIONS = {None: "DescribeAutoMLJobV2", Feature.STOP: "StopAutoMLJob"}
-# What lists is granted for all resources, as is usual in IAM: no documentation at hand names a narrower one.
+# Listing is granted for all resources, as usual in IAM: no available documentation names a narrower one.
 _ACCOUNT_ACTIONS = {Feature.CANDIDATES: "ListCandidatesForAutoMLJob", Feature.LISTING: "ListAutoMLJobs"}
 _BUS_ACTIONS = ("DescribeEventBus", "PutEvents")
 
 
 def action_of(operation: str) -> str:
-    """The IAM action that an operation needs."""
+    """Return the IAM action that an operation needs."""
     return f"{'events' if operation in _BUS_ACTIONS else 'sagemaker'}:{operation}"
 
 
 def iam_policy(
     features: Iterable[Feature] = (), jobs: Iterable[str] = (EVERY_JOB,), buses: Iterable[str] = (EVERY_BUS,)
 ) -> dict[str, Any]:
-    """The least policy for a wait with these features, on the jobs and buses whose ARNs these match, with * and ?.
+    """Return the minimal policy for a wait with these features, for jobs and buses whose ARNs match these patterns.
 
     Raises:
-        InvalidRequest: One of them is no ARN of AutoML jobs, or none of event buses.
+        InvalidRequest: An item is not an ARN of AutoML jobs, or not one of event buses.
     """
     wanted: set[Feature | None] = {None, *features}
     statements = [
@@ -63,7 +63,7 @@ def iam_policy(
 
 
 def _checked(arns: Iterable[str], service: str, resource: str, what: str) -> list[str]:
-    """The ARNs, each once."""
+    """Return the distinct ARNs, checked."""
     for arn in (distinct := list(dict.fromkeys(arns))):
         parts = arn.split(":", 5)
         if len(parts) != 6 or (parts[0], parts[2]) != ("arn", service) or not parts[5].startswith(resource):
