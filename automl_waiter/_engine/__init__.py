@@ -1,1 +1,1 @@
-"""How waiting is done: coroutines that poll, retry and follow listings, on a small kernel, without clock or AWS."""
+"""The wait itself: coroutines that poll, retry and follow listings on a small kernel, without a clock or AWS."""

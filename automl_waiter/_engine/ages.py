@@ -1,4 +1,4 @@
-"""How long a job has been what it is, on the kernel's clock."""
+"""How long a job has existed, been in its phase and been unchanged, on the kernel's clock."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from automl_waiter._model.text import clean, format_duration
 STALLED_AFTER_S = dict.fromkeys(Stage, 3600.0) | dict.fromkeys((Stage.PREPARING, Stage.TRAINING), 6 * 3600.0)
 """Seconds without any change (statuses, LastModifiedTime) after which a phase counts as stalled.
 
-Over 3 times the longest training phase that is recorded (102 min), and over 6 times the longest report phase (9 min).
+That is over 3 times the longest recorded training phase (102 min) and over 6 times the longest report phase (9 min).
 """
 
 
 class Ages:
-    """Since when a job exists, is in its phase, and has not changed at all.
+    """When a job was created, entered its phase and last changed.
 
     Args:
         now: The time on the kernel's clock (seconds).
@@ -28,10 +28,10 @@ class Ages:
         self._stalled: set[State] = set()
 
     def observe(self, snapshot: Snapshot, answer: Answer, *, is_changed: bool, observed_before: float | None) -> None:
-        """Update the ages by what an answer shows; `observed_before` is the time of the previous one."""
-        # The service's own clock is preferred: the machine's may be wrong, and then the job's age would be.
+        """Update the ages from an answer; `observed_before` is the time of the previous one."""
+        # The service's clock is preferred: the machine's may be wrong, and the job's age with it.
         clock = answer.served_at or answer.at
-        # LastModifiedTime moves within a phase too, so the phase is at least this old.
+        # LastModifiedTime changes within a phase too, so the phase is at least this old.
         modified = answer.finished - max(0.0, (clock - snapshot.last_modified_at).total_seconds())
         if observed_before is None:
             self.created = answer.finished - max(0.0, (clock - snapshot.created_at).total_seconds())
@@ -42,7 +42,7 @@ class Ages:
             self.unchanged_since = max(self.unchanged_since, modified)
 
     def stall_warning(self, state: State, now: float) -> str | None:
-        """Return a warning when nothing has changed for too long for this state; once for each state."""
+        """Return a warning, once for each state, if nothing has changed for too long in this state."""
         seconds = now - self.unchanged_since
         if seconds < STALLED_AFTER_S[stage_of(state)] or state in self._stalled:
             return None

@@ -1,4 +1,4 @@
-"""The calls to AWS that the engine makes, each repeated by `retries.py` until it is answered or given up."""
+"""The engine's calls to AWS, each retried by `retries.py` until it succeeds or is given up."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from automl_waiter._model.token_bucket import TokenBucket
 _FIND_NAMES_TIMEOUT_S = 5.0
 
 Answering = Coroutine[Any, Any, Answer]
-"""A call that is made when it is awaited."""
+"""A call that starts when it is awaited."""
 
 
 class Gateway(Protocol):
-    """What a wait needs of AWS. Each method makes one attempt.
+    """The calls that a wait makes to AWS. Each method makes one attempt.
 
     Raises:
-        TransientError: The attempt failed for a reason that may pass.
-        AutoMLWaiterError: It failed permanently.
+        TransientError: The attempt failed with a transient error.
+        AutoMLWaiterError: It failed with a permanent error.
     """
 
     region: str
@@ -36,7 +36,7 @@ class Gateway(Protocol):
 
     @property
     def bucket(self) -> TokenBucket:
-        """How fast AWS may be called here."""
+        """The rate limit of the account and region."""
         ...
 
     def describe(self, job_name: str) -> Mapping[str, Any]:
@@ -48,7 +48,7 @@ class Gateway(Protocol):
         ...
 
     def find_names(self, job_name: str) -> list[str]:
-        """Return names of jobs that look like `job_name`, by ListAutoMLJobs."""
+        """Return names of jobs that resemble `job_name`, by ListAutoMLJobs."""
         ...
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -56,26 +56,26 @@ class Gateway(Protocol):
         ...
 
     def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
-        """Return a page of ListCandidatesForAutoMLJob: the first, or the one that a token leads to."""
+        """Return a page of ListCandidatesForAutoMLJob: the first, or the one for `token`."""
         ...
 
 
 class Calls:
-    """The calls of one wait, through one gateway. Each returns an `Answer`, whatever happens to it.
+    """The calls of one wait through one gateway. Each returns an `Answer`, also if it fails.
 
     Args:
         gateway: Makes one attempt.
         kernel: Runs the wait.
-        error_budget: How long a call may keep failing for transient reasons, in seconds.
+        error_budget: Seconds for which a call may keep failing with transient errors.
     """
 
     def __init__(self, gateway: Gateway, kernel: Kernel, *, error_budget: float) -> None:
         self.gateway = gateway
         self.kernel = kernel
         self.retries = 0
-        """How many attempts were repeated."""
+        """The number of retried attempts."""
         self.interrupted: AutoMLWaiterError | None = None
-        """What a call was failing with when the wait was cancelled."""
+        """The error with which a call was failing when the wait was cancelled."""
         self._error_budget = error_budget
 
     def of_another_wait(self) -> Calls:
@@ -84,23 +84,23 @@ class Calls:
 
     @property
     def slowdown(self) -> float:
-        """The factor by which to poll less often: 1, and more after calls were throttled."""
+        """The factor by which to poll less often: 1, or more after calls were throttled."""
         return self.gateway.bucket.slowdown(self.kernel.clock.monotonic())
 
     def describe(self, job_name: str, deadline: float, *, is_first: bool = False) -> Answering:
-        """Describe a job; `is_first` gets its token ahead of others, because the job is known to have ended."""
+        """Describe a job. `is_first` gets its token before others, because the job is known to have ended."""
         describe = partial(self.gateway.describe, job_name)
         priority = Priority.FIRST if is_first else Priority.IN_ORDER
         return self._make("DescribeAutoMLJobV2", job_name, describe, deadline, priority=priority)
 
     def stop(self, job_name: str, deadline: float, *, is_immediate: bool = False) -> Answering:
-        """Stop a job; `is_immediate` waits for no token."""
+        """Stop a job. `is_immediate` does not wait for a token."""
         priority = Priority.IMMEDIATE if is_immediate else Priority.IN_ORDER
         stop = partial(self.gateway.stop, job_name)
         return self._make("StopAutoMLJob", job_name, stop, deadline, priority=priority)
 
     def find_names(self, job_name: str, deadline: float) -> Answering:
-        """List names like the one that was not found, in one attempt of a few seconds."""
+        """List names similar to the one that was not found, in one attempt of a few seconds."""
         find_names = partial(self.gateway.find_names, job_name)
         until = min(self.kernel.clock.monotonic() + _FIND_NAMES_TIMEOUT_S, deadline)
         return self._make("ListAutoMLJobs", job_name, find_names, until, error_budget=0.0)
@@ -108,14 +108,14 @@ class Calls:
     def list_jobs(
         self, request: Mapping[str, Any], deadline: float = math.inf, *, error_budget: float = math.inf
     ) -> Answering:
-        """Read a page of jobs. It shows up to a hundred, so it gets its token ahead of others."""
+        """Read a page of jobs. It shows up to 100 jobs, so it gets its token before others."""
         list_jobs = partial(self.gateway.list_jobs, request)
         return self._make(
             "ListAutoMLJobs", None, list_jobs, deadline, error_budget=error_budget, priority=Priority.FIRST
         )
 
     def list_candidates(self, job_name: str, token: str | None, deadline: float, *, error_budget: float) -> Answering:
-        """Read a page of candidates. It is for people and adapts its own pace, so its throttling slows down nothing."""
+        """Read a page of candidates. It is for display and has its own pace, so its throttling slows down no poll."""
         page = partial(self.gateway.list_candidates, job_name, token)
         operation = "ListCandidatesForAutoMLJob"
         return self._make(operation, job_name, page, deadline, error_budget=error_budget, slows_down=False)

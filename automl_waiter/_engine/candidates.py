@@ -14,19 +14,19 @@ from automl_waiter._model.statuses import Stage, stage_of
 
 # A job has at most 750 candidates (MaxCandidates in the API reference), and a page 100 of them.
 _MOST_PAGES = 8
-# Candidates that cannot be listed are tried ever more rarely, and a wait for one warns at the third failure.
+# Candidates that cannot be listed are read ever more rarely; a wait for one warns at the third failure.
 _LONGEST_PAUSE_S = 1800.0
 _WARN_AT_FAILURE = 3
 
 
 class CandidatePages(NamedTuple):
-    """What was read.
+    """The pages read so far.
 
     Attributes:
         leaderboard: The candidates so far.
-        pages: How many pages that took.
+        pages: The number of pages read.
         last: The last answer.
-        token: Leads to the next page; None, if there is none.
+        token: The token of the next page; None if there is none.
     """
 
     leaderboard: Leaderboard
@@ -43,14 +43,14 @@ async def read_candidates(
     error_budget: float = 0.0,
     before: CandidatePages | None = None,
 ) -> CandidatePages:
-    """Read all pages, as far as there is time; what was listed before an error is kept.
+    """Read all pages until the deadline. Candidates listed before an error are kept.
 
     Args:
         calls: Makes the calls.
         job_name: The job's name.
-        deadline: No page is read later, on the kernel's clock.
-        error_budget: That of each call, in seconds.
-        before: An earlier reading that ran out of time, to continue.
+        deadline: The time at which to stop reading, on the kernel's clock.
+        error_budget: The error budget of each call, in seconds.
+        before: An earlier read that ran out of time, to continue.
     """
     listed = {one.name: one for one in before.leaderboard.candidates} if before else {}
     token, pages = (before.token, before.pages) if before else (None, 0)
@@ -65,10 +65,10 @@ async def read_candidates(
 
 
 class CandidateSchedule:
-    """When a wait reads the candidates, and what it has read. They are trained in one stage of the job.
+    """When a wait reads the candidates, and the pages read so far. They are trained in one stage of the job.
 
     Args:
-        options: The wait's.
+        options: The options of the wait.
         now: The time on the kernel's clock (seconds).
     """
 
@@ -76,20 +76,20 @@ class CandidateSchedule:
         self._every = options.candidates_every or CANDIDATES_EVERY_S
         self._is_for_a_candidate = options.is_for_a_candidate
         self.next_at: float | None = now
-        """When to read them next; None: not any more."""
+        """When to read them next; None: never again."""
         self._partial: CandidatePages | None = None
-        """What was read so far, if there are more pages."""
+        """The pages read so far, if there are more."""
         self._failures = 0
 
     async def read(self, calls: Calls, snapshot: Snapshot, until: float) -> tuple[Leaderboard | None, str | None]:
-        """Read them until a time. Return what was read, if anything, and a warning, if one is due."""
+        """Read the candidates until a time. Return the leaderboard, if any, and a warning if one is due."""
         pages = await read_candidates(calls, snapshot.name, deadline=until, before=self._partial)
         board, now = pages.leaderboard, calls.kernel.clock.monotonic()
         if board.error is not None:
             is_transient = pages.last.exhausted
             self._partial, self._failures = None, self._failures + 1
             pause = min(_LONGEST_PAUSE_S, self._every * 2.0 ** min(self._failures, 8))
-            # Where it is denied it is not tried again.
+            # A permanent error, such as a denial, is not retried.
             self.next_at = now + pause if is_transient else None
             is_due = self._is_for_a_candidate and self._failures == (_WARN_AT_FAILURE if is_transient else 1)
             return None, f"the condition is not tried on the candidates: {board.error}" if is_due else None

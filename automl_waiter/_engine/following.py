@@ -12,24 +12,24 @@ from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import State
 
-# The last reading of a listing is at the deadline too, and its news come a moment later.
+# Seconds. The last read of a listing is at the deadline too, and its news arrive a moment later.
 _NEWS_OVERTIME_S = 0.6
 
 
 @dataclass(eq=False)
 class ListedJob:
-    """One of the jobs that are followed in a listing, shared by its wait and by whoever reads the listing.
+    """A job in a listing, shared by the job's wait and the reader of the listing.
 
-    Two values stand between them, so that no state is lost: the one that the wait was last handed, and the newest.
+    Two values are shared, so that no state is lost: the one last handed to the wait, and the newest.
 
     Attributes:
         name: The job's name.
-        is_listed: Whether the listing shows the job. Where it does not, the job's wait describes it.
-        has_ended: Whether nobody waits for the job any more.
-        state: The statuses that the wait was last handed.
-        handed_at: When it was, on the kernel's clock.
-        news: The newest answer about the job that its wait has not taken yet. Its response is the job's summary, or
-            None if the job must be described.
+        is_listed: Whether the listing shows the job. If not, the job's wait describes it.
+        has_ended: Whether the wait for the job has ended.
+        state: The statuses last handed to the wait.
+        handed_at: When they were handed over, on the kernel's clock.
+        news: The newest answer that the wait has not received yet. Its response is the job's summary, or None if the
+            job must be described.
     """
 
     name: str
@@ -44,19 +44,19 @@ class Following:
     """What the wait for a job knows from the listing.
 
     Args:
-        job: The job's place in it.
+        job: The job in the listing.
         options: The options of the wait.
-        kernel: Runs it.
+        kernel: Runs the wait.
     """
 
     def __init__(self, job: ListedJob, options: WaitOptions, kernel: Kernel) -> None:
         self.job = job
-        # A deadline of the job's own is shown by a describe alone, and known to its wait alone.
+        # Only a describe shows a deadline of the job's own, and only the job's wait knows it.
         self._is_own_deadline = options.timeout == "auto"
         self.is_enough = not self._is_own_deadline
         """Whether the listing is enough to follow the job: not after it was wrong, nor once the job is stopped."""
         self.end: tuple[Snapshot, datetime] | None = None
-        """The end that the listing has shown, and when; the job is described before it is believed."""
+        """The end that the listing has shown, and when. A describe must confirm it."""
         self._kernel = kernel
         self._has_overslept = False
 
@@ -79,5 +79,5 @@ class Following:
                 return Answer(now, now, clock.now())
             if now < until + OVERSLEPT_S or self._has_overslept:
                 return None
-            # The machine slept past the deadline: the listing is read once more before the wait gives up.
+            # The machine slept past the deadline: the listing is read once more before the wait times out.
             self._has_overslept, until = True, now + WAKING_S

@@ -1,4 +1,4 @@
-"""The wait for one job: poll it, sleep, poll again, until it has ended or the wait has a reason to end before it."""
+"""The wait for one job: poll, sleep, poll again, until the job has ended or the wait must end before it."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _AUTO_WITHOUT_LIMIT_S = 72 * 3600.0
 _MERGE_WITH_DEADLINE_S = 2.0
 # A page of candidates that hangs is abandoned this long before the next poll.
 _CANDIDATES_MARGIN_S = 1.0
-# From a signal until the job is stopped, retries included: a CI system soon kills what does not leave.
+# Seconds from a signal until the job is stopped, retries included: a CI system soon kills a process that stays.
 _INTERRUPT_STOP_S = 4.0
 
 
 class JobWait:
-    """The wait for one job. Its coroutines return the Outcome as soon as it is decided, and None before.
+    """The wait for one job. Its coroutines return the Outcome once it is decided, and None before.
 
     Args:
-        job: Which job.
+        job: The job.
         options: The options of the wait.
-        calls: Makes its calls; through its kernel it sleeps and emits events.
+        calls: Makes the calls; its kernel sleeps and emits events.
         started: When the wait began, on the kernel's clock (seconds).
-        listed: The job's place in a listing that is read for many; None: the job is described.
-        credentials_expire_at: When they are known to (UTC); the wait warns if that is before its deadline.
+        listed: The job in a listing that is read for many; None: the job is described.
+        credentials_expire_at: When they are known to expire (UTC); the wait warns if that is before its deadline.
     """
 
     def __init__(
@@ -72,23 +72,23 @@ class JobWait:
         self._deadline = started + options.seconds
         self._polls = 0
         self._seen_at: float | None = None
-        """When the job was last seen."""
+        """When the job was last observed."""
         self._not_found_until: float | None = None
-        """Until when a name that is not found does not count as absent."""
+        """Until when a missing name does not end the wait."""
         self._listed_candidate: Candidate | None = None
-        """The best one of those that were listed last."""
+        """The best candidate in the last listing."""
         self._met_by: Candidate | None = None
-        """The candidate for which `until` held, where it may be about one."""
+        """The candidate that met `until`, if the condition may be about one."""
         self._was_met_in_listing = False
-        """Whether `until` held in the listing: then it holds, whatever the job does until it is described."""
+        """Whether `until` was met in the listing: then it stays met, whatever the describe shows."""
         self._reported_at = started
-        """When the wait last showed a sign of life."""
+        """When the wait last emitted a poll or a heartbeat."""
         self._stop_cause: StopCause | None = None
         self._stop_error: AutoMLWaiterError | None = None
         self._is_stop_accepted = False
 
     async def run(self) -> None:
-        """Wait, and emit what happens; the outcome is the last event."""
+        """Wait, and emit the events; the last one is the outcome."""
         try:
             outcome = await self._poll_until_decided()
         except Cancelled as cancelled:
@@ -136,12 +136,12 @@ class JobWait:
         self._reported_at = self._now
         outcome = await self._read_candidates(snapshot, next_poll)
         if outcome is None:
-            # A job that was stopped meanwhile is near its end.
+            # A job that was stopped in the meantime will end soon.
             await self._sleep(min(next_poll, self._now + _STOPPING_POLL_S) if self._stop_cause else next_poll)
         return outcome
 
     async def _observe(self, snapshot: Snapshot, answer: Answer) -> Observation:
-        """Follow the job to this snapshot, and emit what has changed; raise JobReplaced if it is another job."""
+        """Update the tracker and emit the changes; raise JobReplaced if the snapshot is of another job."""
         observation = self._tracker.observe(snapshot, answer.at)
         is_changed, before = observation.transition is not None, self._seen_at
         self._ages.observe(snapshot, answer, is_changed=is_changed, observed_before=before)
@@ -176,19 +176,19 @@ class JobWait:
 
     async def _failed(self, answer: Answer) -> Outcome | None:
         error = answer.error
-        is_late = answer.finished >= self._deadline
+        is_timed_out = answer.finished >= self._deadline
         if isinstance(error, JobNotFound):
             if is_first := self._not_found_until is None:
                 self._not_found_until = answer.started + self._options.grace
-            has_grace = answer.finished < self._not_found_until and not is_late and not self._options.once
+            has_grace = answer.finished < self._not_found_until and not is_timed_out and not self._options.once
             if self._seen_at is None and has_grace:
                 if is_first:
                     await self._notice(f"not found yet; looking again for {format_duration(self._options.grace)}")
                 await self._sleep(min(self._now + _NOT_FOUND_POLL_S, self._not_found_until))
                 return None
             return await self._not_found(error)
-        if answer.exhausted and is_late:
-            outcome = await self._believe_listed_end()
+        if answer.exhausted and is_timed_out:
+            outcome = await self._accept_listed_end()
             return outcome or await self._deadline_reached(error)
         return self._outcome(Verdict.ERROR, error=error)
 
@@ -207,7 +207,7 @@ class JobWait:
     # The job is followed in a listing
 
     async def _follow(self, following: Following) -> Outcome | None:
-        """Handle what the listing shows of the job; return when it must be described, or is decided."""
+        """Handle the news from the listing until the job must be described or the outcome is decided."""
         while True:
             news = await following.news(self._deadline)
             if news is None:
@@ -220,12 +220,12 @@ class JobWait:
     async def _seen_in_listing(self, news: Answer, following: Following) -> bool:
         """Handle the job's summary, and return whether to describe the job now."""
         if self._seen_at is not None and news.finished <= self._seen_at:
-            return False  # a describe has shown more since
+            return False  # a describe has shown more since then
         is_first, known = self._seen_at is None, self._tracker.snapshot
         snapshot = Snapshot({**(known.raw if known else {}), **news.response})
         self._polls += 1
         if snapshot.state.is_terminal:
-            following.is_enough = False  # unless the describe shows the end too, which is reported then
+            following.is_enough = False  # unless the describe confirms the end, which is reported then
             following.end = snapshot, news.at
             return True
         try:
@@ -239,10 +239,10 @@ class JobWait:
         await self._warn_of_risks(snapshot, is_first=is_first)
         return False
 
-    async def _believe_listed_end(self) -> Outcome | None:
-        """Return the outcome that the listing shows, where there was no time to describe the job.
+    async def _accept_listed_end(self) -> Outcome | None:
+        """Return the outcome that the listing shows, if there was no time to describe the job.
 
-        A summary says how a job failed. Whether a completed one has all that is required, only a describe shows.
+        A summary says how a job failed. Only a describe shows whether a completed one has all that is required.
         """
         if self._following is None or self._following.end is None:
             return None
@@ -277,10 +277,10 @@ class JobWait:
         return None
 
     async def _read_candidates(self, snapshot: Snapshot, next_poll: float) -> Outcome | None:
-        """Read the candidates in the pause before the next poll, as often as they are due.
+        """Read the candidates whenever they are due before the next poll.
 
-        A wait for a candidate may end here, because a describe names the best one only after the training: it is absent
-        in 18 recorded responses under ModelTuning, and present in 30 of later phases.
+        A wait for a candidate may end here, because a describe names the best one only after training: it is absent in
+        18 recorded responses under ModelTuning, and present in 30 of later phases.
         """
         candidates = self._candidates
         if candidates is None or stage_of(snapshot.state) is Stage.PREPARING:
@@ -291,7 +291,7 @@ class JobWait:
         while candidates.next_at is not None and candidates.next_at < until and self._stop_cause is None:
             await self._sleep(candidates.next_at, next_poll)
             if self._now >= until:
-                return None  # the machine slept: the job first
+                return None  # the machine slept: poll the job first
             board, warning = await candidates.read(self._calls, snapshot, until)
             if warning is not None:
                 await self._warn(warning)
@@ -321,11 +321,11 @@ class JobWait:
         if not 0 < delay < float("inf"):
             policy = type(self._options.poll).__name__
             raise ValueError(f"{policy}.next_delay returned {delay!r}: it must be a positive number of seconds")
-        # A stopped job is near its end, whatever its status is so far.
+        # A stopped job will end soon, whatever its status is so far.
         return min(delay, _STOPPING_POLL_S) if self._stop_cause else delay
 
     async def _sleep(self, until: float, next_poll: float | None = None) -> None:
-        """Sleep, never past the deadline, with heartbeats on the way to the next poll."""
+        """Sleep until `until`, at most until the deadline, with heartbeats for the next poll."""
         until = self._clamp(until)
         while (beat := max(self._now, self._reported_at + events.HEARTBEAT_EVERY_S)) < until:
             await self._kernel.sleep_until(beat)
@@ -336,7 +336,7 @@ class JobWait:
         await self._kernel.sleep_until(until)
 
     def _clamp(self, until: float) -> float:
-        """Never sleep past the deadline; a poll just before it is made at it."""
+        """Return the deadline for a time past it or just before it; otherwise the time."""
         gap = min(_MERGE_WITH_DEADLINE_S, until - self._now)
         return self._deadline if until > self._deadline - gap else until
 
@@ -355,7 +355,7 @@ class JobWait:
         await self._notice(f"the timeout is in {format_duration(max(0.0, left))}: {words}")
 
     async def _deadline_reached(self, error: AutoMLWaiterError | None) -> Outcome | None:
-        """Stop the job, if that was asked for, or give up."""
+        """Stop the job if `stop_on` says so, otherwise time out."""
         if self._stop_cause is None and "timeout" in self._options.stop_on:
             await self._stop("timeout", _STOP_TIMEOUT_S)
             return None
@@ -378,11 +378,11 @@ class JobWait:
         if self._is_stop_accepted:
             await self._kernel.emit(events.StopRequested(self._name, answer.at, cause))
         else:
-            # One more poll: a job that has just ended cannot be stopped either.
+            # Poll once more: a job that has just ended cannot be stopped either.
             self._deadline = self._now
 
     async def _cancelled(self, cancelled: Cancelled) -> Outcome:
-        """Return the outcome of a cancelled wait; a second cancel ends the stop that a signal asked for."""
+        """Return the outcome of a cancelled wait. A second cancel ends the stop that a signal requested."""
         if cancelled.decided:
             return self._outcome(Verdict.IN_PROGRESS)
         error = self._calls.interrupted

@@ -1,9 +1,9 @@
-"""Many jobs followed by ListAutoMLJobs: one page shows a hundred jobs, and only a job that has ended is described.
+"""Many jobs followed with ListAutoMLJobs: one page shows 100 jobs, and only an ended job is described.
 
-The newest jobs are read, without any filter, until every job that is waited for was shown. Filters are not relied on:
+The newest jobs are read without a filter until every job of the wait was shown. Filters are not relied on:
 sibling operations return empty pages with a NextToken, or ignore a filter (aws/aws-cli#7596, aws/aws-sdk-net#926).
 
-A job that is not shown is described by itself, and so is every job where listing is denied, fails, or takes too many
+A job that is not shown is described by its own wait. So is every job if listing is denied, fails, or takes too many
 pages.
 """
 
@@ -25,33 +25,34 @@ from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.text import seconds_of
 
 PAGE = 100
-"""The most summaries that a page of ListAutoMLJobs holds (API reference, MaxResults)."""
+"""The maximum number of summaries in a page of ListAutoMLJobs (API reference, MaxResults)."""
 NEWEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": PAGE}
-"""The request that reads all jobs, the newest first."""
+"""The request that reads all jobs, newest first."""
 
 # The default policy polls a job every 68 s on average, so 7 jobs take as many describes as a page every 10 s.
 _WORTH_LISTING = 7
-# Describes are timed better than a listing is, so a page that shows fewer jobs than this is not worth it.
+# Describes are timed better than a listing, so a page that shows fewer jobs than this is not worth its call.
 _JOBS_PER_PAGE = 5
-# No more pages are read in one sweep, however many jobs are followed.
+# The maximum number of pages in one sweep, however many jobs are followed.
 _MOST_PAGES = 25
 _SWEEP_EVERY_S = 10.0
-# The most of the call budget that sweeps take; the rest describes what has ended.
+# The share of the rate limit that sweeps may use; the rest is for describing the ended jobs.
 _SHARE = 0.5
-# A wait checks for stalls when it is handed news, so it gets some now and then, changed or not.
+# A wait checks for stalls when it gets news, so it gets some at this interval, changed or not.
 _NEWS_EVERY_S = 600.0
-# A timeout that is not longer needs no listing.
+# A shorter timeout needs no listing.
 _LEAST_TIMEOUT_S = 30.0
-# A listing that fails for so long is left, because describing may still be possible; and when it is tried again.
+# A listing that fails for this long is abandoned, because describing may still work; and the longest pause before it is
+# tried again.
 _LISTING_PATIENCE_S = 60.0
 _LONGEST_AWAY_S = 900.0
 
 
 def sweep_interval(options: WaitOptions) -> float | None:
-    """Return the seconds between two sweeps of a listing; None, if each job must be described.
+    """Return the seconds between two sweeps of a listing; None if each job must be described.
 
-    That is where `until` needs more than a summary holds, where a custom poll policy decides for each job, and for a
-    single poll.
+    Each job is described if `until` needs more than a summary holds, if a custom poll policy decides for each job, and
+    for a single poll.
     """
     if options.once or options.seconds < _LEAST_TIMEOUT_S or not options.is_listable:
         return None
@@ -65,23 +66,23 @@ def sweep_interval(options: WaitOptions) -> float | None:
 
 
 def is_worth_listing(jobs: int, options: WaitOptions) -> bool:
-    """Return whether that many jobs of an account and region are better followed in a listing."""
+    """Return whether a listing is the better way to follow this many jobs of an account and region."""
     return jobs >= _WORTH_LISTING and sweep_interval(options) is not None
 
 
 @dataclass
 class PageReader:
-    """A listing in the middle of being read: its request, how far it is, and which jobs it has not shown yet."""
+    """A listing in the middle of being read: its request, its position, and the jobs that it has not shown yet."""
 
     request: Mapping[str, Any]
     missing: set[ListedJob]
     pages: int = 0
     useful_pages: int = 1
-    """How many of them it took to show the jobs that were shown."""
+    """The number of pages that it took to show the jobs found so far."""
     token: str | None = None
     is_done: bool = False
     begun_at: datetime | None = None
-    """When the first page was answered, by the service's clock if the response shows it."""
+    """When the first page was answered, by the service's clock if the response has it."""
     last_created: datetime | None = None
     """The CreationTime of the last job that was shown."""
     has_restarted: bool = False
@@ -96,12 +97,12 @@ class ListingFailed(Exception):
 
 
 class Listing:
-    """Follows the jobs of an account and region.
+    """Follow the jobs of an account and region.
 
     Args:
-        jobs: The jobs that are waited for.
+        jobs: The jobs of the wait.
         options: The options of the wait.
-        calls: Makes its calls; through its kernel it sleeps and emits events.
+        calls: Makes the calls; its kernel sleeps and emits events.
         started: When the wait began, on the kernel's clock (seconds).
     """
 
@@ -119,12 +120,12 @@ class Listing:
         for job in jobs:
             self._by_name.setdefault(job.name.lower(), []).append(job)
         self._pages = 0
-        """How many pages it took to show all."""
+        """The number of pages that the last sweep took to show all jobs."""
         self._has_failed = False
         self._away = _LISTING_PATIENCE_S
 
     async def run(self) -> None:
-        """Read until nobody follows any more."""
+        """Read the listing until no job follows it any more."""
         try:
             while True:
                 try:
@@ -153,7 +154,7 @@ class Listing:
     # Reading
 
     async def _sweep(self) -> int:
-        """Read the newest jobs until each that is followed was shown; the others are described from now on."""
+        """Read the newest jobs until every followed job was shown. Jobs not shown are described from now on."""
         is_first = self._pages == 0
         reader = self._reader()
         limit = min(_MOST_PAGES, max(1, len(reader.missing) // _JOBS_PER_PAGE))
@@ -178,14 +179,14 @@ class Listing:
         return not reader.is_done and bool(reader.missing) and reader.pages < limit
 
     async def _read_page(self, reader: PageReader) -> None:
-        """Read the next page, and hand on what it shows."""
+        """Read the next page and distribute its summaries."""
         token = {"NextToken": reader.token} if reader.token else {}
         answer = await self._calls.list_jobs(
             {**reader.request, **token}, self._deadline, error_budget=self._error_budget
         )
         reader.pages += 1
         if answer.error is not None:
-            # A token expires.
+            # A token can expire.
             if not isinstance(answer.error, InvalidRequest) or not reader.token or reader.has_restarted:
                 raise ListingFailed(answer)
             reader.token, reader.has_restarted = None, True
@@ -202,7 +203,7 @@ class Listing:
         reader.token = next_token
 
     def _show(self, shown: Snapshot, answer: Answer, reader: PageReader) -> None:
-        """Hand a summary to whoever waits for the job, if it is news."""
+        """Hand a summary to the waits for its job, if it is news."""
         for job in self._by_name.get(shown.name.lower(), ()):
             if job in reader.missing:
                 reader.missing.discard(job)
@@ -214,7 +215,7 @@ class Listing:
                 job.is_listed, job.state, job.handed_at = True, shown.state, self._now
                 self._kernel.put(job.news, answer._replace(response=shown.raw))
 
-    # Who follows
+    # The followed jobs
 
     def _listed(self) -> list[ListedJob]:
         """Return the jobs that are followed here."""
@@ -224,21 +225,21 @@ class Listing:
         return bool(self._listed())
 
     def _is_too_expensive(self) -> bool:
-        """Return whether it takes fewer calls to describe the jobs that are left."""
+        """Return whether describing the remaining jobs takes fewer calls."""
         return self._pages * _JOBS_PER_PAGE > len(self._listed())
 
     def _detach(self, jobs: Iterable[ListedJob]) -> None:
-        """Leave these to be described, each by its wait."""
+        """Leave these jobs to be described by their own waits."""
         for job in jobs:
             job.is_listed, job.state = False, None
             self._kernel.put(job.news, Answer(self._now, self._now, self._clock.now()))
 
     async def _fall_back(self, answer: Answer) -> bool:
-        """Leave the jobs to be described, and return whether to read the listing again after a while."""
+        """Leave the jobs to be described, and return whether to read the listing again later."""
         error = answer.error
         if isinstance(error, CredentialsExpired) and not answer.exhausted:
             for job in self._listed():
-                # Each its own: an error carries the outcome of its job.
+                # One error for each job, because an error carries the outcome of its job.
                 self._kernel.put(job.news, answer._replace(error=type(error)(str(error), code=error.code)))
             return False
         if not self._has_failed:
@@ -246,7 +247,7 @@ class Listing:
         self._detach(self._listed())
         if not answer.exhausted:
             return False
-        # If it is an outage of everything, the describes wait it out. Then the listing saves calls again.
+        # In a general outage the describes wait it out. Then the listing saves calls again.
         self._has_failed = True
         self._away = min(2 * self._away, _LONGEST_AWAY_S)
         await self._sleep(self._now + self._away)
@@ -255,23 +256,23 @@ class Listing:
                 job.is_listed = not job.has_ended
         return self._is_needed()
 
-    # When
+    # Timing
 
     @property
     def _now(self) -> float:
         return self._clock.monotonic()
 
     def _next_sweep(self, begun: float) -> tuple[float, bool]:
-        """Return when to sweep next, and whether that is the last sweep: the one that ends at the deadline."""
+        """Return when to sweep next, and whether that sweep is the last: the one at the deadline."""
         interval = max(self._interval, self._pages / (self._rate * _SHARE)) * self._calls.slowdown
         jittered = interval * (0.95 + 0.1 * self._clock.random())
-        # Retries may have taken longer than the interval, which is no reason to sweep again at once.
+        # Retries may have taken longer than the interval, but another sweep at once would not help.
         at = max(begun, self._now - interval / 2) + jittered
         last = self._deadline - (self._pages - 1) * (1 / self._rate + 0.2)
         return (max(last, self._now), True) if at > last - 1 else (at, False)
 
     async def _sleep(self, until: float) -> None:
-        """Sleep, with heartbeats on the way."""
+        """Sleep with heartbeats."""
         while (beat := self._now + HEARTBEAT_EVERY_S) < until:
             await self._kernel.sleep_until(beat)
             await self._kernel.emit(Heartbeat(None, self._clock.now(), None, max(0.0, until - self._now)))

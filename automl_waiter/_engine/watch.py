@@ -1,4 +1,4 @@
-"""Every job of an account and region followed, new ones included, for as long as somebody watches."""
+"""Every job of an account and region followed, including new ones, until the watch ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from automl_waiter._model.statuses import Status
 from automl_waiter._model.text import Duration, clean, format_duration, seconds_of
 
 LISTED_WITHIN = timedelta(seconds=60)
-"""A new job may be listed so much later than it was created."""
+"""A new job may appear in the listing this long after its creation."""
 
 _LONGEST_NAME_PART = 63
 _LONGEST_SINCE_S = 36_500 * 86400.0
@@ -28,12 +28,12 @@ _LONGEST_SINCE_S = 36_500 * 86400.0
 
 @dataclass(frozen=True)
 class Matching:
-    """Which jobs are watched; `matching` makes one.
+    """Which jobs a watch follows. `matching` checks and makes one.
 
     Attributes:
-        name_contains: What their names contain, in any case; None: anything.
-        since: Only jobs that were created since then (UTC), or for so many seconds, also those that have ended. None:
-            the jobs that are in progress, and new ones.
+        name_contains: A part of their names, in any case; None: any name.
+        since: Jobs created since then (UTC), or within so many seconds, including ended ones. None: the jobs in
+            progress, and new ones.
     """
 
     name_contains: str | None = None
@@ -41,11 +41,11 @@ class Matching:
 
 
 def matching(name_contains: str | None = None, since: datetime | Duration | None = None) -> Matching:
-    """Return which jobs are watched, checked.
+    """Return which jobs a watch follows, checked.
 
     Raises:
-        InvalidRequest: The part of a name is empty or too long, or `since` has no time zone, or lies ahead or too far
-            back.
+        InvalidRequest: The part of a name is empty or too long, or `since` has no time zone, or lies in the future or
+            too far back.
     """
     if name_contains is not None and not 0 < len(name_contains) <= _LONGEST_NAME_PART:
         raise InvalidRequest(f"a part of a name has 1 to {_LONGEST_NAME_PART} characters, not {len(name_contains)}")
@@ -60,19 +60,19 @@ def matching(name_contains: str | None = None, since: datetime | Duration | None
 
 
 class Watch(Listing):
-    """Follows every job that matches, and starts a wait for each.
+    """Follow every job that matches, and start a wait for each.
 
     Args:
         which: The jobs.
         options: The options of each wait.
-        calls: Makes the calls of the listing; through its kernel it sleeps, emits events and starts waits.
+        calls: Makes the calls of the listing; its kernel sleeps, emits events and starts waits.
         started: When the watch began, on the kernel's clock (seconds).
         until_idle: Whether to end when no job is in progress.
-        known: Jobs that are followed whether or not they are in progress: an earlier watch followed them.
-        credentials_expire_at: When they are known to (UTC).
+        known: Jobs of an earlier watch. They are followed whether or not they are in progress.
+        credentials_expire_at: When they are known to expire (UTC).
     """
 
-    _error_budget = math.inf  # that of the watch: there is nothing to fall back to
+    _error_budget = math.inf  # the watch's: there is nothing to fall back to
 
     def __init__(
         self,
@@ -93,18 +93,18 @@ class Watch(Listing):
         self._expiry = credentials_expire_at
         self._account: str | None = None
         self._met_at: datetime | None = None
-        """Since when every new job is met, by the service's clock; None before the first sweep."""
+        """The time from which every new job is found, by the service's clock; None before the first sweep."""
         self._new_since: datetime | None = None
-        """What was created later may not have been listed yet when the newest were last read."""
+        """Jobs created later may have been missing from the last read of the newest jobs."""
 
     async def _sweep(self) -> int:
         return await (self._meet() if self._met_at is None else super()._sweep())
 
     async def _meet(self) -> int:
-        """Start with the jobs that exist."""
+        """Start the waits for the existing jobs."""
         by_status = [{"StatusEquals": str(status)} for status in (Status.IN_PROGRESS, Status.STOPPING)]
-        # The name filter is used only here: if it is applied after paging, a page without a match does not show how old
-        # its jobs are, and each sweep would read all jobs that ever existed.
+        # The name filter is used only here. If AWS applies it after paging, a page without a match does not show how
+        # old its jobs are, and each sweep would read every job that ever existed.
         named = {"NameContains": self._which.name_contains} if self._which.name_contains else {}
         readers: list[PageReader] = []
         for filters in [{**status, **named} for status in by_status] if self._which.since is None else [{}]:
@@ -114,7 +114,7 @@ class Watch(Listing):
                 while not reader.is_done and not self._is_before(reader, self._since(reader)):
                     await self._read_page(reader)
                 readers.append(reader)
-                # Where a job has ended between two pages, the next page begins one job too late.
+                # If a job ends between two pages, the next page starts one job too late.
                 if reader.pages == 1 or len(self._by_name) == met or not filters:
                     break
         self._met_at = readers[0].begun_at
@@ -122,7 +122,7 @@ class Watch(Listing):
         if self._known and self._account is None:
             await self._read_page(self._reader())
         for ref in self._known:
-            # A journal may hold jobs of other accounts, which would not be found in this one.
+            # A journal may hold jobs of other accounts, which this account does not have.
             is_ours = ref.account == self._account and self._is_named(ref.name)
             if is_ours and ref.name.lower() not in self._by_name:
                 self._start(ref)
@@ -139,7 +139,6 @@ class Watch(Listing):
         super()._show(shown, answer, reader)
 
     def _start(self, ref: JobRef) -> None:
-        """Start the wait for a job."""
         listed, calls = ListedJob(ref.name), self._calls.of_another_wait()
         self._by_name[ref.name.lower()] = [listed]
         expiry, self._expiry = self._expiry, None
@@ -154,11 +153,11 @@ class Watch(Listing):
         return not shown.state.is_terminal or (self._met_at is not None and shown.created_at >= self._met_at)
 
     def _is_named(self, name: str) -> bool:
-        # The request says so too, but filters may be ignored.
+        # The request filters too, but filters may be ignored.
         return (self._which.name_contains or "").lower() in name.lower()
 
     def _since(self, reader: PageReader) -> datetime | None:
-        """Return the instant of `since`; seconds are counted back from the first page's answer."""
+        """Return the time of `since`; seconds count back from the first page's response."""
         match self._which.since:
             case float(seconds) if (begun := self._met_at or reader.begun_at) is not None:
                 return begun - timedelta(seconds=seconds)
@@ -174,7 +173,7 @@ class Watch(Listing):
 
     @staticmethod
     def _is_before(reader: PageReader, instant: datetime | None) -> bool:
-        """Return whether a listing, the newest first, has reached jobs that were created before that."""
+        """Return whether a listing, newest first, has reached jobs created before `instant`."""
         return instant is not None and reader.last_created is not None and reader.last_created < instant
 
     def _after_newest(self, reader: PageReader) -> None:
@@ -182,7 +181,7 @@ class Watch(Listing):
 
     def _is_needed(self) -> bool:
         for name, jobs in self._by_name.items():
-            # Only the name of an ended job is kept, so that a watch of weeks hardly grows.
+            # Only the names of ended jobs are kept, so that a watch of weeks hardly grows.
             if all(job.has_ended for job in jobs):
                 self._by_name[name] = []
         # A job that was created just now may not be listed yet.
