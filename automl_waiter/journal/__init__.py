@@ -1,11 +1,11 @@
-"""`--journal`: what was seen of jobs and to whom it was delivered, in a SQLite file that outlives the process.
+"""`--journal`: observed transitions and their deliveries, in a SQLite file that outlives the process.
 
-A transition is committed before it is handed out, and a delivery once its subscriber has taken it. A process that is
-killed in between leaves a delivery that nobody owns any more, and the next process makes it. Several processes may
-share a file: while one of them delivers a transition to a subscriber, no other does.
+A transition is committed before it is delivered, and a delivery is committed once its subscriber has acknowledged
+it. If a process is killed in between, its delivery has no owner any more, and the next process makes it. Processes
+may share a file: while one delivers a transition to a subscriber, no other process does.
 
-The journal never ends a wait and never holds it up for long. While the file cannot be used, transitions are handed
-out unjournaled, and what belongs into the file is kept in memory.
+The journal never ends a wait and never delays it for long. While the file cannot be used, transitions are
+delivered unjournaled, and pending changes are kept in memory.
 """
 
 from automl_waiter.journal.history import JobHistory, JournaledTransition, JournalError, read_history

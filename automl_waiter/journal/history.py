@@ -1,4 +1,4 @@
-"""What a journal holds, read without writing to it."""
+"""The contents of a journal, read without writing to it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _READ_TIMEOUT = 2.0
 
 
 class JournalError(AutoMLWaiterError):
-    """A journal that was asked for cannot be read, or does not hold what was asked for."""
+    """A journal cannot be read, or does not hold the requested jobs."""
 
 
 class Delivery(NamedTuple):
-    """What became of a transition for a subscriber.
+    """The state of a transition's delivery to a subscriber.
 
     Attributes:
         subscriber: The subscriber.
         state: "acknowledged" or "pending".
-        at: When it was acknowledged; of one that is pending, when a process last took it up.
+        at: When it was acknowledged; if it is pending, when a process last claimed it.
     """
 
     subscriber: str
@@ -55,18 +55,18 @@ class JournaledTransition(NamedTuple):
 
 @dataclass(frozen=True)
 class JobHistory:
-    """What a journal holds of one job.
+    """The journal's records of one job.
 
     Attributes:
         job_name: The job's name.
         job_arn: The job's ARN.
-        state: The statuses last seen; None, if none was.
-        verdict: How the last wait for it ended; None while none has, or if the job has moved on since.
-        exit_code: What the command returned for it.
+        state: The last observed statuses; None if there are none.
+        verdict: How the last wait for it ended; None if none has, or if the job has changed since.
+        exit_code: The exit code of that wait.
         created_at: The CreationTime (UTC), if a wait for it has ended.
-        ended_at: The EndTime (UTC), if a wait saw it.
+        ended_at: The EndTime (UTC), if a wait observed it.
         failure_reason: Why the job failed, in AWS's words.
-        transitions: What was seen, in order.
+        transitions: The observed transitions, in order.
     """
 
     job_name: str
@@ -80,7 +80,7 @@ class JobHistory:
     transitions: tuple[JournaledTransition, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The history in JSON's types: a member of `jobs` in what `automl-waiter history -o json` prints."""
+        """Return the history in JSON's types: an item of `jobs` in the output of `automl-waiter history -o json`."""
         return {
             "job_name": self.job_name,
             "job_arn": self.job_arn,
@@ -96,7 +96,7 @@ class JobHistory:
 
 
 def read_history(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> list[JobHistory]:
-    """Return what a journal holds of the jobs, given by name or ARN in any case; of all jobs, if none is given.
+    """Return the journal's records of jobs, given by name or ARN in any case; of all jobs if none is given.
 
     Raises:
         JournalError: There is no such file, it cannot be read, or it holds no such job.
@@ -122,13 +122,13 @@ def read_history(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> li
 
 def _read(path: Path) -> list[JobHistory]:
     check_is_file(path)
-    # Nobody writes to a file without a log beside it; read as one that does not change, it is left without one.
+    # A file without a log beside it has no writer. Read as immutable, it gets no log either.
     is_in_use = any(Path(f"{path}-{log}").exists() for log in ("wal", "journal"))
     mode = "mode=ro" if is_in_use else "immutable=1"
     db = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, timeout=_READ_TIMEOUT)
     with contextlib.closing(db):
         check_is_journal(db, create=False)
-        db.execute("BEGIN")  # one state of the file for all that is read
+        db.execute("BEGIN")  # read everything from one state of the file
         rows = db.execute(
             "SELECT id, name, arn, verdict, exit_code, created_at, ended_at, failure_reason FROM job ORDER BY id"
         ).fetchall()

@@ -1,4 +1,4 @@
-"""What SQLite's and the system's errors mean for a journal."""
+"""The problems behind SQLite's and the system's errors for a journal."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import NamedTuple
 
 
 class Unusable(ValueError):
-    """A file that is not to be touched again. Its arguments are the problem's kind and words."""
+    """A file that must not be used again. The arguments are the problem's kind and words."""
 
 
 class Problem(NamedTuple):
-    """Why a file cannot be used: its kind, and what follows "the journal ..."."""
+    """Why a file cannot be used: its kind, and the words after "the journal ..."."""
 
     kind: str
     words: str
     is_final: bool = False
-    """Trying again is no use, or would harm a file that is not ours."""
+    """Retrying does not help, or would harm another program's file."""
 
     @property
     def is_locked(self) -> bool:
-        """Whether another process has the file, which it may leave at any moment."""
+        """Whether another process holds a lock, which it may release at any moment."""
         return self.kind == "locked"
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return what is wrong with the file, by an error of SQLite's, of the system's or of a stored value's."""
+    """Return the problem with the file, from an error of SQLite, the system or a stored value."""
     match error:
         case Unusable(args=(kind, words)):
             return Problem(kind, words, is_final=True)

@@ -1,4 +1,4 @@
-"""The file: what makes it a journal, and in what form things are stored in it."""
+"""The journal's file: its format marks, its tables, and the stored form of values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from automl_waiter.journal.problems import Unusable
 SCHEMA_VERSION = 1
 """The `user_version` of a journal that this release writes."""
 
-# "amlw": tells a journal from any other SQLite file, which must not be written to.
+# "amlw": distinguishes a journal from any other SQLite file, which must not be written to.
 _APPLICATION_ID = 0x616D6C77
 
 _SCHEMA = (
@@ -63,25 +63,25 @@ _SCHEMA = (
 TRANSITION = (
     "t.id, t.before_status, t.before_secondary_status, t.status, t.secondary_status, t.observed_at, t.not_before"
 )
-"""The columns of which `transition_of` makes a transition."""
+"""The columns from which `transition_of` makes a transition."""
 
 
 def check_is_file(path: Path) -> None:
-    """Refuses directories, pipes and devices.
+    """Reject directories, pipes and devices.
 
     Raises:
-        OSError: There is nothing of that name.
+        OSError: The path does not exist.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise Unusable("no file", "is not a file")
 
 
 def check_is_journal(db: sqlite3.Connection, *, create: bool) -> None:
-    """Makes a journal of an empty file, if it may, and refuses what is none, or is of a later release."""
+    """Make an empty file a journal, if `create`; reject other files and those of a later release."""
     if not any(_marks(db)):
         if not create:
             raise Unusable("empty", "is empty")
-        # Before the file's mode is changed, so that whoever is killed in between leaves a journal or nothing.
+        # This comes before the file's mode is changed: a process killed in between leaves a journal or nothing.
         with db:
             db.execute("BEGIN IMMEDIATE")
             if not any(_marks(db)):
@@ -95,13 +95,13 @@ def check_is_journal(db: sqlite3.Connection, *, create: bool) -> None:
 
 
 def _marks(db: sqlite3.Connection) -> tuple[int, ...]:
-    """The number of tables and the like, the application's number, and the version: all 0 in an empty file."""
+    """Return the number of tables and indexes, the application id and the version: all 0 in an empty file."""
     questions = ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
     return tuple(db.execute(question).fetchone()[0] for question in questions)
 
 
 def storable(transition: Transition) -> Transition:
-    """A transition that can be stored: AWS's text may hold halves of characters, which no file's encoding knows."""
+    """Return a storable transition: AWS's text may hold lone surrogates, which no file encoding accepts."""
     return replace(
         transition,
         job_name=storable_text(transition.job_name),
@@ -112,18 +112,17 @@ def storable(transition: Transition) -> Transition:
 
 
 def storable_text(text: str) -> str:
-    """A text that can be stored."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def stored(instant: datetime | None) -> str | None:
-    """Return an instant as it is stored: `datetime.fromisoformat` reads it back."""
-    # To the microsecond and of one width, so that it comes back as it was, and text sorts as time does.
+    """Return a time as it is stored; `datetime.fromisoformat` reads it back."""
+    # Microseconds and a fixed width: the value survives the round trip, and text sorts by time.
     return None if instant is None else in_utc(instant).isoformat(timespec="microseconds")
 
 
 def transition_of(row: Sequence[Any], job_name: str, job_arn: str) -> Transition:
-    """The transition in a row of the columns of `TRANSITION`."""
+    """Return the transition in a row of the columns of `TRANSITION`."""
     _, before, before_secondary, status, secondary, observed_at, not_before = row
     return Transition(
         job_name,

@@ -1,4 +1,4 @@
-"""One transaction on a journal: what is journaled, claimed and acknowledged together."""
+"""One transaction on a journal: what it journals, claims and acknowledges together."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from automl_waiter.journal.schema import TRANSITION, stored, transition_of
 
 @dataclass(frozen=True)
 class Entry:
-    """A transition that is to be delivered now.
+    """A transition to deliver now.
 
     Attributes:
-        id: Its number in the journal; None: it could not be journaled.
-        transition: As journaled: `before` and `not_before` may be what an earlier process saw.
-        subscribers: To which of this process's subscribers.
+        id: Its number in the journal; None if it could not be journaled.
+        transition: As journaled: `before` and `not_before` may come from an earlier process.
+        subscribers: The subscribers of this process to deliver it to.
     """
 
     id: int | None
@@ -31,23 +31,23 @@ class Entry:
 
 
 class UnfinishedJob(NamedTuple):
-    """A job that there is more to tell of."""
+    """A job that has not ended, or that has pending deliveries."""
 
     name: str
     arn: str
 
 
 class Transaction:
-    """What one transaction reads and writes, and what is to be remembered once it is committed.
+    """The reads and writes of one transaction, and the state to keep once it is committed.
 
     Args:
-        db: In a transaction.
-        owner: This process.
+        db: A connection in a transaction.
+        owner: The owner name of this process.
         now: The time of day (UTC).
-        handed: The deliveries, by transition and subscriber, that were handed to this process and are not acknowledged.
+        handed: The deliveries, by transition and subscriber, that this process was handed and has not acknowledged.
 
     Attributes:
-        handed: The same after this transaction. None of them is handed to this process again.
+        handed: The same after this transaction. This process is never handed one of them again.
         latest: The last transition for each job and subscriber.
     """
 
@@ -59,7 +59,7 @@ class Transaction:
         self._now = now
 
     def record(self, transition: Transition, subscribers: frozenset[str]) -> list[Entry]:
-        """Journal a transition and claim what is to be delivered now."""
+        """Journal a transition, and claim and return the deliveries to make now."""
         job, latest_id, latest = self._insert(transition)
         for subscriber in subscribers:
             self.latest[transition.job_arn.lower(), subscriber] = latest
@@ -78,15 +78,15 @@ class Transaction:
         return [Entry(number, pending, frozenset(names)) for number, (pending, names) in sorted(found.items())]
 
     def record_handed(self, transition: Transition, subscribers: frozenset[str]) -> None:
-        """Journal a transition that was handed out unjournaled."""
+        """Journal a transition that was delivered unjournaled."""
         _, number, latest = self._insert(transition)
-        if latest.after == transition.after:  # if not, it came too late to be journaled
+        if latest.after == transition.after:  # otherwise it is too late to journal it
             for subscriber in subscribers:
                 self._add_delivery(number, subscriber)
                 self._claim(number, subscriber)
 
     def settle(self, entry: Entry, subscriber: str, acknowledged_at: datetime | None) -> None:
-        """Journal that a delivery was acknowledged; if `acknowledged_at` is None, leave it to other processes."""
+        """Journal that a delivery was acknowledged; if `acknowledged_at` is None, release it to other processes."""
         number = self._find(entry.transition) if entry.id is None else entry.id
         if number is None:
             return
@@ -96,7 +96,7 @@ class Transaction:
                 (number, subscriber, self._owner),
             )
             return
-        # Whoever owns it by now: it was delivered.
+        # It was delivered, whatever process owns it by now.
         self._db.execute(
             "UPDATE delivery SET owner = NULL, acknowledged_at = ? "
             "WHERE transition_id = ? AND subscriber = ? AND acknowledged_at IS NULL",
@@ -105,8 +105,8 @@ class Transaction:
         self.handed.discard((number, subscriber))
 
     def end(self, name: str, arn: str, columns: Mapping[str, str | int | None]) -> None:
-        """Journal how the wait for a job ended: columns of `job`, and `is_gone`, if no such job exists any more."""
-        # A wait that was cancelled after another one saw the end takes nothing back.
+        """Journal how the wait for a job ended: columns of `job`, and `is_gone` if the job no longer exists."""
+        # A cancelled wait does not overwrite the end that another wait observed.
         self._db.execute(
             "UPDATE job SET verdict = :verdict, exit_code = :exit_code, has_ended = has_ended OR :is_gone, "
             "created_at = coalesce(:created_at, created_at), ended_at = coalesce(:ended_at, ended_at), "
@@ -116,7 +116,7 @@ class Transaction:
         )
 
     def unfinished(self, region: str, subscribers: frozenset[str]) -> list[UnfinishedJob]:
-        """The jobs of which there is more to tell to these subscribers."""
+        """Return the jobs that have not ended, or that have pending deliveries for these subscribers."""
         jobs = {
             number: UnfinishedJob(name, arn)
             for number, name, arn in self._db.execute(
@@ -135,7 +135,7 @@ class Transaction:
         return [jobs[number] for number in sorted(jobs)]
 
     def release_all(self) -> None:
-        """Leaves to other processes what this one was to deliver and has not."""
+        """Release the deliveries that this process claimed and did not make."""
         self._db.execute("UPDATE delivery SET owner = NULL WHERE acknowledged_at IS NULL AND owner = ?", (self._owner,))
 
     def _job(self, name: str, arn: str) -> int:
@@ -146,7 +146,7 @@ class Transaction:
         return int(self._db.execute("SELECT id FROM job WHERE arn = ?", (arn,)).fetchone()[0])
 
     def _insert(self, transition: Transition) -> tuple[int, int, Transition]:
-        """Journals a transition, if it is one, and returns the job, and the number and the form of its latest one."""
+        """Journal a transition if it is news. Return the job, and the number and form of its latest transition."""
         job = self._job(transition.job_name, transition.job_arn)
         row = self._db.execute(
             f"SELECT {TRANSITION} FROM transition t WHERE t.job_id = ? ORDER BY t.id DESC LIMIT 1",  # noqa: S608
@@ -156,7 +156,7 @@ class Transaction:
             latest = transition_of(row, transition.job_name, transition.job_arn)
             if not is_news(latest, transition):
                 return job, row[0], latest
-            # Of the two looks before, the later one says more.
+            # Of the two previous polls, the later one bounds the change more tightly.
             not_before = max(transition.not_before or latest.observed_at, latest.observed_at)
             transition = replace(transition, before=latest.after, not_before=not_before)
         cursor = self._db.execute(
@@ -170,7 +170,7 @@ class Transaction:
                 stored(transition.not_before),
             ),
         )
-        # How an earlier wait ended says nothing of a job that has gone on.
+        # The end of an earlier wait says nothing about a job that has changed since.
         self._db.execute(
             "UPDATE job SET has_ended = ?, verdict = NULL, exit_code = NULL WHERE id = ?",
             (transition.after.is_terminal, job),
@@ -178,7 +178,7 @@ class Transaction:
         return job, int(cursor.lastrowid or 0), transition
 
     def _find(self, transition: Transition) -> int | None:
-        """The journal's number of a transition that was handed out without one; another process may have made it."""
+        """Return the number of a transition that was delivered without one; another process may have journaled it."""
         row = self._db.execute(
             "SELECT t.id FROM transition t JOIN job j ON j.id = t.job_id "
             "WHERE j.arn = ? AND t.status = ? AND t.secondary_status = ? ORDER BY t.observed_at = ? DESC, t.id DESC",
@@ -187,7 +187,7 @@ class Transaction:
         return None if row is None else int(row[0])
 
     def _is_free(self, number: int, subscriber: str, owner: str | None, claimed_at: str | None) -> bool:
-        """Return whether this process may make a delivery that nobody has acknowledged."""
+        """Return whether this process may make an unacknowledged delivery."""
         if (number, subscriber) in self.handed:
             return False
         return owner is None or owner == self._owner or not is_alive(owner, claimed_at, self._now)
@@ -201,7 +201,7 @@ class Transaction:
         self.handed.add((number, subscriber))
 
     def _add_delivery(self, number: int, subscriber: str) -> None:
-        """Add a delivery that nobody owns yet, unless the subscriber has one of this transition."""
+        """Add a delivery without an owner, unless the subscriber has one of this transition."""
         self._db.execute(
             "INSERT INTO delivery (transition_id, subscriber) VALUES (?, ?) ON CONFLICT DO NOTHING",
             (number, subscriber),
@@ -209,7 +209,7 @@ class Transaction:
 
 
 def is_news(latest: Transition | None, transition: Transition) -> bool:
-    """Return whether a job has moved on since its `latest` transition: an end is final, time does not run back."""
+    """Return whether a job has changed since its `latest` transition: an end is final, and time does not run back."""
     return latest is None or not (
         latest.after == transition.after
         or latest.after.is_terminal

@@ -1,4 +1,4 @@
-"""Writing a journal from this process, and what is kept in memory until it can be written."""
+"""Writing a journal from this process, and the changes kept in memory until they can be written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MOST_KEPT = 10_000
 _PART = 200
 _PAUSE = 0.01
 
-# Closing any descriptor of a file drops the locks that SQLite holds on it in this process, so none is opened beside it.
+# Closing any descriptor of a file drops the locks that SQLite holds on it in this process, so no other is opened.
 _CREATION = threading.Lock()
 
 T = TypeVar("T")
@@ -40,18 +40,18 @@ Write = Callable[[Transaction], None]
 
 
 def subscriber_of(words: Sequence[str]) -> str:
-    """The name of a subscriber: what it is, and a digest of all that is said of it, which may hold secrets."""
+    """Return a subscriber's name: its command, and a digest of all its words, which may hold secrets."""
     digest = hashlib.sha256(json.dumps(list(words)).encode()).hexdigest()
     return storable_text(f"{os.path.basename(words[0])} {digest[:12]}")
 
 
 class Journal:
-    """A journal that is written by this process, from any of its threads. Nothing that it does raises.
+    """A journal that this process writes, from any thread. No method raises.
 
     Args:
-        path: The file. It is created at its first use, for this user alone.
-        warn: Told, in one line and once for each kind of problem, why the file cannot be used.
-        clock: Seconds that never go back: they space the attempts while the file cannot be used.
+        path: The file. It is created on first use, readable by this user only.
+        warn: Called with one line, once for each kind of problem, if the file cannot be used.
+        clock: A monotonic clock in seconds. It spaces the retries while the file cannot be used.
         now: The time of day (UTC).
     """
 
@@ -78,14 +78,14 @@ class Journal:
         self._warnings: list[str] = []
         self._kept: deque[Write] = deque()
         self._handed: set[tuple[int, str]] = set()
-        """What this process was handed and is not known to be acknowledged: it is never handed out again here."""
+        """Deliveries handed to this process and not known to be acknowledged. They are never handed out again here."""
         self._latest: dict[tuple[str, str], Transition] = {}
-        """For each job and subscriber, the last transition: what is new is decided by it while the file is away."""
+        """The last transition for each job and subscriber. While the file is unusable, it decides what is news."""
 
     def record(self, transition: Transition, subscribers: Collection[str]) -> list[Entry]:
-        """Journals a transition, and returns what is to be delivered now of its job, in order.
+        """Journal a transition, and return the deliveries of its job to make now, in order.
 
-        That may be less than was given (another process delivers it, or was ahead), or more (an earlier process was
+        There may be fewer than requested (another process delivers it, or was faster), or more (an earlier process was
         killed before it could deliver it).
         """
         seen = storable(transition)
@@ -95,11 +95,11 @@ class Journal:
             return self._unjournaled(seen, names) if entries is None else entries
 
     def acknowledge(self, entry: Entry, subscriber: str) -> None:
-        """Journal that the subscriber has acknowledged the transition: it is never delivered to it again."""
+        """Journal that the subscriber acknowledged the transition. It is never delivered to that subscriber again."""
         self._settle(partial(Transaction.settle, entry=entry, subscriber=subscriber, acknowledged_at=self._now()))
 
     def release(self, entry: Entry, subscriber: str) -> None:
-        """Leave a transition that the subscriber has not acknowledged to the next process: this one retries nothing."""
+        """Release an unacknowledged transition to the next process; this one does not retry it."""
         self._settle(partial(Transaction.settle, entry=entry, subscriber=subscriber, acknowledged_at=None))
 
     def record_outcome(self, outcome: Outcome) -> None:
@@ -120,18 +120,18 @@ class Journal:
         self._settle(partial(Transaction.end, name=name, arn=arn, columns=columns))
 
     def unfinished(self, region: str, subscribers: Collection[str]) -> list[UnfinishedJob]:
-        """The jobs of a region that have not ended, or of which something is left to deliver to these subscribers."""
+        """Return a region's jobs that have not ended, or that have pending deliveries for these subscribers."""
         with self._session():
             return self._attempt(lambda transaction: transaction.unfinished(region, frozenset(subscribers))) or []
 
     def flush(self) -> None:
-        """Writes what is kept in memory, if there is anything and the file can be used again."""
+        """Write the changes kept in memory, if there are any and the file can be used again."""
         with self._session():
             if self._kept:
                 self._attempt(_nothing_more)
 
     def close(self) -> None:
-        """Write what is kept, and leave to others what was not acknowledged."""
+        """Write the kept changes, and release the unacknowledged deliveries to other processes."""
         with self._session():
             if self._is_closed:
                 return
@@ -143,7 +143,7 @@ class Journal:
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[None]:
-        """One thread at a time; it waits for the others and for the file together no longer than the busy timeout."""
+        """Admit one thread at a time. It waits for threads and the file together at most for the busy timeout."""
         until = time.monotonic() + _BUSY_TIMEOUT
         with self._lock:
             self._until = until
@@ -151,7 +151,7 @@ class Journal:
                 yield
             finally:
                 warnings, self._warnings = self._warnings, []
-        # Without the lock: whoever is told may come back.
+        # Warn without the lock: the callback may use the journal.
         for warning in warnings:
             self._warn(warning)
 
@@ -179,11 +179,11 @@ class Journal:
         self._kept.append(write)
 
     def _attempt(self, work: Callable[[Transaction], T], *, is_patient: bool = False) -> T | None:
-        """Write what is kept, then do the work; None if the file cannot be used now, or not within this call's time.
+        """Write the kept changes, then do the work; return None if the file cannot be used now, or not within the time.
 
         Args:
-            work: It is all written, or nothing of it is.
-            is_patient: Take as long as it takes to write what is kept.
+            work: Is written completely or not at all.
+            is_patient: Take as long as the kept changes need.
         """
         if self._is_closed or self._clock() < self._retry_at:
             return None
@@ -192,7 +192,7 @@ class Journal:
                 return self._write(work, is_patient=is_patient)
             except (sqlite3.Error, OSError, ValueError, TypeError) as error:
                 problem = problem_of(error)
-                # Of some locks (another process changes the file's mode) SQLite says at once that they are taken.
+                # SQLite reports some locks (another process changes the file's mode) without waiting.
                 if not problem.is_locked or time.monotonic() + _PAUSE > self._until:
                     self._fail(problem)
                     return None
@@ -200,7 +200,7 @@ class Journal:
 
     def _write(self, work: Callable[[Transaction], T], *, is_patient: bool) -> T | None:
         db = self._connected()
-        # In parts: after a long outage all of it takes seconds, and on a full disk it would fail only at its end.
+        # In parts: after a long outage everything takes seconds, and on a full disk it would fail only at the end.
         while len(self._kept) > _PART:
             self._transact(db, _PART, _nothing_more)
             if not is_patient and time.monotonic() >= self._until:
@@ -208,7 +208,7 @@ class Journal:
         return self._transact(db, len(self._kept), work)
 
     def _transact(self, db: sqlite3.Connection, count: int, work: Callable[[Transaction], T]) -> T:
-        """Write the first `count` of what is kept and do the work, in one transaction."""
+        """Write the first `count` kept changes and do the work, in one transaction."""
         self._bound(db)
         with db:
             db.execute("BEGIN IMMEDIATE")
@@ -223,7 +223,7 @@ class Journal:
         return result
 
     def _connected(self) -> sqlite3.Connection:
-        # Who writes on into a file that was removed can damage the one in its place, whose numbers mean something else.
+        # Writing to a removed file could damage the file in its place, whose numbers mean something else.
         if self._identity is not None and _identity_of(self._path) != self._identity:
             raise Unusable("moved", "was removed or replaced")
         if self._db is not None:
@@ -247,13 +247,13 @@ class Journal:
         return db
 
     def _bound(self, db: sqlite3.Connection) -> None:
-        """Lets the next statements wait for a lock for what is left of this call's time."""
+        """Let the next statements wait for a lock for the rest of this call's time."""
         db.execute(f"PRAGMA busy_timeout = {max(0, round((self._until - time.monotonic()) * 1000))}")
 
     def _fail(self, problem: Problem) -> None:
         self._retry_at = self._clock() + _RETRY_AFTER
         if not problem.is_locked:
-            self._disconnect()  # what is wrong may lie in the connection: a file that was opened read-only stays so
+            self._disconnect()  # the connection may be the problem: a file opened read-only stays so
         if problem.is_final:
             self._is_closed = True
             self._kept.clear()
