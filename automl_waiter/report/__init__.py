@@ -1,4 +1,4 @@
-"""What people are shown of a job, as a document: its blocks, and its forms (text, Markdown, HTML).
+"""The report on a job, as a document: its blocks, and its forms (text, Markdown, HTML).
 
-A document holds AWS's words as they are; each form makes them safe where it puts them.
+A document holds AWS's words unchanged; each form makes them safe where it inserts them.
 """

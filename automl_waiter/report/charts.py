@@ -1,4 +1,4 @@
-"""The charts of a document, as SVG that stands in a page: stretches of time, and values over time."""
+"""The charts of a document, as inline SVG: periods as bars, and values over time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TICKS = 5
 
 
 def bars_svg(bars: Sequence[Bar]) -> str:
-    """Stretches of time, one below the other, with how long each lasted."""
+    """Draw periods as bars, one below another, each with its duration."""
     begin, end = min(bar.begin for bar in bars), max(bar.end for bar in bars)
     axis = _Axis(begin, end, _LABELS, _WIDTH - _DURATIONS)
     parts = []
@@ -66,16 +66,16 @@ def plot_svg(plot: Plot) -> str:
         path += f" H{axis.x(point.at):.1f} V{y(value):.1f}"
     parts.append(f'<path class="best" d="{path}"/>')
     for point in points:
-        told = f"{point.label}: {point.value:g}, {point.at:%H:%M:%S} UTC"
+        title = f"{point.label}: {point.value:g}, {point.at:%H:%M:%S} UTC"
         parts.append(
             f'<circle class="point" cx="{axis.x(point.at):.1f}" cy="{y(point.value):.1f}" r="4">'
-            f"<title>{escaped(told)}</title></circle>"
+            f"<title>{escaped(title)}</title></circle>"
         )
     return _svg(_HEIGHT, plot.title, [*parts, *axis.ticks(bottom)])
 
 
 class _Axis:
-    """Time, from left to right."""
+    """A time axis from left to right."""
 
     def __init__(self, begin: datetime, end: datetime, left: float, right: float) -> None:
         self._begin = begin
@@ -84,22 +84,21 @@ class _Axis:
         self._right = right
 
     def x(self, at: datetime) -> float:
-        """Where an instant stands."""
         return self._left + (self._right - self._left) * (at - self._begin).total_seconds() / self._seconds
 
     def ticks(self, y: float) -> Iterator[str]:
-        """The line below, with the time since its begin."""
+        """Yield the axis line and its labels: the time since its begin."""
         yield f'<line class="axis" x1="{self._left}" x2="{self._right}" y1="{y:.0f}" y2="{y:.0f}"/>'
         for number in range(_TICKS):
             share = number / (_TICKS - 1)
             x = self._left + (self._right - self._left) * share
             anchor = "start" if number == 0 else "end" if number == _TICKS - 1 else "middle"
-            told = f"{self._begin:%H:%M} UTC" if number == 0 else "+" + format_duration(self._seconds * share)
-            yield f'<text class="faint" x="{x:.1f}" y="{y + 18:.0f}" text-anchor="{anchor}">{told}</text>'
+            label = f"{self._begin:%H:%M} UTC" if number == 0 else "+" + format_duration(self._seconds * share)
+            yield f'<text class="faint" x="{x:.1f}" y="{y + 18:.0f}" text-anchor="{anchor}">{label}</text>'
 
 
 def _round_values(low: float, high: float) -> list[float]:
-    """A few round numbers between two."""
+    """Return a few round numbers between two values."""
     rough = (high - low) / 4
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)
@@ -114,5 +113,5 @@ def _svg(height: float, label: str, parts: Sequence[str]) -> str:
 
 
 def escaped(text: object) -> str:
-    """Return a text in which nothing is HTML."""
+    """Return a text as one line with its HTML escaped."""
     return html.escape(clean(text))

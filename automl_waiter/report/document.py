@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Tone(Enum):
-    """How something is meant, which forms show by colour and sign."""
+    """The tone of an item, which forms show by colour and sign."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -19,7 +19,7 @@ class Tone(Enum):
 
 
 class Fact(NamedTuple):
-    """A value and what it is. `is_code`: it is to be copied as it stands, like a location."""
+    """A label and its value. `is_code`: the value is for copying, like a location."""
 
     label: str
     value: str
@@ -28,7 +28,7 @@ class Fact(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A sentence, and the command that it speaks of, if it does."""
+    """A sentence, with the command that it mentions, if any."""
 
     text: str
     command: str | None = None
@@ -36,7 +36,7 @@ class Note(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A stretch of time. `is_sure`: it was watched from its begin to its end."""
+    """A period. `is_sure`: it was observed from its begin to its end."""
 
     label: str
     begin: datetime
@@ -45,7 +45,7 @@ class Bar(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A value, and when it was reached."""
+    """A value and the time at which it was reached."""
 
     label: str
     at: datetime
@@ -54,7 +54,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """Values, a line each."""
+    """Values, one per line."""
 
     facts: tuple[Fact, ...]
     title: str | None = None
@@ -62,7 +62,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells. `numbers` are the columns that are aligned on the right; `tones` are those of the rows."""
+    """Rows of cells. `numbers` are the right-aligned columns; `tones` are those of the rows."""
 
     title: str | None
     columns: tuple[str, ...]
@@ -71,13 +71,13 @@ class Table:
     tones: tuple[Tone, ...] = ()
 
     def tone_of(self, row: int) -> Tone:
-        """The tone of a row."""
+        """Return the tone of a row."""
         return self.tones[row] if row < len(self.tones) else Tone.PLAIN
 
 
 @dataclass(frozen=True)
 class Notes:
-    """Sentences, each for itself."""
+    """Independent sentences."""
 
     title: str | None
     notes: tuple[Note, ...]
@@ -85,7 +85,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Bars:
-    """Stretches of time, one below the other. Only a form that can draw has it."""
+    """Periods, one below another. Only forms with graphics show them."""
 
     title: str
     bars: tuple[Bar, ...]
@@ -93,7 +93,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Plot:
-    """Values over time, and the best of them so far. Only a form that can draw has it."""
+    """Values over time, and the best so far. Only forms with graphics show them."""
 
     title: str
     points: tuple[Point, ...]
@@ -105,7 +105,7 @@ Block = Facts | Table | Notes | Bars | Plot
 
 @dataclass(frozen=True)
 class Document:
-    """What is shown of a job: its name, how it is in a few words and how that is meant, and what more is known."""
+    """The report on a job: its name, its state in a few words, the tone of that state, and the details."""
 
     subject: str
     head: str

@@ -1,4 +1,4 @@
-"""What people are told of a job: its facts, put together as a document, whatever form it is shown in."""
+"""The facts about a job, composed as a document that every form can show."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 _SPLITS = ("Train", "Validation", "Test")
 _DETAILED = 3
-"""So many jobs are told of one by one; more, in a table."""
+"""Up to this many jobs are reported one by one; more, in a table."""
 
-# For the other verdicts their own words will do.
+# The other verdicts are shown by their own names.
 _HEADS = {
     Verdict.CONDITION_MET: "the condition holds",
     Verdict.CONDITION_NOT_MET: "completed before the condition held",
@@ -50,7 +50,7 @@ _UNDECIDED_TONE = {
 }
 
 
-# What is said in some words
+# Short texts
 
 
 def head_of(outcome: Outcome) -> str:
@@ -63,7 +63,7 @@ def head_of(outcome: Outcome) -> str:
 
 
 def tone_of(outcome: Outcome) -> Tone:
-    """How that is meant."""
+    """Return the tone of an outcome."""
     if outcome.verdict in _UNDECIDED_TONE:
         return _UNDECIDED_TONE[outcome.verdict]
     if outcome.exit_code != ExitCode.OK:
@@ -94,7 +94,7 @@ def objective_words(candidate: Candidate | None) -> str:
 
 
 def moment(instant: datetime) -> str:
-    """An instant for people: `2026-11-24 09:30:00 UTC`."""
+    """Return a time for people: `2026-11-24 09:30:00 UTC`."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -102,7 +102,7 @@ def moment(instant: datetime) -> str:
 
 
 def outcome_document(outcome: Outcome) -> Document:
-    """How a wait ended: what is told at its end, and shown in a notebook."""
+    """Return how a wait ended, for the command's summary and for notebooks."""
     snapshot = outcome.snapshot
     blocks: list[Block | None] = [Facts(tuple(_outcome_facts(outcome)))]
     if snapshot is not None:
@@ -117,7 +117,7 @@ def outcome_document(outcome: Outcome) -> Document:
 
 
 def outcomes_documents(outcomes: Sequence[Outcome]) -> list[Document]:
-    """How a wait for several ended: one by one, or in a table."""
+    """Return how a wait for several jobs ended: one document each, or a table for more than a few."""
     if len(outcomes) <= _DETAILED:
         return [outcome_document(outcome) for outcome in outcomes]
     return [outcomes_table(outcomes)]
@@ -142,7 +142,7 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> Document:
 
 
 def snapshot_document(snapshot: Snapshot) -> Document:
-    """How a job is, as one look found it."""
+    """Return the state of a job at one poll."""
     state = snapshot.state
     tone = {"Completed": Tone.GOOD, "Failed": Tone.BAD, "Stopped": Tone.BAD}.get(state.status, Tone.PLAIN)
     best = snapshot.best_candidate
@@ -183,7 +183,7 @@ def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderb
     return Document(snapshot.name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
 
 
-# The pieces
+# Parts of documents
 
 
 def _outcome_facts(outcome: Outcome) -> Iterator[Fact]:
@@ -191,9 +191,9 @@ def _outcome_facts(outcome: Outcome) -> Iterator[Fact]:
     if snapshot is not None:
         yield from _job_facts(snapshot)
     if outcome.polls:
-        told = [format_duration(outcome.waited), _counted(outcome.polls, "look")]
-        told += [f"{_counted(outcome.retries, 'call')} repeated"] if outcome.retries else []
-        yield Fact("waited", ", ".join(told))
+        words = [format_duration(outcome.waited), _counted(outcome.polls, "look")]
+        words += [f"{_counted(outcome.retries, 'call')} repeated"] if outcome.retries else []
+        yield Fact("waited", ", ".join(words))
     yield from _best_facts(_best_of(outcome))
     if snapshot is not None:
         yield from _end_facts(snapshot)
@@ -213,8 +213,8 @@ def _job_facts(snapshot: Snapshot) -> Iterator[Fact]:
     limit = snapshot.completion_criteria.max_runtime_seconds
     if limit is not None:
         is_reached = snapshot.secondary_status == SecondaryStatus.MAX_AUTO_ML_JOB_RUNTIME_REACHED
-        told = f"{format_duration(limit)}, which ended its training" if is_reached else format_duration(limit)
-        yield Fact("its limit", told, Tone.WARNING if is_reached else Tone.PLAIN)
+        words = f"{format_duration(limit)}, which ended its training" if is_reached else format_duration(limit)
+        yield Fact("its limit", words, Tone.WARNING if is_reached else Tone.PLAIN)
 
 
 def _best_facts(best: Candidate | None) -> Iterator[Fact]:
@@ -241,7 +241,7 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _reason(reason: str) -> Iterator[Fact]:
-    """Return a failure reason in its parts: what failed, which job that was, and its message."""
+    """Yield a failure reason in parts: what failed, which job that was, and its message."""
     if found := FAILED_JOB.search(reason):
         yield Fact("reason", reason[: found.start()].strip() or "a job of its own failed", Tone.BAD)
         yield Fact("failed job", found["arn"], is_code=True)
@@ -252,7 +252,7 @@ def _reason(reason: str) -> Iterator[Fact]:
 
 
 def _training_of(leaderboard: Leaderboard) -> Phase | None:
-    """From when to when the candidates were trained, which the response tells of a job that nobody watched."""
+    """Return when the candidates were trained. The listing shows it even for a job that nobody watched."""
     trained = [(one.created_at, one.ended_at) for one in leaderboard.candidates if one.ended_at]
     if not trained:
         return None
@@ -268,9 +268,9 @@ def _phase_table(phases: Sequence[Phase], created_at: datetime, training: Phase 
     form = "%H:%M:%S" if len(days) == 1 else "%Y-%m-%d %H:%M:%S"
     for number, phase in enumerate(shown):
         lasted = "goes on" if phase.end is None else format_duration(phase.seconds(phase.end))
-        # The first look found it in this phase, which may have begun long before.
-        is_late = number == 1 and not shown[0].is_watched and phase is not training
-        begin = ("before " if is_late else "") + f"{phase.begin.astimezone(UTC):{form}}"
+        # The first poll found the job in this phase, which may have begun long before.
+        is_begin_unknown = number == 1 and not shown[0].is_watched and phase is not training
+        begin = ("before " if is_begin_unknown else "") + f"{phase.begin.astimezone(UTC):{form}}"
         rows.append((phase.name, begin, _span(created_at, phase.begin), lasted))
     tones = [Tone.PLAIN if phase.is_watched else Tone.QUIET for phase in shown]
     title = f"Phases, as seen on {min(days)} (UTC)" if len(days) == 1 else "Phases, as seen (UTC)"
@@ -332,7 +332,7 @@ def _metrics(candidate: Candidate | None) -> Table | None:
 def _artifacts(snapshot: Snapshot, candidate: Candidate | None) -> Facts | None:
     notebooks, properties = snapshot.artifacts, candidate and candidate.properties
     locations = properties and properties.artifact_locations
-    # What could not be made lies nowhere, whatever the candidate says.
+    # A failed report has no location, whatever the candidate says.
     has_explainability = snapshot.secondary_status != SecondaryStatus.EXPLAINABILITY_ERROR
     has_insights = snapshot.secondary_status != SecondaryStatus.MODEL_INSIGHTS_ERROR
     models = dict.fromkeys(one.raw.get("ModelDataUrl") for one in candidate.inference_containers) if candidate else ()
@@ -352,8 +352,8 @@ def _artifacts(snapshot: Snapshot, candidate: Candidate | None) -> Facts | None:
 
 
 def _how(outcome: Outcome) -> str:
-    is_over = outcome.snapshot is None or outcome.snapshot.state.is_terminal
-    return head_of(outcome) if is_over else f"{head_of(outcome)} ({outcome.status}/{outcome.secondary_status})"
+    has_ended = outcome.snapshot is None or outcome.snapshot.state.is_terminal
+    return head_of(outcome) if has_ended else f"{head_of(outcome)} ({outcome.status}/{outcome.secondary_status})"
 
 
 def status_line(outcome: Outcome) -> str:
@@ -383,7 +383,7 @@ def _span(begin: datetime, end: datetime) -> str:
 
 
 def _best_of(outcome: Outcome) -> Candidate | None:
-    """The best candidate that is known, for people: also one that only a listing has named."""
+    """Return the best known candidate for display, even if only a listing has named it."""
     return outcome.best_candidate or outcome.listed_candidate
 
 

@@ -1,4 +1,4 @@
-"""A document in HTML: a fragment for a notebook, or one page that needs nothing else."""
+"""A document in HTML: a fragment for a notebook, or a standalone page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from automl_waiter.report.charts import bars_svg, escaped, plot_svg
 from automl_waiter.report.document import Bars, Block, Document, Fact, Facts, Notes, Plot, Table
 
-# Colours for light and dark: a page follows the reader's system, a fragment the notebook's own colours.
+# Colours for light and dark: a page follows the reader's system, a fragment the notebook's theme.
 STYLE = """
 .amw{--good:#1a7f37;--warning:#9a6700;--bad:#cf222e;--quiet:#6e7781;--line:#8884;--mark:#0969da;
 font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60rem}
@@ -38,7 +38,7 @@ body{margin:2rem auto;padding:0 1.2rem;max-width:60rem;background:#fff;color:#1f
 @media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}}
 """
 _DARK = "--good:#3fb950;--warning:#d29922;--bad:#f85149;--quiet:#8b949e;--mark:#58a6ff"
-# A notebook's theme is not the system's: Jupyter and VS Code say theirs in the page's body.
+# A notebook's theme may differ from the system's: Jupyter and VS Code mark theirs on the page's body.
 _DARK_STYLE = f"""
 @media(prefers-color-scheme:dark){{.amw.page{{{_DARK}}}}}
 [data-jp-theme-light=false] .amw,.vscode-dark .amw,.vscode-high-contrast .amw{{{_DARK}}}
@@ -46,17 +46,17 @@ _DARK_STYLE = f"""
 
 
 def fragment(document: Document) -> str:
-    """The document as a piece of HTML, with its style, in the colours of what it stands in."""
+    """Return the document as an HTML fragment with its style, in the colours of its surroundings."""
     return f'<style>{STYLE}{_DARK_STYLE}</style><div class="amw">{_body(document)}</div>'
 
 
 def page(document: Document) -> str:
-    """The document as a page of its own, which loads nothing."""
+    """Return the document as a standalone page that loads nothing."""
     title = escaped(f"{document.subject}: {document.head}")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        # Nothing in a page can be loaded or run, whatever a job's texts hold.
+        # No text of a job can make the page load or run anything.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>{title}</title><style>{_PAGE_STYLE}{STYLE}{_DARK_STYLE}</style></head>\n"
         f'<body><main class="amw page">{_body(document)}</main></body></html>\n'

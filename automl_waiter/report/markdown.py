@@ -9,15 +9,15 @@ from automl_waiter._model.text import clean
 from automl_waiter.report.document import Block, Document, Facts, Notes, Table, Tone
 
 _SIGNS = {Tone.GOOD: "✅", Tone.WARNING: "⚠️", Tone.BAD: "❌"}
-# What means something in Markdown or in the HTML that it may hold, wherever it stands, between words, or at a line's
-# begin; and what makes an address a link.
+# Characters with a meaning in Markdown or embedded HTML, anywhere, between words, or at the start of a line; and those
+# that make an address a link.
 _SPECIAL = re.compile(
     r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])|^[#=]|^[+-](?=\s)|(?<=^\d)[.)](?=\s)|:(?=//)|(?<=www)\."
 )
 
 
 def markdown(document: Document) -> str:
-    """The document in Markdown, with a heading of the second level."""
+    """Return the document in Markdown, with a second-level heading."""
     sign = f"{_SIGNS[document.tone]} " if document.tone in _SIGNS else ""
     parts = [f"## {sign}{escaped(document.subject)}: {escaped(document.head)}"]
     parts += ["\n".join(lines) for block in document.blocks if (lines := list(_lines(block)))]
@@ -25,12 +25,12 @@ def markdown(document: Document) -> str:
 
 
 def escaped(text: object) -> str:
-    """A text as it is to be read: nothing in it is Markdown or HTML."""
+    """Return text with every Markdown and HTML character escaped."""
     return _SPECIAL.sub(lambda found: f"\\{found[0]}", clean(text))
 
 
 def code(text: object) -> str:
-    """A text as code: one line, whatever backticks it holds."""
+    """Return text as inline code on one line, whatever backticks it holds."""
     words = clean(text).replace("|", "¦")
     longest = max((len(run) for run in re.findall(r"`+", words)), default=0)
     fence = "`" * (longest + 1)

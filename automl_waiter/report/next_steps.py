@@ -1,4 +1,4 @@
-"""What to do next, for each way in which a job gave less than was asked of it."""
+"""The next steps for each way in which a job failed or lacks a part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from automl_waiter._model.outcome import Outcome
     from automl_waiter._model.snapshot import Snapshot
 
-# As the service writes it: which of the job's own jobs failed, and what that one said.
+# The service's format: which of the job's own jobs failed, and that job's message.
 FAILED_JOB = re.compile(
     r"\s*Failed Job Arn: (?P<arn>arn:[^\s,]+/(?P<name>[^\s,/]+)),?\s*(?:Error message:\s*)?", re.DOTALL
 )
@@ -27,13 +27,13 @@ _LOG_GROUPS = {
 
 
 def next_steps(outcome: Outcome) -> Notes | None:
-    """What to do, a sentence and a command for each thing that is wrong; None, if nothing is."""
+    """Return the next steps, a sentence and a command for each problem; None if there is no problem."""
     notes = tuple(_notes(outcome))
     return Notes("What to do", notes) if notes else None
 
 
 def report_command(outcome: Outcome) -> str | None:
-    """The command that tells everything of a job; None, if there is none to tell of."""
+    """Return the command that reports everything about a job; None if the job was never observed."""
     if outcome.snapshot is None:
         return None
     return f"automl-waiter report {shlex.quote(outcome.snapshot.name)}{_region_of(outcome.snapshot)}"

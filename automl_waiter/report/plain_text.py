@@ -1,4 +1,4 @@
-"""A document as text: in colour and as wide as the terminal, or plain, a line for each fact."""
+"""A document as text: coloured and as wide as the terminal, or plain with one line per fact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from automl_waiter._model.text import clean
 from automl_waiter.report.document import Block, Document, Fact, Facts, Notes, Table, Tone
 
-# Of the terminal's own colours and one more, those that can be read on a light and on a dark background.
+# The terminal's own colours, and one more, that are readable on light and dark backgrounds.
 STYLES = {
     Tone.PLAIN: "",
     Tone.GOOD: "green",
@@ -26,23 +26,23 @@ STYLES = {
 SIGNS = {Tone.GOOD: "✓", Tone.WARNING: "!", Tone.BAD: "✗"}
 
 _LABELS = 17
-# So many rows are laid out, and so many notes have their commands; more are written as they come, in a line each.
+# Up to this many rows are laid out, and up to this many notes show their commands; more take one line each.
 _MANY = 50
-# Wide enough that nothing is broken where lines have no end.
+# Wide enough that no line is broken where lines have no maximum width.
 _UNBROKEN = 100_000
 
 
 def console_for(*, is_terminal: bool, width: int | None = None) -> Console:
-    """Return a console of rich's that writes nowhere: when a write fails, rich ends the process.
+    """Return a rich console that writes nowhere, because rich ends the process when a write fails.
 
-    Without a width it has that of the terminal. It reads no markup and colours no numbers.
+    Without `width` it is as wide as the terminal. It reads no markup and colours no numbers.
     """
     file = io.StringIO()
     return Console(file=file, force_terminal=is_terminal, width=width, markup=False, highlight=False, emoji=False)
 
 
 def text_lines(document: Document, stream: TextIO | None = None) -> list[str]:
-    """Return the document's lines, as a stream is to show them; None: a file."""
+    """Return the document's lines for a stream; None: for a file."""
     is_terminal = stream is not None and stream.isatty()
     console = console_for(is_terminal=is_terminal, width=None if is_terminal else _UNBROKEN)
     sign = f"{SIGNS[document.tone]} " if is_terminal and document.tone in SIGNS else ""
@@ -50,14 +50,14 @@ def text_lines(document: Document, stream: TextIO | None = None) -> list[str]:
     head = Text.assemble((sign, style), (clean(document.subject), "bold"), ": ", (clean(document.head), style))
     with console.capture() as captured:
         for renderable in [head, *(part for block in document.blocks for part in _block(block, console.width))]:
-            # Single lines, commands among them, are the terminal's to break: they can then be copied as one.
+            # The terminal breaks single lines, commands among them, so that they can be copied as one.
             console.print(renderable, soft_wrap=isinstance(renderable, Text))
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
 def _block(block: Block, width: int) -> Iterator[RenderableType]:
     if not isinstance(block, Facts | Table | Notes):
-        return  # it is drawn where something can be drawn
+        return  # text has no charts
     if block.title is not None:
         yield Text(f"\n{clean(block.title)}", style="bold")
     match block:
@@ -87,7 +87,7 @@ def _facts(facts: Sequence[Fact], width: int) -> Iterator[RenderableType]:
 
     for is_alone, group in itertools.groupby(facts, is_long):
         if is_alone:
-            # What is to be copied, and does not fit beside its label, is the terminal's to break.
+            # The terminal breaks values for copying that do not fit beside their label.
             for fact in group:
                 yield Text(f"  {clean(fact.label)}", style=STYLES[Tone.QUIET])
                 yield Text(clean(fact.value), style=STYLES[fact.tone])
@@ -101,7 +101,7 @@ def _facts(facts: Sequence[Fact], width: int) -> Iterator[RenderableType]:
 
 
 def _aligned(table: Table) -> Text:
-    """Draw a table of very many rows, as wide as it is: rich takes seconds to lay out thousands of cells."""
+    """Draw a table of very many rows at its full width: rich takes seconds to lay out thousands of cells."""
     rows = [tuple(map(clean, row)) for row in (table.columns, *table.rows)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(table.columns))]
     lines = []
