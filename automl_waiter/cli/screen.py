@@ -62,8 +62,8 @@ def open_screen(
     view = github = None
     if is_live:
         is_known = isinstance(timeout, int | float)
-        gives_up_at = SystemClock().now() + timedelta(seconds=timeout) if is_known else None
-        view = LiveView(Progress(names, gives_up_at), hint)
+        deadline = SystemClock().now() + timedelta(seconds=timeout) if is_known else None
+        view = LiveView(Progress(names, deadline), hint)
     # Where the result says at once how the one job ended, and is shown on the same terminal, no line says it too.
     is_shown = view is not None and sys.stdout is not None and sys.stdout.isatty()
     says_it = is_shown and flags.output == "text" and names is not None and len(names) == 1

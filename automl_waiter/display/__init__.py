@@ -1,6 +1,6 @@
-"""A wait as it goes on, for somebody who watches: what is known by now, and its views on a terminal and in a notebook.
+"""The live view of a wait: its progress, drawn on a terminal or in a notebook.
 
-A view subscribes to the event stream like everything else; nothing that it does can change a wait.
+A view subscribes to the event stream like every other consumer, and cannot change the wait.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._system.log import log_problem
 
 SWITCH = "AUTOML_WAITER_PROGRESS"
-"""The environment variable that says how a wait is shown, where nothing else does."""
+"""The environment variable that selects the view, if nothing else does."""
 
 
 def is_notebook() -> bool:
-    """Whether this runs in a notebook, and nobody has switched the view off."""
+    """Return whether this is a notebook in which the view is not switched off."""
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     if get_shell is None or os.environ.get(SWITCH, "auto") not in ("auto", "live"):
         return False
-    # A terminal's IPython shows no HTML; the shell of a notebook has a kernel.
+    # IPython in a terminal shows no HTML; the shell of a notebook has a kernel.
     return getattr(get_shell(), "kernel", None) is not None
 
 
 @contextmanager
 def notebook_view(names: Iterable[str]) -> Iterator[list[Callable[[Event], object]]]:
-    """Show a live view of jobs of these names while the context lasts, if this is a notebook; give its subscribers."""
+    """Show a live view of these jobs within the context, if this is a notebook; yield its subscribers."""
     subscribers: list[Callable[[Event], object]] = []
     with ExitStack() as stack:
         if is_notebook():

@@ -1,4 +1,4 @@
-"""The live view of a notebook: one cell output that is kept up to date while the cell waits."""
+"""The live view of a notebook: one cell output, updated while the cell waits."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from automl_waiter.report.facts import (
 )
 from automl_waiter.report.html import fragment
 
-# Seconds: what only the time has changed is shown as often as this.
+# Seconds between two updates if only the time has changed.
 _REFRESH = 5.0
 
 
 class NotebookView:
-    """Shows a wait in the output of the cell that waits. It is drawn in a thread of its own.
+    """A view of a wait in the output of its cell, drawn in a thread of its own.
 
     Args:
         names: The names of the jobs, as far as they are known.
@@ -44,31 +44,31 @@ class NotebookView:
         self._progress = Progress(names)
         self._clock = SystemClock()
         self._changed = threading.Event()
-        self._is_over = False
+        self._is_closed = False
         self._lock = threading.Lock()
         self._handle: Any = display(HTML(self._drawn()), display_id=True)
-        # The kernel tells by a context variable which cell an output is of.
+        # The kernel uses a context variable to assign output to a cell.
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=lambda: context.run(self._run), name="automl-waiter-view", daemon=True)
         self._thread.start()
 
     def take(self, event: Event) -> None:
-        """Show what an event has changed."""
-        # Whatever is wrong with what it shows, the wait goes on.
+        """Show the effect of an event."""
+        # No error in the view may end the wait.
         with self._lock, suppress(Exception):
             self._progress.take(event)
         self._changed.set()
 
     def close(self) -> None:
-        """Shows how the wait ended, once and for all."""
-        self._is_over = True
+        """Show how the wait ended, and end the view."""
+        self._is_closed = True
         self._changed.set()
         self._thread.join(_REFRESH)
 
     def _run(self) -> None:
-        # Whatever the notebook does with what it is shown, the wait goes on.
+        # No error in the notebook may end the wait.
         with suppress(Exception):
-            while not self._is_over:
+            while not self._is_closed:
                 self._changed.wait(_REFRESH)
                 self._changed.clear()
                 self._handle.update(self._html(self._drawn()))
@@ -80,11 +80,11 @@ class NotebookView:
 
 
 def fragments(progress: Progress, now: datetime) -> str:
-    """The wait in HTML."""
+    """Return the wait in HTML."""
     jobs = list(progress.jobs.values())
     outcomes = [job.outcome for job in jobs if job.outcome is not None]
     if jobs and len(outcomes) == len(jobs):
-        # In short: what the cell returns shows itself, and has all of it.
+        # Short, because the cell's own result shows the whole outcome.
         return fragment(_end(outcomes[0]) if len(outcomes) == 1 else outcomes_table(outcomes))
     return fragment(_one(jobs[0], now) if len(jobs) == 1 else _many(progress, now))
 
@@ -108,8 +108,8 @@ def _one(job: JobProgress, now: datetime) -> Document:
         before, best, _ = job.reached
         was = f", {before.value:.6g} before" if before else ""
         facts.append(Fact("best so far", f"{best}{was}"))
-    if job.next_look is not None:
-        facts.append(Fact("next look", moment(job.next_look)))
+    if job.next_poll is not None:
+        facts.append(Fact("next look", moment(job.next_poll)))
     if job.retry is not None:
         facts.append(Fact("trouble", f"{job.retry.operation} failed: {job.retry.message}", Tone.WARNING))
     if job.stop is not None:

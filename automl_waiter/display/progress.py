@@ -1,4 +1,4 @@
-"""What is known of a wait by now, put together from its events."""
+"""The state of a wait so far, computed from its events."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from automl_waiter.report.facts import head_of, kind_of
 
 @dataclass
 class JobProgress:
-    """What is known of one job by now.
+    """The state of one job's wait so far.
 
     Attributes:
         name: The job's name.
-        snapshot: What the last describe found.
-        transitions: What was seen.
-        next_look: When the next one is (UTC).
-        leaderboard: The candidates, as last listed.
-        reached: What the best one has reached: what it was before, what it is, and since when.
-        retry: The call that failed last, while it is being made again.
-        stop: Why the job was told to stop, if it was.
+        snapshot: The last describe response.
+        transitions: The observed transitions.
+        next_poll: When the next poll is (UTC).
+        leaderboard: The candidates in the last listing.
+        reached: The best objective: the previous one, the present one, and since when.
+        retry: The last failed call, while it is being retried.
+        stop: Why the job is being stopped, if it is.
         outcome: How the wait for it ended.
     """
 
     name: str
     snapshot: Snapshot | None = None
     transitions: list[Transition] = field(default_factory=list)
-    next_look: datetime | None = None
+    next_poll: datetime | None = None
     leaderboard: Leaderboard | None = None
     reached: tuple[Objective | None, Objective, datetime] | None = None
     retry: events.Retry | None = None
@@ -46,12 +46,12 @@ class JobProgress:
 
     @property
     def kind(self) -> str | None:
-        """Its problem type and objective, as far as they are known."""
+        """The job's problem type and objective, if they are known."""
         return None if self.snapshot is None else kind_of(self.snapshot)
 
     @property
     def state(self) -> State | None:
-        """The statuses that were last seen."""
+        """The last observed statuses."""
         return self.transitions[-1].after if self.transitions else None
 
     @property
@@ -61,7 +61,7 @@ class JobProgress:
         return phases_of(self.transitions, created, self.outcome.ended_at if self.outcome else None)
 
     def age(self, now: datetime) -> float | None:
-        """The job's age in seconds, if its creation is known."""
+        """Return the job's age in seconds; None if its creation time is unknown."""
         return None if self.snapshot is None else max(0.0, (now - self.snapshot.created_at).total_seconds())
 
     def elapsed(self, now: datetime) -> tuple[str, float | None] | None:
@@ -73,19 +73,19 @@ class JobProgress:
         return (f"{words} of at most {format_duration(limit)}", min(1.0, age / limit)) if limit else (words, None)
 
     def take(self, event: events.Event) -> None:
-        """Update the job by an event of it."""
+        """Update the job from one of its events."""
         match event:
             case Transition():
                 self.transitions.append(event)
             case events.Poll():
                 self.snapshot, self.retry = event.snapshot, None
-                self.next_look = event.at + timedelta(seconds=event.next_in)
+                self.next_poll = event.at + timedelta(seconds=event.next_in)
                 self._reach(event.snapshot.best_candidate, event.at)
             case events.Candidates(leaderboard=board):
                 self.leaderboard = board
                 self._reach(board.best, event.at)
             case events.Heartbeat():
-                self.next_look = event.at + timedelta(seconds=event.next_in)
+                self.next_poll = event.at + timedelta(seconds=event.next_in)
             case events.Retry():
                 self.retry = event
             case events.StopRequested(cause=cause):
@@ -101,33 +101,33 @@ class JobProgress:
 
 
 class Progress:
-    """What is known of all jobs of a wait by now.
+    """The state of all jobs of a wait so far.
 
     Args:
-        names: The names of the jobs; None: it is a watch, in which jobs come and go, for weeks.
-        gives_up_at: When the wait ends, whatever the jobs do (UTC).
+        names: The names of the jobs; None for a watch, in which jobs come and go for weeks.
+        deadline: When the wait times out (UTC); None: never, or not known.
     """
 
-    def __init__(self, names: Iterable[str] | None, gives_up_at: datetime | None = None) -> None:
+    def __init__(self, names: Iterable[str] | None, deadline: datetime | None = None) -> None:
         self.is_watch = names is None
-        self.gives_up_at = gives_up_at
+        self.deadline = deadline
         self.jobs = {name.lower(): JobProgress(name) for name in names or ()}
         self.ended: Counter[str] = Counter()
-        """How many jobs have ended, by how, in some words."""
+        """The number of ended jobs, by how they ended."""
         self.next_sweep: datetime | None = None
-        """When the listing in which many jobs are followed is read next."""
+        """When the listing is read next."""
         self.retry: events.Retry | None = None
-        """The call for the listing that failed last, while it is being made again."""
+        """The last failed call for the listing, while it is being retried."""
 
     def take(self, event: events.Event) -> None:
-        """Takes in an event."""
+        """Update the state from an event."""
         match event:
             case events.Sweep(at=at, next_in=seconds):
                 self.next_sweep, self.retry = at + timedelta(seconds=seconds), None
             case events.Retry(job_name=None):
                 self.retry = event
             case _ if event.job_name is not None:
-                # AWS compares names without case, and a wait may have been asked for in another than the job's own.
+                # AWS compares names case-insensitively, and the caller's spelling may differ from the job's.
                 job = self.jobs.setdefault(event.job_name.lower(), JobProgress(event.job_name))
                 job.name = event.job_name
                 job.take(event)
@@ -138,15 +138,15 @@ class Progress:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether a job was told to stop, so that the wait goes on only until it has."""
+        """Whether a job is being stopped, so that the wait continues only until it has."""
         return any(job.stop is not None for job in self.running)
 
     @property
     def running(self) -> list[JobProgress]:
-        """The jobs that are waited for still, in the order in which they were first seen."""
+        """The jobs whose wait has not ended, in the order of their first observation."""
         return [job for job in self.jobs.values() if job.outcome is None]
 
     @property
-    def next_look(self) -> datetime | None:
-        """When any of the jobs is polled next."""
-        return min(filter(None, [self.next_sweep, *(job.next_look for job in self.running)]), default=None)
+    def next_poll(self) -> datetime | None:
+        """When a job is polled next, or the listing is read."""
+        return min(filter(None, [self.next_sweep, *(job.next_poll for job in self.running)]), default=None)

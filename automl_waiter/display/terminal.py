@@ -1,4 +1,4 @@
-"""The live view of a terminal: what is drawn, by what is known and how much room there is."""
+"""The live view of a terminal: the lines of a frame, from the progress and the available space."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from automl_waiter.report.plain_text import SIGNS, STYLES
 
 _LABELS = 12
 _BAR = 40
-# Below so many rows the phases that are over are left out.
+# With fewer rows, only the current phase is shown.
 _FEW_ROWS = 16
 
 
 def frame_lines(progress: Progress, now: datetime, console: Console, hint: str = "") -> list[str]:
-    """The lines of a frame, with the terminal's escapes for colour, none of them wider than the terminal.
+    """Return the lines of a frame, with colour escapes, each no wider than the terminal.
 
     Args:
-        progress: What is known.
+        progress: The state of the wait.
         now: The time of day (UTC).
-        console: Where it is drawn: its size and colours.
-        hint: What the person can do, as the last line.
+        console: Has the terminal's size and colours.
+        hint: What the user can do, as the last line.
     """
-    # The last column stays free: a terminal moves on to the next line there, each in its own way.
+    # The last column stays free, because terminals wrap there in different ways.
     width, height = max(10, console.width - 1), console.height
     if len(progress.jobs) == 1 and not progress.is_watch:
         [job] = progress.jobs.values()
         texts = _one(job, now, width, height)
     else:
         texts = _many(progress, now, width, height)
-    if progress.gives_up_at is not None and not progress.is_stopping:
-        texts.append(_labelled("gives up", _next_look(progress.gives_up_at, now)))
+    if progress.deadline is not None and not progress.is_stopping:
+        texts.append(_labelled("gives up", _time_until(progress.deadline, now)))
     if hint:
-        told = "Ctrl-C ends the wait; what was told to stop still stops" if progress.is_stopping else hint
-        texts.append(Text("  " + told, STYLES[Tone.QUIET]))
+        words = "Ctrl-C ends the wait; what was told to stop still stops" if progress.is_stopping else hint
+        texts.append(Text("  " + words, STYLES[Tone.QUIET]))
     kept = texts[-max(1, height - 1) :]
     for text in kept:
         text.truncate(width, overflow="ellipsis")
@@ -66,7 +66,7 @@ def _one(job: JobProgress, now: datetime, width: int, height: int) -> list[Text]
     if job.reached is not None:
         lines.append(_labelled("best so far", clean(_best(job.reached, now))))
     if job.retry is None:
-        lines.append(_labelled("next look", _next_look(job.next_look, now)))
+        lines.append(_labelled("next look", _time_until(job.next_poll, now)))
     else:
         lines += _failing(job.retry, 1, now, width)
     if job.stop is not None:
@@ -85,13 +85,13 @@ def _elapsed(words: str, share: float | None, width: int) -> Text:
     line = _labelled("elapsed", words)
     if share is not None:
         line.append("  ")
-        told = f" {100 * share:.0f} %"
-        size = min(_BAR, width - line.cell_len - len(told))
+        percent = f" {100 * share:.0f} %"
+        size = min(_BAR, width - line.cell_len - len(percent))
         if size >= 5:
             full = round(size * share)
             line.append("━" * full, STYLES[Tone.WARNING] if share > 0.9 else STYLES[Tone.GOOD])
             line.append("─" * (size - full), STYLES[Tone.QUIET])
-        line.append(told.strip() if size < 5 else told)
+        line.append(percent.strip() if size < 5 else percent)
     return line
 
 
@@ -108,18 +108,18 @@ def _best(reached: tuple[Objective | None, Objective, datetime], now: datetime) 
     return f"{best} ({before.value:.6g} until {ago} ago)"
 
 
-def _next_look(at: datetime | None, now: datetime) -> str:
+def _time_until(at: datetime | None, now: datetime) -> str:
     left = 0.0 if at is None else (at - now).total_seconds()
     return "now" if left < 1 else f"in {format_duration(round(left))}"
 
 
 def _failing(retry: Retry, jobs: int, now: datetime, width: int) -> list[Text]:
-    """Draw what failed, and when it is tried again."""
+    """Return the lines on a failed call and its next attempt."""
     which = f" for {jobs} jobs" if jobs > 1 else ""
     times = "once" if retry.attempt == 1 else f"{retry.attempt} times"
-    told = f"{retry.operation} failed {times}{which}: {retry.message}"
+    words = f"{retry.operation} failed {times}{which}: {retry.message}"
     again = retry.at + timedelta(seconds=retry.delay)
-    return [_labelled("next try", _next_look(again, now)), *_trouble(told, width)]
+    return [_labelled("next try", _time_until(again, now)), *_trouble(words, width)]
 
 
 def _trouble(words: str, width: int) -> list[Text]:
@@ -130,12 +130,12 @@ def _trouble(words: str, width: int) -> list[Text]:
 
 def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Text]:
     running = progress.running
-    told = [f"{count} {words}" for words, count in progress.ended.items()] + [f"{len(running)} in progress"]
+    counts = [f"{count} {words}" for words, count in progress.ended.items()] + [f"{len(running)} in progress"]
     count = len(running) + progress.ended.total()
     jobs = "no job yet" if not count else "1 job" if count == 1 else f"{count} jobs"
-    head = textwrap.wrap(f"{jobs}: {', '.join(told)}", width) or [jobs]
+    head = textwrap.wrap(f"{jobs}: {', '.join(counts)}", width) or [jobs]
     lines = [Text.assemble((jobs, "bold"), head[0][len(jobs) :]), *map(Text, head[1:])]
-    # Room for the head, the line on what is left out, the next look, troubles and the hint.
+    # Room for the head, the line on hidden jobs, the next poll, problems and the hint.
     shown = running[: max(1, height - 8 - len(lines))]
     if shown:
         lines += _table([_row(job, now) for job in shown], width)
@@ -144,13 +144,13 @@ def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Te
     failing = [job.retry for job in running if job.retry is not None]
     if retry := progress.retry or (failing[0] if failing else None):
         return lines + _failing(retry, len(failing), now, width)
-    return [*lines, _labelled("next look", _next_look(progress.next_look, now))]
+    return [*lines, _labelled("next look", _time_until(progress.next_poll, now))]
 
 
 def _table(rows: list[tuple[str, ...]], width: int) -> list[Text]:
-    """The rows under their header. Where there is no room for all, the age is left out, then the best candidate.
+    """Return the rows under their header. If space is short, the age is left out first, then the best candidate.
 
-    A column of which nothing is known is left out too: a listing tells neither.
+    An empty column is left out too: a listing has neither of these.
     """
     columns = [column for column in range(len(rows[0])) if column < 2 or any(row[column] for row in rows)]
     rows = [("job", "phase", "in it", "age", "best"), *rows]
@@ -165,8 +165,8 @@ def _table(rows: list[tuple[str, ...]], width: int) -> list[Text]:
         cells = []
         for column in columns:
             cell, size = row[column], widths[column]
-            told = cell if len(cell) <= size else cell[: size - 1] + "…"
-            cells.append(f"{told:>{size}}" if column in (2, 3) else f"{told:<{size}}")
+            shown = cell if len(cell) <= size else cell[: size - 1] + "…"
+            cells.append(f"{shown:>{size}}" if column in (2, 3) else f"{shown:<{size}}")
         lines.append(Text("  " + "  ".join(cells).rstrip(), "" if number else STYLES[Tone.QUIET]))
     return lines
 
