@@ -1,6 +1,6 @@
-"""A local SageMaker endpoint with scripted AutoML jobs, for pipelines that want a test without an AWS account.
+"""A local SageMaker endpoint with scripted AutoML jobs, to test pipelines without an AWS account.
 
-`Sandbox` is it. It needs the extra `automl-waiter[sandbox]`, whose libraries are loaded at its first use.
+`Sandbox` needs the extra `automl-waiter[sandbox]`, whose libraries are loaded on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scripted AutoML jobs behind moto's SageMaker: moto speaks the protocol, the scripts say how the jobs are.
+"""Scripted AutoML jobs behind moto's SageMaker: moto speaks the protocol, the scripts define the jobs.
 
 Nothing in moto is patched, so a test's own `mock_aws` in the same process is undisturbed.
 """
@@ -23,7 +23,7 @@ SCENARIO_TAG = "automl-waiter:scenario"
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", re.ASCII)
 _REQUIRED = ("AutoMLJobName", "AutoMLJobInputDataConfig", "OutputDataConfig", "AutoMLProblemTypeConfig", "RoleArn")
-# Of what a caller gives to CreateAutoMLJobV2, DescribeAutoMLJobV2 shows all but these.
+# DescribeAutoMLJobV2 returns every member of CreateAutoMLJobV2's request but these.
 _NOT_SHOWN = ("AutoMLJobName", "Tags")
 
 
@@ -45,7 +45,7 @@ class ScriptedJob:
         return (datetime.now(UTC) - self.created).total_seconds() * self.speed
 
     def describe(self) -> dict[str, Any]:
-        """Return the response of DescribeAutoMLJobV2: what was requested, and what the timeline says."""
+        """Return the response of DescribeAutoMLJobV2: the request's members, and the timeline's state."""
         elapsed = self.elapsed
         response = self.timeline.response(elapsed, name=self.name, created=self.created, arn=self.arn, speed=self.speed)
         response |= {name: value for name, value in self.given.items() if value and name not in _NOT_SHOWN}
@@ -63,7 +63,7 @@ class ScriptedJob:
         return response
 
     def candidates(self, elapsed: float) -> list[dict[str, Any]]:
-        """Return the candidates that there are at that age."""
+        """Return the candidates that exist at that age."""
         metric = (self.given.get("AutoMLJobObjective") or {}).get("MetricName")
         return self.timeline.candidates(
             elapsed, name=self.name, created=self.created, arn=self.arn, metric=metric, speed=self.speed
@@ -82,7 +82,7 @@ class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
         self._speed = speed
 
     def create_job(self, given: dict[str, Any]) -> ScriptedJob:
-        """Create a job, as CreateAutoMLJobV2 does. An invalid request or a taken name is a RequestRefused."""
+        """Create a job, as CreateAutoMLJobV2 does. Raise RequestRefused for an invalid request or a name in use."""
         if missing := [member for member in _REQUIRED if not given.get(member)]:
             raise RequestRefused(f"Missing in the request: {', '.join(missing)}")
         name, tags = given["AutoMLJobName"], given.get("Tags") or []
@@ -103,14 +103,14 @@ class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
         timeline = replace(self._scenarios[scenario], problem_type=problem_types[0], deploy=is_to_deploy)
         arn = f"arn:{self.partition}:sagemaker:{self.region_name}:{self.account_id}:automl-job/{name.lower()}"
         job = ScriptedJob(name, arn, timeline, self._speed, given, tags)
-        # In one step: of two requests at once for a name, one is refused.
+        # One atomic step: of two concurrent requests for a name, one is refused.
         first: ScriptedJob = self.auto_ml_jobs.setdefault(name.lower(), job)
         if first is not job:
             raise RequestRefused(f"AutoML job {name} already exists.", "ResourceInUse")
         return job
 
     def job(self, name: str) -> ScriptedJob:
-        """Return the job of that name, compared without case as the service does; a RequestRefused if there is none."""
+        """Return the job of that name, compared case-insensitively; raise RequestRefused if there is none."""
         job: ScriptedJob | None = self.auto_ml_jobs.get(name.lower())
         if job is None:
             raise RequestRefused(f"Amazon SageMaker can't find an AutoML job called {name}.", "ResourceNotFound")
@@ -121,9 +121,9 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
     """The AutoML operations of V2; moto answers the others."""
 
     def call_action(self) -> Any:
-        """Answer the request, an error as the service's protocol has it.
+        """Answer the request, and encode errors in the service's protocol.
 
-        moto does not answer the errors: it reads the machine's AWS configuration for that, which may be broken.
+        moto must not encode the errors: it would read the machine's AWS configuration, which may be broken.
         """
         try:
             return super().call_action()
@@ -143,13 +143,13 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
         return ActionResult(self._job.describe())
 
     def stop_auto_ml_job(self) -> Any:
-        """Answer StopAutoMLJob, which does nothing to a job that has ended."""
+        """Answer StopAutoMLJob, which does nothing to an ended job."""
         job = self._job
         job.timeline = job.timeline.stopped_at(job.elapsed)
         return EmptyResult()
 
     def list_auto_ml_jobs(self) -> Any:
-        """Answer ListAutoMLJobs: by name from Z to A, ten a page, unless asked otherwise."""
+        """Answer ListAutoMLJobs: by default by name from Z to A, ten a page."""
         jobs = [summary_of(job.describe()) for job in list(self.sagemaker_backend.auto_ml_jobs.values())]
         request = {
             # moto's times are in UTC, without a zone.
@@ -187,7 +187,7 @@ def _failure(status: int, code: str, message: str) -> tuple[int, dict[str, str],
 
 
 def response_class(scenarios: Mapping[str, Timeline], scenario: str, speed: float) -> type[ScriptedResponse]:
-    """Return a class of responses with jobs of its own, so that two sandboxes share none."""
+    """Return a response class with its own jobs, so that two sandboxes share none."""
     backends: dict[tuple[str, str], ScriptedBackend] = {}
 
     class Response(ScriptedResponse):
@@ -196,7 +196,7 @@ def response_class(scenarios: Mapping[str, Timeline], scenario: str, speed: floa
             """The backend of the request's account and region."""
             key = self.region, self.current_account
             if key not in backends:
-                # In one step: two first requests at once get the same backend.
+                # One atomic step: two concurrent first requests get the same backend.
                 backends.setdefault(key, ScriptedBackend(*key, scenarios, scenario, speed))
             return backends[key]
 

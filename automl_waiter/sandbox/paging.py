@@ -1,4 +1,4 @@
-"""What ListAutoMLJobs answers of scripted jobs: summaries, filtered, sorted and paged as a request asks."""
+"""ListAutoMLJobs over scripted jobs: summaries, filtered, sorted and paged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEYS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 
 
 class RequestRefused(ValueError):
-    """An error as the service answers it: a message and its code."""
+    """An error that the service would return: its message and code."""
 
     def __init__(self, message: str, code: str = "ValidationException") -> None:
         super().__init__(message)
@@ -25,12 +25,12 @@ class RequestRefused(ValueError):
 
 
 def summary_of(response: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the job as ListAutoMLJobs has it, of what DescribeAutoMLJobV2 answers."""
+    """Return a job's summary in ListAutoMLJobs, from its describe response."""
     return {member: response[member] for member in _SUMMARY_MEMBERS if member in response}
 
 
 def is_listed(job: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
-    """Return whether the filters of a request of ListAutoMLJobs let a summary pass."""
+    """Return whether a summary matches the filters of a ListAutoMLJobs request."""
     if (request.get("NameContains") or "").lower() not in job["AutoMLJobName"].lower():
         return False
     if request.get("StatusEquals") not in (None, job["AutoMLJobStatus"]):
@@ -43,17 +43,17 @@ def is_listed(job: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
 
 
 def page_of(jobs: Iterable[Mapping[str, Any]], request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the page of ListAutoMLJobs that a request asks for: by default by name from Z to A, ten a page."""
+    """Return the page of ListAutoMLJobs for a request; by default by name from Z to A, ten a page."""
     key, is_descending = _KEYS[request.get("SortBy") or "Name"], request.get("SortOrder") != "Ascending"
     listed = sorted((job for job in jobs if is_listed(job, request)), key=key, reverse=is_descending)
     return paged("AutoMLJobSummaries", listed, request)
 
 
 def paged(member: str, items: Sequence[Any], request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one page of what is listed, ten by default, with a token if there are more.
+    """Return one page of the items, ten by default, with a token if there are more.
 
     Raises:
-        RequestRefused: The token is none that an earlier page gave.
+        RequestRefused: The token is not from an earlier page.
     """
     token = request.get("NextToken") or "0"
     if not token.isdecimal():

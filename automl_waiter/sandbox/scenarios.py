@@ -1,7 +1,7 @@
 """The scripted jobs that the sandbox plays, by name.
 
 Where a comment says recorded, statuses, order and durations are those of a job printed in that public notebook.
-The others are made after recorded jobs or, where none is named, by analogy.
+The other scenarios are modelled on recorded jobs or, if none is named, made by analogy.
 """
 
 from automl_waiter.sandbox.timeline import Timeline

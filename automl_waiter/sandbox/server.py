@@ -33,20 +33,20 @@ class _QuietHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_request(self, *_: Any, **__: Any) -> None:
-        """Log nothing: a client's requests are not what its user wants to read."""
+        """Log nothing: the sandbox's user does not want to read a client's requests."""
 
 
 class Sandbox:
-    """A local SageMaker endpoint with scripted AutoML jobs. It keeps nothing, and takes any credentials.
+    """A local SageMaker endpoint with scripted AutoML jobs. It stores nothing, and accepts any credentials.
 
     Args:
         port: 0 picks a free one.
-        scenario: That of jobs whose tag `automl-waiter:scenario` names none; a key of `scenarios`.
-        speed: Seconds of a job that are played in a second.
-        scenarios: The scripts by name, to play your own.
+        scenario: The scenario of jobs without the tag `automl-waiter:scenario`; a key of `scenarios`.
+        speed: Seconds of a job that pass in one second.
+        scenarios: The scripts by name, if you play your own.
 
     Raises:
-        OSError: The port cannot be had, mostly because it is taken.
+        OSError: The port is not available, usually because it is in use.
         ValueError: There is no such scenario, or the speed is not above 0.
     """
 
@@ -63,12 +63,12 @@ class Sandbox:
         if not 0 < speed < math.inf:
             raise ValueError(f"a speed is a number above 0, unlike {speed}")
         app = flask.Flask("automl-waiter-sandbox", static_folder=None)
-        # moto's newer versions want requests of their own class.
+        # Newer versions of moto need their own request class.
         app.request_class = getattr(werkzeug_app, "BackendRequest", app.request_class)
         answer: Callable[..., Any] = convert_to_flask_response(response_class(scenarios, scenario, speed).dispatch)
         app.add_url_rule("/", endpoint="sagemaker", view_func=answer, methods=["POST"])
         try:
-            # Bound here, because werkzeug prints a message of its own for a port that is taken, and exits.
+            # Bound here, because werkzeug prints its own message for a port in use, and exits.
             listener = socket.create_server(("127.0.0.1", port))
         except OSError as error:
             reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
@@ -81,16 +81,16 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The URL of the endpoint."""
         return f"http://127.0.0.1:{self._server.port}"
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start answering requests."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop answering, and forget the jobs."""
-        # The server would wait for ever for the end of what never began.
+        """Stop answering requests, and drop the jobs."""
+        # shutdown() would wait for ever if the server never started.
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -104,13 +104,13 @@ class Sandbox:
         self.stop()
 
     def client(self, region: str = "us-east-1") -> Any:
-        """Return a boto3 SageMaker client to it, with dummy credentials and none of the machine's configuration."""
+        """Return a boto3 SageMaker client for this endpoint, with dummy credentials and no machine configuration."""
         import boto3
         import botocore.session
         from botocore.config import Config
 
-        # (config key, variable, default, conversion): no file and no variable of the machine is read, so that no real
-        # credentials, profile or endpoint can come in.
+        # (config key, variable, default, conversion): no file and no variable of the machine is read, so no real
+        # credentials, profile or endpoint can be used.
         nowhere = (None, None, os.devnull, None)
         session = botocore.session.Session(
             session_vars={
@@ -144,5 +144,5 @@ class Sandbox:
 
     @functools.cached_property
     def _client(self) -> Any:
-        # One for all jobs that it creates itself: clients are slow to make and large.
+        # One client for all calls of create_job: clients are large and slow to make.
         return self.client()

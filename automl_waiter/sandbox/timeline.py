@@ -1,4 +1,4 @@
-"""A scripted AutoML job: what each describe of it answers, by its age."""
+"""A scripted AutoML job: the responses of its describes, by its age."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CONFIGS: dict[str, dict[str, Any]] = {
     "Tabular": {"ProblemType": "BinaryClassification", "TargetAttributeName": "churned"},
     "TextGeneration": {"BaseModelName": "Dolly3B"},
 }
-# A job that trains has another candidate now and then, and its best one last. Each stands here by its rank.
+# A training job gets another candidate now and then, and its best one last. These are their ranks.
 _TRAINING = frozenset({"ModelTuning", "TrainingModels"})
 _SECONDS_PER_CANDIDATE = 100
 _RANKS = (8, 6, 7, 4, 5, 3, 2)
@@ -51,15 +51,15 @@ class Timeline:
     """A scripted job.
 
     Args:
-        entries: [seconds since CreationTime, primary status, secondary status] each; it holds from that second on.
-        problem_type: A value of AutoMLProblemTypeConfigName; None is answered as Tabular.
+        entries: [seconds since CreationTime, primary status, secondary status] each; a state holds until the next.
+        problem_type: A value of AutoMLProblemTypeConfigName; None counts as Tabular.
         max_runtime: The job's MaxAutoMLJobRuntimeInSeconds.
-        failure_reason: What a Failed job gives as its reason.
-        deploy: Whether a deployment was asked for.
+        failure_reason: The FailureReason of a Failed job.
+        deploy: Whether the request asked for a deployment.
 
     Raises:
         ValueError: There are no entries, their times do not ascend from 0 or later, one follows the end, or the
-            problem type is none.
+            problem type does not exist.
     """
 
     entries: Sequence[tuple[float, str, str]]
@@ -96,7 +96,7 @@ class Timeline:
     def stopped_at(self, elapsed: float, *, after: float = 60.0) -> Timeline:
         """Return the job if StopAutoMLJob is called at that age: Stopping, and Stopped `after` seconds later.
 
-        It is unchanged if it has ended by then, or is stopping.
+        An ended or stopping job is unchanged.
         """
         if self.state_at(elapsed).is_terminal or self.state_at(elapsed).status == Status.STOPPING:
             return self
@@ -112,9 +112,9 @@ class Timeline:
             name: The job's name.
             created: Its CreationTime (UTC).
             arn: Its ARN.
-            speed: How many seconds of the script pass in a second: the times in the response are real ones.
+            speed: Seconds of the script that pass in one second: the times in the response are real ones.
 
-        The dictionary is the caller's own, what is nested in it is shared: a script is looked at many times.
+        The dictionary is a new one, but its nested values are shared: a script is polled many times.
         """
         return dict(_response(self, self._entry_at(elapsed), name, created, arn, speed))
 
@@ -128,9 +128,9 @@ class Timeline:
         metric: str | None = None,
         speed: float = 1.0,
     ) -> list[dict[str, Any]]:
-        """Return the candidates that ListCandidatesForAutoMLJob has at that age, the oldest first.
+        """Return the candidates that ListCandidatesForAutoMLJob returns at that age, oldest first.
 
-        The arguments are those of `response`; `metric` is the objective, where it is not the timeline's own.
+        The arguments are those of `response`; `metric` replaces the timeline's own objective.
         """
         metric = metric or PROBLEM_TYPES[self.problem_type or "Tabular"]
 
@@ -150,7 +150,7 @@ class Timeline:
 
     def _entry_at(self, elapsed: float) -> tuple[float, str, str]:
         _, status, secondary = self.entries[0]
-        # The first state holds from the creation on, so that no time in a response lies ahead.
+        # The first state holds from the creation on, so that no time in a response is in the future.
         return next((entry for entry in reversed(self.entries) if entry[0] <= elapsed), (0.0, status, secondary))
 
 
@@ -208,7 +208,7 @@ def has_best_candidate(state: State) -> bool:
 
 
 def candidate(job_name: str, rank: int, metric: str, ended: datetime, job_arn: str, speed: float) -> dict[str, Any]:
-    """A candidate of a scripted job that was trained when it says; the one of rank 1 is the best."""
+    """Return a candidate of a scripted job that was trained until `ended`; rank 1 is the best."""
     minimize = is_minimized(metric)
     spread = 1 + 0.05 * (rank - 1)
     training = f"{job_name}-{rank:03}"
@@ -244,7 +244,7 @@ def candidate(job_name: str, rank: int, metric: str, ended: datetime, job_arn: s
         "EndTime": ended,
         "LastModifiedTime": ended,
         "CandidateProperties": {
-            # The reports are made for the best one.
+            # Reports are made only for the best candidate.
             **({"CandidateArtifactLocations": reports} if rank == 1 else {}),
             "CandidateMetrics": [
                 {"MetricName": metric, "StandardMetricName": metric, "Value": round(value * factor, 4), "Set": split}
