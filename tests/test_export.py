@@ -26,7 +26,7 @@ from automl_waiter._model.outcome import shortfalls_of
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import TERMINAL
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Part
-from automl_waiter.integrations.stepfunctions import EVENTS_PER_LOOK, long_pause, state_machine
+from automl_waiter.integrations.stepfunctions import EVENTS_PER_POLL, long_pause, state_machine
 from automl_waiter.sandbox.timeline import Timeline
 
 ROLE = "arn:aws:iam::123456789012:role/waiter"
@@ -210,14 +210,14 @@ def test_a_look_has_the_events_that_are_reckoned_with(run: Run) -> None:
     looks = [
         event["id"] for event in result["events"] if event.get("stateEnteredEventDetails", {}).get("name") == "Describe"
     ]
-    assert {after - before for before, after in itertools.pairwise(looks)} == {EVENTS_PER_LOOK}
+    assert {after - before for before, after in itertools.pairwise(looks)} == {EVENTS_PER_POLL}
 
 
 @pytest.mark.parametrize("hours", [1, 24, 72, 24 * 30])
 def test_the_history_has_room_for_the_longest_wait(hours: int) -> None:
     """All looks of a wait, the short pauses too, leave a fifth of a history for calls that are repeated."""
     looks = hours * 3600 / long_pause(hours * 3600) + 240
-    assert looks * EVENTS_PER_LOOK <= 20_000
+    assert looks * EVENTS_PER_POLL <= 20_000
 
 
 def test_short_pauses_are_bounded(run: Run) -> None:

@@ -1,8 +1,7 @@
-"""Prefect: a task that waits for an AutoML job, with the run's logger and a Markdown artifact; sync, and for asyncio.
+"""Prefect: a task that waits for an AutoML job, with the run's logger and a Markdown artifact; sync and async.
 
-Both are tried again only where calls failed, for a wait changes nothing; a job that failed would be the same the next
-time. The timeout counts for each try. No result is taken from a cache: a task that is run again returns the job as it
-is then.
+Both tasks are retried only if calls failed, because a wait changes nothing; a failed job would fail again. The
+timeout applies to each try. No result comes from a cache: a task that runs again returns the job's present state.
 """
 
 from __future__ import annotations
@@ -44,17 +43,17 @@ def wait_for_automl_job(
     has_artifact: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
-    """Block until a job has ended, and return its outcome as a dict; `with_options` changes the retries.
+    """Wait until a job has ended, and return its outcome as a dict; `with_options` changes the retries.
 
     Args:
-        job: What `wait_for` takes.
-        client: A boto3 SageMaker client; by default one is made.
+        job: Any job that `wait_for` accepts.
+        client: A boto3 SageMaker client; by default one is created.
         on_event: As in `wait_for`.
-        has_artifact: Whether to make an artifact of the outcome, in Markdown: `automl-job-` and the name in lower case.
-        options: The others of `wait_for`, but `check`.
+        has_artifact: Whether to make a Markdown artifact, `automl-job-` and the job's name in lower case.
+        options: The other options of `wait_for`, except `check`.
 
     Raises:
-        AutoMLWaiterError: The job or the wait did not end as asked; see `wait_for`.
+        AutoMLWaiterError: The job or the wait did not succeed as required; see `wait_for`.
     """
     log = get_run_logger()
     outcome = wait_for(job, client=client, check=False, on_event=logging_to(log, on_event), **options)
@@ -75,7 +74,7 @@ async def wait_for_automl_job_async(
     has_artifact: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
-    """Do the same in an asynchronous flow: many waits are in progress in one thread. Cancelling it ends the wait."""
+    """Do the same in an asynchronous flow: many waits share one thread. Cancelling the task ends the wait."""
     log = get_run_logger()
     outcome = await aio.wait_for(job, client=client, check=False, on_event=logging_to(log, on_event), **options)
     if has_artifact:
@@ -95,5 +94,5 @@ def _artifact_of(outcome: Outcome) -> dict[str, str]:
 
 
 def _warn_of(error: Exception, log: Any) -> None:
-    # The job took hours, and its outcome is known: no server that is away for a moment may lose it.
+    # The outcome of hours of work is known: a server that is down for a moment must not lose it.
     log.warning("the artifact could not be made: %s", clean(f"{type(error).__name__}: {error}"))

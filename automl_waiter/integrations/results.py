@@ -1,4 +1,4 @@
-"""What the steps of the engines share: the log of a wait, and what they hand on of its outcome."""
+"""What the engines' steps share: the log of a wait, and the results of its outcome."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from automl_waiter.report.facts import outcome_document
 from automl_waiter.report.markdown import markdown
 
 FAILED_CALLS = (ServiceUnavailable, CredentialsExpired)
-"""What a retry may get over: the calls failed, not the job. Any other end of a wait would be the same the next time,
-and a user who sets a timeout does not want it several times."""
+"""Errors after which a retry may help: the calls failed, not the job. Any other end would be the same again, and a
+timeout should not apply several times."""
 
 
 def logging_to(log: Any, on_event: Callable[[Event], object] | None) -> Callable[[Event], object]:
@@ -29,7 +29,7 @@ def logging_to(log: Any, on_event: Callable[[Event], object] | None) -> Callable
 
 
 def result_of(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome in JSON's types, without what only a log needs: engines keep results in a database."""
+    """Return the outcome in JSON's types, without the members for logs: engines keep results in a database."""
     result = outcome.to_dict()
     del result["describe"], result["transitions"]
     return result

@@ -1,7 +1,7 @@
 """The wait as a Step Functions definition: the same statuses, success rules and deadline, in Amazon States Language.
 
-It is JSONPath, in which no state knows the time: a countdown of the pauses stands for the clock, so the deadline comes
-late by what the calls take. https://states-language.net/spec.html
+It uses JSONPath, in which no state can read the time. A countdown of the pauses replaces the clock, so the wait
+exceeds its timeout by the duration of the calls. https://states-language.net/spec.html
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, EXPLANATIONS, Par
 
 DEFAULT_TIMEOUT = 72 * 3600.0
 
-# A history ends the execution at 25,000 events (AWS, "Step Functions service quotas"). A poll takes eleven: five of the
-# call, and two of the choice, of the pause and of the countdown each. A fifth is left for calls that are retried.
-_EVENTS_FOR_LOOKS = 20_000
-EVENTS_PER_LOOK = 11
-# In the phases before the end, as long as they do not last: 240 looks are an hour.
+# A history ends the execution at 25,000 events (AWS, "Step Functions service quotas"). A poll takes eleven: five for
+# the call, and two each for the choice, the pause and the countdown. A fifth is reserved for retried calls.
+_EVENTS_FOR_POLLS = 20_000
+EVENTS_PER_POLL = 11
+# For the phases before the end, while they are short: 240 polls take an hour.
 _SHORT_PAUSE = 15
-_SHORT_LOOKS = 240
-# For calls that fail, and those that are repeated, before the execution itself times out.
+_SHORT_POLLS = 240
+# For failing and retried calls, before the execution itself times out.
 _OVERTIME = 3600
 _LONGEST_TIMEOUT = 364 * 86400.0  # an execution lasts a year at most
 
@@ -45,7 +45,7 @@ def state_machine(
 
     Args:
         timeout: Seconds for the whole wait.
-        required: The parts of a success that must be there.
+        required: The required parts of a success.
 
     Raises:
         InvalidRequest: The timeout is not between a second and 364 days.
@@ -56,7 +56,7 @@ def state_machine(
     pause = long_pause(seconds)
     missing = {part: "Missing" + part.title().replace("-", "") for part in Part if part in required}
     states = {
-        "Begin": _counting({"Left": seconds, "Short": _SHORT_LOOKS}),
+        "Begin": _counting({"Left": seconds, "Short": _SHORT_POLLS}),
         "Describe": _describe(),
         "How": {"Type": "Choice", "Choices": _choices(pause), "Default": "Pause"},
         **_pause("Pause", {"Seconds": pause}, {"Left.$": f"States.MathAdd($.Left, -{pause})", "Short.$": "$.Short"}),
@@ -76,7 +76,7 @@ def state_machine(
         "NotFound": _fail(errors.JobNotFound, "There is no AutoML job of this name in this account and region"),
         "Denied": _fail(errors.AccessDenied, "Allow the role of this state machine sagemaker:DescribeAutoMLJobV2"),
         "Unavailable": {"Type": "Fail", "Error": errors.ServiceUnavailable.__name__, "CausePath": "$.Error.Cause"},
-        # Where AWS gives a denial no name of its own, only its words say so.
+        # If AWS gives a denial no error name of its own, only the message shows it.
         "IsDenied": {
             "Type": "Choice",
             "Choices": [
@@ -91,25 +91,25 @@ def state_machine(
     return {
         "Comment": "Waits until an Amazon SageMaker AutoML job has ended. Made by automl-waiter export asl.",
         "StartAt": "Begin",
-        # The timeout counts the pauses; calls that keep failing do not lengthen the wait for ever.
+        # The countdown covers only the pauses; this timeout also ends a wait whose calls keep failing.
         "TimeoutSeconds": seconds + _OVERTIME,
         "States": states,
     }
 
 
 def long_pause(timeout: float) -> int:
-    """Return the seconds between two polls of a job that trains: the default policy's, or what the history allows."""
-    looks = _EVENTS_FOR_LOOKS / EVENTS_PER_LOOK - _SHORT_LOOKS
-    return math.ceil(max(PhaseAware().longest, timeout / looks))
+    """Return the seconds between two polls of a training job: the default policy's, or more to fit the history."""
+    polls = _EVENTS_FOR_POLLS / EVENTS_PER_POLL - _SHORT_POLLS
+    return math.ceil(max(PhaseAware().longest, timeout / polls))
 
 
 def _counting(counters: dict[str, Any]) -> dict[str, Any]:
-    """Return a state that keeps the job's name and the counters, and continues with a poll."""
+    """Return a state that keeps the job's name and the counters; a poll follows."""
     return {"Type": "Pass", "Parameters": {"AutoMLJobName.$": "$.AutoMLJobName", **counters}, "Next": "Describe"}
 
 
 def _pause(name: str, wait: dict[str, Any], counters: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the states of a pause: it waits, counts down, and continues with a poll."""
+    """Return the states of a pause: it waits and counts down; a poll follows."""
     after = f"After{name}"
     return {name: {"Type": "Wait", **wait, "Next": after}, after: _counting(counters)}
 
@@ -127,8 +127,8 @@ def _describe() -> dict[str, Any]:
             # A job that was created just now may not be found yet.
             {"ErrorEquals": not_found, "IntervalSeconds": 2, "BackoffRate": 1, "MaxAttempts": 5},
             {"ErrorEquals": denied, "MaxAttempts": 0},
-            # Throttling has no name of its own among the errors of SDK integrations. 17 attempts are a quarter of an
-            # hour, less what full jitter takes off.
+            # Throttling has no name of its own among the errors of SDK integrations. 17 attempts take a quarter of an
+            # hour, less the full jitter.
             {
                 "ErrorEquals": ["States.ALL"],
                 "IntervalSeconds": 2,
@@ -148,7 +148,7 @@ def _describe() -> dict[str, Any]:
 
 
 def _choices(pause: int) -> list[Rule]:
-    """Return what follows from a poll: the end, the deadline, or the pause that the phase asks for."""
+    """Return the rules after a poll: the end, the deadline, or the pause for the phase."""
     near_end = (Stage.REPORTING, Stage.FINISHING, Stage.DEPLOYING)
     secondaries = sorted({str(state.secondary_status) for state, stage in STAGES.items() if stage in near_end})
     has_failed = _equals(_STATUS, Status.FAILED)
@@ -206,4 +206,4 @@ _MISSING = {
     Part.INSIGHTS: _equals(_SECONDARY, SecondaryStatus.MODEL_INSIGHTS_ERROR),
     Part.NO_PARTIAL_FAILURES: {"And": [_is_present(_MESSAGE), _not(_equals(_MESSAGE, ""))]},
 }
-"""When a Completed job lacks a part: the rules of `outcome.shortfalls_of`."""
+"""The rules by which a Completed job lacks a part, as in `outcome.shortfalls_of`."""

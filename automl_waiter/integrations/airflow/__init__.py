@@ -9,7 +9,7 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return what Airflow's provider manager reads: this package's entry point `apache_airflow_provider`."""
+    """Return the provider's description, which Airflow reads through the entry point `apache_airflow_provider`."""
     from automl_waiter._version import __version__
 
     name = "Amazon SageMaker AutoML"

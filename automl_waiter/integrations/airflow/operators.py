@@ -1,4 +1,4 @@
-"""The operator: it starts an AutoML job, or takes up one, and its task is done when the job is."""
+"""The operator: it starts an AutoML job, or uses an existing one, and waits until the job has ended."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from automl_waiter.waiter import Waiter
 
 
 class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
-    """Start an AutoML job and wait until it has ended, by default in the triggerer, where it holds no worker.
+    """Start an AutoML job and wait until it has ended, by default in the triggerer, without a worker slot.
 
     It returns the outcome as a plain dict (XCom): `job_name`, `job_arn`, `verdict`, `best_candidate`, `endpoint_name`
-    and the other members of what `automl-waiter wait -o json` prints of a job, but `describe` and `transitions`.
+    and the other members of a job in `automl-waiter wait -o json`, except `describe` and `transitions`.
 
-    A task that is tried again takes up its job, because none of the name that `request` gives is started twice:
-    so let the name hold what tells the runs apart, such as `churn-{{ dag_run.run_after | ts_nodash }}`. A job that
-    failed is not retried, and clearing its task takes it up again: another run starts another job.
+    A retried task resumes the wait for its job, because no job is started twice under the name in `request`. Include
+    in that name what distinguishes the runs, such as `churn-{{ dag_run.run_after | ts_nodash }}`. A failed job is not
+    retried, and clearing its task finds the same job again: only another run starts another job.
 
     Args:
-        request: The request of CreateAutoMLJobV2, templated. It needs the right to do so.
-        job: Instead of it, a job that there is: its name or ARN, templated.
-        timeout: Seconds or timedelta for the whole wait of a try; "auto": the job's own limit and 30 minutes; None: no
-            limit. It is kept as an instant, so a restart does not lengthen it.
-        poll: Seconds or timedelta between two polls; None: by the phase that the job is in.
+        request: The request of CreateAutoMLJobV2, templated. It needs the permission for that call.
+        job: Instead of `request`, an existing job: its name or ARN, templated.
+        timeout: Seconds or timedelta for the whole wait of a try; "auto": the job's runtime limit and 30 minutes; None:
+            no limit. It is stored as a deadline, so a restart does not extend it.
+        poll: Seconds or timedelta between two polls; None: depends on the job's phase.
         until, require, stop_on, error_budget: As in `automl_waiter.wait_for`.
         deferrable: False: wait on the worker.
         stop_on_kill: Call StopAutoMLJob when somebody kills, clears or marks the task while it waits. A restart of the
-            triggerer is no such act; a worker that is told to end is, as Airflow cannot tell it from a kill.
-        kwargs: Those of Airflow's AWS operators: `aws_conn_id`, `region_name`, `verify`, `botocore_config`, and others.
+            triggerer does not stop the job. The shutdown of a worker does: Airflow cannot distinguish it from a kill.
+        kwargs: The arguments of Airflow's AWS operators: `aws_conn_id`, `region_name`, `verify`, `botocore_config`, ...
     """
 
     aws_hook_class = SageMakerHook
@@ -61,7 +61,7 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
         self.stop_on = stop_on
 
     def execute(self, context: Any) -> dict[str, Any] | None:
-        """Start the job, and wait for it or leave that to the triggerer."""
+        """Start the job, then wait for it or defer the wait."""
         if (self.request is None) == (self.job is None):
             raise AirflowFailException("give either request, to start a job, or job, to wait for one that there is")
         with self.raising_airflow_errors():
@@ -74,11 +74,11 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
             return self.execute_complete(context, payload_of(waiter.wait(self.job, check=False)))
 
     def _start(self, request: Mapping[str, Any]) -> str:
-        """Start the job and return its ARN, or the job's name where there is one of that name already."""
+        """Start the job and return its ARN; if a job of that name exists, return the name."""
         from botocore.exceptions import ClientError
 
         try:
-            # Not by the client that waits: here the SDK's own retries are wanted.
+            # Not through the waiting client: here the SDK's own retries are useful.
             arn: str = self.hook.conn.create_auto_ml_job_v2(**request)["AutoMLJobArn"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceInUse":

@@ -1,4 +1,4 @@
-"""The sensor: it waits for an AutoML job that something else has started."""
+"""The sensor: it waits for an AutoML job that was started elsewhere."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from automl_waiter.waiter import Waiter, outcome_of
 
 
 class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
-    """Wait until an AutoML job has ended, by default in the triggerer, where it holds no worker.
+    """Wait until an AutoML job has ended, by default in the triggerer, without a worker slot.
 
-    It returns what `AutoMLJobOperator` returns. With `deferrable=False` it is an ordinary sensor, which polls once in
+    It returns the same as `AutoMLJobOperator`. With `deferrable=False` it is an ordinary sensor, which polls once in
     each `poke_interval`, also in the mode `reschedule`.
 
     Args:
         job: The job's name or ARN, templated.
-        poll: Seconds or timedelta between two polls of the deferred wait; None: by the phase that the job is in.
+        poll: Seconds or timedelta between two polls of the deferred wait; None: depends on the job's phase.
         until, require, error_budget: As in `automl_waiter.wait_for`.
-        deferrable: False: wait as Airflow's sensors do.
+        deferrable: False: wait like Airflow's own sensors.
         stop_on_kill: As in `AutoMLJobOperator`.
-        kwargs: Those of Airflow's AWS sensors: `timeout` (by default 7 days, or what Airflow's configuration says),
+        kwargs: The arguments of Airflow's AWS sensors: `timeout` (by default 7 days, or Airflow's configured value),
             `soft_fail`, `aws_conn_id`, `region_name`, and others.
     """
 
@@ -47,14 +47,14 @@ class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
         self.job = job
 
     def execute(self, context: Any) -> Any:
-        """Leave the wait to the triggerer, or poke."""
+        """Defer the wait, or poke."""
         if not self.deferrable:
             return super().execute(context)
         with self.raising_airflow_errors():
             return self.defer_wait(self.timeout)
 
     def poke(self, context: Any) -> PokeReturnValue:
-        """Poll once, retrying failed calls within the error budget; a job that does not exist yet has some seconds."""
+        """Poll once, retrying failed calls within the error budget; a job that does not exist yet gets some seconds."""
         with self.raising_airflow_errors():
             client = client_of(self.connection)
             options = replace(wait_options(**self.wait_options), once=True)

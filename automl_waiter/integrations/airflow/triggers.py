@@ -1,4 +1,4 @@
-"""The trigger: the wait itself, in Airflow's triggerer, where a hundred of them hold no worker."""
+"""The trigger: the wait itself, in Airflow's triggerer, where it needs no worker slot."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from automl_waiter.integrations.results import result_of
 
 
 class AutoMLJobTrigger(BaseTrigger):
-    """Fire one event when an AutoML job has ended, or the wait for it.
+    """Fire one event when an AutoML job, or the wait for it, has ended.
 
-    The event's payload has `error` (None, or the name of an error class of `automl_waiter`), `message` (a line that
-    says how it ended) and `result` (the outcome in JSON's types; None where the wait could not begin).
+    The event's payload has `error` (None, or the name of an error class of `automl_waiter`), `message` (how the wait
+    ended, in one line) and `result` (the outcome in JSON's types; None if the wait could not start).
 
     Args:
         job: A name or an ARN.
-        deadline: When to give up, an instant in ISO 8601, so that neither a restart nor a move to another triggerer
-            lengthens the wait; "auto": the job's own limit and 30 minutes; None: never.
-        poll: Seconds or timedelta between two polls; None: by the phase that the job is in.
+        deadline: When to time out, in ISO 8601, so that neither a restart nor a move to another triggerer extends the
+            wait; "auto": the job's runtime limit and 30 minutes; None: never.
+        poll: Seconds or timedelta between two polls; None: depends on the job's phase.
         until, require, stop_on, error_budget: As in `automl_waiter.wait_for`.
         stop_on_kill: Call StopAutoMLJob when a user kills, clears or marks the task while it is deferred.
         aws_conn_id, region_name, verify, botocore_config: As in Airflow's AWS operators.
@@ -87,21 +87,21 @@ class AutoMLJobTrigger(BaseTrigger):
         yield TriggerEvent(payload)
 
     async def on_kill(self) -> None:
-        """Stop the job when a user has killed, cleared or marked the task, if that was asked for."""
+        """Stop the job, if `stop_on_kill` is set, when a user has killed, cleared or marked the task."""
         if self.stop_on_kill:
             client = await sync_to_async(client_of)(self._connection)
             await asyncio.to_thread(stop, client, self.job)
 
 
 def time_left(deadline: str | None) -> float | Literal["auto"] | None:
-    """Return the timeout of a wait that is to end at a deadline; one that is past leaves time for one poll."""
+    """Return the timeout for a deadline; one in the past leaves time for one poll."""
     if deadline is None or deadline == "auto":
         return "auto" if deadline else None
     return max(0.0, (datetime.fromisoformat(deadline) - datetime.now(UTC)).total_seconds())
 
 
 def payload_of(outcome: Outcome) -> dict[str, Any]:
-    """Return what the task is handed when the wait has ended."""
+    """Return the event's payload for an outcome."""
     try:
         outcome.check()
     except errors.AutoMLWaiterError as error:

@@ -1,4 +1,4 @@
-"""What the operator and the sensor have in common: their options, the deferral, and what the end of a wait means."""
+"""What the operator and the sensor share: options, deferral, and Airflow's exceptions for the end of a wait."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from automl_waiter.waiter import Waiter
 
 
 class WaitingTask(BaseOperator):
-    """The base of the operator and the sensor. `AutoMLJobOperator` says what the options mean."""
+    """The base of the operator and the sensor. `AutoMLJobOperator` documents the options."""
 
     stop_on: str | Iterable[str] = ()
     timeout_error: type[Exception] = AirflowFailException
@@ -51,7 +51,7 @@ class WaitingTask(BaseOperator):
         """The parameters of the client."""
         return {
             "aws_conn_id": self.aws_conn_id,
-            # As everywhere: an ARN says in which region its job is.
+            # As everywhere, an ARN determines the region of its job.
             "region_name": self.region_name or (job_ref(self.job).region if self.job else None),
             "verify": self.verify,
             "botocore_config": self.botocore_config,
@@ -59,12 +59,12 @@ class WaitingTask(BaseOperator):
 
     @property
     def wait_options(self) -> dict[str, Any]:
-        """The options of the wait that `wait_for` has too."""
+        """The options that the wait shares with `wait_for`."""
         return {name: getattr(self, name) for name in ("poll", "until", "require", "stop_on", "error_budget")}
 
     def defer_wait(self, timeout: float | timedelta | Literal["auto"] | None) -> None:
-        """Leave the wait to the triggerer; Airflow resumes the task with `execute_complete` when the wait has ended."""
-        # A mistake in a request is reported now, and not by a triggerer later.
+        """Defer the wait. Airflow resumes the task with `execute_complete` when the wait has ended."""
+        # Report a mistake in the request now, not later in a triggerer.
         client = client_of(self.connection)
         Waiter(client, timeout=timeout, **self.wait_options)
         Gateways(client).of(job_ref(self.job))
@@ -81,8 +81,8 @@ class WaitingTask(BaseOperator):
         """Return the result for XCom when the wait has ended.
 
         Raises:
-            AirflowFailException: A retry cannot help: the job did not give what was asked of it, there is none of that
-                name, the time is over, or AWS denies the call.
+            AirflowFailException: A retry cannot help: the job failed, lacks a required part or does not exist, the wait
+                timed out, or AWS denied the call.
             AirflowException: A retry resumes the wait: AWS could not be reached for too long, or credentials expired.
         """
         if event["error"] is not None:
@@ -108,7 +108,7 @@ class WaitingTask(BaseOperator):
         return kind(text)
 
     def on_kill(self) -> None:
-        """Stop the job when the task is killed on its worker, if that was asked for."""
+        """Stop the job, if `stop_on_kill` is set, when the task is killed on its worker."""
         if not self.stop_on_kill or self.job is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""Dagster: a wait in an op or an asset, an op that is one, and a sensor that starts a run at the end of each job."""
+"""Dagster: a wait in an op or asset, a ready-made op, and a sensor that starts a run at the end of each job."""
 
 try:
     import dagster as _  # noqa: F401

@@ -1,7 +1,7 @@
-"""A wait in the body of an op or an asset, and an op that is one.
+"""A wait in the body of an op or asset, and a ready-made op.
 
 A Failure that allows retries means that calls failed: a RetryPolicy resumes the wait, which changes nothing. Any
-other Failure would be the same the next time and is not retried, whatever the policy. The timeout counts for each try.
+other Failure would happen again, so no policy retries it. The timeout applies to each try.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def wait_in(
     """Wait in the body of an op or an asset, and return its Output: the outcome as a dict, with metadata.
 
     Args:
-        context: The context of the op or the asset; what happens meanwhile is in its log.
-        job: What `wait_for` takes.
-        client: A boto3 SageMaker client; by default one is made.
+        context: The context of the op or asset; its log receives the events.
+        job: Any job that `wait_for` accepts.
+        client: A boto3 SageMaker client; by default one is created.
         on_event: As in `wait_for`.
-        options: The others of `wait_for`, but `check`.
+        options: The other options of `wait_for`, except `check`.
 
     Raises:
-        Failure: The job or the wait did not end as asked; only where calls failed it allows retries.
+        Failure: The job or the wait did not succeed as required. It allows retries only if calls failed.
     """
     try:
         outcome = wait_for(job, client=client, on_event=logging_to(context.log, on_event), **options)
@@ -58,12 +58,12 @@ def automl_job_op(
     tags: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Any:
-    """Return an op with the input `job`, from another op or from the run's config, that waits for it; see `wait_in`.
+    """Return an op that waits for its input `job`, from another op or from the run's config; see `wait_in`.
 
     Raises:
-        InvalidRequest: An option makes no sense.
+        InvalidRequest: An option is invalid.
     """
-    Waiter(client, **options)  # found when the code is loaded, not hours later in a run
+    Waiter(client, **options)  # checks the options when the code is loaded, not hours later in a run
 
     @op(
         name=name,
@@ -80,7 +80,7 @@ def automl_job_op(
 
 
 def metadata_of(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome as metadata, by the names that it has in the result, without what is not known."""
+    """Return the outcome as metadata, named as in the result, without unknown values."""
     best = result_of(outcome)["best_candidate"] or {}
     text, number, instant = MetadataValue.text, MetadataValue.float, MetadataValue.timestamp
     took = outcome.ended_at and outcome.created_at and (outcome.ended_at - outcome.created_at).total_seconds()

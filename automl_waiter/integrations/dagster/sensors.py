@@ -24,10 +24,10 @@ from automl_waiter._wiring import ONE_POLL, Gateways, wait_kernel
 from automl_waiter.waiter import events_of, result_of
 
 TAG = "automl_waiter"
-"""Before the slash in the tags of a run: job_name, job_arn, status and verdict."""
+"""The prefix of a run's tags: `TAG/job_name`, `TAG/job_arn`, `TAG/status` and `TAG/verdict`."""
 
 _ENDS = frozenset({Verdict.COMPLETED, Verdict.DEGRADED, Verdict.FAILED, Verdict.STOPPED})
-# A tick has 60 s, and the default call budget is 5 a second.
+# A tick has 60 s, and the default rate limit is 5 calls a second.
 _MOST_DESCRIBED = 100
 _MOST_SHOWN = 5
 
@@ -47,23 +47,23 @@ def automl_job_sensor(
     """Return a sensor that requests one run for each AutoML job that has ended, however it ended.
 
     A tick reads the newest page of the listing, and describes only the jobs that have ended. The first tick notes the
-    jobs in progress; each later tick requests a run for every job that has ended since. The run knows its job by its
-    tags: see `TAG`.
+    jobs in progress; each later tick requests a run for every job that has ended since. The run's tags name its
+    job: see `TAG`.
 
     Args:
-        target: What is run: a Dagster job, or assets.
-        name: The sensor's.
+        target: The Dagster job or assets to run.
+        name: The sensor's name.
         name_contains: Only jobs whose names contain this, in any case.
         look_back: The maximum age of a job in progress at the first tick (seconds or timedelta); older ones are left
             out.
-        client: A boto3 SageMaker client; by default one is made.
-        require: What a verdict asks of a job, as in `wait_for`.
-        run_config: Makes the run's config of the outcome.
+        client: A boto3 SageMaker client; by default one is created.
+        require: The required parts of a success, as in `wait_for`.
+        run_config: Makes the run's config from the outcome.
         minimum_interval_seconds: Seconds between two ticks, at least.
-        arguments: More of Dagster's `sensor`.
+        arguments: Other arguments of Dagster's `sensor`.
 
     Raises:
-        InvalidRequest: An argument makes no sense.
+        InvalidRequest: An argument is invalid.
     """
     matching(name_contains, look_back)
     options = WaitOptions(error_budget=ONE_POLL.error_budget, once=True, required=required_parts(require))
@@ -94,7 +94,7 @@ def automl_job_sensor(
         shown = [f"{jobs[arn].name}: {jobs[arn].state}" for arn in followed if arn in jobs and arn not in due]
         # A job that was listed and no longer exists has no end to report.
         done = {outcome.job for outcome in outcomes if outcome.verdict in (*_ENDS, Verdict.NOT_FOUND)}
-        # A job that was described in vain comes last in the next tick.
+        # A job that could not be described comes last in the next tick.
         waiting = [arn for arn in followed if arn not in due] + [arn for arn in due if arn not in done]
         new_since = read_at - LISTED_WITHIN
         new_told = [arn for arn in told if arn in jobs and jobs[arn].created_at >= new_since] + sorted(done)
@@ -108,10 +108,10 @@ def automl_job_sensor(
 
 
 class _Cursor(NamedTuple):
-    """What a tick leaves to the next.
+    """The state that a tick passes to the next.
 
     Attributes:
-        since: Jobs that were created later may not have been listed yet (UTC); None: there was no tick.
+        since: Jobs created later may not have been listed yet (UTC); None before the first tick.
         followed: The ARNs of the jobs whose end is still to be reported.
         told: The ARNs of jobs that need no run any more, and may still be listed as new.
     """
@@ -122,7 +122,7 @@ class _Cursor(NamedTuple):
 
     @classmethod
     def of(cls, text: str | None) -> _Cursor:
-        """Return the cursor that Dagster has kept as a text."""
+        """Return the cursor from its text."""
         if not text:
             return cls()
         kept = json.loads(text)
@@ -130,12 +130,12 @@ class _Cursor(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The cursor as Dagster keeps it."""
+        """The cursor as text, for Dagster to store."""
         return json.dumps(self._asdict(), default=datetime.isoformat)
 
 
 def _newest_jobs(gateways: Gateways, since: datetime | timedelta) -> tuple[datetime, Mapping[str, Snapshot]]:
-    """Return when the listing was read (UTC), and its newest jobs by ARN: a page, or all that were created since."""
+    """Return when the listing was read (UTC), and its newest jobs by ARN: a page, or all created since `since`."""
 
     async def read(calls: Calls) -> tuple[datetime, Mapping[str, Snapshot]]:
         jobs: dict[str, Snapshot] = {}

@@ -1,4 +1,4 @@
-"""Events of AutoML jobs on an EventBridge bus, as SageMaker sends them for its other jobs, and not for these.
+"""Events of AutoML jobs on an EventBridge bus, which SageMaker itself sends only for its other jobs.
 
 with EventBridgePublisher("ml-events") as publisher:
     wait_for("churn-2026", on_event=publisher)

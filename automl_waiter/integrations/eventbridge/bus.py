@@ -1,4 +1,4 @@
-"""An event bus behind the door to AWS: each method makes one attempt."""
+"""An event bus. Each method makes one attempt."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from automl_waiter._model.text import clean
 
 MOST_ENTRIES = 10
 MOST_BYTES = 256 * 1024
-"""What PutEvents accepts at once: entries, and their bytes; the smallest limits that AWS has documented."""
+"""The maximum of one PutEvents call, in entries and in bytes: the smallest limits that AWS has documented."""
 
-# The pattern of EventBusName in the API reference; partners' buses, whose names have slashes, take no such events.
+# The pattern of EventBusName in the API reference. Partners' buses, with slashes in their names, accept no such events.
 _BUS = re.compile(
     r"(arn:aws[\w-]*:events:(?P<region>[a-z]+-[a-z]+-[\w-]+):[0-9]{12}:event-bus/)?[.\-_A-Za-z0-9]{1,256}", re.ASCII
 )
 
 
 def region_of_bus(bus: str) -> str | None:
-    """Return the region of a bus; None, if only its name is given.
+    """Return the region of a bus; None if only its name is given.
 
     Raises:
-        InvalidRequest: It is neither the name nor the ARN of one.
+        InvalidRequest: It is neither the name nor the ARN of a bus.
     """
     match = _BUS.fullmatch(bus)
     if match is None:
@@ -48,16 +48,16 @@ class Bus(Caller):
         self._is_checked = False
 
     def put(self, entries: list[dict[str, Any]]) -> list[Exception | None]:
-        """Put entries, and return for each None if it was taken, or why not: a TransientError if it may be next time.
+        """Put entries. Return None for each accepted one, otherwise its error: a TransientError if a retry may help.
 
         Raises:
-            TransientError: All failed for a reason that may pass.
-            AutoMLWaiterError: They can never succeed as they are.
+            TransientError: All failed with a transient error.
+            AutoMLWaiterError: All failed with a permanent error.
         """
         try:
             # PutEvents answers with success for a bus that does not exist: https://github.com/aws/aws-sdk/issues/186
             if not self._is_checked:
-                # A caller that may only put goes unchecked; bad credentials fail in PutEvents just as well.
+                # The caller may lack this permission, so a denial is ignored; bad credentials fail in PutEvents too.
                 with contextlib.suppress(AccessDenied):
                     self._call("DescribeEventBus", self._name, Name=self._name)
                 self._is_checked = True

@@ -1,4 +1,4 @@
-"""A transition as an event on a bus; docs/eventbridge.md has its form."""
+"""A transition as an event on a bus. docs/eventbridge.md documents its form."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from automl_waiter._model.text import isoformat
 from automl_waiter._model.tracker import Transition
 
 SOURCE = "automl-waiter"
-"""What an event is from. EventBridge keeps names that begin with `aws.` to itself."""
+"""The source of the events. EventBridge reserves names that begin with `aws.`."""
 DETAIL_TYPE = "SageMaker AutoML Job State Change"
 
-# FailureReason has up to 1024 characters. With all texts as long as this, an entry has still far less than 256 KB.
+# FailureReason has up to 1024 characters. With all texts this long, an entry is still far smaller than 256 KB.
 _LONGEST_TEXT = 2000
 _TIME_BYTES = 14
 
@@ -25,8 +25,8 @@ def event_entry(transition: Transition, snapshot: Snapshot | None = None, *, bus
     """Return the entry of PutEvents for a transition.
 
     Args:
-        transition: What changed.
-        snapshot: The job at the last poll, which says how it ended.
+        transition: The transition.
+        snapshot: The job at the last poll, with the details of its end.
         bus: The bus's name or ARN.
     """
     before, after = transition.before, transition.after
@@ -60,8 +60,8 @@ def event_entry(transition: Transition, snapshot: Snapshot | None = None, *, bus
 
 
 def _id_of(transition: Transition) -> str:
-    """Return the id of a transition: the same whenever and by whomever it is delivered again."""
-    # Without `before`: what an interrupted process handed out unjournaled may come back with another one.
+    """Return the id of a transition: the same for every delivery, by any process."""
+    # `before` is left out: a transition that an interrupted process delivered unjournaled may return with another one.
     words = [transition.job_arn.lower(), *transition.after, isoformat(transition.observed_at)]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
 

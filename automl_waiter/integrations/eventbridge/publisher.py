@@ -1,4 +1,4 @@
-"""The publisher: puts an event on a bus for each transition, beside the wait, in batches and in order."""
+"""The publisher: it puts an event on a bus for each transition, in batches and in order, beside the wait."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from automl_waiter.integrations.eventbridge.bus import MOST_BYTES, MOST_ENTRIES,
 from automl_waiter.integrations.eventbridge.entries import event_entry, size_of
 
 FINISH_LIMIT = 10.0
-"""Seconds for what is still to be put when the wait has ended."""
+"""Seconds for the remaining events after the wait has ended."""
 
 _LOGGER = logging.getLogger("automl_waiter")
 
@@ -36,7 +36,7 @@ _JOIN_SLICE_S = 0.05
 
 
 class _Delivery(NamedTuple):
-    """A transition on its way to the bus. The job is its ARN, in lower case."""
+    """A transition to publish. `job` is its ARN in lower case."""
 
     job: str
     region: str | None
@@ -45,20 +45,20 @@ class _Delivery(NamedTuple):
 
 
 class EventBridgePublisher:
-    """Puts an event on a bus for each transition, in a thread of its own: a bus that hangs does not hold up the wait.
+    """Publish each transition to a bus, in a thread of its own: a bus that hangs does not delay the wait.
 
-    As a wait's `on_event` it takes what it needs. The event of a job's end waits for the outcome, so that it tells how
-    the job ended. Events are put in batches; those of one job in order, the next when the one before was taken.
+    Pass it to a wait as `on_event`. The event of a job's end is held until the outcome is known, so that it says how
+    the job ended. Events are put in batches; those of one job in order, each after the bus accepted the previous one.
 
-    Leaving its `with` or `async with` block puts what is left, for 10 seconds at most; so does the end of the program.
+    The end of its `with` or `async with` block, or of the program, publishes the rest, in at most 10 seconds.
 
     Args:
         bus: The name of an event bus in the job's region, or the ARN of one.
-        client: A boto3 client of EventBridge; by default one is made for each region.
-        report: Told, in one line, of what is not published; by default that is logged.
-        connect_to: Makes the connection to a region; None: the default one.
-        error_budget: Seconds for which an event is put again after failures that may pass.
-        limit: Seconds for what is left at the end.
+        client: A boto3 EventBridge client; by default one is created for each region.
+        report: Called with one line about events that could not be published; by default it is logged.
+        connect_to: Makes the connection to a region; None is the default region.
+        error_budget: Seconds for which an event is retried after transient errors.
+        limit: Seconds for the remaining events at the end.
 
     Raises:
         InvalidRequest: `bus` is neither a name nor an ARN.
@@ -87,17 +87,17 @@ class EventBridgePublisher:
         self._inbox: queue.SimpleQueue[_Delivery | None] = queue.SimpleQueue()
         self._hurry: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._handed = self._taken = 0
-        self._told: set[tuple[type[Exception], str | None]] = set()
+        self._reported: set[tuple[type[Exception], str | None]] = set()
         self._until = float("inf")
-        self._is_over = False
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="automl-waiter-publish", daemon=True)
         self._thread.start()
-        # Whoever does not leave its block has the last events put when Python ends.
+        # Without a block, the last events are put when Python exits.
         atexit.register(self.finish)
 
     @property
     def words(self) -> list[str]:
-        """What a journal knows it by."""
+        """The words that identify the publisher in a journal."""
         return ["eventbridge", self.bus]
 
     def __call__(self, event: Event) -> None:
@@ -109,7 +109,7 @@ class EventBridgePublisher:
                 self.end(outcome)
 
     def deliver(self, transition: Transition, done: Callable[[bool], object] = lambda _: None) -> None:
-        """Publish a transition after those before it of its job; `done` is called with whether the bus has taken it."""
+        """Publish a transition after the job's earlier ones; call `done` with whether the bus accepted it."""
         if transition.after.is_terminal:
             self._held[transition.job_arn.lower()] = (transition, done)
         else:
@@ -122,7 +122,7 @@ class EventBridgePublisher:
             self._put(*held, outcome.snapshot)
 
     def finish(self) -> None:
-        """Return when every event was put, or at the limit; report how many were not."""
+        """Wait until every event was put, at most until the limit; report how many were not."""
         atexit.unregister(self.finish)
         for transition, done in self._held.values():
             self._put(transition, done)
@@ -130,18 +130,18 @@ class EventBridgePublisher:
         self._until = time.monotonic() + self._limit
         self._inbox.put(None)
         self._hurry.put(None)
-        while self._thread.is_alive() and not self._is_over and time.monotonic() < self._until:
+        while self._thread.is_alive() and not self._is_closed and time.monotonic() < self._until:
             self._thread.join(_JOIN_SLICE_S)
         self._thread.join(_DIES_WITHIN)
         lost, of = self._handed - self._taken, "1 event was" if self._handed == 1 else f"{self._handed} events were"
         if lost:
-            why = ": the wait was interrupted" if self._is_over else ""
-            self._is_over = True  # to a call that hangs on
+            why = ": the wait was interrupted" if self._is_closed else ""
+            self._is_closed = True  # so that a hanging call reports nothing later
             self._report(f"{lost} of {of} not published to the event bus {self.bus}{why}")
 
     def abandon(self) -> None:
         """Publish no more: `finish` then returns at once. Safe in a signal handler."""
-        self._is_over = True
+        self._is_closed = True
         self._hurry.put(None)
 
     def __enter__(self) -> Self:
@@ -160,7 +160,7 @@ class EventBridgePublisher:
 
     def _put(self, transition: Transition, done: Callable[[bool], object], snapshot: Snapshot | None = None) -> None:
         job = transition.job_arn.lower()
-        # As SageMaker's own events, on the bus of the job's region.
+        # Like SageMaker's own events, on the bus of the job's region.
         region = self._region or region_of(job)
         self._handed += 1
         self._inbox.put(_Delivery(job, region, event_entry(transition, snapshot, bus=self.bus), done))
@@ -180,7 +180,7 @@ class EventBridgePublisher:
                 self._publish(batch)
 
     def _publish(self, batch: list[_Delivery]) -> None:
-        """Put a batch, retrying if need be, and settle each of its deliveries."""
+        """Put a batch, with retries, and settle each of its deliveries."""
         from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
         begun = time.monotonic()
@@ -196,22 +196,22 @@ class EventBridgePublisher:
                     self._attempt(batch)
         except TransientError as failure:
             lasted = format_duration(time.monotonic() - begun)
-            self._tell(failure, f"PutEvents failed for {lasted}, at last of {failure.kind}: {failure}")
+            self._report_once(failure, f"PutEvents failed for {lasted}, at last of {failure.kind}: {failure}")
         except AutoMLWaiterError as error:
-            self._tell(error, str(error))
-        except Exception as error:  # whatever it is, the next batch has its chance
-            self._tell(error, f"{type(error).__name__}: {quoted(error)}")
+            self._report_once(error, str(error))
+        except Exception as error:  # whatever it is, the next batch may succeed
+            self._report_once(error, f"{type(error).__name__}: {quoted(error)}")
         for delivery in batch:
             delivery.done(False)
 
     def _attempt(self, batch: list[_Delivery]) -> None:
-        """Put a batch once. A delivery that is taken, or refused permanently, is settled and leaves the batch.
+        """Put a batch once. Accepted and permanently refused deliveries are settled and leave the batch.
 
         Raises:
-            TransientError: What is left of the batch may be taken at another attempt.
-            AutoMLWaiterError: None of it can be taken.
+            TransientError: The rest of the batch may be accepted in another attempt.
+            AutoMLWaiterError: The whole batch failed with a permanent error.
         """
-        if self._is_over:
+        if self._is_closed:
             return
         failure, region = None, batch[0].region
         if region not in self._buses:
@@ -224,32 +224,32 @@ class EventBridgePublisher:
             batch.remove(delivery)
             if problem is None:
                 self._taken += 1
-                self._told.clear()
+                self._reported.clear()
             else:
-                self._tell(problem, str(problem))
+                self._report_once(problem, str(problem))
             delivery.done(problem is None)
         if failure is not None:
             raise failure
 
     def _pause(self, seconds: float) -> None:
-        """Sleep, but at the end put what is left at once, and again at short intervals."""
+        """Sleep; at the end, put the rest at once, and retry at short intervals."""
         if self._until < float("inf"):
             seconds = min(seconds, _LAST_PAUSE)
         with contextlib.suppress(queue.Empty):
             self._hurry.get(timeout=seconds)
 
-    def _tell(self, problem: Exception, words: str) -> None:
-        """Report a problem, each kind once until something is taken: a watch may have it for weeks."""
+    def _report_once(self, problem: Exception, words: str) -> None:
+        """Report a problem, each kind once until an event is accepted: a watch may have it for weeks."""
         kind = type(problem), getattr(problem, "code", None)
-        if kind not in self._told and not self._is_over:
-            self._told.add(kind)
+        if kind not in self._reported and not self._is_closed:
+            self._reported.add(kind)
             self._report(f"cannot publish to the event bus {self.bus}: {words}")
 
 
 def _batch_of(waiting: Sequence[_Delivery]) -> tuple[list[_Delivery], list[_Delivery]]:
-    """Return what can be put at once, the oldest first, and the rest.
+    """Return the next batch, oldest first, and the rest.
 
-    One of each job, so that none overtakes the one before it that has to be put again.
+    A batch has one delivery of each job, so that none overtakes an earlier one that must be retried.
     """
     batch: list[_Delivery] = []
     rest: list[_Delivery] = []
