@@ -1,4 +1,4 @@
-"""Wait until an Amazon SageMaker AutoML job is done, and know how it ended.
+"""Wait for an Amazon SageMaker AutoML (Autopilot) job, and know how it ended.
 
 from automl_waiter import wait_for
 
@@ -101,7 +101,7 @@ __all__ = [
     "watch",
 ]
 
-# Tracebacks, pickles and documentation name them as users import them.
+# Tracebacks, pickles and documentation use the names that users import.
 for _public in [globals()[_name] for _name in __all__]:
     if isinstance(_public, type | FunctionType):
         _public.__module__ = __name__

@@ -1,4 +1,4 @@
-"""What a wait is made of: gateways to its jobs, and their waits and listings on one kernel. Every shell begins here."""
+"""The parts of a wait: gateways to its jobs, and their waits and listings on one kernel. Front ends start here."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter._model.verdicts import UNDECIDED
 
 ONE_POLL = WaitOptions(error_budget=10.0, once=True)
-"""To report how a job is now: no grace for a name that is not found, and not much patience."""
+"""The options to report a job's present state: no grace for a missing name, and a short error budget."""
 
 STOP_WITHIN_S = 10.0
-"""Whoever kills a task does not wait longer for the call that stops its job."""
+"""The maximum time for the call that stops a job when its task is killed."""
 
 
 class Target(NamedTuple):
@@ -38,15 +38,15 @@ class Target(NamedTuple):
 
 
 class Gateways:
-    """The gateways of a wait: the caller's client, or one made for each region that an ARN names.
+    """The gateways of a wait: the caller's client, or one for each region in an ARN.
 
     Args:
         client: A boto3 SageMaker client.
         connect_to: Connects to a region; None is the default region.
-        max_rate: The most calls per second to an account and region.
+        max_rate: The maximum calls per second to an account and region.
 
     Raises:
-        InvalidRequest: The client is none.
+        InvalidRequest: `client` is not a SageMaker client.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Gateways:
         self._made: dict[str | None, Gateway] = {}
 
     def default(self) -> Gateway:
-        """Return the gateway to the caller's account and default region; InvalidRequest, if there is no region."""
+        """Return the gateway to the caller's account and default region; raise InvalidRequest if there is no region."""
         return self._in_region(None)
 
     def of(self, job: JobRef) -> Gateway:
@@ -81,10 +81,10 @@ class Gateways:
         return self._in_region(job.region)
 
     def targets(self, jobs: object) -> dict[str, Target]:
-        """Return what to wait for, by each name given. One job under two names is one target.
+        """Return the targets by given name. One job under two names is one target.
 
         Raises:
-            InvalidRequest: It is no collection of jobs, one of them is no job, or there is no region.
+            InvalidRequest: It is not a collection of jobs, an item is not a job, or there is no region.
         """
         key_of: dict[str, str] = {}
         targets: dict[str, Target] = {}
@@ -95,7 +95,7 @@ class Gateways:
             key = next((key for key in namesakes if _is_same(targets[key].job, ref)), ref.key)
             if key in targets:
                 ref_known = targets[key].job
-                # The ARN and the CreationTime are worth knowing, whichever name they came with.
+                # Keep the ARN and the CreationTime, whichever name they came with.
                 known = {name: getattr(ref_known, name) or getattr(ref, name) for name in _DETAILS}
                 targets[key] = Target(replace(ref_known, **known), gateway)
             else:
@@ -105,7 +105,7 @@ class Gateways:
         return {given: targets[key] for given, key in key_of.items()}
 
     def target(self, job: object) -> Target:
-        """Return one job to wait for; InvalidRequest, if it is no job, or there is no region."""
+        """Return one target; raise InvalidRequest if it is not a job, or there is no region."""
         ref = job_ref(job)
         return Target(ref, self.of(ref))
 
@@ -115,8 +115,8 @@ class Gateways:
             try:
                 connection = Connection(self._client) if given else self._connect(region)
             except AccessDenied as error:
-                return ClosedGateway(error)  # not kept: somebody may log in before the next wait
-            # One for the default region and for those who name it: they share a listing.
+                return ClosedGateway(error)  # not kept: the user may log in before the next wait
+            # One gateway for the default region and for its name, so that they share a listing.
             gateway = self._made.get(connection.region) or Boto3Gateway(connection, self._max_rate)
             self._made[region] = self._made[connection.region] = gateway
         return self._made[region]
@@ -126,7 +126,7 @@ _DETAILS = ("arn", "region", "account", "created_at")
 
 
 def _is_same(one: JobRef, other: JobRef) -> bool:
-    """Return whether two jobs of the same name are the same, as far as is known."""
+    """Return whether two jobs of the same name are the same, as far as known."""
     accounts, created = {one.account, other.account}, {one.created_at, other.created_at}
     return len(accounts - {None}) < 2 and len(created - {None}) < 2
 
@@ -151,7 +151,7 @@ def wait_kernel(targets: Iterable[Target], options: WaitOptions, clock: Clock) -
             Calls(gateway, kernel, error_budget=options.error_budget),
             started=started,
             listed=listed.get(target),
-            # Warned of once for the jobs that share a client, by the first.
+            # Jobs that share a client need one warning, from the first.
             credentials_expire_at=gateway.credentials_expire_at if target is by_gateway[gateway][0] else None,
         )
         kernel.spawn(wait.run)
@@ -189,10 +189,10 @@ def watch_kernel(
 def watch_or_wait(
     job: object, gateways: Gateways, which: Matching, options: WaitOptions, *, until_idle: bool
 ) -> Callable[[Clock], Kernel]:
-    """Return what makes the kernel that follows a job, or where that is None, every job that matches.
+    """Return a function that makes the kernel for a job, or for every matching job if `job` is None.
 
     Raises:
-        InvalidRequest: It is no job, there is no region, or a choice among all jobs stands beside a job.
+        InvalidRequest: It is not a job, there is no region, or a choice among all jobs is combined with a job.
     """
     if job is None:
         return partial(watch_kernel, gateways.default(), which, options, until_idle=until_idle)
@@ -202,10 +202,10 @@ def watch_or_wait(
 
 
 async def stop_job(calls: Calls, job_name: str) -> None:
-    """Call StopAutoMLJob, for some seconds if need be, and do not wait until the job has stopped.
+    """Call StopAutoMLJob, with retries for some seconds; do not wait until the job has stopped.
 
     Raises:
-        ServiceError: What the call ended with.
+        ServiceError: The error of the call.
     """
     until = calls.kernel.clock.monotonic() + STOP_WITHIN_S
     answer = await calls.stop(job_name, until, is_immediate=True)
@@ -214,16 +214,16 @@ async def stop_job(calls: Calls, job_name: str) -> None:
 
 
 def check_watched(outcome: Outcome) -> None:
-    """Raise what ended a watch before its job, so that its end is not taken for the job's."""
+    """Raise the error of a watch that ended before its job, so that it is not mistaken for the job's end."""
     if outcome.verdict in UNDECIDED:
         outcome.check()
 
 
 def snapshot_of(outcome: Outcome) -> Snapshot:
-    """Return what one poll has shown.
+    """Return the response of one poll.
 
     Raises:
-        AutoMLWaiterError: It has shown nothing; the error says why.
+        AutoMLWaiterError: There is no response; the error says why.
     """
     if outcome.snapshot is None or outcome.error is not None:
         raise outcome.error or AutoMLWaiterError(outcome.summary)

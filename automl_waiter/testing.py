@@ -1,4 +1,4 @@
-"""For your tests: scripted jobs, and time that passes when you say so.
+"""For your tests: scripted jobs, and a clock that you control.
 
     from automl_waiter.testing import Timeline, simulate
 
@@ -44,9 +44,9 @@ _ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
 
 
 class ManualClock:
-    """A machine whose time passes only while something waits on it. Calls are made at once and take no time.
+    """A machine whose clock advances only while something waits on it. Calls run at once and take no time.
 
-    It serves both shells. `cancel_at` seconds after its start, whatever waits on it is cancelled.
+    It serves blocking and async waits. Any wait on it is cancelled `cancel_at` seconds after its start.
     """
 
     def __init__(self, *, seed: int = 0, epoch: datetime = EPOCH, cancel_at: float | None = None) -> None:
@@ -69,16 +69,16 @@ class ManualClock:
         return self._random.random()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self._now += seconds
 
     def start(self, call: PendingCall) -> None:
-        """Run a call, now."""
+        """Run a call at once."""
         call.run()
         self._returned.append(call)
 
     def wait(self, until: float) -> PendingCall | None:
-        """Return the next call that has returned, or None when the clock has reached `until`, which it then has."""
+        """Return the next finished call; if there is none, advance the clock to `until` and return None."""
         if self._returned:
             return self._returned.popleft()
         if self._cancel_at is not None and until >= self._cancel_at:
@@ -95,23 +95,23 @@ class ManualClock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """There is nothing to close: several waits may share the clock."""
+        """Do nothing: several waits may share the clock."""
 
 
 class ScriptedJobs:
-    """A gateway to scripted jobs: each began `start` seconds before the clock was at 0."""
+    """A gateway to scripted jobs. `add` sets the age of each."""
 
     def __init__(self, clock: ManualClock, *, max_rate: float = 1e6) -> None:
         self._clock = clock
         self._jobs: dict[str, tuple[str, Timeline, datetime]] = {}
         self.calls = 0
-        """How many describes there were."""
+        """The number of describes."""
         self.lists = 0
-        """How many pages of a listing were read."""
+        """The number of listing pages read."""
         self.region = "us-east-1"
         self.bucket = TokenBucket(max_rate)
         self.credentials_expire_at: datetime | None = None
-        """When the credentials for these jobs expire, where a test wants them to (UTC)."""
+        """When the credentials for these jobs expire (UTC), if a test sets it."""
 
     def add(self, name: str, timeline: Timeline, *, start: float = 0.0) -> None:
         """Add a job that is `start` seconds old now."""
@@ -158,10 +158,10 @@ class ScriptedJobs:
 
 @dataclass(frozen=True)
 class Simulation:
-    """What came of a simulated wait.
+    """The result of a simulated wait.
 
     Attributes:
-        calls: How many describes it took.
+        calls: The number of describes.
         lag: Seconds from the job's end until the wait returned; None if the job did not end.
         outcome: How the wait ended.
     """
@@ -185,13 +185,13 @@ def simulate(
     Args:
         timeline: The job.
         poll: As in `wait_for`.
-        seed: Of the jitter.
+        seed: The seed of the jitter.
         start: The job's age in seconds when the wait begins.
         timeout: As in `wait_for`.
         until: As in `wait_for`.
 
     Raises:
-        ValueError: The job never ends, and there is no timeout: neither would the wait.
+        ValueError: The job never ends and there is no timeout, so the wait would never end.
     """
     if timeline.end is None and timeout is None:
         raise ValueError("the timeline has no end: give a timeout, or the simulated wait would never end")
