@@ -1,4 +1,4 @@
-"""The command line, a guest in the library: it parses, drives the same loop, and prints."""
+"""The command line: it parses flags, runs a wait, and prints the results."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code."""
-    # Before the command's libraries are loaded: the first process of a container hears no SIGTERM without a handler.
+    """Run the command and return its exit code."""
+    # Before the command's libraries are loaded: without a handler, the first process of a container ignores SIGTERM.
     with Interrupts(is_whole_process=argv is None) as interrupts:
         try:
             from automl_waiter.cli.app import run

@@ -1,4 +1,4 @@
-"""`automl-waiter`: the group of its commands, and how an error becomes one line and an exit code."""
+"""`automl-waiter`: the group of its commands. An error becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from automl_waiter.cli.signals import Interrupts
 from automl_waiter.cli.waiting import status, wait, watch
 from automl_waiter.sandbox import SandboxUnavailable
 
-# Since click 8.2; before, it prints the help by itself.
+# Exists since click 8.2; earlier versions print the help themselves.
 _NO_ARGUMENTS: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
@@ -51,19 +51,19 @@ def cli(_: Flags) -> None:
     """
 
 
-# In the order of the help: those that are used most come first.
+# In the order of the help: the most used commands first.
 for command in (wait, watch, status, report, history, demo, sandbox, export):
     cli.add_command(command)
 
 
 def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     """Run the command and return its exit code."""
-    # The SDK warns of what the wait itself tells, with tracebacks that may hold anything.
+    # The SDK logs what the wait reports anyway, with tracebacks that may hold anything.
     logging.getLogger().addHandler(logging.NullHandler())
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A terminal that cannot show a character of AWS's is no reason to lose the outcome,
-            # and a name that is not UTF-8 is one to be named.
+            # A terminal that cannot show a character of AWS's must not lose the outcome, and a name that is not UTF-8
+            # must still be shown.
             stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(argv, prog_name="automl-waiter", standalone_mode=False, obj=interrupts)

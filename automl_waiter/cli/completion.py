@@ -1,4 +1,4 @@
-"""What a shell completes: names of jobs, as AWS or a journal knows them, and statuses. Whatever fails, it is silent."""
+"""Shell completion of job names, from AWS or a journal, and of statuses. Failures are silent."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from automl_waiter._aws.gateway import Boto3Gateway
 from automl_waiter._model.statuses import SecondaryStatus, Status
 from automl_waiter._model.text import clean
 
-# Seconds for the call: somebody has pressed a key.
+# Seconds for the call: the user has just pressed a key.
 _PATIENCE = 2.0
 
 
 def complete_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names of the newest jobs that begin so, each with its status; those in progress first."""
+    """Return the names of the newest jobs with this prefix, each with its status; those in progress first."""
     given = ctx.params.get("jobs") or ()
     try:
         gateway = _gateway(ctx)
@@ -29,7 +29,7 @@ def complete_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
 
 
 def complete_journaled_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names in the journal that was given before."""
+    """Return the job names in the journal of the `--journal` flag."""
 
     def names() -> list[CompletionItem]:
         from automl_waiter.journal import read_history
@@ -41,7 +41,7 @@ def complete_journaled_jobs(ctx: click.Context, _: click.Parameter, incomplete: 
 
 
 def complete_until(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The statuses and phases."""
+    """Return the statuses and phases."""
     return _beginning(incomplete, [CompletionItem(word) for word in dict.fromkeys([*Status, *SecondaryStatus])])
 
 
@@ -59,8 +59,8 @@ def _listed(gateway: Boto3Gateway, incomplete: str) -> list[CompletionItem]:
     return _beginning(incomplete, [_item(job["AutoMLJobName"], job["AutoMLJobStatus"]) for job in jobs])
 
 
-def _item(name: str, told: object) -> CompletionItem:
-    return CompletionItem(clean(name), help=clean(told))
+def _item(name: str, description: object) -> CompletionItem:
+    return CompletionItem(clean(name), help=clean(description))
 
 
 def _beginning(incomplete: str, items: list[CompletionItem]) -> list[CompletionItem]:
@@ -68,14 +68,13 @@ def _beginning(incomplete: str, items: list[CompletionItem]) -> list[CompletionI
 
 
 def _within_patience(find: Callable[[], list[CompletionItem]]) -> list[CompletionItem]:
-    """Return what is found in time, or nothing."""
     found: list[CompletionItem] = []
 
     def run() -> None:
         try:
             found.extend(find())
         except Exception:
-            found.clear()  # a shell that is asked to complete is no place for an error
+            found.clear()  # completion is no place for an error message
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

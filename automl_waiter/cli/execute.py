@@ -19,19 +19,19 @@ from automl_waiter._model.text import clean, isoformat
 from automl_waiter._model.tracker import Transition
 
 COMMAND_LIMIT = 60.0
-"""Seconds after which a command is ended."""
+"""Seconds after which a command is killed."""
 
 _KILL_AFTER = 2.0
-# What is killed is gone at once, or not ours to kill.
+# A killed process is gone at once, or this user may not kill it.
 _DIES_WITHIN = 0.2
 _JOIN_SLICE_S = 0.05
 
 
 def command_words(text: str) -> list[str]:
-    """The words of a command, split as a shell splits them.
+    """Return the words of a command, split as a shell splits them.
 
     Raises:
-        click.BadParameter: There are none, a quote is not closed, or there is no such program.
+        click.BadParameter: There are no words, a quote is not closed, or there is no such program.
     """
     try:
         words = shlex.split(text)
@@ -45,13 +45,13 @@ def command_words(text: str) -> list[str]:
 
 
 class CommandRunner:
-    """Runs a command for each transition, in a thread of its own: a command that hangs does not hold up the wait.
+    """Run a command for each transition, in a thread of its own: a command that hangs does not delay the wait.
 
     Args:
         words: The command.
-        report: Told of what goes wrong: the job's name, and what.
-        limit: Seconds after which a command is ended.
-        output: The file descriptor to which it prints, and which is closed when it is finished; None: stderr's.
+        report: Called with the job's name and each problem.
+        limit: Seconds after which a command is killed.
+        output: The file descriptor for the command's output, which `finish` closes; None: stderr's.
     """
 
     def __init__(
@@ -68,18 +68,18 @@ class CommandRunner:
         self._limit = limit
         self._transitions: queue.SimpleQueue[tuple[Transition, Callable[[bool], object]] | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_over = False
+        self._is_abandoned = False
         self._thread = threading.Thread(target=self._run, name="automl-waiter-exec", daemon=True)
         self._thread.start()
 
     def deliver(self, transition: Transition, done: Callable[[bool], object] = lambda _: None) -> None:
-        """Runs the command for a transition, after those before it; `done` is told whether it exited with 0."""
+        """Run the command for a transition, after the earlier ones; call `done` with whether it exited with 0."""
         self._transitions.put((transition, done))
 
     def finish(self) -> None:
-        """Returns when the command has run for every transition; each run is bounded in time."""
+        """Wait until the command has run for every transition; each run has a time limit."""
         self._transitions.put(None)
-        while self._thread.is_alive() and not self._is_over:
+        while self._thread.is_alive() and not self._is_abandoned:
             self._thread.join(_JOIN_SLICE_S)
         self._thread.join(_DIES_WITHIN)
         if self._output is not None:
@@ -87,15 +87,15 @@ class CommandRunner:
             self._output = None
 
     def abandon(self) -> None:
-        """Ends the command that runs, and runs no more: `finish` then returns at once. Safe in a signal handler."""
-        self._is_over = True
+        """Kill the running command, and run no more: `finish` then returns at once. Safe in a signal handler."""
+        self._is_abandoned = True
         if (process := self._process) is not None:
             _kill(process, signal.SIGKILL)
 
     def _run(self) -> None:
         while (delivery := self._transitions.get()) is not None:
             transition, done = delivery
-            problem = "was not run: the wait was interrupted" if self._is_over else self._run_for(transition)
+            problem = "was not run: the wait was interrupted" if self._is_abandoned else self._run_for(transition)
             if problem:
                 name = clean(os.path.basename(self.words[0]))
                 self._report(transition.job_name, f"--exec {name} {problem} (on {clean(transition.after)})")
@@ -108,15 +108,16 @@ class CommandRunner:
                 self.words,
                 env=os.environ | environment_of(transition),
                 stdin=subprocess.DEVNULL,
-                # stdout is for results alone.
+                # stdout is for results only.
                 stdout=self._output or (sys.stderr.fileno() if sys.stderr else subprocess.DEVNULL),
                 stderr=self._output,
-                # A group of its own: the terminal's Ctrl-C is for the wait, and what it starts can be ended with it.
+                # A process group of its own: Ctrl-C in the terminal reaches only the wait, and the command's children
+                # can be killed with it.
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
             return f"could not be run: {clean(error)}"
-        if self._is_over:  # since before the process was known
+        if self._is_abandoned:  # abandoned before the process was known
             _kill(process, signal.SIGKILL)
         try:
             code = process.wait(self._limit)
@@ -130,13 +131,13 @@ class CommandRunner:
             return f"was ended after {self._limit:g}s"
         finally:
             self._process = None
-        if self._is_over:
+        if self._is_abandoned:
             return "was ended: the wait was interrupted"
         return f"exited with {code}" if code else None
 
 
 def environment_of(transition: Transition) -> dict[str, str]:
-    """What a command is told of a transition, in environment variables; what was before is empty at the first."""
+    """Return the environment variables that describe a transition; its first has no previous statuses."""
     before, after = transition.before, transition.after
     values = {
         "AUTOML_JOB_NAME": transition.job_name,
@@ -151,7 +152,6 @@ def environment_of(transition: Transition) -> dict[str, str]:
 
 
 def _kill(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
-    """Signals a command and what it started."""
-    # It is gone, or it runs as somebody else by now (sudo) and is theirs to end.
+    # The command has ended, or runs as another user by now (sudo), who must end it.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signum)

@@ -1,4 +1,4 @@
-"""`automl-waiter export`: the wait in the form that something else wants it in."""
+"""`automl-waiter export`: the wait in the format of another system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flags that several commands have, and what their values mean."""
+"""The flags that several commands share, and the meaning of their values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
-    """The values of the flags that several commands have; a flag that a command lacks has its default."""
+    """The values of the shared flags. A flag that a command lacks has its default."""
 
     profile: str | None = None
     region: str | None = None
@@ -43,7 +43,7 @@ class Flags:
     log_format: str = "console"
 
     def gateways(self, max_rate: float = DEFAULT_MAX_RATE) -> Gateways:
-        """Return the gateways to where AWS is."""
+        """Return the gateways for the flags on AWS."""
 
         def connect_to(region: str | None) -> Connection:
             return connect(profile=self.profile, region=region or self.region, endpoint_url=self.endpoint_url)
@@ -58,7 +58,7 @@ class Flags:
 
 
 def shared(*options: Decorator) -> Decorator:
-    """Add options to a command, in this order. Its function gets the values of all its flags in `Flags` as one."""
+    """Add options to a command, in this order. Its function receives the values of the shared flags as one `Flags`."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -75,7 +75,7 @@ def shared(*options: Decorator) -> Decorator:
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # generic since click 8.2
-    """Seconds, from `90`, `15m`, `1d12h`, or one of a few words that stand for something else."""
+    """Seconds, from `90`, `15m`, `1d12h`, or from a keyword with a value of its own."""
 
     name = "duration"
 
@@ -98,12 +98,12 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # gener
 
 
 class BusParam(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as above
-    """The event bus of `eventbridge:BUS`."""
+    """The event bus in `eventbridge:BUS`."""
 
     name = "bus"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        # It loads what most waits do without.
+        # Most waits do not need this module.
         from automl_waiter.integrations.eventbridge.bus import region_of_bus
 
         kind, _, bus = str(value).partition(":")
@@ -115,7 +115,7 @@ class BusParam(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as ab
 
 
 def _given_before(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Return the value, or the one that was given before the command: these flags may stand in either place."""
+    """Return the value, or the one given before the command: these flags may be in either place."""
     return value or (ctx.parent.params.get(str(param.name)) if ctx.parent else None)
 
 

@@ -1,4 +1,4 @@
-"""What GitHub Actions understands: the step's outputs, its summary page, and annotations on the run.
+"""GitHub Actions: the outputs and summary page of a step, and annotations on its run.
 
 The forms are those of docs.github.com, "Workflow commands for GitHub Actions".
 """
@@ -19,10 +19,10 @@ from automl_waiter.report.markdown import markdown
 
 # A summary page and an output have at most 1 MiB each.
 _MOST_BYTES = 1_000_000
-# Variables whose values must not stand in what a run keeps; GitHub hides them in its log alone.
+# Variables whose values must not appear in a run's files; GitHub masks them only in its log.
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN")
 _SHORTEST_SECRET = 8
-# The members of a job in the output `jobs`: not the response, which is long and may name what nobody asked for.
+# Members of a job that the output `jobs` omits: the response is long and may name unrelated resources.
 _LEFT_OUT = ("describe", "transitions")
 
 
@@ -30,10 +30,10 @@ class GitHubRun:
     """A step of a workflow in which a wait runs.
 
     Args:
-        command: Writes a workflow command to the log; None: there are to be none.
-        warn: Told of what could not be written.
-        environ: Where the runner says which files are whose.
-        quiet: Annotate errors alone.
+        command: Writes a workflow command to the log; None: write no commands.
+        warn: Called when something could not be written.
+        environ: Holds the runner's paths of its files.
+        quiet: Annotate errors only.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class GitHubRun:
         self._secrets = [value for name in _SECRETS if len(value := environ.get(name, "")) >= _SHORTEST_SECRET]
 
     def tell(self, event: Event) -> None:
-        """Annotate the run with what went wrong."""
+        """Annotate the run with errors and warnings."""
         match event:
             case Ended(outcome=outcome) if is_bad(outcome.exit_code):
                 self._annotate("error", outcome.job_name, outcome.summary)
@@ -97,7 +97,7 @@ class GitHubRun:
 
 
 def outputs_of(outcomes: Sequence[Outcome], code: ExitCode) -> dict[str, str]:
-    """The outputs of the step: of one job its best-known members, and of all of them `jobs`, in JSON."""
+    """Return the outputs of the step: for one job its main members, and for all jobs `jobs`, in JSON."""
     documents = [outcome.to_dict() for outcome in outcomes]
     outputs: dict[str, object] = {"exit-code": int(code)}
     if len(documents) == 1:

@@ -10,7 +10,7 @@ import click
 
 from automl_waiter._model.text import clean
 
-# The names of the options' parameters, by what they are about, in the order of the page.
+# The options' parameter names by subject, in the order of the page.
 _SECTIONS = {
     "Which jobs": ("name_contains", "since"),
     "When it ends": ("timeout", "until", "stop_on", "until_any", "fail_fast", "until_idle"),
@@ -61,7 +61,7 @@ class Page(click.Command):
 
     Args:
         examples: Command lines, and what each does.
-        lists: More to know, each a title and rows.
+        lists: Further sections: titles and rows.
     """
 
     sections: Mapping[str, Sequence[str]] = _SECTIONS
@@ -72,7 +72,7 @@ class Page(click.Command):
         self._lists = lists or {}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, the commands of a group, the options by section, and what more there is to know."""
+        """Write the examples, a group's commands, the options by section, and the further sections."""
         if self._examples:
             with formatter.section("Examples"):
                 for number, (line, what) in enumerate(self._examples):
@@ -91,22 +91,22 @@ class Page(click.Command):
 
 
 class PageGroup(Page, click.Group):
-    """The command of commands: a page as well, and it names the nearest command to one that there is not."""
+    """A group of commands, whose help is a page too. It suggests the nearest command for an unknown one."""
 
     command_class = Page
     sections: Mapping[str, Sequence[str]] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which they were added: those that are used most come first."""
+        """Return the commands in the order in which they were added: the most used first."""
         return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is meant.
+        """Return the command for the arguments.
 
         Raises:
-            click.UsageError: There is none of that name.
+            click.UsageError: There is no command of that name.
         """
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:

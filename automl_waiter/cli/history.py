@@ -1,4 +1,4 @@
-"""`history`: what a journal holds, printed."""
+"""`history`: the contents of a journal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from automl_waiter.cli.help import Page
 from automl_waiter.cli.lines import write_results
 from automl_waiter.cli.output import json_line
 
-if TYPE_CHECKING:  # It loads SQLite, which most commands do without.
+if TYPE_CHECKING:  # it loads SQLite, which most commands do not need
     from automl_waiter.journal import JobHistory, JournaledTransition
 
 
@@ -34,7 +34,7 @@ def history(flags: Flags, jobs: tuple[str, ...]) -> int:
 
 
 def read_journal(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> list[JobHistory]:
-    """Return what a journal holds of the jobs, of all if none is given.
+    """Return the journal's records of the jobs, or of all jobs if none is given.
 
     Raises:
         click.UsageError: The journal cannot be read, or it holds no such job.
@@ -48,7 +48,7 @@ def read_journal(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> li
 
 
 def print_history(path: str | os.PathLike[str], jobs: Collection[str], output: str) -> None:
-    """Print what a journal holds of the jobs, in one of the forms of `--output`."""
+    """Print the journal's records of the jobs, in one of the forms of `--output`."""
     histories = read_journal(path, jobs)
     match output:
         case "json":

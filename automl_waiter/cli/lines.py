@@ -1,4 +1,4 @@
-"""Lines to stdout and stderr, whose readers may be gone, full, or have stopped reading."""
+"""Lines to stdout and stderr, even if the reader has gone or stopped reading, or the disk is full."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import threading
 from typing import TextIO
 
 PATIENCE = 0.2
-"""Seconds for which a line is waited for before it is left to its thread."""
+"""Seconds to wait for a line before it is left to its thread."""
 
 
 def write_line(stream: TextIO | None, line: str) -> OSError | None:
-    """Writes a line at once, and returns what went wrong. It is no reason to end a wait."""
+    """Write a line at once, and return the error, if any. It must not end a wait."""
     return _write(stream, f"{line}\n")
 
 
 def write_results(*lines: str) -> bool:
-    """Writes lines to stdout, and says whether somebody has them."""
+    """Write lines to stdout, and return whether they were written."""
     for line in lines:
         problem = write_line(sys.stdout, line)
         if problem is not None:
-            # A reader that has gone knows it; a full disk would lose the result without a word.
+            # A reader that has gone needs no message, but on a full disk the result would be lost silently.
             if not isinstance(problem, BrokenPipeError):
                 write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")
             return False
@@ -32,14 +32,14 @@ def write_results(*lines: str) -> bool:
 
 
 def _write(stream: TextIO | None, text: str) -> OSError | None:
-    if stream is None:  # closed by whoever started this process; print would take stdout instead
+    if stream is None:  # closed by the parent process; print would use stdout instead
         return None
     try:
         stream.write(text)
         stream.flush()
     except OSError as error:
-        # Nobody reads any more, or the disk is full. Python flushes once more when it exits, and would then
-        # replace the exit code, so what is left in the buffer goes nowhere.
+        # The reader has gone, or the disk is full. Python flushes again at exit, which would change the exit code, so
+        # the rest of the buffer goes to the null device.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return error
@@ -47,7 +47,7 @@ def _write(stream: TextIO | None, text: str) -> OSError | None:
 
 
 class LineThread:
-    """Writes lines to stderr in a thread of its own: a reader that has stopped (Ctrl-S, a pager) stops no wait."""
+    """Write lines to stderr in a thread of its own: a reader that stops (Ctrl-S, a pager) does not stop the wait."""
 
     def __init__(self) -> None:
         self._lines: queue.SimpleQueue[tuple[str, threading.Event]] = queue.SimpleQueue()
@@ -56,7 +56,7 @@ class LineThread:
         self._last.set()
 
     def write(self, line: str) -> None:
-        """Writes a line, at once unless nobody reads; what is written later is still in order."""
+        """Write a line, and wait for it unless the reader has stopped; later lines stay in order."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="automl-waiter-lines", daemon=True)
             self._thread.start()
@@ -67,7 +67,7 @@ class LineThread:
             self._last.wait(PATIENCE)
 
     def finish(self) -> None:
-        """Every line was waited for when it was written."""
+        """Do nothing: `write` has waited for every line."""
 
     def _run(self) -> None:
         while True:
@@ -77,7 +77,7 @@ class LineThread:
 
 
 def write_past_buffers(stream: TextIO | None, text: str) -> None:
-    """Writes without a lock of Python's, which a writer that is held up would keep until the process ends."""
+    """Write without Python's lock, which a blocked writer would hold until the process ends."""
     try:
         if stream is not None:
             descriptor = stream.fileno()
@@ -85,6 +85,6 @@ def write_past_buffers(stream: TextIO | None, text: str) -> None:
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
     except (AttributeError, ValueError, io.UnsupportedOperation):
-        _write(stream, text)  # no file of the system's: a notebook's, or a test's
+        _write(stream, text)  # not a system file: a notebook's stream, or a test's
     except OSError:
-        pass  # nobody reads any more
+        pass  # the reader has gone

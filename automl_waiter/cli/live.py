@@ -1,4 +1,4 @@
-"""The live view on the terminal: it redraws one frame in place, and writes what is to stay above it."""
+"""The live view on the terminal: it redraws one frame in place, and writes permanent lines above it."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from automl_waiter._system.clock import SystemClock
 from automl_waiter.cli.lines import PATIENCE, write_past_buffers
 from automl_waiter.display.progress import Progress
 
-# Seconds: what only the time has changed is redrawn as often as this, and what happens at once, but not more often
-# than an eye can follow.
+# Seconds: the frame is redrawn this often if only the time has changed, and after an event, but no faster than the eye
+# can follow.
 _REDRAW = 5.0
 _SETTLE = 0.1
 _MOST_AT_ONCE = 1000
-# For how long a terminal is waited for that still takes what is written.
+# Seconds to wait for a slow terminal that still accepts output.
 _SLOW = 5.0
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def is_terminal() -> bool:
-    """Whether stderr is a terminal that can be drawn on."""
+    """Return whether stderr is a terminal that can be drawn on."""
     if sys.stderr is None or not sys.stderr.isatty():
         return False
     return os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
 
 def is_in_foreground() -> bool:
-    """Whether the terminal is this process's, and not that of the shell which has it run in the background."""
+    """Return whether this process is in the terminal's foreground, and not in a shell's background."""
     try:
         return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
     except (AttributeError, OSError, ValueError):
-        return True  # no terminal of the system's: a test's
+        return True  # not a system terminal: a test's
 
 
 class LiveView:
-    """Draws on stderr in a thread of its own: a terminal that has been stopped (Ctrl-S) stops no wait.
+    """Draw on stderr in a thread of its own: a stopped terminal (Ctrl-S) does not stop the wait.
 
     Args:
-        progress: What is drawn; from now on the view's own.
-        hint: What the person can do.
-        write: Where it is drawn; None: on stderr.
+        progress: The state to draw; from now on only the view may use it.
+        hint: What the user can do.
+        write: Writes to the terminal; None: to stderr.
     """
 
     def __init__(self, progress: Progress, hint: str = "", *, write: Callable[[str], object] | None = None) -> None:
@@ -74,11 +74,11 @@ class LiveView:
         self._thread.start()
 
     def tell(self, event: Event) -> None:
-        """Takes in an event and draws what has come of it."""
+        """Update the view with an event."""
         self._news.put(event)
 
     def write(self, *lines: str) -> None:
-        """Writes lines that stay, above the frame, at once unless nobody reads."""
+        """Write permanent lines above the frame, and wait for them unless the terminal has stopped."""
         is_held_up = not self._last.is_set()
         self._last = threading.Event()
         self._news.put(_Lines(lines, self._last))
@@ -88,9 +88,9 @@ class LiveView:
             self._last.wait(PATIENCE)
 
     def pipe(self) -> int:
-        """A file descriptor whose lines are written above the frame: for a program that knows nothing of it.
+        """Return a file descriptor whose lines are written above the frame, for a program that does not know the view.
 
-        Whoever has it closes it.
+        The caller closes it.
         """
         reader, writer = os.pipe()
         thread = threading.Thread(target=self._read, args=[reader], name="automl-waiter-pipe", daemon=True)
@@ -99,24 +99,24 @@ class LiveView:
         return writer
 
     def close(self) -> None:
-        """Takes the frame away, so that what follows stands where it stood. What is written later is lines."""
+        """Remove the frame, so that later output starts in its place. Later writes are plain lines."""
         self._news.put(None)
         self._wait_for(self._thread)
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 
     def finish(self) -> None:
-        """Returns when everything has been written that came through a pipe, unless nobody reads."""
+        """Wait until everything from the pipes is written, unless the terminal has stopped."""
         for reader in self._readers:
             self._wait_for(reader)
 
     def _wait_for(self, thread: threading.Thread) -> None:
-        """Waits for a thread that writes: what it has not written yet must not be lost, nor come later."""
+        """Wait for a thread that writes, so that its output is neither lost nor late."""
         until = time.monotonic() + _SLOW
         while thread.is_alive() and time.monotonic() < until:
             thread.join(PATIENCE / 4)
             if (since := self._writing_since) is not None and time.monotonic() - since > PATIENCE:
-                return  # nobody reads
+                return  # the terminal has stopped
 
     def _read(self, descriptor: int) -> None:
         with os.fdopen(descriptor, "rb", buffering=0) as pipe:
@@ -129,7 +129,6 @@ class LiveView:
                 self.write(clean(rest.decode(errors="backslashreplace")))
 
     def _write_the_rest(self) -> None:
-        """Writes what is left, when there is no frame any more."""
         with suppress(queue.Empty):
             while True:
                 if isinstance(news := self._news.get_nowait(), _Lines):
@@ -153,15 +152,15 @@ class LiveView:
                 self._frame.draw(frame_lines(self._progress, clock.now(), console, self._hint), console.width)
             news = self._wait()
             if _Change.RESUMED in news:
-                # The shell has written below the frame meanwhile: another one begins where the cursor is.
+                # The shell has written below the frame: the next frame starts at the cursor.
                 self._frame.forget()
             written = [item for item in news if isinstance(item, _Lines)]
-            is_over = None in news
-            if written or is_over:
+            is_closing = None in news
+            if written or is_closing:
                 self._frame.erase(console.width, above=[line for item in written for line in item.lines])
             for item in written:
                 item.is_written.set()
-            if is_over:
+            if is_closing:
                 self._write_the_rest()
                 return
             for event in news:
@@ -169,13 +168,13 @@ class LiveView:
                     self._progress.take(event)
 
     def _wait(self) -> list[_News]:
-        """What is new, when it is time to draw again."""
+        """Wait until it is time to draw again, and return the news."""
         try:
             news: list[_News] = [self._news.get(timeout=_REDRAW)]
         except queue.Empty:
             return []
         until = time.monotonic() + _SETTLE
-        # What happens together is drawn together; for a line somebody waits.
+        # Events of the same moment are drawn together; the writer of a line is waiting.
         with suppress(queue.Empty):
             while news[-1] is not None and len(news) < _MOST_AT_ONCE:
                 left = max(0.0, until - time.monotonic()) if isinstance(news[-1], Event) else 0.0
@@ -184,7 +183,7 @@ class LiveView:
 
 
 class _Change(Enum):
-    """What has happened to the terminal."""
+    """Changes of the terminal."""
 
     RESIZED = "resized"
     RESUMED = "resumed"
@@ -199,9 +198,9 @@ _News = Event | _Lines | _Change | None
 
 
 class Frame:
-    """Lines on a terminal that are drawn over. The cursor rests at the end of the last one.
+    """Lines on a terminal that are redrawn in place. The cursor rests at the end of the last one.
 
-    Nothing is cleared before something is written in its place: some terminals keep what was cleared at their top.
+    Nothing is cleared before its replacement is written: some terminals keep cleared lines at their top.
     """
 
     def __init__(self, write: Callable[[str], object]) -> None:
@@ -210,7 +209,7 @@ class Frame:
         self._width = 0
 
     def draw(self, lines: Sequence[str], width: int) -> None:
-        """Draws a frame over the one before: only the lines that have changed, if they stand where they stood."""
+        """Draw a frame over the previous one: only the lines that have changed, if the size is the same."""
         if len(lines) == len(self._lines) and width == self._width:
             if lines != self._lines:
                 pairs = zip(lines, self._lines, strict=True)
@@ -220,7 +219,7 @@ class Frame:
         self._lines, self._width = list(lines), width
 
     def erase(self, width: int, *, above: Sequence[str] = ()) -> None:
-        """Takes the frame away; these lines stay in its place."""
+        """Remove the frame; the lines of `above` stay in its place."""
         if self._lines:
             self._write(self._top(width) + "".join(f"{line}\x1b[K\n" for line in above) + "\x1b[J")
         elif above:
@@ -228,11 +227,11 @@ class Frame:
         self._lines = []
 
     def forget(self) -> None:
-        """Leaves the frame as it is: the next one begins where the cursor is."""
+        """Leave the frame where it is: the next one starts at the cursor."""
         self._lines = []
 
     def _top(self, width: int) -> str:
-        """Moves the cursor to where the frame begins. A terminal that has become narrower has broken its lines."""
+        """Return the escapes that move the cursor to the frame's start. A narrower terminal has wrapped its lines."""
         if not self._lines:
             return ""
         from rich.cells import cell_len

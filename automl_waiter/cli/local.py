@@ -1,4 +1,4 @@
-"""`demo` and `sandbox`: scripted jobs on this machine, with no AWS account and no way to reach AWS."""
+"""`demo` and `sandbox`: scripted jobs on this machine, without an AWS account and without access to AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from automl_waiter.cli.signals import Interrupts
 from automl_waiter.sandbox.scenarios import SCENARIOS
 
 _DEMO_JOB = "demo"
-# The demo shows the main job in half a minute, whatever the recorded job took.
+# The duration of the demo in seconds, however long the recorded job was.
 _DEMO_SECONDS = 15.0
 
 _scenario_option = partial(click.option, "--scenario", type=click.Choice(list(SCENARIOS)), default="completed")

@@ -1,4 +1,4 @@
-"""What the command prints: results on stdout, everything for people on stderr."""
+"""The output of the command: results on stdout, everything for people on stderr."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ OUTPUTS = ("text", "json", "jsonl", "none")
 LOG_FORMATS = ("console", "json")
 DISPLAYS = ("auto", "live", "lines", "github")
 
-# CI systems kill a step that is silent for some minutes (CircleCI after ten): five are the most between two lines.
+# CI systems kill a step that is silent for some minutes (CircleCI: ten), so two lines are at most five minutes apart.
 _SILENCE = 300.0
-# A line that is due is written by then, and not when it is too late.
+# A line is written this long before it is due, so that it is never too late.
 _MARGIN = 10.0
 
 
 def json_line(document: Mapping[str, Any]) -> str:
-    """Return a document as one line of strict JSON that no terminal and no CI runner takes for more than text."""
-    # `##` begins a command of Azure Pipelines and TeamCity, wherever in a line it stands.
+    """Return a document as one line of strict JSON that terminals and CI runners treat as plain text."""
+    # `##` starts a command of Azure Pipelines and TeamCity, anywhere in a line.
     return json.dumps(document, allow_nan=False).replace("##", "#\\u0023")
 
 
 class Reporter:
-    """Tells people on stderr what happens, a line for each thing.
+    """Report events to people on stderr, one line each.
 
     Args:
         log_format: One of LOG_FORMATS.
-        quiet: Tell errors alone.
-        progress: Tell of transitions and good ends too.
-        is_running: Show signs of life although the transitions are told elsewhere.
-        view: Shows how things stand; then only what is to stay is told in lines.
-        ends: Tell how each job ended: not where the result says it at once.
-        annotates: Whether what goes wrong is written as annotations, by somebody else.
-        clock: Seconds that never go back; None: the machine's.
+        quiet: Report errors only.
+        progress: Report transitions and successful ends too.
+        is_running: Show signs of life although the transitions are reported elsewhere.
+        view: Shows the present state; then only permanent messages are lines.
+        ends: Report how each job ended; False if the result shows it anyway.
+        annotates: Whether errors and warnings are written as annotations, elsewhere.
+        clock: A monotonic clock in seconds; None: the machine's.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Reporter:
         self._quiet = quiet
         self._progress = progress
         self._clock = clock or SystemClock().monotonic
-        # A look alone shows no signs of life.
+        # A single poll needs no signs of life.
         self._last_line = self._clock() if progress or is_running else None
         self._view = view
         self._ends = ends
@@ -75,7 +75,7 @@ class Reporter:
         self._lines = view or LineThread()
 
     def tell(self, event: events.Event) -> None:
-        """Tells of an event, if it is one that people should see."""
+        """Report an event, if people should see it."""
         if self._view is not None:
             self._view.tell(event)
         if self._quiet and not (isinstance(event, events.Ended) and is_bad(event.outcome.exit_code)):
@@ -92,7 +92,7 @@ class Reporter:
             self._lines.write(f"{_time_of(event)}  {clean(line)}")
 
     def note(self, name: str, line: str, *, level: int = logging.INFO) -> None:
-        """Tells of something that is no event of a job; what is worse than information, when quiet too."""
+        """Report something that is not an event of a job; if quiet, only warnings and errors."""
         if self._quiet and level <= logging.INFO:
             return
         if self._json:
@@ -101,27 +101,27 @@ class Reporter:
             self._lines.write(f"error: {line}" if level >= logging.ERROR else line)
 
     def warn(self, name: str, problem: str) -> None:
-        """Tells of what goes wrong beside the wait."""
+        """Report a problem outside the wait."""
         self.note(name, f"warning: {problem}", level=logging.WARNING)
 
     def command(self, line: str) -> None:
-        """Writes a line that whoever runs this takes for a command."""
+        """Write a line that a CI runner treats as a command."""
         self._lines.write(line)
 
     def close(self) -> None:
-        """Takes the view away; what is told from now on is a line."""
+        """Close the view; later messages are lines."""
         if self._view is not None:
             self._view.close()
             self._view = None
 
     def finish(self) -> None:
-        """Returns when everything is written, unless nobody reads."""
+        """Wait until everything is written, unless the reader has stopped."""
         self._lines.finish()
 
     def _line(self, event: events.Event) -> str | None:
         match event:
             case Transition() | events.Poll() | events.Heartbeat() | events.Sweep() | events.Retry() if self._view:
-                return None  # it shows them
+                return None  # the view shows them
             case events.Warned() if self._annotates:
                 return None
             case events.Ended(outcome=outcome) if self._annotates and is_bad(outcome.exit_code):
@@ -135,7 +135,7 @@ class Reporter:
             case events.Sweep() if self._is_due(event.next_in):
                 jobs = "1 job is" if event.running == 1 else f"{event.running} jobs are"
                 return f"{jobs} in progress, next look in {format_duration(event.next_in)}"
-            # At first each, then ever more rarely: an outage lasts for hundreds of attempts.
+            # Each at first, then ever more rarely: an outage lasts for hundreds of attempts.
             case events.Retry() if event.attempt & (event.attempt - 1) == 0 or self._is_due(event.delay):
                 return summary_of(event)
             case Anomaly() | events.Warned():
@@ -152,7 +152,7 @@ class Reporter:
                 return None
 
     def _is_due(self, quiet: float) -> bool:
-        """Whether a line must be written now, because nothing happens for `quiet` seconds or until a heartbeat."""
+        """Return whether a line is due now, because none follows for `quiet` seconds or until a heartbeat."""
         quiet = min(quiet, events.HEARTBEAT_EVERY_S)
         return self._last_line is not None and self._clock() + quiet > self._last_line + _SILENCE - _MARGIN
 
@@ -168,12 +168,12 @@ def _transition_line(transition: Transition) -> str:
 
 
 class ResultWriter:
-    """Writes the results to stdout in the form that was asked for.
+    """Write the results to stdout in the requested form.
 
     Args:
         output: One of OUTPUTS.
-        is_running: Whether text, too, is written as things happen: a line for each transition and each outcome.
-        is_brief: Whether text is a line for each job.
+        is_running: Whether text is also written as things happen: a line for each transition and outcome.
+        is_brief: Whether text is one line per job.
     """
 
     def __init__(self, output: str, *, is_running: bool = False, is_brief: bool = False) -> None:
@@ -189,7 +189,7 @@ class ResultWriter:
 
     @property
     def has_transitions(self) -> bool:
-        """Whether transitions are a part of the results."""
+        """Whether transitions are part of the results."""
         return self._output == "jsonl" or (self._output == "text" and self.is_running)
 
     def deliver(self, transition: Transition, done: Callable[[bool], object]) -> None:
@@ -201,14 +201,14 @@ class ResultWriter:
         done(self._write(line))
 
     def tell(self, event: events.Event) -> None:
-        """Write another event, in the forms that are read as things happen."""
+        """Write another event, in the forms that report events as they happen."""
         if self._output == "jsonl" and not isinstance(event, events.Poll | events.Sweep | events.Heartbeat):
             self._write(json_line(events.event_dict(event)))
         if self._output == "text" and self.is_running and isinstance(event, events.Ended):
             self._write(f"{_time_of(event)}  {clean(event.outcome.summary)}")
 
     def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
-        """Write the outcomes, when all are known."""
+        """Write the outcomes, once all are known."""
         if self._output == "json":
             self._write(json_line({"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}))
         elif self._output == "text" and self._is_brief:
@@ -220,7 +220,7 @@ class ResultWriter:
                 self._write(*([""] if number else []), *text_lines(document, sys.stdout))
 
     def _write(self, *lines: str) -> bool:
-        """Write lines and return whether somebody has them; after a line was lost, write nothing."""
+        """Write lines, and return whether they were written; after a failure, write nothing."""
         if not self._is_lost:
             self._is_lost = not write_results(*lines)
         return not self._is_lost

@@ -1,4 +1,4 @@
-"""`report`: what happened to a job, whether or not somebody watched it."""
+"""`report`: what happened to a job, even if nobody watched it."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str) -> int:
 
 
 def _document(target: Target, seen: Mapping[str, Sequence[Transition]]) -> Document:
-    """Return what is known of a job: from one poll, its candidates, and the transitions seen of it, by its ARN.
+    """Return the report on a job, from one poll, its candidates, and its observed transitions by ARN.
 
     Raises:
-        AutoMLWaiterError: There is no such job, AWS refused, or could not be reached.
+        AutoMLWaiterError: The job does not exist, or AWS refused a call or could not be reached.
     """
     budget = ONE_POLL.error_budget
     outcome = outcome_of(target, ONE_POLL)
@@ -86,7 +86,7 @@ def _document(target: Target, seen: Mapping[str, Sequence[Transition]]) -> Docum
 
 
 def _with(seen: Sequence[Transition], outcome: Outcome) -> Sequence[Transition]:
-    """Return what was seen before, and what is seen now if it differs."""
+    """Return the observed transitions, and the present state if it differs."""
     if not seen:
         return outcome.transitions
     now = outcome.transitions[0]

@@ -1,4 +1,4 @@
-"""The command that takes up a wait again which ended before its jobs did."""
+"""The command that resumes a wait which ended before its jobs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from automl_waiter._model.verdicts import Verdict
 
 
 def _is_resumable(outcome: Outcome) -> bool:
-    """Return whether the wait ended, but maybe not the job."""
     if outcome.snapshot is not None and outcome.snapshot.state.is_terminal:
-        return False  # it was told to stop at the timeout, and has stopped
+        return False  # it was stopped at the timeout
     if outcome.verdict is Verdict.ERROR:
         return outcome.exit_code in (ExitCode.DENIED, ExitCode.UNAVAILABLE)
     return outcome.verdict in (Verdict.CANCELLED, Verdict.TIMED_OUT)
@@ -29,7 +28,7 @@ def resume_command(context: click.Context, outcomes: Sequence[Outcome]) -> str |
     if not left:
         return None
     words = ["automl-waiter", "wait", *(outcome.job for outcome in left)]
-    # Who timed out wants as much time again; who was interrupted, what is left.
+    # A wait that timed out gets its whole timeout again; an interrupted one, the rest of it.
     waited = max((outcome.waited for outcome in left if outcome.verdict is not Verdict.TIMED_OUT), default=0.0)
     for level in filter(None, (context.parent, context)):
         words += _options(level, waited)
@@ -37,7 +36,7 @@ def resume_command(context: click.Context, outcomes: Sequence[Outcome]) -> str |
 
 
 def _options(context: click.Context, waited: float) -> Iterator[str]:
-    """Yield the options that were given, as they would be written again; of a timeout, what is left."""
+    """Yield the options of this command line; the timeout, less the time waited."""
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE

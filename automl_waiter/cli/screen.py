@@ -1,4 +1,4 @@
-"""What stderr is: a terminal with a live view, a log of lines, or the log of a step of GitHub Actions."""
+"""The kind of output for people: a terminal with a live view, lines, or the log of a step of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Screen:
-    """What reports to people: lines on stderr, the live view, and the step of GitHub Actions."""
+    """The outputs for people: lines on stderr, the live view, and the step of GitHub Actions."""
 
     reporter: Reporter
     view: LiveView | None = None
@@ -35,22 +35,22 @@ class Screen:
 def open_screen(
     flags: Flags, writer: ResultWriter, *, names: Collection[str] | None = None, hint: str = "", timeout: Any = None
 ) -> Screen:
-    """Return the screen that `--progress` asks for; "auto": by where this runs.
+    """Return the screen for `--progress`; "auto" depends on where this runs.
 
     Args:
         flags: The command's flags.
-        writer: What stdout shows meanwhile and at the end.
-        names: The names of the jobs; None: those that a watch will find.
-        hint: What the person can do, in a live view.
-        timeout: Seconds after which the wait gives up, if it is known at once.
+        writer: Writes the results to stdout.
+        names: The names of the jobs; None for a watch.
+        hint: What the user can do, for a live view.
+        timeout: Seconds after which the wait times out, if that is known.
 
     Raises:
-        click.UsageError: A live view is asked for where none can be.
+        click.UsageError: A live view is requested but not possible.
     """
     display, log_format, quiet = flags.display, flags.log_format, flags.quiet
     switch = os.environ.get(SWITCH, "") if display == "auto" else ""
     if switch in ("lines", "github"):
-        display = switch  # live is where it can be, and elsewhere no reason to fail
+        display = switch  # "live" applies where it is possible, and is no error elsewhere
     is_log = log_format == "json" or quiet or writer.has_transitions
     is_live = display == "auto" and not is_log and is_terminal() and is_in_foreground() and not os.environ.get("CI")
     if display == "live":
@@ -64,7 +64,7 @@ def open_screen(
         is_known = isinstance(timeout, int | float)
         deadline = SystemClock().now() + timedelta(seconds=timeout) if is_known else None
         view = LiveView(Progress(names, deadline), hint)
-    # Where the result says at once how the one job ended, and is shown on the same terminal, no line says it too.
+    # If the result on the same terminal shows how the only job ended, no line repeats it.
     is_shown = view is not None and sys.stdout is not None and sys.stdout.isatty()
     says_it = is_shown and flags.output == "text" and names is not None and len(names) == 1
     is_github = display == "github" or (display == "auto" and os.environ.get("GITHUB_ACTIONS") == "true")

@@ -1,4 +1,4 @@
-"""A wait as the command makes it: everything is reported, signals end it, and the exit code says how it ended."""
+"""A wait as the command runs it: events are reported, signals end it, and the exit code says how it ended."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.signals import Interrupted, Interrupts
 from automl_waiter.waiter import events_of
 
-if TYPE_CHECKING:  # They load what most waits do without.
+if TYPE_CHECKING:  # they load what most waits do not need
     from automl_waiter.cli.github import GitHubRun
     from automl_waiter.integrations.eventbridge import EventBridgePublisher
     from automl_waiter.journal import Entry, Journal
 
 
 class Session:
-    """What the command brings to a wait: where it reports, what ends it early, and what comes after it.
+    """The command's part of a wait: its outputs, what ends it early, and what follows it.
 
     Args:
-        reporter: Tells people.
+        reporter: Reports to people.
         writer: Writes the results.
         interrupts: The signals.
         command: `--exec`.
         publisher: `--publish`.
         journal: `--journal`.
-        told: What stdout is told of. Under that name it goes on, from the journal, where it was.
-        decides: Whether an outcome decides for all jobs.
-        resume: The command that waits on for the jobs that may still run.
-        github: The step of GitHub Actions in which this runs.
+        subject: What stdout reports on. With a journal, the same subject resumes where it stopped.
+        decides: Returns whether an outcome decides for all jobs.
+        resume: Returns the command that resumes the wait for the jobs that may still run.
+        github: The step of GitHub Actions, if this runs in one.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Session:
         command: CommandRunner | None = None,
         publisher: EventBridgePublisher | None = None,
         journal: Journal | None = None,
-        told: Sequence[str] = (),
+        subject: Sequence[str] = (),
         decides: Callable[[Outcome], bool] = lambda _: False,
         resume: Callable[[Sequence[Outcome]], str | None] = lambda _: None,
         github: GitHubRun | None = None,
@@ -66,7 +66,7 @@ class Session:
         self._writer = writer
         self._interrupts = interrupts
         self._publisher = publisher
-        # The publisher first: its end is bounded more tightly than that of the command.
+        # The publisher comes first: its `finish` has a tighter limit than the command's.
         self._others = [other for other in (publisher, command) if other is not None]
         self._journal = journal
         self._decides = decides
@@ -74,28 +74,28 @@ class Session:
         self._github = github
         self._deliver: dict[str, Callable[[Transition, Callable[[bool], object]], object]] = {}
         if writer.has_transitions:
-            self._deliver[_name(journal, ["stdout", *told])] = writer.deliver
+            self._deliver[_name(journal, ["stdout", *subject])] = writer.deliver
         for other in self._others:
             self._deliver[_name(journal, other.words)] = other.deliver
-        # In the order in which they were asked for; a watch names none.
+        # In the order of the request; a watch has none.
         self._jobs: dict[str, JobRef] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._deciding: list[Outcome] = []
 
     def unfinished(self, region: str) -> list[JobRef]:
-        """Return the jobs of a region whose ends the journal does not hold."""
+        """Return a region's jobs that the journal lists as unfinished."""
         if self._journal is None:
             return []
         refs = []
         for job in self._journal.unfinished(region, self._deliver):
-            with suppress(InvalidRequest):  # what AWS calls an ARN may be none to us
+            with suppress(InvalidRequest):  # AWS may accept an ARN that we do not
                 refs.append(replace(job_ref(job.arn), name=job.name))
         return refs
 
     def run(
         self, refs: Sequence[JobRef], connect: Callable[[], Mapping[str, Target]], options: WaitOptions
     ) -> ExitCode:
-        """Wait for the jobs and return the exit code: the deciding job's, else that of all together."""
+        """Wait for the jobs and return the exit code: the deciding job's, otherwise the combined one."""
         self._jobs = {ref.key: ref for ref in refs}
 
         def begin(clock: Clock) -> Kernel:
@@ -106,33 +106,33 @@ class Session:
         return self.follow(begin)
 
     def follow(self, begin: Callable[[Clock], Kernel]) -> ExitCode:
-        """Report what happens until the kernel ends or a signal comes, and return the exit code. `begin` connects."""
+        """Report events until the kernel ends or a signal arrives, and return the exit code. `begin` connects."""
         machine, is_begun = Machine(), False
         received: list[int] = []
 
         def end(signum: int) -> None:
             received.append(signum)
             if not is_begun:
-                raise Interrupted(signum)  # the SDK is being loaded, which takes too long to be waited for
+                raise Interrupted(signum)  # the SDK is still loading, which takes too long to wait for
             machine.interrupt(signum)
             for other in self._others:
                 other.abandon()
 
         try:
-            # To the last line of the result: a signal after the jobs have ended changes nothing of what is said.
+            # Until the last line of the result: a signal after the jobs have ended changes no output.
             with self._interrupts.ending(end):
                 kernel = begin(machine)
                 is_begun = True
                 if received:
                     raise Interrupted(received[0])  # it was raised where Python ignores exceptions: in a finalizer
-                with closing(events_of(kernel, machine, self._tell, decides=self._decide)) as events:
+                with closing(events_of(kernel, machine, self._report, decides=self._decide)) as events:
                     for _ in events:
                         pass
                 return self._finish(received[0] if received else None)
         except Interrupted as interrupted:
             return self._finish(interrupted.signal)
         except AutoMLWaiterError as error:
-            if is_begun and self._writer.is_running:  # of a watch, what is known is reported first
+            if is_begun and self._writer.is_running:  # a watch reports what is known first
                 self._finish(None, error)
             raise
         finally:
@@ -145,9 +145,9 @@ class Session:
             self._deciding.append(outcome)
         return bool(self._deciding)
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         if self._writer.is_running and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED:
-            return  # of a job that goes on without being watched there is nothing to say
+            return  # a job that nobody watches any more has no outcome to report
         self._reporter.tell(event)
         if self._github is not None:
             self._github.tell(event)
@@ -157,7 +157,7 @@ class Session:
             case Ended(outcome=outcome):
                 if self._publisher is not None:
                     self._publisher.end(outcome)
-                # A watch may last for weeks, and needs no more than the exit codes.
+                # A watch may last for weeks, and needs only the exit codes.
                 is_kept = not self._writer.is_running or self._writer.keeps_outcomes or self._github is not None
                 self._outcomes[outcome.job] = outcome if is_kept else replace(outcome, snapshot=None, transitions=())
                 self._writer.tell(event)
@@ -169,7 +169,7 @@ class Session:
                     self._journal.flush()
 
     def _hand_out(self, transition: Transition) -> None:
-        """Hands a transition to its subscribers, or what the journal says that they have to be told of the job."""
+        """Hand a transition to its subscribers; with a journal, all deliveries that are due for the job."""
         if self._journal is None:
             for deliver in self._deliver.values():
                 deliver(transition, lambda _: None)
@@ -187,7 +187,7 @@ class Session:
         if signal is not None:
             for key, ref in self._jobs.items():
                 if key not in self._outcomes:
-                    self._tell(_not_begun(ref, signal))
+                    self._report(_not_begun(ref, signal))
         outcomes = [self._outcomes[key] for key in self._jobs or self._outcomes]
         if error is not None:
             code = exit_code_of_error(error)
@@ -211,7 +211,7 @@ class Session:
 
 
 def _name(journal: Journal | None, words: Sequence[str]) -> str:
-    """Return the name of a subscriber in the journal: the same words continue where they ended."""
+    """Return a subscriber's name in the journal: the same words resume where they stopped."""
     if journal is None:
         return words[0]
     from automl_waiter.journal import subscriber_of
@@ -220,7 +220,6 @@ def _name(journal: Journal | None, words: Sequence[str]) -> str:
 
 
 def _not_begun(ref: JobRef, signal: int) -> Ended:
-    """Return the end of a wait that a signal ended before its first poll."""
     code = ExitCode(128 + signal)
     outcome = Outcome(job=ref.key, job_name=ref.name, verdict=Verdict.CANCELLED, exit_code=code)
     return Ended(ref.name, datetime.now(UTC), outcome)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first ends what is going on, a second one leaves at once."""
+"""SIGINT and SIGTERM: the first one ends the current action, the second one exits at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """The first signal came before there was anything to tell; `signal` is its number."""
+    """The first signal arrived before there was an outcome to report; `signal` is its number."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
@@ -26,10 +26,10 @@ def _interrupt(signum: int) -> NoReturn:
 
 
 class Interrupts:
-    """The signals of this process. Outside of `ending` the first one is kept until somebody can answer it.
+    """The signals of this process. Outside of `ending`, the first one is kept until it can be handled.
 
     Args:
-        is_whole_process: Whether the process ends with this: then no signal changes the exit code any more.
+        is_whole_process: Whether the process ends with this: then no later signal changes the exit code.
     """
 
     def __init__(self, *, is_whole_process: bool = False) -> None:
@@ -40,7 +40,7 @@ class Interrupts:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
-        # Only the main thread may set handlers; elsewhere the caller's own stay.
+        # Only the main thread may set handlers; in other threads the caller's stay.
         if threading.current_thread() is threading.main_thread():
             self._before = {known: signal.signal(known, self._handle) for known in _SIGNALS}
         return self
@@ -51,9 +51,9 @@ class Interrupts:
 
     @contextmanager
     def ending(self, end: Callable[[int], object] = _interrupt) -> Iterator[None]:
-        """Within, the first signal calls `end` with its number; by default it raises Interrupted.
+        """Call `end` with the number of the first signal in this context; by default, raise Interrupted.
 
-        One that came before is answered now. `end` runs in a signal handler: it must take no lock.
+        An earlier signal is handled at once. `end` runs in a signal handler: it must take no lock.
         """
         before, self._end = self._end, end
         try:
@@ -64,7 +64,7 @@ class Interrupts:
             self._end = before
 
     def _handle(self, signum: int, _: FrameType | None) -> None:
-        # The default action would do for a second one, but as the first process of a container there is none.
+        # The default action would suffice for a second signal, but the first process of a container has none.
         if self._first is not None:
             os._exit(128 + signum)
         self._first = signum

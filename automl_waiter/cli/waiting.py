@@ -110,7 +110,7 @@ def wait(
         flags,
         writer,
         screen,
-        told=["wait", *(ref.key for ref in refs)],
+        subject=["wait", *(ref.key for ref in refs)],
         decides=_has_ended if until_any else _does_not_succeed if fail_fast else lambda _: False,
         resume=partial(resume_command, ctx),
     )
@@ -147,7 +147,7 @@ def watch(
     which = matching(name_contains, since)
     writer = ResultWriter(flags.output, is_running=True)
     screen = open_screen(flags, writer, hint="Ctrl-C ends the watch; the jobs go on")
-    session = _session(interrupts, flags, writer, screen, told=["watch", name_contains or ""])
+    session = _session(interrupts, flags, writer, screen, subject=["watch", name_contains or ""])
 
     def begin(clock: Clock) -> Kernel:
         gateway = flags.gateways(options.max_rate).default()
@@ -176,9 +176,9 @@ def status(interrupts: Interrupts, /, flags: Flags, jobs: tuple[str, ...]) -> in
 
 
 def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
-    """Return the jobs that are named, each once; "-" stands for the names on standard input."""
+    """Return the distinct jobs; "-" stands for the names on standard input."""
     with interrupts.ending() if "-" in jobs else nullcontext():
-        # None, if whoever started this process has closed it.
+        # None if the parent process closed it.
         read = sys.stdin.read().split() if "-" in jobs and sys.stdin else []
     names = [name for job in jobs for name in (read if job == "-" else [job])]
     if not names:
@@ -187,32 +187,31 @@ def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
 
 
 def _has_ended(outcome: Outcome) -> bool:
-    """Return whether the job has ended or reached what was waited for: an error or a timeout decides nothing."""
+    """Return whether the job has ended or met the condition; an error or a timeout decides nothing."""
     return outcome.verdict not in UNDECIDED
 
 
 def _does_not_succeed(outcome: Outcome) -> bool:
-    """Return whether a pipeline should stop at this outcome."""
     return outcome.exit_code != ExitCode.OK
 
 
 def _session(
-    interrupts: Interrupts, flags: Flags, writer: ResultWriter, screen: Screen, *, told: Sequence[str], **more: Any
+    interrupts: Interrupts, flags: Flags, writer: ResultWriter, screen: Screen, *, subject: Sequence[str], **more: Any
 ) -> Session:
     """Return a session with `--exec`, `--publish` and `--journal`.
 
-    `told` is what stdout reports: with a journal, the same command continues where an earlier one ended.
+    `subject` is what stdout reports on: with a journal, the same command resumes where an earlier one stopped.
     """
     reporter = screen.reporter
     runner = publisher = journal = None
-    # The modules that most waits do without are imported where they are needed.
+    # Most waits do not need these modules.
     if flags.bus is not None:
         from automl_waiter.integrations.eventbridge import EventBridgePublisher
 
         publisher = EventBridgePublisher(
             flags.bus,
             report=partial(reporter.note, "publish", level=logging.ERROR),
-            # Not at --endpoint-url: it is SageMaker's alone.
+            # Not at --endpoint-url, which is for SageMaker only.
             connect_to=lambda region: connect(profile=flags.profile, region=region or flags.region, service="events"),
             error_budget=flags.error_budget,
         )
@@ -233,7 +232,7 @@ def _session(
         command=runner,
         publisher=publisher,
         journal=journal,
-        told=told,
+        subject=subject,
         github=screen.github,
         **more,
     )
