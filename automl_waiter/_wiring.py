@@ -126,7 +126,6 @@ _DETAILS = ("arn", "region", "account", "created_at")
 
 
 def _is_same(one: JobRef, other: JobRef) -> bool:
-    """Return whether two jobs of the same name are the same, as far as known."""
     accounts, created = {one.account, other.account}, {one.created_at, other.created_at}
     return len(accounts - {None}) < 2 and len(created - {None}) < 2
 

@@ -63,7 +63,6 @@ def iam_policy(
 
 
 def _checked(arns: Iterable[str], service: str, resource: str, what: str) -> list[str]:
-    """Return the distinct ARNs, checked."""
     for arn in (distinct := list(dict.fromkeys(arns))):
         parts = arn.split(":", 5)
         if len(parts) != 6 or (parts[0], parts[2]) != ("arn", service) or not parts[5].startswith(resource):

@@ -72,11 +72,9 @@ class JobWait:
         self._deadline = started + options.seconds
         self._polls = 0
         self._seen_at: float | None = None
-        """When the job was last observed."""
         self._not_found_until: float | None = None
         """Until when a missing name does not end the wait."""
         self._listed_candidate: Candidate | None = None
-        """The best candidate in the last listing."""
         self._met_by: Candidate | None = None
         """The candidate that met `until`, if the condition may be about one."""
         self._was_met_in_listing = False
@@ -270,7 +268,6 @@ class JobWait:
         return holds
 
     async def _condition_met(self, *, is_terminal: bool) -> Outcome | None:
-        """End the wait, or stop the job."""
         if is_terminal or "until" not in self._options.stop_on:
             return self._outcome(Verdict.CONDITION_MET)
         await self._stop("until", _STOP_TIMEOUT_S)

@@ -151,8 +151,6 @@ class Listing:
             await self._kernel.emit(Sweep(None, self._clock.now(), len(self._listed()), pages, next_in))
             await self._sleep(next_at)
 
-    # Reading
-
     async def _sweep(self) -> int:
         """Read the newest jobs until every followed job was shown. Jobs not shown are described from now on."""
         is_first = self._pages == 0
@@ -179,7 +177,6 @@ class Listing:
         return not reader.is_done and bool(reader.missing) and reader.pages < limit
 
     async def _read_page(self, reader: PageReader) -> None:
-        """Read the next page and distribute its summaries."""
         token = {"NextToken": reader.token} if reader.token else {}
         answer = await self._calls.list_jobs(
             {**reader.request, **token}, self._deadline, error_budget=self._error_budget
@@ -215,10 +212,7 @@ class Listing:
                 job.is_listed, job.state, job.handed_at = True, shown.state, self._now
                 self._kernel.put(job.news, answer._replace(response=shown.raw))
 
-    # The followed jobs
-
     def _listed(self) -> list[ListedJob]:
-        """Return the jobs that are followed here."""
         return [job for jobs in self._by_name.values() for job in jobs if job.is_listed and not job.has_ended]
 
     def _is_needed(self) -> bool:
@@ -256,8 +250,6 @@ class Listing:
                 job.is_listed = not job.has_ended
         return self._is_needed()
 
-    # Timing
-
     @property
     def _now(self) -> float:
         return self._clock.monotonic()
@@ -272,7 +264,6 @@ class Listing:
         return (max(last, self._now), True) if at > last - 1 else (at, False)
 
     async def _sleep(self, until: float) -> None:
-        """Sleep with heartbeats."""
         while (beat := self._now + HEARTBEAT_EVERY_S) < until:
             await self._kernel.sleep_until(beat)
             await self._kernel.emit(Heartbeat(None, self._clock.now(), None, max(0.0, until - self._now)))

@@ -38,7 +38,7 @@ _PRECEDENCE = (130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0)
 
 
 def combined_exit_code(codes: Iterable[int]) -> ExitCode:
-    """Return the exit code of a wait for several jobs: the one of theirs that a pipeline should act on first."""
+    """Return the exit code of a wait for several jobs: the one that a pipeline should act on first."""
     return ExitCode(min(codes, key=_PRECEDENCE.index, default=0))
 
 

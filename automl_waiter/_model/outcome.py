@@ -87,8 +87,6 @@ class Outcome:
     listed_candidate: Candidate | None = None
     met_by: Candidate | None = None
 
-    # Shortcuts, so that callers need not check whether there is a snapshot.
-
     @property
     def status(self) -> str | None:
         """The last primary status."""

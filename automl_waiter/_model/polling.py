@@ -102,7 +102,7 @@ _REPORT_ENDS = 2.0
 # because jobs with a short training have little to report on.
 _QUIET = 270.0
 _QUIET_SHARE = 1 / 24
-# A failure in the first minutes is usually a mistake in the request, which somebody wants to fix.
+# A failure in the first minutes is usually a mistake in the request, which the user wants to fix.
 _SHORTEST_PREPARING = 20.0
 # The service may end a job a moment after its runtime limit.
 _AFTER_LIMIT = 2.0

@@ -1,17 +1,17 @@
 """The statuses of an AutoML job, its phases, and the moves between them, as data.
 
-A job has two statuses. The *primary* one (`AutoMLJobStatus`) alone says whether the job has
-ended. The *secondary* one (`AutoMLJobSecondaryStatus`) says what the job is doing, or why it ended, and is
-an open string: the service sends values that no document lists. Both are therefore `str` everywhere;
-the enumerations list what is known today and restrict nothing.
+A job has two statuses. The *primary* one (`AutoMLJobStatus`) alone says whether the job has ended. The *secondary* one
+(`AutoMLJobSecondaryStatus`) says what the job is doing, or why it ended, and is an open string: the service sends
+values that no document lists. Both are therefore `str` everywhere; the enumerations list what is known today and
+restrict nothing.
 
 How the table works
 ===================
 
-`STEPS` lists the direct steps of a job, each with its evidence. Two polls of a job are minutes apart, so
-they may differ by a *path* of several steps: the poll after `Starting` may find `ModelTuning`.
-`REACHABLE` is the transitive closure of `STEPS`. A move outside it is an anomaly: it is reported and is
-never an error, because the table is our knowledge and not the service's promise.
+`STEPS` lists the direct steps of a job, each with its evidence. Two polls of a job are minutes apart, so they may
+differ by a *path* of several steps: the poll after `Starting` may find `ModelTuning`. `REACHABLE` is the transitive
+closure of `STEPS`. A move outside it is an anomaly: it is reported and is never an error, because the table is our
+knowledge and not the service's promise.
 
 `docs/statuses.md` is made from this file.
 """

@@ -114,7 +114,6 @@ def _time_until(at: datetime | None, now: datetime) -> str:
 
 
 def _failing(retry: Retry, jobs: int, now: datetime, width: int) -> list[Text]:
-    """Return the lines on a failed call and its next attempt."""
     which = f" for {jobs} jobs" if jobs > 1 else ""
     times = "once" if retry.attempt == 1 else f"{retry.attempt} times"
     words = f"{retry.operation} failed {times}{which}: {retry.message}"

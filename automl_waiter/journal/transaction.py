@@ -187,7 +187,6 @@ class Transaction:
         return None if row is None else int(row[0])
 
     def _is_free(self, number: int, subscriber: str, owner: str | None, claimed_at: str | None) -> bool:
-        """Return whether this process may make an unacknowledged delivery."""
         if (number, subscriber) in self.handed:
             return False
         return owner is None or owner == self._owner or not is_alive(owner, claimed_at, self._now)

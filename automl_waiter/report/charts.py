@@ -98,7 +98,6 @@ class _Axis:
 
 
 def _round_values(low: float, high: float) -> list[float]:
-    """Return a few round numbers between two values."""
     rough = (high - low) / 4
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)

@@ -50,9 +50,6 @@ _UNDECIDED_TONE = {
 }
 
 
-# Short texts
-
-
 def head_of(outcome: Outcome) -> str:
     """Return how a wait ended, in a few words."""
     if outcome.verdict is Verdict.DEGRADED:
@@ -96,9 +93,6 @@ def objective_words(candidate: Candidate | None) -> str:
 def moment(instant: datetime) -> str:
     """Return a time for people: `2026-11-24 09:30:00 UTC`."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-# Documents
 
 
 def outcome_document(outcome: Outcome) -> Document:
@@ -181,9 +175,6 @@ def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderb
         _artifacts(snapshot, best),
     ]
     return Document(snapshot.name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
-
-
-# Parts of documents
 
 
 def _outcome_facts(outcome: Outcome) -> Iterator[Fact]:
@@ -346,9 +337,6 @@ def _artifacts(snapshot: Snapshot, candidate: Candidate | None) -> Facts | None:
     ]
     facts = tuple(Fact(label, location, is_code=True) for label, location in found if location)
     return Facts(facts, "Artifacts") if facts else None
-
-
-# A row for each job
 
 
 def _how(outcome: Outcome) -> str:

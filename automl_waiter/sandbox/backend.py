@@ -176,7 +176,6 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
 
     @property
     def _job(self) -> ScriptedJob:
-        """The job that the request names."""
         job: ScriptedJob = self.sagemaker_backend.job(self.params["AutoMLJobName"])
         return job
 

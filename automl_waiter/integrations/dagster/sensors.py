@@ -1,4 +1,4 @@
-"""A sensor that requests one run for each AutoML job that has ended, however it ended; no process waits meanwhile."""
+"""A sensor that requests one run for each AutoML job that has ended, however it ended. No process waits."""
 
 from __future__ import annotations
 

@@ -180,7 +180,6 @@ class EventBridgePublisher:
                 self._publish(batch)
 
     def _publish(self, batch: list[_Delivery]) -> None:
-        """Put a batch, with retries, and settle each of its deliveries."""
         from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
         begun = time.monotonic()
