@@ -7,6 +7,7 @@ print(outcome.best_candidate.objective.value)
 """
 
 from types import FunctionType
+from typing import ForwardRef
 
 from automl_waiter._model.errors import (
     AccessDenied,
@@ -103,6 +104,12 @@ __all__ = [
 
 # Tracebacks, pickles and documentation use the names that users import.
 for _public in [globals()[_name] for _name in __all__]:
+    if isinstance(_public, type):
+        # Names in annotations resolve in the module that defines the class.
+        _home, _hints = _public.__module__, vars(_public).get("__annotations__", {})
+        _public.__annotations__ = {
+            name: ForwardRef(str(hint), module=_home, is_class=True) for name, hint in _hints.items()
+        }
     if isinstance(_public, type | FunctionType):
         _public.__module__ = __name__
 

@@ -13,7 +13,7 @@ from automl_waiter._engine.calls import Calls, Gateway
 from automl_waiter._engine.following import ListedJob
 from automl_waiter._engine.job_wait import JobWait
 from automl_waiter._engine.kernel import Clock, Kernel
-from automl_waiter._engine.listing import Listing, is_worth_listing
+from automl_waiter._engine.listing import WORTH_LISTING, Listing, sweep_interval
 from automl_waiter._engine.watch import Matching, Watch
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
 from automl_waiter._model.job_refs import JobRef, job_ref, job_refs
@@ -139,7 +139,7 @@ def wait_kernel(targets: Iterable[Target], options: WaitOptions, clock: Clock) -
     listed = {
         target: ListedJob(target.job.name)
         for sharing in by_gateway.values()
-        if is_worth_listing(len(sharing), options)
+        if len(sharing) >= WORTH_LISTING and sweep_interval(options) is not None
         for target in sharing
     }
     for target in distinct:

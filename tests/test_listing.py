@@ -622,9 +622,9 @@ def test_the_page_states_the_bounds_that_hold() -> None:
     assert f"grows back within {budget._RECOVERY / 60:g} minutes" in page
     assert f"within {retries._HERD_PAUSE_S:g} seconds" in page
     assert budget._LEAST_SHARE == 1 / 8
-    assert f"| up to {listing._WORTH_LISTING - 1} jobs |" in page
+    assert f"| up to {listing.WORTH_LISTING - 1} jobs |" in page
     assert (
-        f"| {listing._WORTH_LISTING} jobs and more | the newest jobs are listed every {listing._SWEEP_EVERY_S:g} s"
+        f"| {listing.WORTH_LISTING} jobs and more | the newest jobs are listed every {listing._SWEEP_EVERY_S:g} s"
         in page
     )
     assert f"or fails for {listing._LISTING_PATIENCE_S:g} seconds" in page

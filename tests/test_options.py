@@ -54,7 +54,7 @@ class TestDurations:
 
     def test_a_poll_below_a_tenth_of_a_second_needs_a_max_rate(self) -> None:
         """Such a poll would raise the default rate limit beyond any reason."""
-        with pytest.raises(InvalidRequest, match="needs a max_rate"):
+        with pytest.raises(InvalidRequest, match="needs a max rate"):
             wait_options(poll=0.0001)
         assert wait_options(poll=0.0001, max_rate=10).max_rate == 10
         assert wait_options(poll=0.1).max_rate == 20

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
 from automl_waiter._engine.kernel import Kernel
-from automl_waiter._engine.retries import Answer, Attempts, Call, Priority
-from automl_waiter._model.errors import AutoMLWaiterError
+from automl_waiter._engine.retries import Answer, Call, Priority, Retrier
 from automl_waiter._model.token_bucket import TokenBucket
 
 _FIND_NAMES_TIMEOUT_S = 5.0
@@ -60,7 +59,7 @@ class Gateway(Protocol):
         ...
 
 
-class Calls:
+class Calls(Retrier):
     """The calls of one wait through one gateway. Each returns an `Answer`, also if it fails.
 
     Args:
@@ -70,67 +69,45 @@ class Calls:
     """
 
     def __init__(self, gateway: Gateway, kernel: Kernel, *, error_budget: float) -> None:
+        super().__init__(kernel, gateway.bucket, error_budget)
         self.gateway = gateway
-        self.kernel = kernel
-        self.retries = 0
-        """The number of retried attempts."""
-        self.interrupted: AutoMLWaiterError | None = None
-        """The error with which a call was failing when the wait was cancelled."""
-        self._error_budget = error_budget
 
     def of_another_wait(self) -> Calls:
         """Return the calls of another wait through the same gateway."""
-        return Calls(self.gateway, self.kernel, error_budget=self._error_budget)
+        return Calls(self.gateway, self.kernel, error_budget=self.error_budget)
 
     @property
     def slowdown(self) -> float:
         """The factor by which to poll less often: 1, or more after calls were throttled."""
-        return self.gateway.bucket.slowdown(self.kernel.clock.monotonic())
+        return self.bucket.slowdown(self.kernel.clock.monotonic())
 
     def describe(self, job_name: str, deadline: float, *, is_first: bool = False) -> Answering:
         """Describe a job. `is_first` gets its token before others, because the job is known to have ended."""
         describe = partial(self.gateway.describe, job_name)
         priority = Priority.FIRST if is_first else Priority.IN_ORDER
-        return self._make("DescribeAutoMLJobV2", job_name, describe, deadline, priority=priority)
+        return self.answer(Call("DescribeAutoMLJobV2", job_name, describe, deadline, priority=priority))
 
     def stop(self, job_name: str, deadline: float, *, is_immediate: bool = False) -> Answering:
         """Stop a job. `is_immediate` does not wait for a token."""
-        priority = Priority.IMMEDIATE if is_immediate else Priority.IN_ORDER
         stop = partial(self.gateway.stop, job_name)
-        return self._make("StopAutoMLJob", job_name, stop, deadline, priority=priority)
+        priority = Priority.IMMEDIATE if is_immediate else Priority.IN_ORDER
+        return self.answer(Call("StopAutoMLJob", job_name, stop, deadline, priority=priority))
 
     def find_names(self, job_name: str, deadline: float) -> Answering:
         """List names similar to the one that was not found, in one attempt of a few seconds."""
         find_names = partial(self.gateway.find_names, job_name)
         until = min(self.kernel.clock.monotonic() + _FIND_NAMES_TIMEOUT_S, deadline)
-        return self._make("ListAutoMLJobs", job_name, find_names, until, error_budget=0.0)
+        return self.answer(Call("ListAutoMLJobs", job_name, find_names, until, error_budget=0.0))
 
     def list_jobs(
         self, request: Mapping[str, Any], deadline: float = math.inf, *, error_budget: float = math.inf
     ) -> Answering:
         """Read a page of jobs. It shows up to 100 jobs, so it gets its token before others."""
-        list_jobs = partial(self.gateway.list_jobs, request)
-        return self._make(
-            "ListAutoMLJobs", None, list_jobs, deadline, error_budget=error_budget, priority=Priority.FIRST
-        )
+        page = partial(self.gateway.list_jobs, request)
+        return self.answer(Call("ListAutoMLJobs", None, page, deadline, error_budget, Priority.FIRST))
 
     def list_candidates(self, job_name: str, token: str | None, deadline: float, *, error_budget: float) -> Answering:
         """Read a page of candidates. It is for display and has its own pace, so its throttling slows down no poll."""
         page = partial(self.gateway.list_candidates, job_name, token)
         operation = "ListCandidatesForAutoMLJob"
-        return self._make(operation, job_name, page, deadline, error_budget=error_budget, slows_down=False)
-
-    def _make(
-        self,
-        operation: str,
-        job_name: str | None,
-        function: Callable[[], Any],
-        deadline: float,
-        *,
-        error_budget: float = math.inf,
-        priority: Priority = Priority.IN_ORDER,
-        slows_down: bool = True,
-    ) -> Answering:
-        budget = min(error_budget, self._error_budget)
-        call = Call(operation, job_name, function, deadline, budget, priority, slows_down)
-        return Attempts(call, self).answer()
+        return self.answer(Call(operation, job_name, page, deadline, error_budget, slows_down=False))

@@ -26,11 +26,11 @@ from automl_waiter._model.text import seconds_of
 
 PAGE = 100
 """The maximum number of summaries in a page of ListAutoMLJobs (API reference, MaxResults)."""
+WORTH_LISTING = 7
+"""The default policy polls a job every 68 s on average, so 7 jobs take as many describes as a page every 10 s."""
 NEWEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": PAGE}
 """The request that reads all jobs, newest first."""
 
-# The default policy polls a job every 68 s on average, so 7 jobs take as many describes as a page every 10 s.
-_WORTH_LISTING = 7
 # Describes are timed better than a listing, so a page that shows fewer jobs than this is not worth its call.
 _JOBS_PER_PAGE = 5
 # The maximum number of pages in one sweep, however many jobs are followed.
@@ -63,11 +63,6 @@ def sweep_interval(options: WaitOptions) -> float | None:
             return _SWEEP_EVERY_S
         case _:
             return None
-
-
-def is_worth_listing(jobs: int, options: WaitOptions) -> bool:
-    """Return whether a listing is the better way to follow this many jobs of an account and region."""
-    return jobs >= _WORTH_LISTING and sweep_interval(options) is not None
 
 
 @dataclass

@@ -7,11 +7,13 @@ reach into its pauses.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from automl_waiter._engine.kernel import Kernel
 from automl_waiter._model.errors import (
     AutoMLWaiterError,
     Cancelled,
@@ -23,11 +25,10 @@ from automl_waiter._model.errors import (
 from automl_waiter._model.events import Retry
 from automl_waiter._model.snapshot import served_at
 from automl_waiter._model.text import format_duration, isoformat
+from automl_waiter._model.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
-
-    from automl_waiter._engine.calls import Calls
 
 OVERSLEPT_S = 5.0
 """A sleep that ends later than planned by more than this was not ours: the machine slept, or the process stopped."""
@@ -66,7 +67,8 @@ class Call(NamedTuple):
         job_name: The job that it is about; None for a listing.
         function: Makes one attempt.
         deadline: No attempt begins later, on the kernel's clock.
-        error_budget: How long it may keep failing for transient reasons, in seconds; with 0 there is one attempt.
+        error_budget: How long it may keep failing for transient reasons, in seconds, if that is less than for others of
+            the wait; with 0 there is one attempt.
         priority: When it gets its token.
         slows_down: Whether throttling of this call slows down the others.
     """
@@ -75,7 +77,7 @@ class Call(NamedTuple):
     job_name: str | None
     function: Callable[[], Any]
     deadline: float
-    error_budget: float
+    error_budget: float = math.inf
     priority: Priority = Priority.IN_ORDER
     slows_down: bool = True
 
@@ -102,18 +104,41 @@ class Answer(NamedTuple):
     exhausted: bool = False
 
 
-class Attempts:
-    """The attempts of one of the calls of a wait."""
+class Retrier:
+    """Makes the calls of one wait, and counts what it retries.
 
-    def __init__(self, call: Call, calls: Calls) -> None:
+    Args:
+        kernel: Runs the wait.
+        bucket: Holds a token for each attempt.
+        error_budget: How long a call may keep failing for transient reasons, in seconds.
+    """
+
+    def __init__(self, kernel: Kernel, bucket: TokenBucket, error_budget: float) -> None:
+        self.kernel = kernel
+        self.bucket = bucket
+        self.error_budget = error_budget
+        self.retries = 0
+        """How many attempts were repeated."""
+        self.interrupted: AutoMLWaiterError | None = None
+        """What a call was failing with when the wait was cancelled."""
+
+    def answer(self, call: Call) -> Coroutine[Any, Any, Answer]:
+        """Make a call, and return what it resulted in."""
+        return _Attempts(call, self).answer()
+
+
+class _Attempts:
+    """The attempts of one call."""
+
+    def __init__(self, call: Call, retrier: Retrier) -> None:
         self._call = call
-        self._calls = calls
-        self._kernel = calls.kernel
-        self._clock = calls.kernel.clock
-        self._bucket = calls.gateway.bucket
+        self._retrier = retrier
+        self._kernel = retrier.kernel
+        self._clock = retrier.kernel.clock
+        self._bucket = retrier.bucket
         self._begun = self._started = self._clock.monotonic()
         self._begun_at = self._clock.now()
-        self._limits = _Limits(call, self._begun)
+        self._limits = _Limits(self._begun, call.deadline, min(call.error_budget, retrier.error_budget))
         self._failures = 0
         self._last_failure: TransientError | None = None
 
@@ -131,7 +156,7 @@ class Attempts:
             return self._answer(error=error)
         except Cancelled:
             if self._last_failure is not None:
-                self._calls.interrupted = self._given_up(self._last_failure)
+                self._retrier.interrupted = self._given_up(self._last_failure)
             raise
 
     async def _attempt(self) -> Any:
@@ -205,7 +230,7 @@ class Attempts:
         """Report the failure, and sleep until the next attempt."""
         last, delay = self._last_failure, float(seconds)
         assert last is not None
-        self._calls.retries += 1
+        self._retrier.retries += 1
         await self._kernel.emit(
             Retry(
                 self._call.job_name,
@@ -246,10 +271,10 @@ class _Limits:
     or before the call began, is put off, so that the job is polled once more before the wait gives up.
     """
 
-    def __init__(self, call: Call, begun: float) -> None:
-        self.budget_ends = begun + call.error_budget
-        self.deadline = max(call.deadline, begun)
-        if begun > call.deadline + OVERSLEPT_S:
+    def __init__(self, begun: float, deadline: float, error_budget: float) -> None:
+        self.budget_ends = begun + error_budget
+        self.deadline = max(deadline, begun)
+        if begun > deadline + OVERSLEPT_S:
             self.deadline = begun + WAKING_S
 
     @property

@@ -115,7 +115,7 @@ def wait_options(**options: Unpack[Options]) -> WaitOptions:
     if isinstance(result.poll, Fixed) and "max_rate" not in checked:
         interval = seconds_of(result.poll.interval)
         if interval < _SHORTEST_POLL_S:
-            raise InvalidRequest(f"a poll every {interval:g} s needs a max_rate: the calls per second that you allow")
+            raise InvalidRequest(f"a poll every {interval:g} s needs a max rate: the calls per second you allow")
         return replace(result, max_rate=max(DEFAULT_MAX_RATE, 2 / interval))
     return result
 

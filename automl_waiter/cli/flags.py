@@ -66,12 +66,14 @@ def shared(*options: Decorator) -> Decorator:
             names = [field.name for field in fields(Flags) if field.name in values]
             return function(Flags(**{name: values.pop(name) for name in names}), **values)
 
-        command: Callable[..., Any] = run
-        for option in reversed(options):
-            command = option(command)
-        return command
+        return together(*options)(run)
 
     return decorate
+
+
+def together(*options: Decorator) -> Decorator:
+    """Return one decorator that adds these options, in this order."""
+    return lambda function: functools.reduce(lambda command, option: option(command), reversed(options), function)
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # generic since click 8.2
@@ -136,7 +138,7 @@ REQUIRE = click.option(
     help=f"A part of the success that must not be missing, if it was to be; repeatable. Parts: {', '.join(Part)}.",
 )
 RESULTS = (OUTPUT, click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."), REQUIRE)
-PACE = (
+PACE = together(
     click.option(
         "--poll",
         type=Duration({"auto": None}, positive=True),

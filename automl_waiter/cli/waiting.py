@@ -57,6 +57,7 @@ _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
     metavar="DURATION|auto|none",
     help="For the whole wait. auto: the job's own limit and 30 minutes.",
 )
+@PACE
 @click.option(
     "--until",
     metavar="EXPR",
@@ -71,7 +72,7 @@ _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
 )
 @click.option("--any", "until_any", is_flag=True, help="Wait until the first job has ended.")
 @click.option("--fail-fast", is_flag=True, help="Wait until the first job that does not succeed.")
-@shared(*PACE, *SUBSCRIBERS, *RESULTS, PROGRESS, LOG_FORMAT, *AWS)
+@shared(*SUBSCRIBERS, *RESULTS, PROGRESS, LOG_FORMAT, *AWS)
 @click.pass_context
 def wait(
     ctx: click.Context,
@@ -134,7 +135,7 @@ def wait(
     help="Jobs that were created within this time, ended ones too; by default those in progress, and new ones.",
 )
 @click.option("--until-idle", is_flag=True, help="End when no job is in progress; by default only a signal ends it.")
-@shared(*PACE, *SUBSCRIBERS, *RESULTS, PROGRESS, LOG_FORMAT, *AWS)
+@shared(PACE, *SUBSCRIBERS, *RESULTS, PROGRESS, LOG_FORMAT, *AWS)
 @click.pass_obj
 def watch(
     interrupts: Interrupts, /, flags: Flags, name_contains: str | None, since: float | None, until_idle: bool
