@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, MutableMapping
+from collections.abc import Hashable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from automl_waiter._aws.connection import Connection
 from automl_waiter._model.token_bucket import TokenBucket
@@ -32,7 +32,8 @@ class SharedTokenBucket(TokenBucket):
 
 
 _BY_ACCOUNT: dict[Hashable, dict[float, SharedTokenBucket]] = {}
-_BY_CLIENT: MutableMapping[Any, dict[float, SharedTokenBucket]] = WeakKeyDictionary()
+# By the client's id. Not a WeakKeyDictionary: a KeyboardInterrupt that comes while its callback runs is lost.
+_BY_CLIENT: dict[int, tuple[ref[Any], dict[float, SharedTokenBucket]]] = {}
 _LOCK = threading.Lock()
 
 
@@ -41,5 +42,8 @@ def bucket_of(connection: Connection, max_rate: float) -> SharedTokenBucket:
     budget, key = SharedTokenBucket(max_rate), connection.account_key
     with _LOCK:
         if key is None:
-            return _BY_CLIENT.setdefault(connection.client, {}).setdefault(max_rate, budget)
+            for gone in [number for number, (client, _) in _BY_CLIENT.items() if client() is None]:
+                del _BY_CLIENT[gone]
+            client = connection.client
+            return _BY_CLIENT.setdefault(id(client), (ref(client), {}))[1].setdefault(max_rate, budget)
         return _BY_ACCOUNT.setdefault(key, {}).setdefault(max_rate, budget)

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from automl_waiter._model.errors import Cancelled
+from automl_waiter._model.errors import Cancelled, TransientError
 from automl_waiter._model.events import Event
 from automl_waiter._model.token_bucket import TokenBucket
 
@@ -60,6 +60,10 @@ class PendingCall:
         """Run the function and keep what it returns or raises."""
         try:
             self._value = self._function()
+        except TransientError as error:
+            # Bare, because a traceback leads to the thread: a KeyboardInterrupt that comes while the garbage collector
+            # frees a thread is lost.
+            self.fail(error.bare())
         except BaseException as error:
             self.fail(error)
 
@@ -68,10 +72,13 @@ class PendingCall:
         self._error = error
 
     def result(self) -> Any:
-        """Return what the function returned, or raise what it raised."""
-        if self._error is not None:
+        """Return what the function returned, or raise what it raised, once."""
+        if self._error is None:
+            return self._value
+        try:
             raise self._error
-        return self._value
+        finally:
+            self._error = None  # its traceback leads here, and a circle is left to the garbage collector
 
 
 class Wait(NamedTuple):

@@ -194,12 +194,6 @@ class _Attempts:
         from tenacity import retry_if_exception_type
 
         failed = [first]
-
-        async def attempt() -> Any:
-            if failed:
-                raise failed.pop()
-            return await self._attempt()
-
         retrying = _retrying()(
             sleep=self._sleep,
             wait=self._pause,
@@ -207,7 +201,13 @@ class _Attempts:
             retry=retry_if_exception_type(TransientError),
             reraise=True,
         )
-        return await retrying(attempt)
+        # Not `retrying(attempt)`: a signal in its middle leaves a coroutine that was never awaited, with a warning.
+        async for attempt in retrying:
+            with attempt:
+                if failed:
+                    raise failed.pop()
+                response = await self._attempt()
+        return response
 
     def _pause(self, state: RetryCallState) -> float:
         """Return the seconds from the failure of an attempt to the next one."""
@@ -215,7 +215,7 @@ class _Attempts:
         assert isinstance(failure, TransientError)
         self._failures += 1
         # A copy, because an outage has many failures, and tracebacks are large.
-        self._last_failure = TransientError(failure.kind, str(failure), code=failure.code)
+        self._last_failure = failure.bare()
         now = self._clock.monotonic()
         longest = _LONGEST_PAUSE_S
         if failure.kind in _PATIENT:

@@ -42,11 +42,18 @@ class AsyncioMachine(SystemClock):
             if left <= 0:
                 return None
             self._news.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, SLICE_S)):
-                    await self._news.wait()
+            # Not asyncio.timeout: one that is over at once takes a cancel that came before it for its own.
+            alarm = asyncio.get_running_loop().call_later(min(left, SLICE_S), self._wake)
+            try:
+                await self._news.wait()
+            finally:
+                alarm.cancel()
         return self._returned.popleft()
 
     def _take(self, call: Work) -> None:
         self._returned.append(call)
-        self._news.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(asyncio.InvalidStateError):  # in the middle of this, the handler of SIGINT has cancelled the task
+            self._news.set()

@@ -12,6 +12,8 @@ from automl_waiter._system.threads import CallThreads, Work
 
 # How often the caller's cancel_event is checked while a call runs.
 _CANCEL_SLICE_S = 0.05
+# Python answers signals in the main thread. One that comes just before the thread falls asleep does not wake it.
+_SIGNAL_SLICE_S = 0.25
 
 
 class Machine(SystemClock):
@@ -49,10 +51,11 @@ class Machine(SystemClock):
         Raises:
             Cancelled: The caller's event is set, or a signal came.
         """
+        slice_s = _SIGNAL_SLICE_S if threading.current_thread() is threading.main_thread() else SLICE_S
         while True:
             if self._cancel_event is not None and self._cancel_event.is_set():
                 raise Cancelled
-            left = max(0.0, min(until - self.monotonic(), SLICE_S))
+            left = max(0.0, min(until - self.monotonic(), slice_s))
             if self._cancel_event is not None and self._running == 0:
                 self._cancel_event.wait(left)
                 left = 0.0
