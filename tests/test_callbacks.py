@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,11 +50,11 @@ def test_a_transition_goes_to_both_callbacks_and_the_rest_to_one() -> None:
 
 def test_a_callback_is_called_in_the_callers_thread() -> None:
     """What belongs to the caller's thread, such as a connection of sqlite3, can be used in a callback."""
-    database = sqlite3.connect(":memory:")
-    database.execute("CREATE TABLE seen (kind)")
-    callbacks = Callbacks(None, lambda event: database.execute("INSERT INTO seen VALUES (?)", (event.event,)))
-    callbacks.call(heartbeat())
-    assert database.execute("SELECT kind FROM seen").fetchall() == [("heartbeat",)]
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE seen (kind)")
+        callbacks = Callbacks(None, lambda event: database.execute("INSERT INTO seen VALUES (?)", (event.event,)))
+        callbacks.call(heartbeat())
+        assert database.execute("SELECT kind FROM seen").fetchall() == [("heartbeat",)]
 
 
 def test_a_coroutine_is_awaited_in_the_callers_loop() -> None:
