@@ -141,8 +141,8 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
 }
 
 
-def main(waiter: str, task: str) -> None:
-    """Does the task: to `wait` until a hastened job has ended, `idle` at the real pace, or `poll` POLLS times."""
+def main(waiter: str, task: str, polls: str = str(POLLS)) -> None:
+    """Does the task: to `wait` until a hastened job has ended, `idle` at the real pace, or `poll` so many times."""
     contender = CONTENDERS[waiter]()
     print("ready", flush=True)
     job = sys.stdin.readline().strip()
@@ -151,7 +151,7 @@ def main(waiter: str, task: str) -> None:
         case "wait":
             contender.wait(job, SPEED)
         case "poll":
-            contender.poll(job, POLLS)
+            contender.poll(job, int(polls))
         case "idle":
             contender.idle(job)
     measured = {

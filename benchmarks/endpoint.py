@@ -134,10 +134,10 @@ class Process:
     """A contender in a process of its own, loaded and ready."""
 
     def __init__(
-        self, waiter: str, task: str, environment: Mapping[str, str], *, module: str = "benchmarks.contender"
+        self, waiter: str, task: str, environment: Mapping[str, str], *more: str, module: str = "benchmarks.contender"
     ) -> None:
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", module, waiter, task],
+            [sys.executable, "-m", module, waiter, task, *more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

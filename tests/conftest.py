@@ -1,6 +1,7 @@
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import hypothesis
 import pytest
 from botocore.loaders import JSONFileLoader
 from processes import endpoint_environment
+from scripts import NEVER, Seen
 
 from automl_waiter.cli import main
 from automl_waiter.sandbox.server import Sandbox
@@ -25,21 +27,18 @@ TRACES = ROOT.parent / "shared" / "traces"
 
 RECORDED = json.loads((ROOT / "tests" / "recorded_jobs.json").read_text())
 
-# A job for each exit code, all over within some seconds at the speed of the `endpoint`.
+# A job for each exit code, over as soon as somebody has seen it in progress; what is held goes on when a test says so.
 SCRIPTS = {
-    "completed": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
-    # Slow enough that a process on a busy machine sees their first phase.
-    "slow": Timeline([(0, "InProgress", "ModelTuning"), (400, "Completed", "Completed")]),
-    "two-phases": Timeline([(0, "InProgress", "ModelTuning"), (300, "InProgress", "GeneratingExplainabilityReport")]),
-    "slow-failure": Timeline([(0, "InProgress", "AnalyzingData"), (400, "Failed", "Failed")]),
-    "failed": Timeline(
-        [(0, "InProgress", "AnalyzingData"), (50, "Failed", "Failed")], failure_reason="no\x1b[31m data"
+    "completed": Seen([(0, "InProgress", "ModelTuning"), (NEVER, "Completed", "Completed")]),
+    "held": Timeline([(0, "InProgress", "ModelTuning"), (NEVER, "Completed", "Completed")]),
+    "held-failure": Timeline([(0, "InProgress", "AnalyzingData"), (NEVER, "Failed", "Failed")]),
+    "two-phases": Seen([(0, "InProgress", "ModelTuning"), (NEVER, "InProgress", "GeneratingExplainabilityReport")]),
+    "failed": Seen([(0, "InProgress", "AnalyzingData"), (NEVER, "Failed", "Failed")], failure_reason="no\x1b[31m data"),
+    "stopped": Seen([(0, "Stopping", "Stopping"), (NEVER, "Stopped", "Stopped")]),
+    "explainability-error": Seen(
+        [(0, "InProgress", "ExplainabilityError"), (NEVER, "Completed", "ExplainabilityError")]
     ),
-    "stopped": Timeline([(0, "Stopping", "Stopping"), (50, "Stopped", "Stopped")]),
-    "explainability-error": Timeline(
-        [(0, "InProgress", "ExplainabilityError"), (50, "Completed", "ExplainabilityError")]
-    ),
-    "deploy-error": Timeline([(0, "InProgress", "DeployingModel"), (50, "Completed", "ModelDeploymentError")]),
+    "deploy-error": Seen([(0, "InProgress", "DeployingModel"), (NEVER, "Completed", "ModelDeploymentError")]),
     "endless": Timeline([(0, "InProgress", "ModelTuning")]),
 }
 
@@ -59,6 +58,12 @@ def endpoint() -> Iterator[Sandbox]:
     """A sandbox over HTTP, 100 times as fast as the clock."""
     with Sandbox(scenarios=SCRIPTS, speed=100) as sandbox:
         yield sandbox
+
+
+def pytest_configure() -> None:
+    """A shell has what it begins in the background ignore SIGINT, and so would what these tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,7 +88,7 @@ def recorded(request: pytest.FixtureRequest) -> Recorded:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What lasts a minute begins first, beside all others, instead of after them."""
+    """What lasts long begins first, beside all others, instead of after them."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 

@@ -30,13 +30,39 @@ def endpoint_environment(url: str, **more: str) -> dict[str, str]:
     return clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=url, AWS_REGION="us-east-1", **more)
 
 
+# Runs the command, which pauses a tenth as long as usual before it calls again what has failed.
+HURRIED = (
+    "-c",
+    """\
+from automl_waiter._engine import retries
+for name in ("_FIRST_PAUSE_S", "_LONGEST_PAUSE_S", "_LONGEST_PATIENT_PAUSE_S"):
+    setattr(retries, name, getattr(retries, name) / 10)
+from automl_waiter.cli import main
+raise SystemExit(main())
+""",
+)
+
+
+class Process(subprocess.Popen[str]):
+    """A process that does not outlive a test that fails: its job may have no end."""
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *rest)
+
+
 def start(
-    *arguments: str, env: Mapping[str, str], before: tuple[str, ...] = (), **options: Any
-) -> subprocess.Popen[str]:
-    """Starts `automl-waiter` with both outputs as pipes; `before` is a program that runs it."""
-    words = [*before, sys.executable, "-m", "automl_waiter", *arguments]
+    *arguments: str,
+    env: Mapping[str, str],
+    before: tuple[str, ...] = (),
+    program: tuple[str, ...] = ("-m", "automl_waiter"),
+    **options: Any,
+) -> Process:
+    """Starts `automl-waiter`, or what runs it, with both outputs as pipes; `before` is a program that runs Python."""
+    words = [*before, sys.executable, *program, *arguments]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(words, env=env, **pipes | options)
+    return Process(words, env=env, **pipes | options)
 
 
 def terminated_in_wait(*words: str, env: Mapping[str, str]) -> tuple[int, str, str]:

@@ -116,7 +116,7 @@ def appear(port: int, ordeal: Ordeal) -> Survived:
     return Survived(ordeal, process.returncode, time.monotonic() - begun, stdout, stderr)
 
 
-def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path) -> list[Survived]:
+def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path, **options: Any) -> list[Survived]:
     """Runs a process for each ordeal, all at once."""
 
     def run(number: int, ordeal: Ordeal) -> None:
@@ -126,6 +126,7 @@ def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path) -
         with start(
             *("wait", endpoint.add(f"ordeal-{number}", ordeal.timeline, ordeal.faults()), "-o", "json", "--poll", "2s"),
             env=env,
+            **options,
         ) as process:
             if ordeal.key == "OLD":
                 # The file is refreshed by somebody else, once the old token has been refused.
@@ -243,6 +244,10 @@ class Footprint:
         [resident] = re.findall(r"VmRSS:\s*(\d+) kB", status)
         return Footprint(int(threads), len(os.listdir("/proc/self/fd")), int(resident) / 1024)
 
+    def is_more_than(self, other: "Footprint") -> bool:
+        """Whether it has more threads or more file descriptors."""
+        return self.threads > other.threads or self.descriptors > other.descriptors
+
 
 @dataclass(frozen=True)
 class Soaked:
@@ -292,9 +297,11 @@ def soak(waits: int, seconds: float, rate: float = 0.2) -> Soaked:
         for thread in threads:
             thread.join()
         client.close()
-        time.sleep(2)  # for the calls that were abandoned
-        gc.collect()
-        return Soaked(outcomes, before, early, late, Footprint.now())
+        deadline = time.monotonic() + 20
+        while (after := Footprint.now()).is_more_than(before) and time.monotonic() < deadline:
+            time.sleep(0.1)  # for the calls that were abandoned
+            gc.collect()
+        return Soaked(outcomes, before, early, late, after)
 
 
 class Each:

@@ -9,7 +9,7 @@ from conftest import ROOT
 from automl_waiter import Fixed, PollContext
 from automl_waiter.testing import Timeline
 from benchmarks import fleets, herd, overhead, page, polling
-from benchmarks.contender import AUTOML_WAITER, BOTOCORE, POLLS
+from benchmarks.contender import AUTOML_WAITER, BOTOCORE
 from benchmarks.endpoint import RUNNING, CountingSandbox, Process
 from benchmarks.fleets import Setting
 from benchmarks.polling import DEFAULT, KAPPA, PEERS, REFERENCE, measure
@@ -99,11 +99,11 @@ def test_a_workload_is_what_it_is_called() -> None:
 @pytest.mark.parametrize("waiter", [AUTOML_WAITER, BOTOCORE])
 def test_a_contender_polls_as_often_as_it_is_told(waiter: str) -> None:
     """The endpoint counts its describes, and the process tells its CPU and memory."""
-    with CountingSandbox() as sandbox, Process(waiter, "poll", sandbox.environment) as process:
+    with CountingSandbox() as sandbox, Process(waiter, "poll", sandbox.environment, "20") as process:
         sandbox.create_job("job", scenario=RUNNING)
         process.begin("job")
         result = process.result()
-        assert sandbox.calls == {"job": POLLS}
+        assert sandbox.calls == {"job": 20}
     assert 0 < result.cpu < 30
     assert 20 < result.megabytes < 120
 

@@ -35,7 +35,7 @@ def completed(env: dict[str, str], *words: str) -> list[str]:
 @pytest.mark.parametrize("words", [["wait"], ["status", "-q"], ["report"], ["wait", "--timeout", "6h"]])
 def test_names_of_jobs_are_completed(endpoint: Sandbox, new_job: NewJob, words: list[str]) -> None:
     """Where a job is meant, those are offered that begin so, in any case, and not those that stand there already."""
-    job = new_job("slow")
+    job = new_job("held")
     env = endpoint_environment(endpoint.url)
     assert completed(env, *words, job[:9].upper()) == [job]
     if words == ["wait"]:
@@ -44,7 +44,7 @@ def test_names_of_jobs_are_completed(endpoint: Sandbox, new_job: NewJob, words: 
 
 def test_the_region_and_the_endpoint_of_the_line_count(endpoint: Sandbox, new_job: NewJob) -> None:
     """Options that stand before or behind the command say where the names are looked for."""
-    job = new_job("slow")
+    job = new_job("held")
     env = clean_environment()
     where = ["--region", "us-east-1", "--endpoint-url", endpoint.url]
     assert completed(env, *where, "wait", job[:9]) == [job]
@@ -90,7 +90,7 @@ def test_each_shell_takes_its_script(shell: str, endpoint: Sandbox, new_job: New
     """The line of the help, in the shell itself, completes a name. A shell that is not at hand is not tried."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed here")
-    job = new_job("slow")
+    job = new_job("held")
     folder = Path(sys.executable).parent
     env = endpoint_environment(endpoint.url, PATH=f"{folder}:/usr/bin:/bin", HOME=str(tmp_path), TERM="dumb")
     beginning = job[:9]

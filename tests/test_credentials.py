@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from botocore.credentials import RefreshableCredentials
 from faulty_endpoint import FaultyEndpoint, expired_key
 from processes import endpoint_environment, start, write_credentials
+from scripts import NEVER, Seen
 
 from automl_waiter import Event, Retry, wait_for_all
 from automl_waiter._aws.connection import Connection, OwnConnection, connect
@@ -91,8 +91,8 @@ def test_an_environment_that_has_expired_by_its_own_date_is_77(endpoint: FaultyE
 def test_an_expiry_before_the_deadline_is_warned_of(endpoint: FaultyEndpoint) -> None:
     """The command warns at its start, and says when."""
     env = endpoint_environment(endpoint.url, AWS_CREDENTIAL_EXPIRATION=SOON.isoformat())
-    job = endpoint.add("warned", Timeline([(0, "InProgress", "ModelTuning"), (6, "Failed", "Failed")]))
-    _, _, stderr = run(job, "--poll", "1", env=env)
+    job = endpoint.add("warned", Seen([(0, "InProgress", "ModelTuning"), (NEVER, "Failed", "Failed")]))
+    _, _, stderr = run(job, "--poll", "0.2", env=env)
     assert f"the credentials expire at {SOON:%Y-%m-%dT%H:%M:%S}.000Z" in stderr
 
 
@@ -228,10 +228,13 @@ def test_many_jobs_renew_their_client_once(
     monkeypatch.setattr(OwnConnection, "renew", counted)
     events: list[Event] = []
     jobs = [endpoint.add(f"many-{number}", COMPLETED, [expired_key("OLD")]) for number in range(20)]
-    # Somebody refreshes the file, once the old token has been refused.
-    timer = threading.Timer(1, write_credentials, [home / "credentials", "NEW"])
-    timer.start()
-    outcomes = wait_for_all(jobs, on_event=events.append)
+
+    def refresh(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Retry):  # the old token has been refused
+            write_credentials(home / "credentials", "NEW")
+
+    outcomes = wait_for_all(jobs, on_event=refresh, max_rate=1000)
     assert {outcome.verdict for outcome in outcomes.values()} == {"completed"}
     assert {event.kind for event in events if isinstance(event, Retry)} == {TransientKind.CREDENTIALS}
     assert [key_of(client) for client in made] in (["NEW"], ["OLD", "NEW"])

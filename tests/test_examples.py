@@ -117,7 +117,8 @@ def test_the_examples_run(endpoint: Sandbox, tmp_path: Path) -> None:
     env = endpoint_environment(endpoint.url, PATH=search_path())
     endpoint.create_job("example-good", scenario="completed")
     endpoint.create_job("example-bad", scenario="failed")
-    time.sleep(1.2)
+    for job in ("example-good", "example-bad"):
+        has_come_to(endpoint, job, "Completed", "Failed")
 
     def told_by(*arguments: str) -> tuple[int, str]:
         done = run(*arguments, env=env, cwd=tmp_path)
@@ -379,6 +380,7 @@ def bare(endpoint: Sandbox, index: dict[str, str], tmp_path: Path) -> dict[str, 
 STEP = str(EXAMPLES / "pipeline_step.sh")
 
 
+@pytest.mark.long
 def test_the_step_installs_what_is_missing(bare: dict[str, str], new_end: NewJob, tmp_path: Path) -> None:
     """Where the command is not installed the step does that first, and hands on the exit code."""
     job = new_end("failed")
@@ -499,14 +501,14 @@ def test_the_service_goes_on_where_it_was(endpoint: Sandbox, new_job: NewJob, tm
     # Looked at more often than every 10 seconds, for the sake of the test.
     words = [str(COMMAND), *(Template(word).substitute(state) for word in arguments), "--poll", "0.5s"]
     env = endpoint_environment(endpoint.url) | state
-    job = new_job("slow")
+    job = new_job("held")
     told: list[str] = []
     for status in ("InProgress", "Completed"):
-        has_come_to(endpoint, job, status)
         with started(*words, env=env) as process:
             told += read_until(process.stdout, job, status)
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=30)
+        endpoint.advance(job)
         assert process.returncode == 143
         assert str(process.returncode) in unit["SuccessExitStatus"].split()
     assert len([line for line in told if job in line]) == 2

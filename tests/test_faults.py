@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -92,9 +93,14 @@ def test_no_one_at_the_door_is_a_passing_failure(endpoint: FaultyEndpoint, monke
         "http://no-such-host.invalid": "EndpointConnectionError",
         endpoint.url.replace("http:", "https:"): "SSLError",
     }
-    for url, code in nowhere.items():
+
+    def wait(url: str) -> Outcome:
         client = connect(endpoint_url=url, region="us-east-1").client
-        outcome = wait_for_all(["a"], client=client, error_budget=1.5)["a"]
+        return wait_for_all(["a"], client=client, error_budget=1.5)["a"]
+
+    with ThreadPoolExecutor() as threads:
+        outcomes = list(threads.map(wait, nowhere))
+    for code, outcome in zip(nowhere.values(), outcomes, strict=True):
         assert (outcome.exit_code, type(outcome.error)) == (69, ServiceUnavailable)
         assert outcome.retries >= 1
         assert outcome.error is not None

@@ -158,7 +158,7 @@ def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
 def test_a_watch_tells_of_its_jobs_too(inside: Command, new_job: object, tmp_path: Path) -> None:
     """The outputs of a watch have the members of each job, as those of a wait."""
     assert callable(new_job)
-    job, output = new_job("slow-failure"), tmp_path / "output"
+    job, output = new_job("failed"), tmp_path / "output"
     files = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
     result = inside("watch", "--name-contains", job, "--until-idle", "--poll", "0.5s", "-o", "none", environment=files)
     assert result.returncode == 10

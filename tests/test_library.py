@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -29,11 +30,13 @@ from automl_waiter import (
     describe,
     wait_for,
     wait_for_all,
+    waiter,
     watch,
 )
 from automl_waiter._aws.connection import Connection, connect
 from automl_waiter._aws.gateway import Boto3Gateway
 from automl_waiter._model.errors import TransientError, TransientKind
+from automl_waiter._model.options import wait_options
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import EPOCH, ScriptedJobs, Timeline, simulated_jobs
 
@@ -46,7 +49,7 @@ def test_wait_for_returns_the_outcome_and_tells_in_order(endpoint: Sandbox, new_
     """`wait_for` returns when the job has ended; callbacks are called in order, the first sighting included."""
     changes: list[Transition] = []
     events: list[Event] = []
-    name = new_job("slow")
+    name = new_job("completed")
     outcome = wait_for(name, client=endpoint.client(), poll=0.2, on_transition=changes.append, on_event=events.append)
     assert outcome.verdict == Verdict.COMPLETED
     assert outcome.best_candidate is not None
@@ -123,8 +126,10 @@ def test_what_create_returned_is_waited_for(endpoint: Sandbox) -> None:
     assert wait_for(response, client=endpoint.client(), poll=0.2).job == response["AutoMLJobArn"]
 
 
-def test_several_jobs_hide_none(endpoint: Sandbox, new_job: NewJob) -> None:
+def test_several_jobs_hide_none(endpoint: Sandbox, new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
     """`wait_for_all` gives an outcome for each string; `as_completed` as each is known; neither raises."""
+    # Nobody need wait here until a job that there is not has had its 10 seconds to appear.
+    monkeypatch.setattr(waiter, "wait_options", lambda **given: replace(wait_options(**given), grace=0.5))
     good, bad = new_job("completed"), new_job("failed")
     outcomes = wait_for_all([good, bad, "no-such", good], client=endpoint.client(), poll=0.2)
     assert {job: str(outcome.verdict) for job, outcome in outcomes.items()} == {
@@ -137,7 +142,7 @@ def test_several_jobs_hide_none(endpoint: Sandbox, new_job: NewJob) -> None:
 
 def test_watch_ends_with_the_job_and_describe_looks_once(endpoint: Sandbox, new_job: NewJob) -> None:
     """`watch` yields each transition and ends however the job does; `describe` returns a snapshot or raises."""
-    name = new_job("slow-failure")
+    name = new_job("failed")
     assert describe(name, client=endpoint.client()).secondary_status == "AnalyzingData"
     assert [change.after.status for change in watch(name, client=endpoint.client(), poll=0.2)][-1] == "Failed"
     with pytest.raises(JobNotFound):
@@ -154,7 +159,7 @@ def test_asyncio_has_the_same_names(endpoint: Sandbox, new_job: NewJob) -> None:
 
     async def main() -> None:
         client = endpoint.client()
-        good, bad, endless = new_job("slow"), new_job("failed"), new_job("endless")
+        good, bad, endless = new_job("completed"), new_job("failed"), new_job("endless")
         assert (await aio.wait_for(good, client=client, poll=0.2, on_transition=tell)).verdict == "completed"
         assert told == ["ModelTuning", "Completed"]
         outcomes = await aio.wait_for_all([good, bad], client=client, poll=0.2)

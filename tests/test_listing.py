@@ -224,7 +224,7 @@ def test_tokens_that_are_always_refused_leave_the_jobs_to_be_described() -> None
     def refusing(service: Service) -> None:
         service.token_life = 0.0
 
-    jobs = fleet(200, longest=HOUR / 2)
+    jobs = fleet(120, longest=HOUR / 4)
     waited = Fleet(jobs, service=refusing)
     assert is_right(waited, jobs)
     [notice] = waited.notices
@@ -733,7 +733,7 @@ def test_a_listing_that_is_denied_later_leaves_each_job_to_be_described() -> Non
             raise AccessDenied("ListAutoMLJobs was denied")
         return read(request)
 
-    jobs = fleet(300, longest=HOUR / 4)
+    jobs = fleet(150, longest=HOUR / 8)
     waited = Fleet(jobs, service=listing_as(partly))
     assert is_right(waited, jobs)
     assert len(waited.notices) == 1

@@ -35,7 +35,7 @@ outcomes = await aio.wait_for_all({jobs!r}, client=client, poll=0.3)
 SWITCHED_OFF = """
 import os
 os.environ["AUTOML_WAITER_PROGRESS"] = "lines"
-wait_for({job!r}, client=client, check=False).verdict
+wait_for({job!r}, client=client, poll=0.3, check=False).verdict
 """
 
 
@@ -63,7 +63,7 @@ def test_a_notebook_shows_the_wait(endpoint: Sandbox, new_job: Any, monkeypatch:
     switched off."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("AUTOML_WAITER_PROGRESS", raising=False)
-    slow, fails, other = new_job("slow"), new_job("slow-failure"), new_job("failed")
+    slow, fails, other = new_job("completed"), new_job("failed"), new_job("failed")
     watched = Watched(
         CONNECT.format(url=endpoint.url),
         WAIT.format(job=slow),

@@ -5,12 +5,13 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, FaultyEndpoint, Handler
-from processes import endpoint_environment, start
+from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, FaultyEndpoint, Handler, lasting, service_error
+from processes import HURRIED, endpoint_environment, start
 from reliability import (
     ABSENT,
     DENIED,
@@ -20,7 +21,7 @@ from reliability import (
     Moment,
     Signalled,
     Soaked,
-    appear,
+    Survived,
     can_be_first,
     free_port,
     signal_at,
@@ -29,6 +30,7 @@ from reliability import (
 )
 
 from automl_waiter import Verdict
+from automl_waiter._engine import retries
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,21 @@ def endpoint() -> Iterator[FaultyEndpoint]:
 
 @pytest.mark.long
 def test_each_ordeal_ends_with_the_jobs_own_exit_code(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
-    """Throttles, resets, a minute of HTTP 500, broken bodies, an expired token and a late job are all survived."""
-    for survived in survive(endpoint, ORDEALS, tmp_path):
+    """Throttles, resets, HTTP 500, broken bodies, an expired token and a late job are survived, here in shorter pauses."""
+    minute = [lasting(3, service_error(500, "InternalFailure"))]
+    ordeals = [replace(it, faults=lambda: minute) if it.name == "60 s of HTTP 500" else it for it in ORDEALS]
+    assert_survived(survive(endpoint, ordeals, tmp_path, program=HURRIED))
+
+
+@pytest.mark.soak
+def test_each_ordeal_is_survived_at_the_commands_own_pace(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+    """The same, with pauses as they are, and a whole minute of HTTP 500."""
+    assert_survived(survive(endpoint, ORDEALS, tmp_path))
+
+
+def assert_survived(all_survived: list[Survived]) -> None:
+    """Each has the exit code that it owes to its job, on stdout too."""
+    for survived in all_survived:
         name = survived.ordeal.name
         assert survived.code == survived.ordeal.code, (name, survived.stderr)
         assert survived.document["exit_code"] == survived.ordeal.code
@@ -50,9 +65,15 @@ def test_each_ordeal_ends_with_the_jobs_own_exit_code(endpoint: FaultyEndpoint, 
 
 def test_an_endpoint_that_is_not_there_yet_is_called_again() -> None:
     """A refused connection is no end: the job is seen once somebody answers."""
-    survived = appear(free_port(), ABSENT)
-    assert survived.code == ABSENT.code, survived.stderr
-    assert survived.document["jobs"][0]["retries"] >= 1
+    port = free_port()
+    with start("wait", "late", "-o", "json", env=endpoint_environment(f"http://127.0.0.1:{port}")) as process:
+        assert process.stderr is not None
+        assert "again in" in process.stderr.readline()
+        with FaultyEndpoint(port) as endpoint:
+            endpoint.add("late", ABSENT.timeline)
+            stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == ABSENT.code, stderr
+    assert json.loads(stdout)["jobs"][0]["retries"] >= 1
 
 
 def test_a_denied_wait_ends_in_two_seconds_with_the_missing_action(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
@@ -134,9 +155,11 @@ def test_the_page_of_reliability_is_of_all_that_is_tried() -> None:
     assert max(float(rows[it.name][3]) for it in MOMENTS) < 0.5
 
 
-def test_a_short_soak_leaves_nothing_behind() -> None:
+@pytest.mark.long
+def test_a_short_soak_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty waits, where every fifth call fails, all end rightly and leave no thread and no descriptor."""
-    assert_clean(soak(40, 6))
+    monkeypatch.setattr(retries, "_HERD_PAUSE_S", 2)  # after a first call that is throttled
+    assert_clean(soak(40, 4))
 
 
 @pytest.mark.soak

@@ -2,8 +2,7 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,18 @@ NewJob = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
-def ended(endpoint: Sandbox) -> str:
-    """A job that has ended, with some candidates, and that nobody watched."""
-    endpoint.create_job("ended", scenario="slow")
-    time.sleep(4.2)
-    return "ended"
+def past() -> Iterator[dict[str, str]]:
+    """An environment with a job, `ended`, that has ended with some candidates, and that nobody watched."""
+    script = Timeline([(0, "InProgress", "ModelTuning"), (400, "Completed", "Completed")])
+    with Sandbox(scenarios={"ended": script}, scenario="ended", speed=1e6) as sandbox:
+        sandbox.create_job("ended")
+        yield {"AWS_ENDPOINT_URL_SAGEMAKER": sandbox.url}
 
 
-def test_it_tells_of_a_job_that_nobody_watched(inside: Command, ended: str) -> None:
+def test_it_tells_of_a_job_that_nobody_watched(inside: Command, past: dict[str, str]) -> None:
     """The verdict, the span, all candidates, metrics, and where things lie, with exit code 0."""
-    job = ended
-    result = inside("report", job)
+    job = "ended"
+    result = inside("report", job, environment=past)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{job}: completed\n")
     for line in (
@@ -42,7 +42,7 @@ def test_it_tells_of_a_job_that_nobody_watched(inside: Command, ended: str) -> N
 
 def test_it_tells_the_phases_that_a_journal_holds(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
     """With a journal the phases are told as they were seen, the ones before this look too."""
-    job, journal = new_job("slow-failure"), str(tmp_path / "jobs.db")
+    job, journal = new_job("failed"), str(tmp_path / "jobs.db")
     assert inside("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
     lines = inside("report", job, "--journal", journal).stdout.splitlines()
     assert "  AnalyzingData  " in "\n".join(lines)
@@ -52,7 +52,7 @@ def test_it_tells_the_phases_that_a_journal_holds(inside: Command, new_job: NewJ
 
 def test_what_happened_since_the_journal_is_told_too(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
     """A job that has gone on since it was last watched is told as it is now."""
-    job, journal = new_job("slow"), str(tmp_path / "jobs.db")
+    job, journal = new_job("completed"), str(tmp_path / "jobs.db")
     assert inside("wait", job, "--journal", journal, "--poll", "0.2s", "--timeout", "0s").returncode == 124
     assert inside("wait", job, "-q", "-o", "none").returncode == 0
     text = inside("report", job, "--journal", journal).stdout
@@ -84,9 +84,9 @@ def test_a_job_that_the_journal_does_not_hold_is_told_all_the_same(
     assert result.stderr.startswith("automl-waiter: there is no journal")
 
 
-def test_html_is_one_page(inside: Command, ended: str) -> None:
+def test_html_is_one_page(inside: Command, past: dict[str, str]) -> None:
     """The page has the chart of the phases and the plot of the candidates, and stands alone."""
-    text = inside("report", ended, "--format", "html").stdout
+    text = inside("report", "ended", "--format", "html", environment=past).stdout
     assert text.startswith("<!DOCTYPE html>")
     assert text.rstrip().endswith("</html>")
     assert text.count("<svg") == 2

@@ -87,6 +87,22 @@ def test_a_stopped_job_is_stopping_and_then_stopped() -> None:
         assert client.describe_auto_ml_job_v2(AutoMLJobName="churn")["AutoMLJobStatus"] == "Stopped"
 
 
+def test_a_job_is_advanced_to_its_next_status() -> None:
+    """What a test does not want to wait for comes at once, with what follows as much sooner; the end stays the end."""
+    script = [(0, "InProgress", "Starting"), (5000, "InProgress", "ModelTuning"), (7000, "Completed", "Completed")]
+    with Sandbox(scenarios={"slow": Timeline(script)}, scenario="slow") as sandbox:
+        sandbox.create_job("Churn")
+        client = sandbox.client()
+        told = []
+        for _ in range(4):
+            told.append(client.describe_auto_ml_job_v2(AutoMLJobName="churn"))
+            sandbox.advance("churn")
+    phases = ["Starting", "ModelTuning", "Completed", "Completed"]
+    assert [job["AutoMLJobSecondaryStatus"] for job in told] == phases
+    assert told[0]["CreationTime"] == told[2]["CreationTime"] < told[1]["LastModifiedTime"] < told[2]["EndTime"]
+    assert told[2]["EndTime"] == told[3]["EndTime"] <= datetime.now(UTC)
+
+
 def test_jobs_are_listed_filtered_and_paged(sandbox: Sandbox) -> None:
     """Listing sorts by name from Z to A, filters, and pages by ten."""
     client = sandbox.client()

@@ -281,9 +281,10 @@ def terminal(endpoint: Sandbox, *arguments: str, **options: Any) -> Iterator[Ter
 
 def test_the_view_gives_way_to_the_summary(endpoint: Sandbox, new_job: NewJob) -> None:
     """While the job runs the view is there; at the end the summary stays, and nothing of the view."""
-    job = new_job("slow")
+    job = new_job("held")
     with terminal(endpoint, "wait", job, "--poll", "0.3s") as shown:
         shown.until(lambda text: "▸ ModelTuning" in text and "Ctrl-C ends the wait; the job goes on" in text)
+        endpoint.advance(job)
         assert shown.end() == 0
         assert shown.text.startswith(f"✓ {job}: completed\n  job              Tabular, objective F1\n")
         assert "Ctrl-C" not in shown.text
@@ -304,7 +305,7 @@ def test_where_nothing_is_to_be_drawn_there_are_lines(
     endpoint: Sandbox, new_job: NewJob, setting: dict[str, str], flags: list[str]
 ) -> None:
     """A dumb terminal, a CI system's terminal, and who asks for it, get a line for each transition."""
-    job = new_job("slow")
+    job = new_job("completed")
     with terminal(endpoint, "wait", job, "--poll", "0.2s", *flags, setting=setting) as shown:
         assert shown.end() == 0
         assert re.search(
@@ -315,9 +316,10 @@ def test_where_nothing_is_to_be_drawn_there_are_lines(
 
 def test_no_color_is_obeyed(endpoint: Sandbox, new_job: NewJob) -> None:
     """With NO_COLOR there is a view and a summary, and no colour in either."""
-    job = new_job("slow-failure")
+    job = new_job("held-failure")
     with terminal(endpoint, "wait", job, "--poll", "0.2s", setting={"NO_COLOR": "1"}) as shown:
         shown.until(lambda text: "▸ AnalyzingData" in text)
+        endpoint.advance(job)
         assert shown.end() == 10
         assert f"✗ {job}: failed" in shown.text
         assert not re.search(rb"\x1b\[[0-9;]*3[0-9][;m]", shown.written)
@@ -338,17 +340,18 @@ def test_ctrl_c_takes_the_view_away(endpoint: Sandbox, new_job: NewJob) -> None:
 
 def test_what_a_command_prints_stands_above_the_view(endpoint: Sandbox, new_job: NewJob) -> None:
     """The output of --exec, of both its streams, stays above the view in whole lines, and moves nothing."""
-    job = new_job("slow")
+    job = new_job("held")
     command = 'sh -c \'echo "out $AUTOML_SECONDARY_STATUS"; printf "\\033[2Jerr\\n" >&2\''
     with terminal(endpoint, "wait", job, "--poll", "0.3s", "--exec", command) as shown:
         text = shown.until(lambda text: "err" in text and "▸ ModelTuning" in text and "Ctrl-C" in text)
         assert text.splitlines()[:3] == ["out ModelTuning", "[2Jerr", f"{job}  Tabular, objective F1"]
+        endpoint.advance(job)
         assert shown.end() == 0
 
 
 def test_what_a_command_prints_at_the_end_is_not_lost(endpoint: Sandbox, new_job: NewJob) -> None:
     """The command runs for the last transition too, when the view has gone, and all that it prints is there."""
-    job = new_job("slow")
+    job = new_job("completed")
     command = "sh -c 'sleep 0.5; seq 3000; echo done $AUTOML_STATUS'"
     with terminal(endpoint, "wait", job, "--poll", "0.2s", "--exec", command, rows=6) as shown:
         assert shown.end() == 0
@@ -381,7 +384,7 @@ def test_in_the_background_nothing_is_drawn(endpoint: Sandbox, new_job: NewJob) 
     """A shell that has stopped the wait keeps its terminal; brought back, the view begins below what was written."""
     job = new_job("endless")
     with terminal(endpoint, instead=["bash", "--norc", "-i"], setting={"PS1": "$ "}) as shown:
-        shown.send(f'"{sys.executable}" -m automl_waiter wait {job} --poll 0.3s --timeout 6s\n')
+        shown.send(f'"{sys.executable}" -m automl_waiter wait {job} --poll 0.3s\n')
         shown.until(lambda text: "▸ ModelTuning" in text)
         shown.send("\x1a")
         shown.until(lambda text: "Stopped" in text)
@@ -390,13 +393,14 @@ def test_in_the_background_nothing_is_drawn(endpoint: Sandbox, new_job: NewJob) 
         shown.send("fg\n")
         text = shown.until(lambda text: "Ctrl-C ends the wait" in text.partition("mine")[2])
         assert text.index("Stopped") < text.index("mine") < text.rindex("▸ ModelTuning")
+        shown.send("\x03")
         text = shown.until(lambda text: "to go on waiting" in text)
         assert "mine" in text
 
 
 def test_who_begins_in_the_background_writes_lines(endpoint: Sandbox, new_job: NewJob) -> None:
     """A wait that a shell begins in the background, or that `timeout` runs, tells its transitions in lines."""
-    job = new_job("slow")
+    job = new_job("completed")
     line = f'set -m; "{sys.executable}" -m automl_waiter wait {job} --poll 0.2s & wait'
     with terminal(endpoint, instead=["bash", "--norc", "-c", line]) as shown:
         assert shown.end() == 0
@@ -405,10 +409,11 @@ def test_who_begins_in_the_background_writes_lines(endpoint: Sandbox, new_job: N
 
 def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job: NewJob) -> None:
     """Who waits for several sees those in progress in a table, a line for each that has ended, and how all ended."""
-    slow, fails = new_job("slow"), new_job("failed")
+    slow, fails = new_job("held"), new_job("failed")
     with terminal(endpoint, "wait", slow, fails, "--poll", "0.3s") as shown:
         shown.until(lambda text: "2 jobs: 1 failed, 1 in progress" in text)
         assert re.search(rf"^\S+ \S+  error: {fails}: failed: no \[31m data$", shown.text, re.MULTILINE)
+        endpoint.advance(slow)
         assert shown.end() == 10
         assert f"✓ {slow}: completed" in shown.text
         assert f"✗ {fails}: failed" in shown.text
@@ -416,9 +421,9 @@ def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job
 
 def test_the_environment_is_no_reason_to_fail(inside: Command, new_job: NewJob) -> None:
     """Who has AUTOML_WAITER_PROGRESS set to live gets lines where there is no terminal, and nonsense there is a warning."""
-    result = inside("wait", new_job("completed"), environment={"AUTOML_WAITER_PROGRESS": "live"})
+    result = inside("wait", new_job("completed"), "--poll", "0.2s", environment={"AUTOML_WAITER_PROGRESS": "live"})
     assert result.returncode == 0
-    result = inside("wait", new_job("completed"), environment={"AUTOML_WAITER_PROGRESS": "Live"})
+    result = inside("wait", new_job("completed"), "--poll", "0.2s", environment={"AUTOML_WAITER_PROGRESS": "Live"})
     assert result.returncode == 0
     assert "warning: AUTOML_WAITER_PROGRESS is none of auto, live, lines, github" in result.stderr
 
@@ -438,7 +443,7 @@ def test_a_live_view_without_a_terminal_is_bad_usage(command: Command) -> None:
 
 def test_lines_of_json_on_a_terminal_are_not_drawn_over(endpoint: Sandbox, new_job: NewJob) -> None:
     """With -o jsonl on the terminal itself there is no view: the lines are what was asked for."""
-    job = new_job("slow")
+    job = new_job("completed")
     with terminal(endpoint, "wait", job, "--poll", "0.2s", "-o", "jsonl", columns=20000) as shown:
         assert shown.end() == 0
         events = [json.loads(line)["event"] for line in shown.text.splitlines() if line.startswith("{")]

@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from conftest import Command
 from processes import endpoint_environment, start
+from scripts import NEVER, Seen
 
 from automl_waiter import Transition, aio, waiter
 from automl_waiter._model.events import Sweep
@@ -23,26 +26,25 @@ from automl_waiter.testing import EPOCH, Timeline
 # The library
 
 
+PHASES = [
+    (0, "InProgress", "AnalyzingData"),
+    (NEVER, "InProgress", "FeatureEngineering"),
+    (2 * NEVER, "InProgress", "ModelTuning"),
+    (3 * NEVER, "InProgress", "GeneratingModelInsightsReport"),
+    (4 * NEVER, "Completed", "Completed"),
+]
+
+
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """An endpoint whose jobs take some seconds."""
+    """An endpoint whose jobs go on when they have been seen, or when a test says so."""
     scripts = {
-        "short": Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")]),
-        # Slow enough that a process on a busy machine sees them in progress.
-        "slow": Timeline([(0, "InProgress", "ModelTuning"), (500, "Completed", "Completed")]),
-        "phases": Timeline(
-            [
-                (0, "InProgress", "AnalyzingData"),
-                (250, "InProgress", "FeatureEngineering"),
-                (500, "InProgress", "ModelTuning"),
-                (750, "InProgress", "GeneratingModelInsightsReport"),
-                (1000, "Completed", "Completed"),
-            ]
-        ),
-        "failure": Timeline([(0, "InProgress", "AnalyzingData"), (500, "Failed", "Failed")], failure_reason="no data"),
-        "endless": Timeline([(0, "InProgress", "ModelTuning")]),
+        "short": Seen([(0, "InProgress", "ModelTuning"), (NEVER, "Completed", "Completed")]),
+        "phases": Seen(PHASES, looks=2),
+        "held": Timeline(PHASES),
+        "failure": Seen([(0, "InProgress", "AnalyzingData"), (NEVER, "Failed", "Failed")], failure_reason="no data"),
     }
-    with Sandbox(scenarios=scripts, scenario="short", speed=100) as sandbox:
+    with Sandbox(scenarios=scripts, scenario="short") as sandbox:
         yield sandbox
 
 
@@ -57,7 +59,7 @@ def created(sandbox: Sandbox, word: str, *scripts: str) -> list[str]:
 @pytest.mark.parametrize("shell", ["sync", "aio"])
 def test_the_library_watches_all_that_match(sandbox: Sandbox, shell: str) -> None:
     """`watch()` yields the transitions of every job until idle, in both shells, and raises for none of them."""
-    names = created(sandbox, f"lib-{shell}", "slow", "failure")
+    names = created(sandbox, f"lib-{shell}", "short", "failure")
     options: dict[str, Any] = {"client": sandbox.client(), "poll": 0.3, "name_contains": f"lib-{shell}"}
     if shell == "sync":
         told = list(waiter.watch(until_idle=True, **options))
@@ -82,16 +84,23 @@ def lines(stdout: str, kind: str = "transition") -> list[tuple[str, str]]:
     return [(event["job_name"], event["after"]["secondary_status"]) for event in events if event["event"] == kind]
 
 
-def test_the_command_watches_until_idle(command: Command, endpoint: Sandbox) -> None:
+def test_the_command_watches_until_idle(endpoint: Sandbox) -> None:
     """A line for each transition and each end, and the exit code of the worst of them."""
-    for number, scenario in enumerate(["slow", "slow-failure"]):
+    for number, scenario in enumerate(["held", "held-failure"]):
         endpoint.create_job(f"idle-{number}", scenario=scenario)
-    done = command("watch", "--until-idle", "--poll", "0.2s", "--name-contains", "idle-")
-    assert done.returncode == 10
-    assert "idle-0: completed" in done.stdout
-    assert "idle-1: failed: A scripted failure." in done.stdout
-    assert "idle-1: InProgress/AnalyzingData" in done.stdout
-    assert done.stderr == ""
+    arguments = ("watch", "--until-idle", "--poll", "0.2s", "--name-contains", "idle-")
+    with start(*arguments, env=endpoint_environment(endpoint.url)) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline() + process.stdout.readline()
+        for number in range(2):
+            endpoint.advance(f"idle-{number}")
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 10
+    assert "idle-0: InProgress/ModelTuning" in told
+    assert "idle-1: InProgress/AnalyzingData" in told
+    assert "idle-0: completed" in stdout
+    assert "idle-1: failed: A scripted failure." in stdout
+    assert stderr == ""
 
 
 def test_a_signal_ends_a_watch_cleanly(endpoint: Sandbox) -> None:
@@ -118,11 +127,25 @@ def counted(path: Path) -> list[tuple[str, str]]:
     return [tuple(line.split()) for line in path.read_text().splitlines()] if path.exists() else []  # type: ignore[misc]
 
 
+def acknowledged(journal: Path) -> int:
+    """How many deliveries a journal knows to be done."""
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as database:
+        return int(database.execute("SELECT count(acknowledged_at) FROM delivery").fetchone()[0])
+    return 0
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("kind", ["watch", "wait"])
 def test_a_killed_process_goes_on_where_it_was(sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
     """Killed again and again, a watch and a wait tell each transition once to stdout and to --exec, and lose none."""
     word = f"killed-{kind}"
-    names = created(sandbox, word, "phases", "phases")
+    names = created(sandbox, word, "held", "held")
     told, journal = tmp_path / "told", tmp_path / "journal"
     program = tmp_path / "tell"
     program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}\n')
@@ -131,35 +154,43 @@ def test_a_killed_process_goes_on_where_it_was(sandbox: Sandbox, tmp_path: Path,
     arguments = [*what, "--poll", "0.3s", "-o", "jsonl", "--journal", str(journal), "--exec", str(program)]
     out = tmp_path / "out"
     environment = endpoint_environment(sandbox.url)
-    for _ in range(3):
+    for phase in range(1, len(PHASES)):
         with out.open("a") as stdout, start(*arguments, env=environment, stdout=stdout) as process:
-            time.sleep(1.8)
+            # Two jobs, of each of which two are told. What is killed in between tells one of them once more.
+            until(lambda phase=phase: acknowledged(journal) == 4 * phase)
             process.send_signal(signal.SIGKILL)
+        for name in names:  # while nobody looks
+            sandbox.advance(name)
     with out.open("a") as stdout, start(*arguments, env=environment, stdout=stdout) as process:
-        _, stderr = process.communicate(timeout=40)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
-    phases = ("FeatureEngineering", "ModelTuning", "GeneratingModelInsightsReport", "Completed")
     for seen in (lines(out.read_text()), counted(told)):
-        assert len(seen) == len(set(seen))
-        assert {(name, "Completed") for name in names} <= set(seen)
-        assert len(set(seen) & {(name, phase) for name in names for phase in phases}) >= 6
+        assert sorted(seen) == sorted((name, phase) for name in names for _, _, phase in PHASES)
 
 
 def test_two_processes_share_a_journal(sandbox: Sandbox, tmp_path: Path) -> None:
     """Two watches of the same jobs with the same command run it once for each transition."""
-    names = created(sandbox, "shared", "phases", "phases")
-    told, program = tmp_path / "told", tmp_path / "tell"
-    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}\n')
+    names = created(sandbox, "shared", "held", "held")
+    told, program, journal = tmp_path / "told", tmp_path / "tell", tmp_path / "journal"
+    # Once it takes so long that the other process sees the same before it is done.
+    slowly = '\ntest "$AUTOML_SECONDARY_STATUS" != ModelTuning || sleep 1\n'
+    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}{slowly}')
     program.chmod(0o700)
-    arguments = ["watch", "--name-contains", "shared", "--until-idle", "--poll", "0.3s", "-q", "-o", "none"]
-    arguments += ["--journal", str(tmp_path / "journal"), "--exec", str(program)]
-    processes = [start(*arguments, env=endpoint_environment(sandbox.url)) for _ in range(2)]
-    for process in processes:
-        process.communicate(timeout=40)
-        assert process.returncode == 0
-    seen = counted(told)
-    assert len(seen) == len(set(seen))
-    assert {(name, "Completed") for name in names} <= set(seen)
+    arguments = ["watch", "--name-contains", "shared", "--until-idle", "--poll", "0.2s", "-o", "none"]
+    arguments += ["--journal", str(journal), "--exec", str(program)]
+    environment = endpoint_environment(sandbox.url)
+    with start(*arguments, env=environment) as one, start(*arguments, env=environment) as other:
+        for process in (one, other):
+            assert process.stderr is not None
+            assert "InProgress" in process.stderr.readline()
+        for phase in range(1, len(PHASES)):
+            until(lambda phase=phase: acknowledged(journal) == 2 * phase)
+            for name in names:
+                sandbox.advance(name)
+        for process in (one, other):
+            process.communicate(timeout=60)
+            assert process.returncode == 0
+    assert sorted(counted(told)) == sorted((name, phase) for name in names for _, _, phase in PHASES)
 
 
 def test_a_command_that_failed_is_run_again_by_the_next_process(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.models import SageMakerModelBackend
@@ -187,16 +187,17 @@ def _failure(status: int, code: str, message: str) -> tuple[int, dict[str, str],
 
 def response_class(scenarios: Mapping[str, Timeline], scenario: str, speed: float) -> type[ScriptedResponse]:
     """Return a response class with its own jobs, so that two sandboxes share none."""
-    backends: dict[tuple[str, str], ScriptedBackend] = {}
 
     class Response(ScriptedResponse):
+        backends: ClassVar[dict[tuple[str, str], ScriptedBackend]] = {}
+
         @property
         def sagemaker_backend(self) -> ScriptedBackend:
             """The backend of the request's account and region."""
             key = self.region, self.current_account
-            if key not in backends:
+            if key not in self.backends:
                 # One atomic step: two concurrent first requests get the same backend.
-                backends.setdefault(key, ScriptedBackend(*key, scenarios, scenario, speed))
-            return backends[key]
+                self.backends.setdefault(key, ScriptedBackend(*key, scenarios, scenario, speed))
+            return self.backends[key]
 
     return Response

@@ -8,7 +8,7 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 from automl_waiter.sandbox import SandboxUnavailable
@@ -65,8 +65,8 @@ class Sandbox:
         app = flask.Flask("automl-waiter-sandbox", static_folder=None)
         # Newer versions of moto need their own request class.
         app.request_class = getattr(werkzeug_app, "BackendRequest", app.request_class)
-        answer: Callable[..., Any] = convert_to_flask_response(response_class(scenarios, scenario, speed).dispatch)
-        app.add_url_rule("/", endpoint="sagemaker", view_func=answer, methods=["POST"])
+        self._responses = response_class(scenarios, scenario, speed)
+        app.add_url_rule("/", "sagemaker", convert_to_flask_response(self._responses.dispatch), methods=["POST"])
         try:
             # Bound here, because werkzeug prints its own message for a port in use, and exits.
             listener = socket.create_server(("127.0.0.1", port))
@@ -141,6 +141,11 @@ class Sandbox:
             request["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
         response: dict[str, Any] = self._client.create_auto_ml_job_v2(**request)
         return response
+
+    def advance(self, name: str) -> None:
+        """Let the next status of a job that it created come now, and the later ones as much sooner."""
+        job = self._responses.backends["us-east-1", "123456789012"].job(name)
+        job.timeline = job.timeline.advanced_at(job.elapsed)
 
     @functools.cached_property
     def _client(self) -> Any:

@@ -104,6 +104,11 @@ class Timeline:
         stop = [(elapsed, "Stopping", "Stopping"), (elapsed + after, "Stopped", "Stopped")]
         return replace(self, entries=(*kept, *stop))
 
+    def advanced_at(self, elapsed: float) -> Timeline:
+        """Return the job if its next entry begins at that age, and the later ones as much sooner."""
+        gap = min((second - elapsed for second, _, _ in self.entries if second > elapsed), default=0.0)
+        return replace(self, entries=[(at - gap * (at > elapsed), status, phase) for at, status, phase in self.entries])
+
     def response(self, elapsed: float, *, name: str, created: datetime, arn: str, speed: float = 1.0) -> dict[str, Any]:
         """Return the response of DescribeAutoMLJobV2 at that age.
 
