@@ -43,7 +43,7 @@ def test_the_default_does_not_gamble_on_reports() -> None:
 
 def test_nothing_beats_the_reference_where_it_knows_the_jobs() -> None:
     """The dynamic programme costs less than every policy that is no faster, and at κ = 1 it looks less often."""
-    jobs = list(IMAGES.jobs(60))
+    jobs = list(IMAGES.jobs(30))
     reference, rarer = (measure(Reference(IMAGES, kappa), jobs) for kappa in (KAPPA, 1.0))
     assert all(
         reference.cost(KAPPA) < measure(poll, jobs).cost(KAPPA) for name, poll in PEERS.items() if name != "fixed 5 s"
