@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
@@ -25,6 +26,7 @@ from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.polling import PollPolicy
+from automl_waiter._model.text import Duration, seconds_of
 from automl_waiter._model.token_bucket import TokenBucket
 from automl_waiter._model.until import Condition
 from automl_waiter._wiring import Target
@@ -50,7 +52,7 @@ class ManualClock:
     """
 
     def __init__(self, *, seed: int = 0, epoch: datetime = EPOCH, cancel_at: float | None = None) -> None:
-        self._now = 0.0
+        self._seconds = [0.0]  # a list, so that copies of the clock share it
         self._epoch = epoch
         self._random = random.Random(seed)  # noqa: S311 - a simulation must repeat
         self._returned: deque[PendingCall] = deque()
@@ -58,11 +60,11 @@ class ManualClock:
 
     def monotonic(self) -> float:
         """Return the seconds since the clock was made."""
-        return self._now
+        return self._seconds[0]
 
     def now(self) -> datetime:
         """Return the time of day (UTC)."""
-        return self._epoch + timedelta(seconds=self._now)
+        return self._epoch + timedelta(seconds=self._seconds[0])
 
     def random(self) -> float:
         """Return the next number in [0, 1) of the seed's sequence."""
@@ -70,7 +72,7 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         """Advance the clock."""
-        self._now += seconds
+        self._seconds[0] += seconds
 
     def start(self, call: PendingCall) -> None:
         """Run a call at once."""
@@ -82,9 +84,9 @@ class ManualClock:
         if self._returned:
             return self._returned.popleft()
         if self._cancel_at is not None and until >= self._cancel_at:
-            self._now = max(self._now, self._cancel_at)
+            self._seconds[0] = max(self._seconds[0], self._cancel_at)
             raise Cancelled
-        self._now = max(self._now, until)
+        self._seconds[0] = max(self._seconds[0], until)
         return None
 
     async def wait_async(self, until: float) -> PendingCall | None:
@@ -92,6 +94,7 @@ class ManualClock:
         return self.wait(until)
 
     def __enter__(self) -> Self:
+        self._returned = deque()  # an earlier wait may have left calls
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -174,10 +177,10 @@ class Simulation:
 def simulate(
     timeline: Timeline,
     *,
-    poll: PollPolicy | float | timedelta | None = None,
+    poll: PollPolicy | Duration | None = None,
     seed: int = 0,
-    start: float = 0.0,
-    timeout: float | timedelta | Literal["auto"] | None = None,
+    start: Duration = 0.0,
+    timeout: Duration | Literal["auto"] | None = None,
     until: str | Condition | None = None,
 ) -> Simulation:
     """Run the real wait loop over a scripted job in virtual time. It never raises for how the job ended.
@@ -186,7 +189,7 @@ def simulate(
         timeline: The job.
         poll: As in `wait_for`.
         seed: The seed of the jitter.
-        start: The job's age in seconds when the wait begins.
+        start: The job's age when the wait begins, a duration.
         timeout: As in `wait_for`.
         until: As in `wait_for`.
 
@@ -197,11 +200,12 @@ def simulate(
         raise ValueError("the timeline has no end: give a timeout, or the simulated wait would never end")
     clock = ManualClock(seed=seed)
     jobs = ScriptedJobs(clock)
-    jobs.add("simulated", timeline, start=start)
+    age = seconds_of(start, "start")
+    jobs.add("simulated", timeline, start=age)
     options = wait_options(timeout=timeout, poll=poll, until=until)
     outcome = outcome_of(Target(job_ref("simulated"), jobs), options, clock)
     ended = outcome.snapshot is not None and outcome.snapshot.state.is_terminal
-    lag = start + clock.monotonic() - timeline.end if ended and timeline.end is not None else None
+    lag = age + clock.monotonic() - timeline.end if ended and timeline.end is not None else None
     return Simulation(jobs.calls, lag, outcome)
 
 
@@ -209,8 +213,8 @@ def _simulated_jobs(monkeypatch: Any) -> ScriptedJobs:
     """A pytest fixture: after `simulated_jobs.add(name, timeline)`, `wait_for(name)` follows it in virtual time."""
     clock = ManualClock()
     jobs = ScriptedJobs(clock)
-    monkeypatch.setattr("automl_waiter.waiter.Machine", lambda *_: clock)
-    monkeypatch.setattr("automl_waiter.aio.AsyncioMachine", lambda: clock)
+    monkeypatch.setattr("automl_waiter.waiter.Machine", lambda *_: copy(clock))
+    monkeypatch.setattr("automl_waiter.aio.AsyncioMachine", lambda: copy(clock))
     monkeypatch.setattr("automl_waiter._wiring.Gateways.of", lambda *_: jobs)
     monkeypatch.setattr("automl_waiter._wiring.Gateways.default", lambda _: jobs)
     return jobs

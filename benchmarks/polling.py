@@ -13,6 +13,7 @@ from typing import Any
 from automl_waiter import Exponential, Fixed, PhaseAware, PollPolicy
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
+from automl_waiter._model.text import seconds_of
 from automl_waiter._wiring import Target
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
 from automl_waiter.waiter import outcome_of
@@ -134,7 +135,7 @@ def front(count: int, kappas: Sequence[float]) -> dict[str, list[Measured]]:
     tasks: dict[tuple[str, float], tuple[Workload, PollPolicy | float]] = {}
     for kappa in kappas:
         tasks[REFERENCE, kappa] = BASE, kappa
-        tasks[DEFAULT, kappa] = BASE, PhaseAware(kappa, longest=PhaseAware.longest * (kappa / KAPPA) ** 0.5)
+        tasks[DEFAULT, kappa] = BASE, PhaseAware(kappa, longest=seconds_of(PhaseAware.longest) * (kappa / KAPPA) ** 0.5)
     results = _in_parallel(tasks, count)
     return {name: [results[name, kappa] for kappa in kappas] for name in (REFERENCE, DEFAULT)}
 

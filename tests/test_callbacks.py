@@ -15,10 +15,11 @@ import pytest
 import structlog
 
 from automl_waiter import Event, InvalidRequest, Waiter, aio
-from automl_waiter._model.events import Heartbeat
+from automl_waiter._model.events import Heartbeat, Notice, Retry
 from automl_waiter._model.statuses import State
-from automl_waiter._model.tracker import Transition
+from automl_waiter._model.tracker import Anomaly, AnomalyKind, Transition
 from automl_waiter._system.callbacks import Callbacks
+from automl_waiter._system.log import summary_of
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 TRANSITION = Transition("churn", "arn:churn", None, State("InProgress", "Starting"), NOW, None)
@@ -205,6 +206,18 @@ def test_a_callback_that_was_cancelled_by_others_only_failed(caplog: pytest.LogC
     assert problem.endswith("on_event raised CancelledError on heartbeat of churn")
 
 
+def test_a_coroutine_function_in_the_synchronous_shell_is_a_logged_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing awaits it there: it must not be silently skipped, nor warn when it is collected."""
+
+    async def on_event(_: Event) -> None:
+        raise AssertionError
+
+    Callbacks(None, on_event).call(heartbeat())
+    [problem] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert problem.exc_info
+    assert "automl_waiter.aio" in str(problem.exc_info[1])
+
+
 # The log
 
 
@@ -228,12 +241,51 @@ def test_events_go_to_structlog_where_it_is_configured() -> None:
         entry.items()
         >= {
             "event": "churn: transition InProgress/Starting",
-            "kind": "transition",
+            "event_name": "transition",
             "job_name": "churn",
             "request": "r-1",
         }.items()
     )
     assert entry["after"] == {"status": "InProgress", "secondary_status": "Starting"}
+
+
+FAILED_CALL = Retry("churn", NOW, "DescribeAutoMLJobV2", 1, "throttled", "ThrottlingException", "Rate exceeded", 0.5)
+UNEXPECTED = Anomaly("churn", NOW, AnomalyKind.UNKNOWN_STATUS, "a status that is not known: New")
+
+
+@pytest.mark.parametrize("event", [FAILED_CALL, UNEXPECTED, Notice(None, NOW, "listing is denied")])
+def test_every_event_fits_structlog_over_the_standard_library(event: Event, caplog: pytest.LogCaptureFixture) -> None:
+    """No member of an event is taken for one of structlog's arguments, nor for one of a log record."""
+    caplog.set_level(logging.INFO, "automl_waiter")
+    structlog.configure(
+        processors=[structlog.stdlib.render_to_log_kwargs],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    try:
+        Callbacks(None, None).call(event)
+    finally:
+        structlog.reset_defaults()
+    [record] = caplog.records
+    assert record.getMessage() == summary_of(event)
+    assert getattr(record, "event_name", None) == event.event
+    assert getattr(record, "kind", None) == getattr(event, "kind", None)
+
+
+def test_a_structlog_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """What an application's processor raises goes to the standard library's logger, and the wait goes on."""
+
+    def broken(*_: object) -> Any:
+        raise RuntimeError("the disk is full")
+
+    told: list[Event] = []
+    structlog.configure(processors=[broken])
+    try:
+        Callbacks(None, told.append).call(TRANSITION)
+    finally:
+        structlog.reset_defaults()
+    assert told == [TRANSITION]
+    assert problems(caplog) == ["this could not be logged: churn: transition InProgress/Starting"]
 
 
 def test_events_go_to_the_standard_library_where_structlog_is_not_configured(

@@ -245,6 +245,27 @@ def test_users_tests_need_neither_aws_nor_time(simulated_jobs: ScriptedJobs) -> 
     assert time.monotonic() - begun < 5
 
 
+def test_waits_of_one_test_share_the_time_and_no_calls(simulated_jobs: ScriptedJobs) -> None:
+    """A wait inside another's callback, one that was broken off, and two that take turns do not disturb each other."""
+    for name in "abcdef":
+        simulated_jobs.add(name, Timeline([(0, "InProgress", "ModelTuning"), (60, "Completed", "Completed")]))
+    inside: list[Verdict] = []
+
+    def on_transition(transition: Transition) -> None:
+        if transition.after.is_terminal:
+            inside.append(wait_for("d").verdict)
+
+    def on_event(_: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_for_all(["a", "b", "c"], on_event=on_event)
+    in_turn = zip(as_completed(["a", "b"]), as_completed(["e", "f"]), strict=True)
+    assert [one.ok and other.ok for one, other in in_turn] == [True, True]
+    assert all(outcome.ok for outcome in wait_for_all(["a", "b", "c"], on_transition=on_transition).values())
+    assert inside == ["completed"] * 3
+
+
 def test_an_arn_of_another_region_than_the_clients_is_refused(endpoint: Sandbox) -> None:
     """A client of one region is not asked for a job of another."""
     with pytest.raises(InvalidRequest, match="eu-west-1"):

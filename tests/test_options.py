@@ -10,10 +10,23 @@ import boto3
 import pytest
 
 import automl_waiter
-from automl_waiter import Fixed, InvalidRequest, Transition, Waiter, aio, describe, wait_for, wait_for_all, watch
+from automl_waiter import (
+    ExitCode,
+    Fixed,
+    InvalidRequest,
+    Outcome,
+    Transition,
+    Verdict,
+    Waiter,
+    aio,
+    describe,
+    wait_for,
+    wait_for_all,
+    watch,
+)
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import DEFAULTS, wait_options
-from automl_waiter._model.polling import Exponential
+from automl_waiter._model.polling import Exponential, PhaseAware
 from automl_waiter.testing import ScriptedJobs, Timeline, simulate, simulated_jobs
 
 __all__ = ["simulated_jobs"]
@@ -42,6 +55,15 @@ class TestDurations:
         first_poll: Any = SimpleNamespace(polls=1, random=lambda: 0.5, slowdown=1.0)
         assert options.poll.next_delay(first_poll) == 300
         assert Exponential(five_minutes, five_minutes).next_delay(first_poll) == 300
+
+    @pytest.mark.parametrize("a_minute", [60, timedelta(minutes=1), "1m"])
+    def test_the_default_policy_and_a_simulation_take_them_too(self, a_minute: Any) -> None:
+        """The fields of a policy and the arguments of `simulate` are durations like any other."""
+        policy = PhaseAware(lag_per_call=a_minute, shortest=a_minute, longest=a_minute, jitter=0)
+        assert [simulate(DONE, poll=poll, timeout=a_minute).calls for poll in (policy, a_minute)] == [2, 2]
+        assert simulate(DONE, start=a_minute).calls == 1
+        with pytest.raises(InvalidRequest, match="not a duration"):
+            PhaseAware(longest="soon")
 
     @pytest.mark.parametrize("bad", ["soon", "", "5 minutes", True, [5], object()])
     @pytest.mark.parametrize("name", ["timeout", "error_budget", "poll"])
@@ -128,6 +150,12 @@ class TestWhichJob:
         for known in (outcome, describe(outcome), seen[0]):
             assert job_ref(known).arn == outcome.arn
             assert wait_for(known).arn == outcome.arn
+
+    def test_an_outcome_of_a_job_that_was_never_seen_keeps_its_arn(self) -> None:
+        """The region in the ARN that was given says where to look again."""
+        arn = ARN.replace("us-east-1", "eu-west-1")
+        never_seen = Outcome(job=arn, job_name="churn", verdict=Verdict.ERROR, exit_code=ExitCode(69))
+        assert job_ref(never_seen) == job_ref(arn)
 
     def test_one_job_under_several_names_is_polled_and_delivered_once(self, simulated_jobs: ScriptedJobs) -> None:
         """Each name that was given is a key of the result."""

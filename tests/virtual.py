@@ -41,14 +41,14 @@ class Sleepy(ManualClock):
 
     def wait(self, until: float) -> PendingCall | None:
         if not self._returned and until >= self.signal_at:
-            self._now, self.signal_at = max(self._now, self.signal_at), math.inf
+            self._seconds[0], self.signal_at = max(self._seconds[0], self.signal_at), math.inf
             raise Cancelled(signal=self.signum)
         returned = super().wait(until)
         self._nap()
         return returned
 
     def _nap(self) -> None:
-        while self.naps and self.naps[0][0] <= self._now:
+        while self.naps and self.naps[0][0] <= self.monotonic():
             _, seconds = self.naps.pop(0)
             self.advance(seconds)
 

@@ -21,7 +21,8 @@ _ARN = re.compile(
 # Where objects keep them: sagemaker-core's AutoMLJobV2, the SageMaker SDK's AutoMLV2 and its job, and our own
 # Transition, Snapshot and Outcome.
 _ARN_ATTRIBUTES = ("auto_ml_job_arn", "job_arn", "arn")
-_NAME_ATTRIBUTES = ("auto_ml_job_name", "current_job_name", "job_name")
+# An Outcome of a job that was never seen has no ARN, but what the caller gave may be one.
+_NAME_ATTRIBUTES = ("auto_ml_job_name", "current_job_name", "job", "job_name")
 
 
 @dataclass(frozen=True)

@@ -129,38 +129,38 @@ class PhaseAware:
     - jittered by a tenth, never below `shortest`; slower while AWS throttles
 
     Attributes:
-        lag_per_call: κ, in seconds. At 0.1, an hour of polls every 30 s is worth 12 s of lag.
-        shortest: The shortest delay, in seconds.
-        longest: The longest delay once the job trains, in seconds. At 90 s, jobs that end straight from training, after
+        lag_per_call: κ, a duration. At 0.1, an hour of polls every 30 s is worth 12 s of lag.
+        shortest: The shortest delay.
+        longest: The longest delay once the job trains. At 90 s, jobs that end straight from training, after
             some hours, cost at most a tenth more than with a poll every 30 s.
         jitter: The share by which a delay varies.
     """
 
-    lag_per_call: float = 0.1
-    shortest: float = 2.0
-    longest: float = 90.0
+    lag_per_call: Duration = 0.1
+    shortest: Duration = 2.0
+    longest: Duration = 90.0
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("lag_per_call", "shortest", "longest"):
-            _positive(f"poll policy's {name}", getattr(self, name))
+            _positive(f"poll policy's {name}", seconds_of(getattr(self, name), name))
         if not 0 <= self.jitter < 1:
             raise InvalidRequest(f"a poll policy's jitter is a share from 0 to below 1, not {self.jitter}")
 
     def next_delay(self, context: PollContext, /) -> float:
         """Return the seconds to the next poll."""
-        delay = self._by_stage(context)
+        delay, shortest = self._by_stage(context), seconds_of(self.shortest)
         limit = context.snapshot.completion_criteria.max_runtime_seconds
         until_limit = math.inf if limit is None else limit - context.elapsed
         if until_limit <= 0:
             delay = min(delay, -until_limit / 2)
         delay = 2 * delay * context.random() if context.polls == 1 else _jittered(delay, self.jitter, context)
-        delay = max(self.shortest, delay * context.slowdown)
+        delay = max(shortest, delay * context.slowdown)
         # An instant is met exactly: it is neither jittered nor slowed down.
         if 0 < until_limit < _NEARLY * delay:
-            delay = max(self.shortest, until_limit + _AFTER_LIMIT)
+            delay = max(shortest, until_limit + _AFTER_LIMIT)
         if context.time_left is not None and context.time_left < _NEARLY * delay:
-            delay = max(self.shortest, context.time_left)
+            delay = max(shortest, context.time_left)
         return delay
 
     def _by_stage(self, context: PollContext) -> float:
@@ -173,7 +173,7 @@ class PhaseAware:
             stage = Stage.TRAINING
         match stage:
             case Stage.PREPARING:
-                return min(max(age / 2, _SHORTEST_PREPARING), 2 * self.longest)
+                return min(max(age / 2, _SHORTEST_PREPARING), 2 * seconds_of(self.longest))
             case Stage.TRAINING:
                 return self._best_delay(_TRAINING_IS_LAST / max(age, 1.0))
         is_last = _REPORT_IS_LAST if stage is Stage.REPORTING else 1.0
@@ -185,7 +185,7 @@ class PhaseAware:
 
     def _best_delay(self, rate: float) -> float:
         """Return Keller's delay for an end at `rate` a second, at most `longest`."""
-        return min(math.sqrt(2 * self.lag_per_call / rate), self.longest)
+        return min(math.sqrt(2 * seconds_of(self.lag_per_call) / rate), seconds_of(self.longest))
 
 
 def _jittered(delay: float, jitter: float, context: PollContext) -> float:

@@ -42,7 +42,10 @@ class Callbacks:
         for callback in self._callbacks(event):
             begun = time.monotonic()
             try:
-                callback(event)
+                result = callback(event)
+                if inspect.iscoroutine(result):
+                    result.close()
+                    raise TypeError("a coroutine is awaited by automl_waiter.aio only")
             except Exception as error:
                 _log(logging.ERROR, callback, event, error=error)
             self._check_duration(callback, event, begun)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from automl_waiter._model import events
@@ -30,19 +31,24 @@ def log_event(event: events.Event) -> None:
     level = level_of(event)
     if (logger := _structlog()) is not None:
         fields = events.event_dict(event)
-        # The first argument of structlog is called "event" too.
-        _level_method(logger, level)(summary_of(event), kind=fields.pop("event"), **fields)
+        # structlog's first argument is called "event" too, and a record of the standard library has a "message".
+        fields["event_name"] = fields.pop("event")
+        fields.pop("message", None)  # the summary has it
+        _log_to(logger, level, summary_of(event), fields)
     elif LOGGER.isEnabledFor(level):
         LOGGER.log(level, summary_of(event), extra={"automl_event": events.event_dict(event)})
 
 
 def log_problem(level: int, message: str, error: BaseException | None = None) -> None:
     """Log what went wrong beside a wait: it changes nothing, but must not be lost."""
-    _level_method(_structlog() or LOGGER, level)(message, exc_info=error)
+    _log_to(_structlog() or LOGGER, level, message, {"exc_info": error} if error else {})
 
 
-def _level_method(logger: Any, level: int) -> Any:
-    return getattr(logger, logging.getLevelName(level).lower())
+def _log_to(logger: Any, level: int, message: str, fields: Mapping[str, Any]) -> None:
+    try:
+        getattr(logger, logging.getLevelName(level).lower())(message, **fields)
+    except Exception:  # an application's processors may raise, and that changes nothing about a wait either
+        LOGGER.exception("this could not be logged: %s", message)
 
 
 def _structlog() -> Any:

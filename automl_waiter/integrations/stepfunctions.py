@@ -13,6 +13,7 @@ from typing import Any
 from automl_waiter._model import errors
 from automl_waiter._model.polling import PhaseAware
 from automl_waiter._model.statuses import STAGES, SecondaryStatus, Stage, Status
+from automl_waiter._model.text import seconds_of
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, EXPLANATIONS, Part
 
 DEFAULT_TIMEOUT = 72 * 3600.0
@@ -100,7 +101,7 @@ def state_machine(
 def long_pause(timeout: float) -> int:
     """Return the seconds between two polls of a training job: the default policy's, or more to fit the history."""
     polls = _EVENTS_FOR_POLLS / EVENTS_PER_POLL - _SHORT_POLLS
-    return math.ceil(max(PhaseAware().longest, timeout / polls))
+    return math.ceil(max(seconds_of(PhaseAware().longest), timeout / polls))
 
 
 def _counting(counters: dict[str, Any]) -> dict[str, Any]:
