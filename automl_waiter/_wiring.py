@@ -69,11 +69,7 @@ class Gateways:
         return self._in_region(None)
 
     def of(self, job: JobRef) -> Gateway:
-        """Return the gateway to a job.
-
-        Raises:
-            InvalidRequest: There is no region, or the caller's client is for another region than the job's.
-        """
+        """Return the gateway to a job; InvalidRequest, if there is no region or the client is for another one."""
         if self._client is not None and job.region not in (None, self._client.meta.region_name):
             raise InvalidRequest(
                 f"{job.arn} is in {job.region}, but the client that was given is for {self._client.meta.region_name}"
@@ -201,11 +197,7 @@ def watch_or_wait(
 
 
 async def stop_job(calls: Calls, job_name: str) -> None:
-    """Call StopAutoMLJob, with retries for some seconds; do not wait until the job has stopped.
-
-    Raises:
-        ServiceError: The error of the call.
-    """
+    """Call StopAutoMLJob, with retries for some seconds, and raise its error; do not wait until the job has stopped."""
     until = calls.kernel.clock.monotonic() + STOP_WITHIN_S
     answer = await calls.stop(job_name, until, is_immediate=True)
     if answer.error is not None:
@@ -219,11 +211,7 @@ def check_watched(outcome: Outcome) -> None:
 
 
 def snapshot_of(outcome: Outcome) -> Snapshot:
-    """Return the response of one poll.
-
-    Raises:
-        AutoMLWaiterError: There is no response; the error says why.
-    """
+    """Return the response of one poll, or raise the error that says why there is none."""
     if outcome.snapshot is None or outcome.error is not None:
         raise outcome.error or AutoMLWaiterError(outcome.summary)
     return outcome.snapshot

@@ -163,11 +163,7 @@ def connect(
 
 
 def _credentials_of(session: Any) -> Any:
-    """Return the session's credentials; None if there are none.
-
-    Raises:
-        AccessDenied: Their source fails: a credential_process that prints no JSON, or is missing.
-    """
+    """Return the session's credentials; None if there are none. Raise AccessDenied if their source fails."""
     from botocore.exceptions import BotoCoreError, ProfileNotFound
 
     try:

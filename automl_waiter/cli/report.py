@@ -72,11 +72,7 @@ def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str) -> int:
 
 
 def _document(target: Target, seen: Mapping[str, Sequence[Transition]]) -> Document:
-    """Return the report on a job, from one poll, its candidates, and its observed transitions by ARN.
-
-    Raises:
-        AutoMLWaiterError: The job does not exist, or AWS refused a call or could not be reached.
-    """
+    """Return the report on a job, from one poll, its candidates, and its observed transitions by ARN."""
     budget = ONE_POLL.error_budget
     outcome = outcome_of(target, ONE_POLL)
     snapshot = snapshot_of(outcome)
