@@ -305,9 +305,10 @@ def test_a_cancel_during_a_call_that_hangs_ends_the_wait() -> None:
 
 def test_a_machine_that_slept_in_a_pause_past_the_deadline_tries_once_more() -> None:
     """A pause between two attempts that the machine slept through puts the deadline off, so that a poll is made."""
-    down = lambda second: 90 < second < HOUR  # noqa: E731
-    wait = Wait(COMPLETED, timeout=120, poll=30, clock=Sleepy([(91, HOUR)]), is_down=down)
+    down = lambda second: 90 <= second < HOUR  # noqa: E731
+    wait = Wait(COMPLETED, timeout=120, poll=30, clock=Sleepy([(90.2, HOUR)]), is_down=down)
     assert wait.outcome.verdict == Verdict.COMPLETED
+    assert [look for look in wait.gateway.looks if look > 90] == [pytest.approx(HOUR + 91, abs=1)]
 
 
 def test_a_kernel_that_never_began_is_closed() -> None:

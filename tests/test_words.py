@@ -20,11 +20,25 @@ from automl_waiter._model.exit_codes import ExitCode, combined_exit_code
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.outcome import Outcome
-from automl_waiter._model.text import clean, format_duration, parse_duration, parseable_duration, redact, redact_command
+from automl_waiter._model.text import (
+    clean,
+    format_duration,
+    nearest_names,
+    parse_duration,
+    parseable_duration,
+    redact,
+    redact_command,
+)
 from automl_waiter._model.verdicts import Verdict
 from automl_waiter.cli.output import json_line
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn"
+
+
+def test_the_nearest_names_are_found_in_any_case() -> None:
+    """A mistyped name is compared without case, and what is unlike it is not named."""
+    assert nearest_names("CHRUN-1", ["churn-1", "Churn-12", "fraud"]) == ["churn-1", "Churn-12"]
+    assert nearest_names("other", ["churn-1"]) == []
 
 
 @given(st.text())
