@@ -1,6 +1,8 @@
 """The call budget: how it spreads calls, gives way to throttling, and is shared."""
 
+import gc
 import threading
+import weakref
 
 import boto3
 import pytest
@@ -92,6 +94,18 @@ def test_waits_of_a_process_share_a_budget(monkeypatch: pytest.MonkeyPatch) -> N
     assert bucket_of(connect(region="eu-west-1"), 5) is not ours
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ANOTHER-KEY-OF-THIS-TEST")
     assert bucket_of(connect(region="us-east-1"), 5) is not ours
+
+
+def test_a_client_that_is_gone_takes_its_budget_along() -> None:
+    """The budgets of clients are kept as long as the clients are, and no longer than until the next wait."""
+    client, other = (boto3.client("sagemaker", "us-east-1") for _ in range(2))
+    budget = weakref.ref(bucket_of(Connection(client), 5))
+    gc.collect()
+    assert budget() is not None
+    del client
+    gc.collect()
+    bucket_of(Connection(other), 5)
+    assert budget() is None
 
 
 def test_the_default_region_by_name_shares_the_listing(monkeypatch: pytest.MonkeyPatch) -> None:

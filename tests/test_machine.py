@@ -1,6 +1,7 @@
 """The machine under a wait: a clock that counts a machine's sleep, and waits that notice it."""
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -131,3 +132,70 @@ def test_a_thread_that_has_nothing_to_do_goes(shell: machine.Machine, monkeypatc
         thread.join(5)
         assert thread not in before
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, as Python has it by default."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("shell", ["sync", "aio"])
+def test_a_signal_that_wakes_nobody_is_answered_soon(interruptible: None, shell: str) -> None:
+    """One that comes just before a wait falls asleep wakes it no more than one that another thread takes."""
+
+    def take() -> None:
+        time.sleep(0.1)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    def sleep() -> None:
+        if shell == "sync":
+            sleeper: Any = machine.Machine()
+            sleeper.wait(sleeper.monotonic() + 10)
+        else:
+            sleeper = asyncio_machine.AsyncioMachine()
+            asyncio.run(sleeper.wait_async(sleeper.monotonic() + 10))
+
+    threading.Thread(target=take).start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        sleep()
+    assert time.monotonic() - begun < 2
+
+
+def test_a_cancel_is_not_taken_for_the_end_of_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that was cancelled before it falls asleep for no time at all is cancelled."""
+    sleeper = asyncio_machine.AsyncioMachine()
+    seconds = iter([0.0, 1.0])
+    monkeypatch.setattr(sleeper, "monotonic", lambda: next(seconds))
+
+    async def sleep() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await sleeper.wait_async(1e-9)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(sleep())
+
+
+def test_an_interrupt_while_a_thread_is_started_stays_one(
+    shell: machine.Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KeyboardInterrupt comes out where Python hides it behind "release unlocked lock"; other errors stay as they are."""
+
+    def interrupted(_: threading.Thread) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("release unlocked lock")
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for start, raised in ((interrupted, KeyboardInterrupt), (refused, RuntimeError)):
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with pytest.raises(raised):
+            shell.start(PendingCall(time.monotonic, shell.monotonic() + 5))

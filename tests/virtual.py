@@ -11,7 +11,7 @@ import pytest
 
 from automl_waiter import Ended, Event, Outcome, aio, waiter
 from automl_waiter._engine.calls import Gateway
-from automl_waiter._engine.kernel import Kernel, PendingCall
+from automl_waiter._engine.kernel import Clock, Kernel, PendingCall
 from automl_waiter._model.errors import Cancelled, TransientError, TransientKind
 from automl_waiter._model.events import event_dict
 from automl_waiter._model.job_refs import job_ref
@@ -172,7 +172,7 @@ def run(
     return list(waiter.events_of(kernel, clock, decides=decides))
 
 
-def kernel_of(jobs: Sequence[object], gateways: Sequence[Gateway], options: WaitOptions, clock: ManualClock) -> Kernel:
+def kernel_of(jobs: Sequence[object], gateways: Sequence[Gateway], options: WaitOptions, clock: Clock) -> Kernel:
     """Return a kernel that waits for these jobs, each through its gateway."""
     targets = [Target(job_ref(job), gateway) for job, gateway in zip(jobs, gateways, strict=True)]
     return wait_kernel(targets, options, clock)

@@ -61,9 +61,8 @@ class PendingCall:
         try:
             self._value = self._function()
         except TransientError as error:
-            # Bare, because a traceback leads to the thread: a KeyboardInterrupt that comes while the garbage collector
-            # frees a thread is lost.
-            self.fail(error.bare())
+            _forget_frames(error)
+            self.fail(error)
         except BaseException as error:
             self.fail(error)
 
@@ -283,3 +282,13 @@ class Kernel:
 def _ask(request: object) -> Generator[object, Any, Any]:
     """Yield a request to the kernel, and return its answer."""
     return (yield request)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Take the tracebacks from an error and its causes: they lead to the thread that made the call.
+
+    A KeyboardInterrupt that comes while the garbage collector frees a thread is lost.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

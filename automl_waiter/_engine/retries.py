@@ -215,7 +215,7 @@ class _Attempts:
         assert isinstance(failure, TransientError)
         self._failures += 1
         # A copy, because an outage has many failures, and tracebacks are large.
-        self._last_failure = failure.bare()
+        self._last_failure = TransientError(failure.kind, str(failure), code=failure.code)
         now = self._clock.monotonic()
         longest = _LONGEST_PAUSE_S
         if failure.kind in _PATIENT:

@@ -129,10 +129,6 @@ class TransientError(Exception):
         self.kind = kind
         self.code = code
 
-    def bare(self) -> TransientError:
-        """Return the same error without its traceback and its cause."""
-        return TransientError(self.kind, str(self), code=self.code)
-
 
 class Cancelled(BaseException):
     """Thrown into a wait to end it. Internal, and a BaseException so that nothing takes it for a failed call.

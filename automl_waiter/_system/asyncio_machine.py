@@ -10,6 +10,9 @@ from typing import Any, Self
 from automl_waiter._system.clock import SLICE_S, SystemClock
 from automl_waiter._system.threads import CallThreads, Work
 
+# A signal that comes just before the loop falls asleep does not wake it.
+_FIRST_SLICE_S = 0.25
+
 
 class AsyncioMachine(SystemClock):
     """Runs calls and waits for them. Creating one starts nothing."""
@@ -37,17 +40,19 @@ class AsyncioMachine(SystemClock):
 
     async def wait_async(self, until: float) -> Any:
         """Return the next call that has returned, or None when the clock has reached `until`."""
+        slice_s = _FIRST_SLICE_S
         while not self._returned:
             left = until - self.monotonic()
             if left <= 0:
                 return None
             self._news.clear()
             # Not asyncio.timeout: one that is over at once takes a cancel that came before it for its own.
-            alarm = asyncio.get_running_loop().call_later(min(left, SLICE_S), self._wake)
+            alarm = asyncio.get_running_loop().call_later(min(left, slice_s), self._wake)
             try:
                 await self._news.wait()
             finally:
                 alarm.cancel()
+            slice_s = SLICE_S
         return self._returned.popleft()
 
     def _take(self, call: Work) -> None:

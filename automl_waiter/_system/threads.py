@@ -59,7 +59,7 @@ class CallThreads:
             most = _MOST_THREADS + _MOST_HANGING if hang else _MOST_THREADS
             while self._threads < min(self._busy, most):
                 self._threads += 1
-                threading.Thread(target=self._run, name="automl-waiter-call", daemon=True).start()
+                _start(threading.Thread(target=self._run, name="automl-waiter-call", daemon=True))
 
         def run() -> None:
             if self._clock() >= work.until:
@@ -96,3 +96,11 @@ class CallThreads:
             run()
             # Not kept until the next call: a response may be large and a wait long.
             del run
+
+
+def _start(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:
+        # "release unlocked lock" hides a KeyboardInterrupt that came in the middle (python/cpython#78667).
+        raise (error.__context__ or error) from None
