@@ -92,7 +92,10 @@ class Gateways:
             if key in targets:
                 ref_known = targets[key].job
                 # Keep the ARN and the CreationTime, whichever name they came with.
-                known = {name: getattr(ref_known, name) or getattr(ref, name) for name in _DETAILS}
+                known = {
+                    name: getattr(ref_known, name) or getattr(ref, name)
+                    for name in ("arn", "region", "account", "created_at")
+                }
                 targets[key] = Target(replace(ref_known, **known), gateway)
             else:
                 namesakes.append(key)
@@ -116,9 +119,6 @@ class Gateways:
             gateway = self._made.get(connection.region) or Boto3Gateway(connection, self._max_rate)
             self._made[region] = self._made[connection.region] = gateway
         return self._made[region]
-
-
-_DETAILS = ("arn", "region", "account", "created_at")
 
 
 def _is_same(one: JobRef, other: JobRef) -> bool:

@@ -31,32 +31,25 @@ class Gateway(Protocol):
     @property
     def credentials_expire_at(self) -> datetime | None:
         """When the credentials are known to expire (UTC)."""
-        ...
 
     @property
     def bucket(self) -> TokenBucket:
         """The rate limit of the account and region."""
-        ...
 
     def describe(self, job_name: str) -> Mapping[str, Any]:
         """Return the response of DescribeAutoMLJobV2."""
-        ...
 
     def stop(self, job_name: str) -> None:
         """Call StopAutoMLJob."""
-        ...
 
     def find_names(self, job_name: str) -> list[str]:
         """Return names of jobs that resemble `job_name`, by ListAutoMLJobs."""
-        ...
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a page of ListAutoMLJobs."""
-        ...
 
     def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
         """Return a page of ListCandidatesForAutoMLJob: the first, or the one for `token`."""
-        ...
 
 
 class Calls(Retrier):

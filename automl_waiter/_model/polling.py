@@ -45,7 +45,6 @@ class PollPolicy(Protocol):
 
     def next_delay(self, context: PollContext, /) -> float:
         """Return the seconds from the poll described by `context` to the next one."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,9 @@ class Work(Protocol):
 
     def run(self) -> None:
         """Run it, and keep what it returns or raises."""
-        ...
 
     def fail(self, error: BaseException) -> None:
         """Keep an error instead of running it."""
-        ...
 
 
 class CallThreads:
