@@ -92,10 +92,7 @@ class Gateways:
             if key in targets:
                 ref_known = targets[key].job
                 # Keep the ARN and the CreationTime, whichever name they came with.
-                known = {
-                    name: getattr(ref_known, name) or getattr(ref, name)
-                    for name in ("arn", "region", "account", "created_at")
-                }
+                known = {name: value or getattr(ref, name) for name, value in vars(ref_known).items() if name != "key"}
                 targets[key] = Target(replace(ref_known, **known), gateway)
             else:
                 namesakes.append(key)
