@@ -1,1 +1,10 @@
 """How well the waiter waits, and what it costs: `python -m benchmarks`, with the extra `[bench]`."""
+
+import sys
+from pathlib import Path
+
+# The fake service with a listing is the tests' support. Not as `tests.listing_service`: an installed package may be
+# called `tests` too.
+_TESTS = str(Path(__file__).parents[1] / "tests")
+if _TESTS not in sys.path:
+    sys.path.append(_TESTS)

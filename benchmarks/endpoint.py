@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from listing_service import Throttle
+
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import Timeline
 from benchmarks.workloads import recorded_jobs
-from tests.listing_service import Throttle
 
 ROOT = Path(__file__).parents[1]
 ENDED, RUNNING = "ended", "running"

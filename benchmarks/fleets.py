@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from listing_service import Job, Service, Throttle
+
 from automl_waiter import Ended, PhaseAware, PollContext
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
@@ -15,7 +17,6 @@ from automl_waiter._wiring import Target, wait_kernel
 from automl_waiter.testing import ManualClock, Timeline
 from automl_waiter.waiter import events_of
 from benchmarks.workloads import BASE, HOUR
-from tests.listing_service import Job, Service, Throttle
 
 DEFAULT, DESCRIBED = "the default", "a describe per job"
 RATE = 10.0

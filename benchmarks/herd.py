@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from listing_service import Job, Service, Throttle
+
 from automl_waiter import Ended, Exponential, Fixed, PollPolicy, Verdict
 from automl_waiter._engine.calls import Calls
 from automl_waiter._engine.job_wait import JobWait
@@ -24,7 +26,6 @@ from automl_waiter.testing import ManualClock
 from automl_waiter.waiter import events_of
 from benchmarks.polling import DEFAULT, FIXED
 from benchmarks.workloads import BASE, MINUTE
-from tests.listing_service import Job, Service, Throttle
 
 PROCESSES = 500
 SECONDS = 1800.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from listing_service import MOVES_EVERY
+
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from benchmarks import fleets as many
 from benchmarks import herd as herds
@@ -28,7 +30,6 @@ from benchmarks.polling import (
     reference_for,
 )
 from benchmarks.workloads import BASE, HOUR, MINUTE, assumptions, recorded_jobs, typical_job
-from tests.listing_service import MOVES_EVERY
 
 JOBS = 400
 """Jobs of each workload, and 5 times as many of the base."""

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from listing_service import Throttle
+
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter.testing import Timeline
 from benchmarks.endpoint import RUNNING, CountingSandbox, Process
 from benchmarks.waits import ALONE, DESCRIBED, LISTED, PROBE
-from tests.listing_service import Throttle
 
 JOBS, FEWER = 1000, 100
 RAISED = 50.0

@@ -1,6 +1,6 @@
 """A fake SageMaker with scripted jobs, in virtual time: it lists, filters and throttles as a test asks.
 
-The benchmarks import it too, by the same name: `tests.listing_service`.
+The benchmarks import it too, by the same name: they put this folder on their path.
 """
 
 from __future__ import annotations

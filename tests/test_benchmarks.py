@@ -5,6 +5,7 @@ import runpy
 
 import pytest
 from conftest import ROOT
+from listing_service import Throttle
 
 from automl_waiter import Fixed, PollContext
 from automl_waiter.testing import Timeline
@@ -15,7 +16,6 @@ from benchmarks.fleets import Setting
 from benchmarks.polling import DEFAULT, KAPPA, PEERS, REFERENCE, measure
 from benchmarks.reference import Reference
 from benchmarks.workloads import BASE, NO_REPORTS, PROBLEM_TYPES, VARIANTS, recorded_jobs
-from tests.listing_service import Throttle
 
 PAGE = ROOT / "docs" / "performance.md"
 IMAGES = next(workload for workload in PROBLEM_TYPES if workload.name == "ImageClassification")

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listing_service import Job, Service, Throttle
 from virtual import Faulty, Sleepy, no_network, run, throttle
 
 from automl_waiter import (
@@ -40,7 +41,6 @@ from automl_waiter._model.options import wait_options
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
 from automl_waiter.waiter import events_of
-from tests.listing_service import Job, Service, Throttle
 
 HOUR = 3600.0
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 import pytest
+from listing_service import MOVES_EVERY, Filters, Job, Service, Throttle
 
 from automl_waiter._model.errors import InvalidRequest, TransientError
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
-from tests.listing_service import MOVES_EVERY, Filters, Job, Service, Throttle
 
 
 def service_of(filters: Filters = Filters.INDEXED, limit: Throttle | None = None) -> Service:

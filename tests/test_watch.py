@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from listing_service import Filters, Job, Service
 from test_listing import failing, fleet, older, script
 from virtual import no_network
 
@@ -14,7 +15,6 @@ from automl_waiter._model.job_refs import JobRef, job_ref
 from automl_waiter._model.options import wait_options
 from automl_waiter._wiring import watch_kernel
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, simulated_jobs  # noqa: F401
-from tests.listing_service import Filters, Job, Service
 
 HOUR = 3600.0
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
