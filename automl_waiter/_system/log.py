@@ -30,11 +30,10 @@ def log_event(event: events.Event) -> None:
     """Log an event, if anybody listens at its level."""
     level = level_of(event)
     if (logger := _structlog()) is not None:
-        fields = events.event_dict(event)
-        # structlog's first argument is called "event" too, and a record of the standard library has a "message".
-        fields["event_name"] = fields.pop("event")
-        fields.pop("message", None)  # the summary has it
-        _log_to(logger, level, summary_of(event), fields)
+        # structlog's first argument is an "event" too. The summary has the message, and a describe is pages long.
+        left_out = ("event", "message", "describe")
+        fields = {name: value for name, value in events.event_dict(event).items() if name not in left_out}
+        _log_to(logger, level, summary_of(event), {"event_name": event.event, **fields})
     elif LOGGER.isEnabledFor(level):
         LOGGER.log(level, summary_of(event), extra={"automl_event": events.event_dict(event)})
 

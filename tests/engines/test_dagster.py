@@ -295,11 +295,12 @@ def until_ended(endpoint: Sandbox, *names: str) -> None:
 def test_the_sensor_requests_one_run_for_each_end(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
     """While jobs are in progress a tick says how they are; then each has one run, which knows its job by its tags."""
     tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix.upper(), client=endpoint.client()))
-    good, bad, endless = jobs(prefix, "slow", "slow-failure", "endless")
+    good, bad, endless = jobs(prefix, "held", "held-failure", "endless")
     first = tick()
     assert first.run_requests == []
     assert f"{good}: InProgress/ModelTuning" in first.skip_message
-    until_ended(endpoint, good, bad)
+    for name in (good, bad):
+        endpoint.advance(name)
     requests = {request.tags["automl_waiter/job_name"]: request for request in tick().run_requests}
     assert set(requests) == {good, bad}
     arn = endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=bad)["AutoMLJobArn"]
