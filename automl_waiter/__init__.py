@@ -27,9 +27,11 @@ from automl_waiter._model.errors import (
     WaitInterrupted,
     WaitTimeout,
 )
+from automl_waiter._model.estimates import Estimate
 from automl_waiter._model.events import (
     Candidates,
     Ended,
+    Estimated,
     Event,
     Heartbeat,
     Notice,
@@ -59,6 +61,8 @@ __all__ = [
     "ConditionNotMet",
     "CredentialsExpired",
     "Ended",
+    "Estimate",
+    "Estimated",
     "Event",
     "ExitCode",
     "Exponential",

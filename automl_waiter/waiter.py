@@ -217,6 +217,7 @@ def wait_for(job: object, *, client: Any = None, check: bool = True, **options: 
         error_budget: How long calls may keep failing for transient reasons without one good response (a duration).
         max_rate: The most calls per second to an account and region, for all waits of a process that have the same; by
             default 5, or what a fixed `poll` needs.
+        estimate: Estimate when the job will end, from similar jobs in ListAutoMLJobs, and emit `Estimated` events.
         on_transition: Called with each Transition, in order, the first observation included.
         on_event: Called with each event, in order. Callbacks are called in the caller's thread, and the wait stands
             still for them. One that raises is logged and changes nothing; one that takes longer than 30 s is named in a

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from automl_waiter._model.candidates import Leaderboard, objective_of
+from automl_waiter._model.estimates import Estimate
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.outcome import Outcome, transition_dict
 from automl_waiter._model.snapshot import Snapshot
@@ -49,6 +50,16 @@ class Candidates:
     job_name: str
     at: datetime
     leaderboard: Leaderboard
+
+
+@dataclass(frozen=True)
+class Estimated(Estimate):
+    """When the job will end: the first estimate, or one whose `ends_at` has moved by more than a minute."""
+
+    event: ClassVar[str] = "estimate"
+
+    job_name: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,20 @@ class Ended:
     outcome: Outcome
 
 
-Event = Transition | Anomaly | Poll | Candidates | Sweep | Heartbeat | Retry | Warned | Notice | StopRequested | Ended
+Event = (
+    Transition
+    | Anomaly
+    | Poll
+    | Candidates
+    | Estimated
+    | Sweep
+    | Heartbeat
+    | Retry
+    | Warned
+    | Notice
+    | StopRequested
+    | Ended
+)
 
 
 def event_dict(event: Event) -> dict[str, Any]:

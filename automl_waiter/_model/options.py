@@ -44,6 +44,7 @@ class Options(TypedDict, total=False):
     stop_on: StopOn | Iterable[StopOn]
     error_budget: Duration
     max_rate: float | None
+    estimate: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,8 @@ class WaitOptions:
     grace: float = NOT_FOUND_GRACE_S
     max_rate: float = DEFAULT_MAX_RATE
     """The most calls per second to an account and region."""
+    estimate: bool = False
+    """Whether to estimate when the job will end."""
     once: bool = False
     """Poll once and report the state, without a grace period."""
 
@@ -141,6 +144,12 @@ def _not_negative(what: str, duration: Any) -> float:
     return seconds
 
 
+def _boolean(what: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{what} is True or False, not {clean(value)!r}")
+    return value
+
+
 _CHECKS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "timeout": (None, "timeout", lambda value: value if value == "auto" else _not_negative("timeout", value)),
     "poll": (None, "poll", poll_policy),
@@ -149,6 +158,7 @@ _CHECKS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "stop_on": ((), "stop_on", _stop_on),
     "error_budget": (900, "error_budget", partial(_not_negative, "error_budget")),
     "max_rate": (None, "max_rate", _max_rate),
+    "estimate": (False, "estimate", partial(_boolean, "estimate")),
 }
 """For each option: its default, its field in WaitOptions, and the function that checks it."""
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from automl_waiter._model import events
 from automl_waiter._model.candidates import Leaderboard, Objective, objective_of
+from automl_waiter._model.estimates import Estimate
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.phases import Phase, phases_of
 from automl_waiter._model.snapshot import Candidate, Snapshot
@@ -28,6 +29,7 @@ class JobProgress:
         transitions: The observed transitions.
         next_poll: When the next poll is (UTC).
         leaderboard: The candidates in the last listing.
+        estimate: When the job will end, if that can be estimated.
         reached: The best objective: the previous one, the present one, and since when.
         retry: The last failed call, while it is being retried.
         stop: Why the job is being stopped, if it is.
@@ -39,6 +41,7 @@ class JobProgress:
     transitions: list[Transition] = field(default_factory=list)
     next_poll: datetime | None = None
     leaderboard: Leaderboard | None = None
+    estimate: Estimate | None = None
     reached: tuple[Objective | None, Objective, datetime] | None = None
     retry: events.Retry | None = None
     stop: str | None = None
@@ -84,6 +87,8 @@ class JobProgress:
             case events.Candidates(leaderboard=board):
                 self.leaderboard = board
                 self._reach(board.best, event.at)
+            case events.Estimated():
+                self.estimate = event
             case events.Heartbeat():
                 self.next_poll = event.at + timedelta(seconds=event.next_in)
             case events.Retry():
