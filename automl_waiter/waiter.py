@@ -212,6 +212,8 @@ def wait_for(job: object, *, client: Any = None, check: bool = True, **options: 
         until: Return earlier: a status, a phase, a JMESPath expression over the response, or a callable of a Snapshot.
             An expression that names BestCandidate is evaluated on the candidates too, while the job trains: a response
             names none until then (18 of 18 recorded ones).
+        good_enough: Stop the job as soon as the objective of a candidate is at least this value (at most, for a metric
+            that is minimized), and wait until it has stopped. It is `until` and `stop_on="until"` in one.
         require: The parts of a success that must be there: any of `Part`, or "all" or "none".
         stop_on: Call StopAutoMLJob when "until" holds or at the "timeout", and wait up to 10 minutes for the stop.
         error_budget: How long calls may keep failing for transient reasons without one good response (a duration).

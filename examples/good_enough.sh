@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Stops a job as soon as its best candidate is good enough, and says which one that is.
-#   ./good_enough.sh JOB VALUE        for an error, which is better when it is smaller: ./good_enough.sh JOB VALUE '<'
+# Stop a job as soon as its best candidate is good enough, and print which one that is.
+#   ./good_enough.sh JOB VALUE
 set -u
 
-good_enough="BestCandidate.FinalAutoMLJobObjectiveMetric.Value ${3:->} \`$2\`"
-automl-waiter wait "$1" --until "$good_enough" --stop-on until --output json > outcome.json
+automl-waiter wait "$1" --good-enough "$2" --output json > outcome.json
 code=$?
 
 case $code in

@@ -15,7 +15,7 @@ from automl_waiter._model.candidates import Leaderboard, is_minimized, objective
 from automl_waiter._model.errors import ServiceUnavailable
 from automl_waiter._model.events import Candidates, Ended, Event, Heartbeat, Retry, Warned, event_dict
 from automl_waiter._model.options import CANDIDATES_EVERY_S, WaitOptions, wait_options
-from automl_waiter._model.snapshot import Candidate
+from automl_waiter._model.snapshot import Candidate, Snapshot
 from automl_waiter.testing import ManualClock, Timeline
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
@@ -313,6 +313,58 @@ def test_a_job_that_is_good_enough_is_stopped(shell: str) -> None:
     assert (stopped.at - (outcome.created_at or stopped.at)).total_seconds() < 800 + CANDIDATES_EVERY_S
     assert jobs.clock.monotonic() < 800 + CANDIDATES_EVERY_S + 60 + 10
     assert outcome.best_candidate is not None
+
+
+@both_shells
+def test_good_enough_stops_the_job_at_the_first_candidate_that_reaches_the_value(shell: str) -> None:
+    """It is `until` on the best candidate and `stop_on="until"` in one."""
+    jobs = Listed(ManualClock())
+    events = watched(jobs, wait_options(good_enough=0.728), shell=shell)
+    assert isinstance(events[-1], Ended)
+    outcome = events[-1].outcome
+    assert (jobs.stops, outcome.verdict, outcome.exit_code, outcome.status) == (1, "condition_met", 0, "Stopped")
+    assert outcome.to_dict()["best_candidate"] == {"name": "churn-006", "metric": "F1", "value": 0.728}
+
+
+def test_good_enough_that_no_candidate_reaches_ends_with_15() -> None:
+    """The job completes, and the wait says that it did so without reaching the value."""
+    jobs = Listed(ManualClock())
+    events = watched(jobs, wait_options(good_enough=1))
+    assert isinstance(events[-1], Ended)
+    outcome = events[-1].outcome
+    assert (jobs.stops, outcome.verdict, outcome.exit_code) == (0, "condition_not_met", 15)
+
+
+@pytest.mark.parametrize(
+    ("best", "value", "is_enough"),
+    [
+        (candidate("a", 0.9), 0.9, True),
+        (candidate("a", 0.9), 0.91, False),
+        (candidate("a", 0.9, metric="RMSE", kind="Minimize"), 0.9, True),
+        (candidate("a", 0.9, metric="RMSE", kind="Minimize"), 0.89, False),
+        (candidate("a", 0.9, metric="RMSE", kind=None), 1, True),
+        (candidate("a", 0.9, CandidateStatus="InProgress"), 0.5, False),
+        (candidate("a", None), 0.5, False),
+        (None, 0.5, False),
+    ],
+)
+def test_good_enough_means_at_most_for_a_metric_that_is_minimized(
+    best: Candidate | None, value: float, is_enough: bool
+) -> None:
+    """Only a completed candidate counts, because only that one leaves a model."""
+    condition = wait_options(good_enough=value).until
+    assert condition is not None
+    assert condition(Snapshot({"BestCandidate": best.raw} if best else {})) is is_enough
+
+
+@pytest.mark.parametrize(
+    "more", [{"until": "Completed"}, {"stop_on": "until"}, {"stop_on": ["timeout", "until"], "timeout": 5}]
+)
+def test_good_enough_excludes_until_and_stop_on_until(more: Any) -> None:
+    """It is both in one. It goes with a stop at the timeout."""
+    with pytest.raises(InvalidRequest, match="good enough excludes until"):
+        wait_options(good_enough=0.9, **more)
+    assert wait_options(good_enough=0.9, stop_on="timeout", timeout=5).stop_on == {"until", "timeout"}
 
 
 def test_an_ordinary_condition_lists_no_candidates() -> None:

@@ -94,6 +94,9 @@ class TestWhenTheFunctionIsCalled:
         [
             {"client": boto3.Session()},
             {"until": 5},
+            {"good_enough": True},
+            {"good_enough": float("nan")},
+            {"good_enough": "0.9"},
             {"require": None},
             {"require": "endpont"},
             {"stop_on": None},

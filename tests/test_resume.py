@@ -79,6 +79,7 @@ def test_only_jobs_that_may_still_run_are_named() -> None:
         "--exec 'sh -c '\"'\"'echo \"$AUTOML_STATUS; $(id)\" >> /tmp/a'\"'\"''",
         "--until 'BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.9`'",
         "--error-budget 0.5s",
+        "--good-enough 0.9 --max-rate 2.5",
     ],
 )
 def test_what_was_asked_is_asked_again(options: str) -> None:

@@ -47,6 +47,7 @@ def use() -> None:
     except WaitTimeout as error:
         print(error.outcome and error.outcome.waited)
     ok: bool = wait_for(outcome, timeout="5m", poll="30s", max_rate=2).ok
+    wait_for("a", good_enough=0.9, stop_on="timeout", timeout="6h")
     lag: float | None = simulate(Timeline([(0, "Completed", "Completed")])).lag
     print(lag, ok)
 

@@ -34,6 +34,10 @@ class Objective(NamedTuple):
     value: float
     is_minimized: bool
 
+    def is_at_least(self, value: float) -> bool:
+        """Return whether the objective is as good as `value` or better."""
+        return self.value <= value if self.is_minimized else self.value >= value
+
     def __str__(self) -> str:
         return f"{self.metric} {self.value:.6g}"
 

@@ -14,7 +14,7 @@ from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.polling import Fixed, PollPolicy, poll_policy
 from automl_waiter._model.text import Duration, clean, seconds_of, words_of
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
-from automl_waiter._model.until import Condition, Expression, HasStatus, condition
+from automl_waiter._model.until import Condition, Expression, GoodEnough, HasStatus, condition
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Part, required_parts
 
 CANDIDATES_EVERY_S = 120.0
@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     timeout: Duration | Literal["auto"] | None
     poll: PollPolicy | Duration | None
     until: str | Condition | None
+    good_enough: float | None
     require: Requirement | Iterable[Requirement]
     stop_on: StopOn | Iterable[StopOn]
     error_budget: Duration
@@ -91,7 +92,9 @@ class WaitOptions:
     @property
     def is_for_a_candidate(self) -> bool:
         """Whether a candidate may end the wait while the job is still training."""
-        return isinstance(self.until, Expression) and self.until.reads_best_candidate
+        return isinstance(self.until, GoodEnough) or (
+            isinstance(self.until, Expression) and self.until.reads_best_candidate
+        )
 
 
 def wait_options(**options: Unpack[Options]) -> WaitOptions:
@@ -110,6 +113,11 @@ def wait_options(**options: Unpack[Options]) -> WaitOptions:
         default, field_name, check = _CHECKS[name]
         if value is not default:
             checked[field_name] = check(value)
+    if "good_enough" in checked:
+        if "until" in checked or "until" in checked.get("stop_on", ()):
+            raise InvalidRequest("good enough excludes until and stop on until: it is both in one")
+        checked["until"] = checked.pop("good_enough")
+        checked["stop_on"] = checked.get("stop_on", frozenset()) | {"until"}
     result = WaitOptions(**checked)
     if "until" in result.stop_on and result.until is None:
         raise InvalidRequest("stop_on until needs an until condition")
@@ -137,6 +145,12 @@ def _max_rate(max_rate: object) -> float:
     return float(max_rate)
 
 
+def _good_enough(value: object) -> GoodEnough:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidRequest(f"a value that is good enough is a number, such as 0.9, not {clean(value)!r}")
+    return GoodEnough(float(value))
+
+
 def _not_negative(what: str, duration: Any) -> float:
     seconds = seconds_of(duration, what)
     if not seconds >= 0:
@@ -154,13 +168,15 @@ _CHECKS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "timeout": (None, "timeout", lambda value: value if value == "auto" else _not_negative("timeout", value)),
     "poll": (None, "poll", poll_policy),
     "until": (None, "until", condition),
+    "good_enough": (None, "good_enough", _good_enough),
     "require": (DEFAULT_REQUIREMENT, "required", required_parts),
     "stop_on": ((), "stop_on", _stop_on),
     "error_budget": (900, "error_budget", partial(_not_negative, "error_budget")),
     "max_rate": (None, "max_rate", _max_rate),
     "estimate": (False, "estimate", partial(_boolean, "estimate")),
 }
-"""For each option: its default, its field in WaitOptions, and the function that checks it."""
+"""For each option: its default, its field in WaitOptions, and the function that checks it. A value that is good enough
+becomes the fields `until` and `stop_on`."""
 
 DEFAULTS = {name: default for name, (default, _, _) in _CHECKS.items()}
 

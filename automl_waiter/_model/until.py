@@ -1,4 +1,4 @@
-"""`until`: a status, a phase, or a JMESPath expression over the response."""
+"""`until`: a status, a phase, or a JMESPath expression over the response. `good_enough`: a value of the objective."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from automl_waiter._model.candidates import is_usable, objective_of
 from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.members import View
@@ -51,6 +52,18 @@ class Expression:
             # A function received null because a member is still absent, or a number it cannot handle (NaN, infinity):
             # the condition is not met yet.
             return False
+
+
+@dataclass(frozen=True)
+class GoodEnough:
+    """True if the best candidate is trained and its objective is at least as good as `value`."""
+
+    value: float
+
+    def __call__(self, snapshot: Snapshot) -> bool:
+        best = snapshot.best_candidate
+        objective = objective_of(best) if best is not None and is_usable(best) else None
+        return objective is not None and objective.is_at_least(self.value)
 
 
 def condition(until: object) -> Condition | None:

@@ -13,7 +13,7 @@ from automl_waiter._model.text import clean
 # The options' parameter names by subject, in the order of the page.
 _SECTIONS = {
     "Which jobs": ("name_contains", "since"),
-    "When it ends": ("timeout", "until", "stop_on", "until_any", "fail_fast", "until_idle"),
+    "When it ends": ("timeout", "until", "good_enough", "stop_on", "until_any", "fail_fast", "until_idle"),
     "What counts as success": ("require",),
     "How often AWS is called": ("poll", "max_rate", "error_budget"),
     "What it allows": ("features", "jobs", "buses"),

@@ -12,6 +12,7 @@ from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import parseable_duration, redact_command
 from automl_waiter._model.verdicts import Verdict
+from automl_waiter.cli.flags import Duration
 
 
 def _is_resumable(outcome: Outcome) -> bool:
@@ -50,4 +51,5 @@ def _options(context: click.Context, waited: float) -> Iterator[str]:
             if one is None:
                 continue  # auto and none, which are the defaults
             left = max(0.0, one - waited) if name == "timeout" and one != "auto" else one
-            yield from (flag, redact_command(left if isinstance(left, str) else parseable_duration(left)))
+            is_duration = isinstance(parameter.type, Duration) and not isinstance(left, str)
+            yield from (flag, redact_command(parseable_duration(left) if is_duration else str(left)))

@@ -31,7 +31,6 @@ from automl_waiter.cli.screen import Screen, open_screen
 from automl_waiter.cli.session import Session
 from automl_waiter.cli.signals import Interrupts
 
-_GOOD_ENOUGH = "BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.9`"
 _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
 
 
@@ -42,8 +41,8 @@ _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
         ("automl-waiter wait churn-2026 --timeout 6h --stop-on timeout", "Give a job six hours, and then stop it:"),
         ("automl-waiter wait a b c --fail-fast -o json", "Wait for several, until one does not succeed:"),
         (
-            f"automl-waiter wait churn-2026 --stop-on until --until '{_GOOD_ENOUGH}'",
-            "Stop a job as soon as it is good enough, and pay for no more:",
+            "automl-waiter wait churn-2026 --good-enough 0.9",
+            "Stop the job as soon as a candidate reaches 0.9, and pay for no more training:",
         ),
         ("automl-waiter wait churn-2026 --exec ./notify.sh --journal jobs.db", "Tell somebody of each phase, once:"),
     ],
@@ -65,6 +64,13 @@ _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
     help="Return earlier: a status, a phase, or JMESPath over the response.",
 )
 @click.option(
+    "--good-enough",
+    type=float,
+    metavar="VALUE",
+    help="Stop the job as soon as a candidate's objective is at least as good as VALUE, and exit with 0; 15 if it "
+    "completes before. For --until and --stop-on until in one.",
+)
+@click.option(
     "--stop-on",
     multiple=True,
     type=click.Choice(["until", "timeout", "interrupt"]),
@@ -81,6 +87,7 @@ def wait(
     jobs: tuple[str, ...],
     timeout: Any,
     until: str | None,
+    good_enough: float | None,
     stop_on: tuple[Any, ...],
     until_any: bool,
     fail_fast: bool,
@@ -94,7 +101,7 @@ def wait(
     if until_any and fail_fast:
         raise click.UsageError("--any and --fail-fast exclude each other")
     causes = [cause for cause in stop_on if cause != "interrupt"]
-    options = flags.wait_options(timeout=timeout, until=until, stop_on=causes)
+    options = flags.wait_options(timeout=timeout, until=until, good_enough=good_enough, stop_on=causes)
     hint = "Ctrl-C ends the wait; the jobs go on"
     if "interrupt" in stop_on:
         options = replace(options, stop_on=options.stop_on | {"interrupt"})

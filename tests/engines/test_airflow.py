@@ -114,6 +114,13 @@ def test_a_job_is_started_and_waited_for(run: Run, endpoint: Sandbox, deferrable
     assert not {"describe", "transitions"} & set(result)
 
 
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "on the worker"])
+def test_good_enough_stops_the_job(run: Run, new_job: Callable[[str], str], deferrable: bool) -> None:
+    """The option means the same in both modes: the job is stopped, and the task succeeds."""
+    state, result, _ = run(AutoMLJobOperator, job=new_job("endless"), good_enough=0.5, deferrable=deferrable)
+    assert (state, result["verdict"], result["status"]) == (TaskInstanceState.SUCCESS, "condition_met", "Stopped")
+
+
 def test_a_job_that_is_there_is_taken_up(run: Run, new_job: Callable[[str], str]) -> None:
     """A task that is tried again waits for the job that it has started, and starts no other."""
     name = new_job("completed")

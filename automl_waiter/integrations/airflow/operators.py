@@ -33,7 +33,7 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
         timeout: Seconds or timedelta for the whole wait of a try; "auto": the job's runtime limit and 30 minutes; None:
             no limit. It is stored as a deadline, so a restart does not extend it.
         poll: Seconds or timedelta between two polls; None: depends on the job's phase.
-        until, require, stop_on, error_budget: As in `automl_waiter.wait_for`.
+        until, good_enough, require, stop_on, error_budget: As in `automl_waiter.wait_for`.
         deferrable: False: wait on the worker.
         stop_on_kill: Call StopAutoMLJob when somebody kills, clears or marks the task while it waits. A restart of the
             triggerer does not stop the job. The shutdown of a worker does: Airflow cannot distinguish it from a kill.
@@ -52,6 +52,7 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
         job: str | None = None,
         timeout: float | timedelta | Literal["auto"] | None = None,
         stop_on: str | Iterable[str] = (),
+        good_enough: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,6 +60,7 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
         self.job = job
         self.timeout = timeout
         self.stop_on = stop_on
+        self.good_enough = good_enough
 
     def execute(self, context: Any) -> dict[str, Any] | None:
         """Start the job, then wait for it or defer the wait."""

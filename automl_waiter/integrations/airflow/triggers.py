@@ -30,7 +30,7 @@ class AutoMLJobTrigger(BaseTrigger):
         deadline: When to time out, in ISO 8601, so that neither a restart nor a move to another triggerer extends the
             wait; "auto": the job's runtime limit and 30 minutes; None: never.
         poll: Seconds or timedelta between two polls; None: depends on the job's phase.
-        until, require, stop_on, error_budget: As in `automl_waiter.wait_for`.
+        until, good_enough, require, stop_on, error_budget: As in `automl_waiter.wait_for`.
         stop_on_kill: Call StopAutoMLJob when a user kills, clears or marks the task while it is deferred.
         aws_conn_id, region_name, verify, botocore_config: As in Airflow's AWS operators.
     """
@@ -42,6 +42,7 @@ class AutoMLJobTrigger(BaseTrigger):
         deadline: str | None = None,
         poll: float | timedelta | None = None,
         until: str | None = None,
+        good_enough: float | None = None,
         require: str | Iterable[str] = DEFAULT_REQUIREMENT,
         stop_on: str | Iterable[str] = (),
         error_budget: float | timedelta = 900.0,
@@ -58,6 +59,7 @@ class AutoMLJobTrigger(BaseTrigger):
         self._options: dict[str, Any] = {
             "poll": None if poll is None else seconds_of(poll),
             "until": until,
+            "good_enough": good_enough,
             "require": [str(part) for part in words_of(require, "require")],
             "stop_on": words_of(stop_on, "stop_on"),
             "error_budget": seconds_of(error_budget),

@@ -25,6 +25,7 @@ class WaitingTask(BaseOperator):
     """The base of the operator and the sensor. `AutoMLJobOperator` documents the options."""
 
     stop_on: str | Iterable[str] = ()
+    good_enough: float | None = None
     timeout_error: type[Exception] = AirflowFailException
 
     def __init__(
@@ -60,7 +61,8 @@ class WaitingTask(BaseOperator):
     @property
     def wait_options(self) -> dict[str, Any]:
         """The options that the wait shares with `wait_for`."""
-        return {name: getattr(self, name) for name in ("poll", "until", "require", "stop_on", "error_budget")}
+        names = ("poll", "until", "good_enough", "require", "stop_on", "error_budget")
+        return {name: getattr(self, name) for name in names}
 
     def defer_wait(self, timeout: float | timedelta | Literal["auto"] | None) -> None:
         """Defer the wait. Airflow resumes the task with `execute_complete` when the wait has ended."""
