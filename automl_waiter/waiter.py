@@ -15,6 +15,7 @@ from automl_waiter._engine.kernel import Clock, Kernel, Pause, PendingCall
 from automl_waiter._engine.watch import matching
 from automl_waiter._model.errors import Cancelled, InvalidRequest
 from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.naming import name_publicly
 from automl_waiter._model.options import CANDIDATES_EVERY_S, DEFAULTS, Options, WaitOptions, shows_options, wait_options
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
@@ -301,3 +302,6 @@ def describe(job: object, *, client: Any = None) -> Snapshot:
         ServiceError: AWS refused, or could not be reached.
     """
     return Waiter(client).describe(job)
+
+
+name_publicly(Waiter, as_completed, describe, wait_for, wait_for_all, watch)

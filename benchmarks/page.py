@@ -260,7 +260,7 @@ def overhead() -> str:
     rows = [
         ("CPU of a poll", f"{1000 * measured.poll:.2f} ms"),
         ("CPU of the describe call alone", f"{1000 * measured.call:.2f} ms"),
-        ("`import automl_waiter`", f"{ours:.3f} s"),
+        ("`from automl_waiter import wait_for`", f"{ours:.3f} s"),
         ("`import boto3`", f"{boto3:.3f} s"),
         *((name, f"{seconds:.2f} s") for name, seconds in measured.starts.items()),
     ]

@@ -14,7 +14,7 @@ from benchmarks.idle import CONTENDERS, PIPED, TERMINAL, idle
 from benchmarks.timing import seconds_of
 
 IMPORTS = {
-    AUTOML_WAITER: "import automl_waiter, boto3",
+    AUTOML_WAITER: "from automl_waiter import wait_for; import boto3",
     BOTOCORE: "import boto3, botocore.waiter",
     SAGEMAKER_CORE: "from sagemaker.core.resources import AutoMLJobV2",
 }

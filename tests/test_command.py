@@ -256,11 +256,11 @@ def test_stop_on_stops_the_job(inside: Command, new_job: NewJob, cause: str, cod
     assert json.loads(result.stdout)["jobs"][0]["status"] == "Stopped"
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_wait_with_what_is_known(
     endpoint: Sandbox, new_job: NewJob, signum: signal.Signals, code: int
 ) -> None:
-    """SIGINT and SIGTERM end the wait, and the outcome so far is on stdout."""
+    """SIGINT, SIGTERM and SIGHUP end the wait, and the outcome so far is on stdout."""
     env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, AWS_REGION="us-east-1")
     arguments = [sys.executable, "-m", "automl_waiter", "wait", new_job("endless"), "-o", "json"]
     with subprocess.Popen(arguments, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -102,7 +102,7 @@ def test_a_stream_that_is_closed_from_the_start_is_no_error(
     [
         ("<&-", "no job: standard input holds no names"),
         ("</dev/null", "no job: standard input holds no names"),
-        ("<latin-1", "'m\\\\xfcller' is not the name of an AutoML job"),
+        ("<latin-1", "standard input, line 1: 'm\\\\xfcller' is not the name of an AutoML job"),
     ],
 )
 def test_names_that_cannot_be_read_are_one_line(tmp_path: Path, redirection: str, line: str) -> None:

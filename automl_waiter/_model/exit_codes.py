@@ -27,14 +27,16 @@ class ExitCode(IntEnum):
     NOT_FOUND = 14
     CONDITION_NOT_MET = 15
     UNAVAILABLE = 69
+    OUTPUT_LOST = 74
     IN_PROGRESS = 75
     DENIED = 77
     TIMED_OUT = 124
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
 
-_PRECEDENCE = (130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0)
+_PRECEDENCE = (129, 130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0)
 
 
 def combined_exit_code(codes: Iterable[int]) -> ExitCode:

@@ -110,7 +110,7 @@ class CommandRunner:
                 stdin=subprocess.DEVNULL,
                 # stdout is for results only.
                 stdout=self._output or (sys.stderr.fileno() if sys.stderr else subprocess.DEVNULL),
-                stderr=self._output,
+                stderr=self._output if sys.stderr else subprocess.DEVNULL,
                 # A process group of its own: Ctrl-C in the terminal reaches only the wait, and the command's children
                 # can be killed with it.
                 start_new_session=True,

@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 from automl_waiter._aws.permissions import EVERY_BUS, EVERY_JOB, Feature, iam_policy
-from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.text import format_duration
 from automl_waiter._model.verdicts import required_parts
 from automl_waiter.cli.flags import REQUIRE, Duration
 from automl_waiter.cli.help import PageGroup
-from automl_waiter.cli.lines import write_results
+from automl_waiter.cli.lines import write_product
 from automl_waiter.integrations.stepfunctions import DEFAULT_TIMEOUT, state_machine
 
 
@@ -86,5 +85,4 @@ def policy(features: tuple[str, ...], jobs: tuple[str, ...], buses: tuple[str, .
 
 
 def _print(document: dict[str, Any]) -> int:
-    write_results(json.dumps(document, indent=2))
-    return ExitCode.OK
+    return write_product(json.dumps(document, indent=2))

@@ -33,11 +33,12 @@ EXIT_CODES = (
     ("14", "no such job, or another job under this name"),
     ("15", "Completed before --until held"),
     ("69", "AWS could not be reached within the error budget"),
+    ("74", "the result could not be written (status, report, history, export)"),
     ("75", "still in progress (status)"),
     ("77", "access denied, or credentials missing, invalid or expired"),
     ("124", "timed out (the job goes on, unless --stop-on timeout)"),
-    ("130, 143", "SIGINT, SIGTERM"),
-    ("of several", "the first that occurs in 130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0"),
+    ("129, 130, 143", "SIGHUP, SIGINT, SIGTERM"),
+    ("of several", "the first that occurs in 129, 130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0"),
 )
 ENVIRONMENT = (
     ("AWS_PROFILE, AWS_REGION, ...", "What every AWS program reads, boto3's variables all."),

@@ -13,7 +13,7 @@ from automl_waiter._model.text import clean, format_duration, isoformat
 from automl_waiter.cli.completion import complete_journaled_jobs
 from automl_waiter.cli.flags import OUTPUT, Flags, journal_option, shared
 from automl_waiter.cli.help import Page
-from automl_waiter.cli.lines import write_results
+from automl_waiter.cli.lines import write_product
 from automl_waiter.cli.output import json_line
 
 if TYPE_CHECKING:  # it loads SQLite, which most commands do not need
@@ -29,8 +29,7 @@ if TYPE_CHECKING:  # it loads SQLite, which most commands do not need
 @shared(journal_option(required=True, help="The journal."), OUTPUT)
 def history(flags: Flags, jobs: tuple[str, ...]) -> int:
     """Show what a journal holds, of each JOB or of all: how they went, and what was not delivered yet."""
-    print_history(str(flags.journal_path), jobs, flags.output)
-    return ExitCode.OK
+    return print_history(str(flags.journal_path), jobs, flags.output)
 
 
 def read_journal(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> list[JobHistory]:
@@ -47,17 +46,18 @@ def read_journal(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> li
         raise click.UsageError(str(error)) from None
 
 
-def print_history(path: str | os.PathLike[str], jobs: Collection[str], output: str) -> None:
-    """Print the journal's records of the jobs, in one of the forms of `--output`."""
+def print_history(path: str | os.PathLike[str], jobs: Collection[str], output: str) -> ExitCode:
+    """Print the journal's records of the jobs, in one of the forms of `--output`, and return the exit code."""
     histories = read_journal(path, jobs)
     match output:
         case "json":
-            write_results(json_line({"jobs": [history.to_dict() for history in histories]}))
+            return write_product(json_line({"jobs": [history.to_dict() for history in histories]}))
         case "jsonl":
-            write_results(*(json_line(history.to_dict()) for history in histories))
+            return write_product(*(json_line(history.to_dict()) for history in histories))
         case "text":
             lines = [line for history in histories for line in _text_of(history)]
-            write_results(*(lines or ["the journal holds no job"]))
+            return write_product(*(lines or ["the journal holds no job"]))
+    return ExitCode.OK
 
 
 def _text_of(history: JobHistory) -> list[str]:

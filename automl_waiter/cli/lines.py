@@ -6,9 +6,12 @@ import contextlib
 import io
 import os
 import queue
+import select
 import sys
 import threading
 from typing import TextIO
+
+from automl_waiter._model.exit_codes import ExitCode
 
 PATIENCE = 0.2
 """Seconds to wait for a line before it is left to its thread."""
@@ -19,16 +22,32 @@ def write_line(stream: TextIO | None, line: str) -> OSError | None:
     return _write(stream, f"{line}\n")
 
 
-def write_results(*lines: str) -> bool:
-    """Write lines to stdout, and return whether they were written."""
+def write_results(*lines: str) -> OSError | None:
+    """Write lines to stdout, and return the error, if any; the lines after it are not written."""
     for line in lines:
         problem = write_line(sys.stdout, line)
         if problem is not None:
             # A reader that has gone needs no message, but on a full disk the result would be lost silently.
             if not isinstance(problem, BrokenPipeError):
                 write_line(sys.stderr, f"error: the result could not be written: {problem.strerror}")
-            return False
-    return True
+            return problem
+    return None
+
+
+def write_product(*lines: str) -> ExitCode:
+    """Write the lines of a command that is run for them alone, and return its exit code."""
+    problem = write_results(*lines)
+    return ExitCode.OK if problem is None or isinstance(problem, BrokenPipeError) else ExitCode.OUTPUT_LOST
+
+
+def has_reader(stream: TextIO | None) -> bool:
+    """Return False if a pipe's reader has gone, which is known before the next line fails."""
+    try:
+        poll = select.poll()
+        poll.register(stream, 0)  # type: ignore[arg-type]  # what is no file raises TypeError
+        return not any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, TypeError, ValueError, OSError):
+        return True  # Windows has no poll, and closed and imitated streams have no reader to lose
 
 
 def _write(stream: TextIO | None, text: str) -> OSError | None:

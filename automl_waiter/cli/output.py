@@ -15,7 +15,7 @@ from automl_waiter._model.text import clean, format_duration
 from automl_waiter._model.tracker import Anomaly, Transition
 from automl_waiter._system.clock import SystemClock
 from automl_waiter._system.log import level_of, summary_of
-from automl_waiter.cli.lines import LineThread, write_results
+from automl_waiter.cli.lines import LineThread, has_reader, write_results
 from automl_waiter.report.facts import outcomes_documents, status_line
 
 if TYPE_CHECKING:
@@ -180,7 +180,8 @@ class ResultWriter:
         self._is_brief = is_brief
         self.is_running = is_running
         self._output = output
-        self._is_lost = False
+        self.problem: OSError | None = None
+        """Why the results could not be written. After it, nothing is."""
 
     @property
     def keeps_outcomes(self) -> bool:
@@ -191,6 +192,11 @@ class ResultWriter:
     def has_transitions(self) -> bool:
         """Whether transitions are part of the results."""
         return self._output == "jsonl" or (self._output == "text" and self.is_running)
+
+    @property
+    def has_reader(self) -> bool:
+        """Whether the results reach anybody, if they are transitions."""
+        return not self.has_transitions or (not isinstance(self.problem, BrokenPipeError) and has_reader(sys.stdout))
 
     def deliver(self, transition: Transition, done: Callable[[bool], object]) -> None:
         """Write a transition, and call `done` with whether it was written."""
@@ -221,9 +227,8 @@ class ResultWriter:
 
     def _write(self, *lines: str) -> bool:
         """Write lines, and return whether they were written; after a failure, write nothing."""
-        if not self._is_lost:
-            self._is_lost = not write_results(*lines)
-        return not self._is_lost
+        self.problem = self.problem or write_results(*lines)
+        return self.problem is None
 
 
 def _time_of(event: events.Event) -> str:

@@ -10,7 +10,6 @@ from functools import partial
 import click
 
 from automl_waiter._engine.candidates import read_candidates
-from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.tracker import Transition
@@ -19,7 +18,7 @@ from automl_waiter.cli.completion import complete_jobs
 from automl_waiter.cli.flags import AWS, Flags, journal_option, shared
 from automl_waiter.cli.help import Page
 from automl_waiter.cli.history import read_journal
-from automl_waiter.cli.lines import write_results
+from automl_waiter.cli.lines import write_product
 from automl_waiter.cli.signals import Interrupts
 from automl_waiter.report.document import Document
 from automl_waiter.report.facts import report_document
@@ -67,8 +66,7 @@ def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str) -> int:
                 from automl_waiter.report.plain_text import text_lines
 
                 lines = text_lines(document, sys.stdout)
-        write_results(*lines)
-    return ExitCode.OK
+        return write_product(*lines)
 
 
 def _document(target: Target, seen: Mapping[str, Sequence[Transition]]) -> Document:

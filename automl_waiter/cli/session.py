@@ -127,7 +127,8 @@ class Session:
                     raise Interrupted(received[0])  # it was raised where Python ignores exceptions: in a finalizer
                 with closing(events_of(kernel, machine, self._report, decides=self._decide)) as events:
                     for _ in events:
-                        pass
+                        if self._writer.is_running and not self._others and not self._writer.has_reader:
+                            return ExitCode.OK  # as in `watch | head`: nobody gets what follows
                 return self._finish(received[0] if received else None)
         except Interrupted as interrupted:
             return self._finish(interrupted.signal)

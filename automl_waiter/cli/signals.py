@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM: the first one ends the current action, the second one exits at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first one ends the current action, the second one exits at once.
+
+This module loads before all others, and fast: a signal that comes earlier ends the process with a traceback.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn, Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Windows has no SIGHUP.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupted(BaseException):
@@ -21,7 +24,7 @@ class Interrupted(BaseException):
         self.signal = signal
 
 
-def _interrupt(signum: int) -> NoReturn:
+def _interrupt(signum: int) -> None:
     raise Interrupted(signum)
 
 
@@ -39,10 +42,12 @@ class Interrupts:
         self._end: Callable[[int], object] | None = None
         self._before: dict[signal.Signals, object] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Interrupts:
         # Only the main thread may set handlers; in other threads the caller's stay.
         if threading.current_thread() is threading.main_thread():
-            self._before = {known: signal.signal(known, self._handle) for known in _SIGNALS}
+            # What nohup, `&` in a script or `trap ''` made this process ignore, it keeps ignoring.
+            heeded = [known for known in _SIGNALS if signal.getsignal(known) is not signal.SIG_IGN]
+            self._before = {known: signal.signal(known, self._handle) for known in heeded}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ import click
 from automl_waiter._aws.connection import connect
 from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.watch import matching
+from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.job_refs import JobRef, job_ref
 from automl_waiter._model.options import CANDIDATES_EVERY_S
@@ -31,6 +32,7 @@ from automl_waiter.cli.screen import Screen, open_screen
 from automl_waiter.cli.session import Session
 from automl_waiter.cli.signals import Interrupts
 
+_SHOWN_PROBLEMS = 10
 _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
 
 
@@ -74,7 +76,7 @@ _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
     "--stop-on",
     multiple=True,
     type=click.Choice(["until", "timeout", "interrupt"]),
-    help="Stop the job when --until holds, at the timeout, or on SIGINT or SIGTERM; repeatable.",
+    help="Stop the job when --until holds, at the timeout, or on SIGINT, SIGTERM or SIGHUP; repeatable.",
 )
 @click.option("--any", "until_any", is_flag=True, help="Wait until the first job has ended.")
 @click.option("--fail-fast", is_flag=True, help="Wait until the first job that does not succeed.")
@@ -179,19 +181,36 @@ def status(interrupts: Interrupts, /, flags: Flags, jobs: tuple[str, ...]) -> in
     options = replace(ONE_POLL, required=required_parts(flags.require))
     reporter = Reporter("console", quiet=flags.quiet, progress=False)
     refs = _refs(jobs, interrupts)
-    session = Session(reporter, ResultWriter(flags.output, is_brief=True), interrupts)
-    return session.run(refs, partial(flags.gateways().targets, refs), options)
+    writer = ResultWriter(flags.output, is_brief=True)
+    code = Session(reporter, writer, interrupts).run(refs, partial(flags.gateways().targets, refs), options)
+    return code if writer.problem is None or isinstance(writer.problem, BrokenPipeError) else ExitCode.OUTPUT_LOST
 
 
 def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
     """Return the distinct jobs; "-" stands for the names on standard input."""
     with interrupts.ending() if "-" in jobs else nullcontext():
         # None if the parent process closed it.
-        read = sys.stdin.read().split() if "-" in jobs and sys.stdin else []
-    names = [name for job in jobs for name in (read if job == "-" else [job])]
-    if not names:
+        text = sys.stdin.read() if "-" in jobs and sys.stdin else ""
+    refs, problems = [], []
+    for job in jobs:
+        for place, name in _names_in(text) if job == "-" else [("", job)]:
+            try:
+                refs.append(job_ref(name))
+            except InvalidRequest as error:
+                problems.append(f"{place}{error}")
+    if problems:
+        more = [f"and {len(problems) - _SHOWN_PROBLEMS} more"] if len(problems) > _SHOWN_PROBLEMS else []
+        raise click.UsageError("; ".join([*problems[:_SHOWN_PROBLEMS], *more]))
+    if not refs:
         raise click.UsageError("no job: standard input holds no names")
-    return list({ref.key: ref for ref in map(job_ref, names)}.values())
+    return list({ref.key: ref for ref in refs}.values())
+
+
+def _names_in(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each name on standard input after the words for its place. A `#` starts a comment."""
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        for name in line.partition("#")[0].split():
+            yield f"standard input, line {number}: ", name
 
 
 def _has_ended(outcome: Outcome) -> bool:

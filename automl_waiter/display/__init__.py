@@ -44,14 +44,13 @@ def notebook_view(names: Iterable[str]) -> Iterator[list[Callable[[Event], objec
         yield subscribers
 
 
-def show_in_notebooks() -> None:
-    """Give outcomes and snapshots their form in notebooks: the model does not know how it is displayed."""
-    for shown in (Outcome, Snapshot):
-        setattr(shown, "_repr_html_", _repr_html)  # noqa: B010 - an attribute that the class does not declare
-
-
 def _repr_html(shown: Outcome | Snapshot) -> str:
     from automl_waiter.report.facts import outcome_document, snapshot_document
     from automl_waiter.report.html import fragment
 
     return fragment(outcome_document(shown) if isinstance(shown, Outcome) else snapshot_document(shown))
+
+
+# The form of outcomes and snapshots in notebooks: the model does not know how it is displayed.
+for _shown in (Outcome, Snapshot):
+    setattr(_shown, "_repr_html_", _repr_html)  # noqa: B010 - an attribute that the class does not declare
