@@ -103,6 +103,9 @@ class TestWhenTheFunctionIsCalled:
             {"poll": Fixed},
             {"on_transition": "print"},
             {"max_rate": "5"},
+            {"timeout": 1e300},
+            {"poll": 10**400},
+            {"error_budget": timedelta.max},
         ],
         ids=str,
     )

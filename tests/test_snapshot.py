@@ -132,6 +132,8 @@ def test_a_snapshot_is_a_value() -> None:
     assert pickle.loads(pickle.dumps(snapshot)) == snapshot
     assert hash(snapshot) == hash(Snapshot({"AutoMLJobName": "a", "Newer": 1}))
     assert snapshot != Snapshot({"AutoMLJobName": "b"})
+    again = Snapshot({"AutoMLJobName": "a", "Newer": 1, "ResponseMetadata": {"RequestId": "2"}})
+    assert (again, hash(again)) == (snapshot, hash(snapshot)), "a request id makes no other job"
     assert snapshot.raw["Newer"] == 1
     assert "Newer" in repr(snapshot)
     assert Snapshot.name.name == "AutoMLJobName"

@@ -115,6 +115,7 @@ def test_since_adds_what_has_ended_and_leaves_out_what_is_older(since: Any) -> N
     "asked",
     [
         {"name_contains": ""},
+        {"name_contains": 5},
         {"name_contains": "x" * 64},
         {"since": -1.0},
         {"since": datetime(2026, 1, 1)},

@@ -47,6 +47,8 @@ def matching(name_contains: str | None = None, since: datetime | Duration | None
         InvalidRequest: The part of a name is empty or too long, or `since` has no time zone, or lies in the future or
             too far back.
     """
+    if name_contains is not None and not isinstance(name_contains, str):
+        raise InvalidRequest(f"name_contains is a part of a name, not of type {type(name_contains).__name__}")
     if name_contains is not None and not 0 < len(name_contains) <= _LONGEST_NAME_PART:
         raise InvalidRequest(f"a part of a name has 1 to {_LONGEST_NAME_PART} characters, not {len(name_contains)}")
     if isinstance(since, datetime):

@@ -73,10 +73,15 @@ class View:
         raise AttributeError(f"a {type(self).__name__} cannot be changed")
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.raw == self.raw
+        return type(other) is type(self) and other._compared == self._compared
 
     def __hash__(self) -> int:
-        return hash((type(self), *sorted(self.raw)))
+        return hash((type(self), *sorted(self._compared)))
+
+    @property
+    def _compared(self) -> Mapping[str, Any]:
+        """The members by which two views are equal."""
+        return self.raw
 
     def __reduce__(self) -> tuple[type[Self], tuple[Mapping[str, Any]]]:
         return type(self), (self.raw,)

@@ -332,6 +332,9 @@ class Snapshot(View):
         """The response without the SDK's ResponseMetadata."""
         return {name: value for name, value in self.raw.items() if name != "ResponseMetadata"}
 
+    # Two responses that say the same of a job are equal, whatever their request ids.
+    _compared = response
+
 
 def served_at(response: Any) -> datetime | None:
     """Return when the service answered, from the HTTP Date header (whole seconds, UTC); None without one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -65,8 +66,13 @@ def parse_duration(text: str) -> float:
     if match is None or not text:
         raise InvalidRequest(f"{clean(text)!r} is not a duration: write 90, 0.5s, 90s, 15m, 6h or 1d12h")
     seconds = sum(float(amount) * unit for amount, unit in zip(match.groups(), _UNITS.values(), strict=True) if amount)
+    return _bounded(seconds, text)
+
+
+def _bounded(seconds: float, given: object) -> float:
+    """Return the seconds; raise InvalidRequest if they are more than the calendar can take."""
     if seconds > _LONGEST:
-        raise InvalidRequest(f"{clean(text)[:40]!r} is more than {_LONGEST / 86400:g}d")
+        raise InvalidRequest(f"{clean(given)[:40]!r} is more than {_LONGEST / 86400:g}d")
     return seconds
 
 
@@ -103,11 +109,11 @@ def seconds_of(duration: Duration, what: str = "a duration") -> float:
     """
     match duration:
         case timedelta():
-            return duration.total_seconds()
+            return _bounded(duration.total_seconds(), duration)
         case str():
             return parse_duration(duration)
         case float() | int() if not isinstance(duration, bool):
-            return float(duration)
+            return float(duration if duration == math.inf else _bounded(duration, duration))
         case _:
             kind = type(duration).__name__
             raise InvalidRequest(f"{what} is a number of seconds, a timedelta or text like '15m', not of type {kind}")
