@@ -1,6 +1,7 @@
 """The machine under a wait: a clock that counts a machine's sleep, and waits that notice it."""
 
 import asyncio
+import os
 import signal
 import threading
 import time
@@ -104,6 +105,37 @@ def test_many_calls_at_once_share_sixteen_threads(shell: machine.Machine) -> Non
         shell.start(call)
     assert call_threads() - before <= 16
     assert {shell.wait(until) for _ in range(200)} == calls
+
+
+def test_asyncio_waits_of_one_process_share_sixteen_threads() -> None:
+    """Hundreds of waits in one `gather` need no thread each."""
+
+    async def run() -> int:
+        machines = [asyncio_machine.AsyncioMachine() for _ in range(100)]
+        until = machines[0].monotonic() + 30
+        for one in machines:
+            one.start(PendingCall(lambda: time.sleep(0.01), until))
+        started = call_threads()
+        assert None not in [await one.wait_async(until) for one in machines]
+        return started
+
+    before = call_threads()
+    assert asyncio.run(run()) - before <= 16
+
+
+def test_a_fork_has_threads_of_its_own() -> None:
+    """A child of a process whose threads have run calls runs its calls too."""
+
+    async def run() -> bool:
+        one = asyncio_machine.AsyncioMachine()
+        until = one.monotonic() + 5
+        one.start(PendingCall(lambda: None, until))
+        return await one.wait_async(until) is not None
+
+    assert asyncio.run(run())
+    if (child := os.fork()) == 0:
+        os._exit(0 if asyncio.run(run()) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_call_whose_turn_comes_too_late_is_not_made(shell: machine.Machine) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
 from collections import deque
 from contextlib import suppress
 from typing import Any, Self
@@ -14,11 +16,18 @@ from automl_waiter._system.threads import CallThreads, Work
 _FIRST_SLICE_S = 0.25
 
 
+@functools.cache
+def _threads_of(process_id: int) -> CallThreads:  # noqa: ARG001 - a fork has none of its parent's threads
+    return CallThreads(SystemClock().monotonic)
+
+
 class AsyncioMachine(SystemClock):
-    """Runs calls and waits for them. Creating one starts nothing."""
+    """Runs calls and waits for them. Creating one starts nothing.
+
+    All waits of a process share the threads, because hundreds of waits may share its loop.
+    """
 
     def __init__(self) -> None:
-        self._threads = CallThreads(self.monotonic)
         self._returned: deque[Work] = deque()
         self._news = asyncio.Event()
 
@@ -26,7 +35,7 @@ class AsyncioMachine(SystemClock):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._threads.close()
+        """Do nothing: the threads end when they are idle."""
 
     def start(self, call: Work) -> None:
         """Run a call in another thread; a later `wait_async` returns it."""
@@ -36,7 +45,7 @@ class AsyncioMachine(SystemClock):
             with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
                 loop.call_soon_threadsafe(self._take, call)
 
-        self._threads.submit(call, done)
+        _threads_of(os.getpid()).submit(call, done)
 
     async def wait_async(self, until: float) -> Any:
         """Return the next call that has returned, or None when the clock has reached `until`."""
