@@ -82,7 +82,7 @@ def automl_waiter() -> Contender:
         wait=lambda job, speed: Waiter(client, poll=Hastened(speed), max_rate=RATE).wait(job),
         poll=poll,
         # The default's pace, once a job has trained for a while.
-        idle=lambda job: Waiter(client, poll=PhaseAware.longest).wait(job),
+        idle=lambda job: Waiter(client, poll=60).wait(job),
     )
 
 

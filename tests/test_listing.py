@@ -354,7 +354,7 @@ def test_a_listing_that_alone_fails_is_left_and_tried_again() -> None:
     assert "described by itself" in waited.notices[0]
     assert waited.longest_lag < 250
     assert waited.service.lists > 200
-    assert 60 < waited.service.describes < 900
+    assert 60 < waited.service.describes < 1000
 
 
 def test_an_outage_of_everything_ends_the_wait_by_the_error_budget() -> None:
@@ -656,6 +656,14 @@ def test_an_outage_at_the_deadline_is_a_timeout() -> None:
     assert "no route to host" in waited.outcomes["job-0"].summary
 
 
+def test_young_jobs_in_a_listing_are_reported_as_soon_as_one_alone() -> None:
+    """While a job is younger than 200 s, the listing is read as often as the default policy promises."""
+    jobs = [Job(f"quick-{number}", -10, script(100 + 7 * number)) for number in range(12)]
+    waited = Fleet(jobs)
+    late = {job.name: waited.lags[job.name] - max(5, ((job.end or 0) + 10) / 20) for job in jobs}
+    assert max(late.values()) < 0.3, "the describes of those that end together"
+
+
 def test_the_last_jobs_of_a_fleet_are_described() -> None:
     """When hundreds have ended and ten are left on several pages, those are described, each at its own pace."""
     late = [Job(f"late-{number}", -2 * HOUR, script(6 * HOUR)) for number in range(10)]
@@ -663,7 +671,8 @@ def test_the_last_jobs_of_a_fleet_are_described() -> None:
     waited = Fleet(jobs)
     assert is_right(waited, jobs)
     assert waited.pages == [4] * len(waited.pages)
-    assert waited.service.lists < 4 * (1000 / 10 + 10)
+    # A page every 10 s, and every 5 s while a job is younger than 200 s.
+    assert waited.service.lists < 4 * (1000 / 10 + 200 / 10 + 10)
 
 
 def test_a_slow_budget_is_not_taken_by_the_listing_alone() -> None:

@@ -422,12 +422,12 @@ def test_the_grace_counts_from_a_jobs_own_first_look() -> None:
 
 
 def test_waits_that_begin_together_do_not_go_on_in_step() -> None:
-    """Of 500 waits that look in the same second, no more than a tenth look again in any one second."""
+    """Of 500 waits for new jobs that start in the same second, the second polls spread over the five seconds promised."""
     script = Timeline([*TRAINING, (HOUR, "Completed", "Completed")])
     seconds = Counter(
         int(Wait(script, clock=ManualClock(seed=seed), timeout=60).gateway.looks[1]) for seed in range(500)
     )
-    assert max(seconds.values()) <= 50
+    assert max(seconds.values()) <= 130
 
 
 # Ages

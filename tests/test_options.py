@@ -26,7 +26,7 @@ from automl_waiter import (
 )
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import DEFAULTS, wait_options
-from automl_waiter._model.polling import Exponential, PhaseAware
+from automl_waiter._model.polling import Exponential
 from automl_waiter.testing import ScriptedJobs, Timeline, simulate, simulated_jobs
 
 __all__ = ["simulated_jobs"]
@@ -57,13 +57,10 @@ class TestDurations:
         assert Exponential(five_minutes, five_minutes).next_delay(first_poll) == 300
 
     @pytest.mark.parametrize("a_minute", [60, timedelta(minutes=1), "1m"])
-    def test_the_default_policy_and_a_simulation_take_them_too(self, a_minute: Any) -> None:
-        """The fields of a policy and the arguments of `simulate` are durations like any other."""
-        policy = PhaseAware(lag_per_call=a_minute, shortest=a_minute, longest=a_minute, jitter=0)
-        assert [simulate(DONE, poll=poll, timeout=a_minute).calls for poll in (policy, a_minute)] == [2, 2]
+    def test_a_simulation_takes_them_too(self, a_minute: Any) -> None:
+        """The arguments of `simulate` are durations like any other."""
+        assert simulate(DONE, poll=a_minute, timeout=a_minute).calls == 2
         assert simulate(DONE, start=a_minute).calls == 1
-        with pytest.raises(InvalidRequest, match="not a duration"):
-            PhaseAware(longest="soon")
 
     @pytest.mark.parametrize("bad", ["soon", "", "5 minutes", True, [5], object()])
     @pytest.mark.parametrize("name", ["timeout", "error_budget", "poll"])

@@ -87,7 +87,7 @@ def test_hundreds_of_jobs_and_new_ones_are_followed_page_by_page() -> None:
         if isinstance(event, Ended) and event.outcome.verdict != "cancelled"
     }
     assert max(at - due[name] for name, at in seen.items()) < 16
-    assert service.lists < 4 * (clock.monotonic() / 10 + 1)
+    assert service.lists < 4 * (clock.monotonic() / 5 + 1), "there is always a job younger than 200 s"
 
 
 @pytest.mark.parametrize("filters", Filters)

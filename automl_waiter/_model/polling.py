@@ -89,10 +89,8 @@ class Exponential:
         return (shortest + (ceiling - shortest) * context.random()) * context.slowdown
 
 
-# The chance that a phase is the job's last. Of 14 jobs recorded since 2021, all continued from training to reports, and
-# 2 of 8 ended after their explainability report. All are tabular: other problem types may make no other report. The
-# exact values cost least in the benchmark.
-_TRAINING_IS_LAST = 1 / 24
+# The chance that a report is the job's last phase: 2 of 8 recorded jobs ended after their explainability report. The
+# exact value costs least in the benchmark.
 _REPORT_IS_LAST = 2 / 5
 # Recorded reports took from 2.7 to 9 minutes, half of them over 7. With so wide a spread, a phase as old as the median
 # ends at a rate of about 2 / age; a younger one ends less often.
@@ -101,90 +99,74 @@ _REPORT_ENDS = 2.0
 # because jobs with a short training have little to report on.
 _QUIET = 270.0
 _QUIET_SHARE = 1 / 24
-# A failure in the first minutes is usually a mistake in the request, which the user wants to fix.
-_SHORTEST_PREPARING = 20.0
+# The seconds of lag that one call is worth: an hour of polls every 30 s is worth 12 s.
+_LAG_PER_CALL = 0.1
+_SHORTEST_DELAY = 2.0
+_JITTER = 0.1
 # The service may end a job a moment after its runtime limit.
 _AFTER_LIMIT = 2.0
-# A poll this close to a known instant, in delays, is postponed to it.
+# A poll this close to the runtime limit, in delays, is postponed to it.
 _NEARLY = 1.25
+
+
+# The promise of the default policy: a wait returns within so many seconds of the job's end.
+_LEAST_LAG = 5.0
+_MOST_LAG = 60.0
+_LAG_PER_AGE = 1 / 20
+
+
+def promised_lag(age: float) -> float:
+    """Return the longest lag of the default policy for a job that ends at this age, both in seconds."""
+    return min(_MOST_LAG, max(_LEAST_LAG, age * _LAG_PER_AGE))
 
 
 @dataclass(frozen=True)
 class PhaseAware:
-    """The default: poll rarely while the job trains, and often in the phases before its end.
+    """The default: a wait returns within 5 s of the job's end, or a twentieth of its age, and never later than 60 s.
 
-    With `lag_per_call` = κ, the seconds of lag that one call is worth, √(2κ/h) is the cheapest delay if the end comes
-    at a rate of h a second (Keller 1974). The delay follows from what is known of h:
+    That is the longest delay (`promised_lag`); calls and throttling come on top. It holds while the job prepares and
+    trains, and in a report before a deployment. Where the end is near, the delay is shorter. If the end comes at a rate
+    of h a second, and one call is worth κ = 0.1 seconds of lag, √(2κ/h) is the cheapest delay (Keller 1974):
 
-    - finishing, deploying or stopping: h = 2 / the phase's age, and 2/5 of that in an earlier report, because 2 jobs
-      in 5 end there; at the start of a report or a deployment, half of what is left of 4.5 minutes, or of a 24th of the
-      job's age
-    - training: h = 1/24 / the job's age, because reports follow; at most `longest`, because they may not. A report
-      before a deployment counts as training; so does preparing, if the job makes candidate definitions only
-    - preparing: half the job's age, from 20 s to twice `longest`, because only a failure ends a job here
+    - finishing, deploying or stopping: h = 2 / the phase's age
+    - in an earlier report, 2/5 of that, because 2 jobs in 5 end there
+    - at the start of a report or a deployment: half of what is left of 4.5 minutes, or of a 24th of the job's age
     - near the job's runtime limit (MaxAutoMLJobRuntimeInSeconds): 2 s after it, then after half the time since
-    - near the caller's deadline: at it, instead of just before it
-    - the first delay is anything up to twice its value, so that waits that start in the same second spread out
-    - jittered by a tenth, never below `shortest`; slower while AWS throttles
 
-    Attributes:
-        lag_per_call: κ, a duration. At 0.1, an hour of polls every 30 s is worth 12 s of lag.
-        shortest: The shortest delay.
-        longest: The longest delay once the job trains. At 90 s, jobs that end straight from training, after
-            some hours, cost at most a tenth more than with a poll every 30 s.
-        jitter: The share by which a delay varies.
+    The first delay is a random part of its value, so that waits that start in the same second spread out. Later ones
+    are shortened by up to a tenth at random, and are at least 2 s. Each is longer while AWS throttles.
     """
-
-    lag_per_call: Duration = 0.1
-    shortest: Duration = 2.0
-    longest: Duration = 90.0
-    jitter: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name in ("lag_per_call", "shortest", "longest"):
-            _positive(f"poll policy's {name}", seconds_of(getattr(self, name), name))
-        if not 0 <= self.jitter < 1:
-            raise InvalidRequest(f"a poll policy's jitter is a share from 0 to below 1, not {self.jitter}")
 
     def next_delay(self, context: PollContext, /) -> float:
         """Return the seconds to the next poll."""
-        delay, shortest = self._by_stage(context), seconds_of(self.shortest)
+        longest = promised_lag(context.elapsed)
+        delay = min(_cheapest_delay(context), longest)
         limit = context.snapshot.completion_criteria.max_runtime_seconds
         until_limit = math.inf if limit is None else limit - context.elapsed
         if until_limit <= 0:
             delay = min(delay, -until_limit / 2)
-        delay = 2 * delay * context.random() if context.polls == 1 else _jittered(delay, self.jitter, context)
-        delay = max(shortest, delay * context.slowdown)
-        # An instant is met exactly: it is neither jittered nor slowed down.
+        if context.polls == 1:
+            return delay * (1 - context.random()) * context.slowdown
+        delay = max(_SHORTEST_DELAY, delay * (1 - _JITTER * context.random()))
         if 0 < until_limit < _NEARLY * delay:
-            delay = max(shortest, until_limit + _AFTER_LIMIT)
-        if context.time_left is not None and context.time_left < _NEARLY * delay:
-            delay = max(shortest, context.time_left)
-        return delay
+            delay = until_limit + _AFTER_LIMIT
+        return min(delay, longest) * context.slowdown
 
-    def _by_stage(self, context: PollContext) -> float:
-        snapshot, age, phase_age = context.snapshot, context.elapsed, context.phase_age
-        stage = stage_of(snapshot.state)
-        if stage is Stage.PREPARING and snapshot.makes_definitions_only:
-            stage = Stage.TRAINING
-        is_stopping = snapshot.status == Status.STOPPING
-        if stage in (Stage.REPORTING, Stage.FINISHING) and snapshot.is_to_deploy and not is_stopping:
-            stage = Stage.TRAINING
-        match stage:
-            case Stage.PREPARING:
-                return min(max(age / 2, _SHORTEST_PREPARING), 2 * seconds_of(self.longest))
-            case Stage.TRAINING:
-                return self._best_delay(_TRAINING_IS_LAST / max(age, 1.0))
-        is_last = _REPORT_IS_LAST if stage is Stage.REPORTING else 1.0
-        delay = self._best_delay(is_last * _REPORT_ENDS / max(phase_age, 1.0))
-        # A stop may take seconds; and a phase found by the first poll may be older than is known.
-        if is_stopping or context.polls == 1:
-            return delay
-        return max(delay, (min(_QUIET, age * _QUIET_SHARE) - phase_age) / 2)
 
-    def _best_delay(self, rate: float) -> float:
-        """Return Keller's delay for an end at `rate` a second, at most `longest`."""
-        return min(math.sqrt(2 * seconds_of(self.lag_per_call) / rate), seconds_of(self.longest))
+def _cheapest_delay(context: PollContext) -> float:
+    """Return Keller's delay for what is known of the end, in seconds; infinity, if no report has begun."""
+    snapshot, phase_age = context.snapshot, context.phase_age
+    stage, is_stopping = stage_of(snapshot.state), snapshot.status == Status.STOPPING
+    is_before_deployment = snapshot.is_to_deploy and stage is not Stage.DEPLOYING and not is_stopping
+    if stage in (Stage.PREPARING, Stage.TRAINING) or is_before_deployment:
+        return math.inf
+    rate = _REPORT_ENDS / max(phase_age, 1.0) * (_REPORT_IS_LAST if stage is Stage.REPORTING else 1.0)
+    delay = math.sqrt(2 * _LAG_PER_CALL / rate)
+    if is_stopping:
+        return delay  # a stop may take seconds
+    # A phase found by the first poll may be older than is known.
+    quiet = 0.0 if context.polls == 1 else min(_QUIET, context.elapsed * _QUIET_SHARE) - phase_age
+    return max(delay, _LEAST_LAG, quiet / 2)
 
 
 def _jittered(delay: float, jitter: float, context: PollContext) -> float:

@@ -11,9 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from automl_waiter._model import errors
-from automl_waiter._model.polling import PhaseAware
 from automl_waiter._model.statuses import STAGES, SecondaryStatus, Stage, Status
-from automl_waiter._model.text import seconds_of
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, EXPLANATIONS, Part
 
 DEFAULT_TIMEOUT = 72 * 3600.0
@@ -24,6 +22,7 @@ _EVENTS_FOR_POLLS = 20_000
 EVENTS_PER_POLL = 11
 # For the phases before the end, while they are short: 240 polls take an hour.
 _SHORT_PAUSE = 15
+_LONG_PAUSE = 90
 _SHORT_POLLS = 240
 # For failing and retried calls, before the execution itself times out.
 _OVERTIME = 3600
@@ -99,9 +98,9 @@ def state_machine(
 
 
 def long_pause(timeout: float) -> int:
-    """Return the seconds between two polls of a training job: the default policy's, or more to fit the history."""
+    """Return the seconds between two polls of a training job: 90, or more to fit the history."""
     polls = _EVENTS_FOR_POLLS / EVENTS_PER_POLL - _SHORT_POLLS
-    return math.ceil(max(seconds_of(PhaseAware().longest), timeout / polls))
+    return math.ceil(max(_LONG_PAUSE, timeout / polls))
 
 
 def _counting(counters: dict[str, Any]) -> dict[str, Any]:
