@@ -79,7 +79,8 @@ def test_only_jobs_that_may_still_run_are_named() -> None:
         "--exec 'sh -c '\"'\"'echo \"$AUTOML_STATUS; $(id)\" >> /tmp/a'\"'\"''",
         "--until 'BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.9`'",
         "--error-budget 0.5s",
-        "--good-enough 0.9 --max-rate 2.5",
+        "--good-enough 0.9 --max-rate 2.5 --poll 90 --timeout none",
+        "--publish eventbridge:ml-events",
     ],
 )
 def test_what_was_asked_is_asked_again(options: str) -> None:
@@ -94,10 +95,8 @@ def test_what_was_asked_is_asked_again(options: str) -> None:
 
 
 def test_what_was_not_asked_is_left_out() -> None:
-    """Defaults, and what the environment says, need no flag."""
-    assert resumed("automl-waiter wait churn --timeout none --poll auto", {"churn": TIMED_OUT}) == (
-        "automl-waiter wait churn"
-    )
+    """Defaults need no flag."""
+    assert resumed("automl-waiter wait churn", {"churn": TIMED_OUT}) == "automl-waiter wait churn"
 
 
 def test_aws_options_stand_where_the_command_takes_them() -> None:
@@ -111,7 +110,8 @@ def test_aws_options_stand_where_the_command_takes_them() -> None:
     [
         ("6h", 3600.0, CANCELLED, "5h"),
         ("6h", 3600.0, UNAVAILABLE, "5h"),
-        ("90", 30.6, CANCELLED, "59.4s"),
+        ("90", 30.6, CANCELLED, "1m"),
+        ("90", 0.0, CANCELLED, "90"),
         ("6h", 6 * 3600.0, TIMED_OUT, "6h"),
         ("1m", 61.0, DENIED, "0s"),
         ("auto", 3600.0, CANCELLED, "auto"),

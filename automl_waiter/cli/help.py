@@ -57,6 +57,16 @@ COMPLETION = (
 Rows = Sequence[tuple[str, str]]
 
 
+def given_on(ctx: click.Context) -> Mapping[str, Any]:
+    """Return what a command line gave for each parameter, as it was written: text, a list of texts, or True."""
+    given: Mapping[str, Any] = ctx.meta.get(_given_key(ctx), {})
+    return given
+
+
+def _given_key(ctx: click.Context) -> str:
+    return f"{__name__}.{ctx.command_path}"
+
+
 class Page(click.Command):
     """A command whose help is a page.
 
@@ -71,6 +81,11 @@ class Page(click.Command):
         super().__init__(*args, **options)
         self._examples = examples
         self._lists = lists or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, and keep it in the user's own words, by parameter: see `given_on`."""
+        ctx.meta[_given_key(ctx)] = self.make_parser(ctx).parse_args(list(args))[0]
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, a group's commands, the options by section, and the further sections."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 
 import click
-from click.core import ParameterSource
 
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import parseable_duration, redact_command
 from automl_waiter._model.verdicts import Verdict
-from automl_waiter.cli.flags import Duration
+from automl_waiter.cli.help import given_on
 
 
 def _is_resumable(outcome: Outcome) -> bool:
@@ -37,19 +37,18 @@ def resume_command(context: click.Context, outcomes: Sequence[Outcome]) -> str |
 
 
 def _options(context: click.Context, waited: float) -> Iterator[str]:
-    """Yield the options of this command line; the timeout, less the time waited."""
+    """Yield the options of this command line, as they were written; of the timeout, what is left in whole seconds."""
+    given = given_on(context)
     for parameter in context.command.params:
-        name = parameter.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not given or not isinstance(parameter, click.Option):
+        if parameter.name not in given or not isinstance(parameter, click.Option):
             continue
-        flag, value = parameter.opts[-1], context.params[name]
+        flag, value = parameter.opts[-1], given[parameter.name]
         if parameter.is_flag:
             yield flag
             continue
-        for one in value if parameter.multiple else [value]:
-            if one is None:
-                continue  # auto and none, which are the defaults
-            left = max(0.0, one - waited) if name == "timeout" and one != "auto" else one
-            is_duration = isinstance(parameter.type, Duration) and not isinstance(left, str)
-            yield from (flag, redact_command(parseable_duration(left) if is_duration else str(left)))
+        for text in value if parameter.multiple else [value]:
+            timeout = context.params[parameter.name] if parameter.name == "timeout" else None
+            left = text
+            if isinstance(timeout, float) and waited:
+                left = parseable_duration(math.ceil(max(0.0, timeout - waited)))
+            yield from (flag, redact_command(left))
