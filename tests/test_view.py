@@ -130,9 +130,9 @@ def test_a_listing() -> None:
     progress.take(Sweep(None, now, 2, 1, 600.0))
     progress.take(retried(progress, now, 1, name=None))
     assert "! DescribeAutoMLJobV2 failed once: no answer" in frame(progress, now)
-    progress.take(Sweep(None, now, 2, 1, 1.5))
+    progress.take(Sweep(None, now, 2, 1, 0.5))
     assert "failed" not in frame(progress, now)
-    assert "next look   in 2s" in frame(progress, now)
+    assert "next look   now" in frame(progress, now)
 
 
 def test_before_the_first_look(recorded: Recorded) -> None:
