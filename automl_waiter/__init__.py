@@ -11,7 +11,7 @@ from automl_waiter._version import __version__
 TYPE_CHECKING = False  # typing has the same, and takes longer to load than all of this
 if TYPE_CHECKING:
     from automl_waiter._model import *
-    from automl_waiter.waiter import Waiter, as_completed, describe, wait_for, wait_for_all, watch
+    from automl_waiter.waiter import Waiter, as_completed, describe, failure_logs, wait_for, wait_for_all, watch
 
 __all__ = [
     "AccessDenied",
@@ -27,6 +27,7 @@ __all__ = [
     "Event",
     "ExitCode",
     "Exponential",
+    "FailureLog",
     "Fixed",
     "Heartbeat",
     "InvalidRequest",
@@ -62,6 +63,7 @@ __all__ = [
     "__version__",
     "as_completed",
     "describe",
+    "failure_logs",
     "wait_for",
     "wait_for_all",
     "watch",

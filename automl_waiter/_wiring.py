@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from automl_waiter._aws.connection import Connection, connect
+from automl_waiter._aws.connection import Connection, client_config, connect
 from automl_waiter._aws.gateway import Boto3Gateway, ClosedGateway
+from automl_waiter._aws.logs import CloudWatchLogs
 from automl_waiter._engine.calls import Calls, Gateway
+from automl_waiter._engine.failure_logs import Connect, LogReader, read_failure_logs
 from automl_waiter._engine.following import ListedJob
 from automl_waiter._engine.job_wait import JobWait
 from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.listing import WORTH_LISTING, Listing, sweep_interval
 from automl_waiter._engine.watch import Matching, Watch
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
-from automl_waiter._model.job_refs import JobRef, job_ref, job_refs
+from automl_waiter._model.failure_logs import LINES, FailureLog
+from automl_waiter._model.job_refs import JobRef, job_ref, job_refs, region_of
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
-from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.snapshot import Candidate, Snapshot
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter._model.verdicts import UNDECIDED
 
@@ -191,6 +194,40 @@ def watch_or_wait(
     if which != Matching() or until_idle:
         raise InvalidRequest("name_contains, since and until_idle choose among all jobs: give them or a job")
     return partial(wait_kernel, [gateways.target(job)], options)
+
+
+def logs_kernel(
+    outcomes: Iterable[Outcome],
+    connect_to: Callable[[Outcome], tuple[Gateway, LogReader]],
+    clock: Clock,
+    found: dict[str, list[FailureLog]],
+    *,
+    candidates: Sequence[Candidate] | None = None,
+    count: int = LINES,
+) -> Kernel:
+    """Return a kernel that reads the logs of what failed in these jobs into `found`, by the keys of the outcomes."""
+    kernel = Kernel(clock)
+
+    async def read(outcome: Outcome, snapshot: Snapshot) -> None:
+        connect: Connect = partial(connect_to, outcome)
+        found[outcome.job] = await read_failure_logs(kernel, snapshot, connect, candidates=candidates, count=count)
+
+    for outcome in outcomes:
+        if outcome.snapshot is not None:
+            kernel.spawn(partial(read, outcome, outcome.snapshot))
+    return kernel
+
+
+def log_connections(session: Any, outcome: Outcome) -> tuple[Gateway, LogReader]:
+    """Return the gateway to a job and the reader of its logs, from a boto3 session or by default."""
+    region = region_of(outcome.arn or "")
+    if session is None:
+        made = connect(region=region), connect(region=region, service="logs")
+    else:
+        config = client_config()
+        clients = [session.client(name, region_name=region, config=config) for name in ("sagemaker", "logs")]
+        made = Connection(clients[0]), Connection(clients[1])
+    return Boto3Gateway(made[0]), CloudWatchLogs(made[1])
 
 
 async def stop_job(calls: Calls, job_name: str) -> None:

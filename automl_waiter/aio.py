@@ -18,6 +18,7 @@ from automl_waiter._engine.kernel import Clock, Kernel, Pause, PendingCall
 from automl_waiter._engine.watch import matching
 from automl_waiter._model.errors import Cancelled
 from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.options import CANDIDATES_EVERY_S, DEFAULTS, Options, shows_options, wait_options
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
@@ -30,13 +31,15 @@ from automl_waiter._wiring import (
     Gateways,
     Target,
     check_watched,
+    log_connections,
+    logs_kernel,
     snapshot_of,
     wait_kernel,
     watch_or_wait,
 )
 from automl_waiter.display import is_notebook, notebook_view
 
-__all__ = ["Waiter", "as_completed", "describe", "wait_for", "wait_for_all", "watch"]
+__all__ = ["Waiter", "as_completed", "describe", "failure_logs", "wait_for", "wait_for_all", "watch"]
 
 Subscriber = Callable[[Event], object]
 
@@ -181,3 +184,14 @@ def watch(
 async def describe(job: object, *, client: Any = None) -> Snapshot:
     """Return the job as it is now; see `automl_waiter.describe`."""
     return await Waiter(client).describe(job)
+
+
+async def failure_logs(outcome: Outcome, *, session: Any = None) -> list[FailureLog]:
+    """Return the logs that explain why a job or its candidates failed; see `automl_waiter.failure_logs`."""
+    machine, found = AsyncioMachine(), dict[str, list[FailureLog]]()
+    async with aclosing(
+        events_of(logs_kernel([outcome], partial(log_connections, session), machine, found), machine)
+    ) as events:
+        async for _ in events:
+            pass  # retries: nobody needs to know
+    return found.get(outcome.job, [])

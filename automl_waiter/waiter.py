@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import datetime
@@ -11,14 +11,16 @@ from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack, cast
 
 from automl_waiter._engine.calls import Calls, Gateway
+from automl_waiter._engine.failure_logs import LogReader
 from automl_waiter._engine.kernel import Clock, Kernel, Pause, PendingCall
 from automl_waiter._engine.watch import matching
 from automl_waiter._model.errors import Cancelled, InvalidRequest
 from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.failure_logs import LINES, FailureLog
 from automl_waiter._model.naming import name_publicly
 from automl_waiter._model.options import CANDIDATES_EVERY_S, DEFAULTS, Options, WaitOptions, shows_options, wait_options
 from automl_waiter._model.outcome import Outcome
-from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.snapshot import Candidate, Snapshot
 from automl_waiter._model.text import Duration
 from automl_waiter._model.tracker import Transition
 from automl_waiter._system.callbacks import Callbacks
@@ -28,6 +30,8 @@ from automl_waiter._wiring import (
     Gateways,
     Target,
     check_watched,
+    log_connections,
+    logs_kernel,
     snapshot_of,
     wait_kernel,
     watch_or_wait,
@@ -192,6 +196,21 @@ def result_of(
     return results[0]
 
 
+def read_logs(
+    outcomes: Iterable[Outcome],
+    connect_to: Callable[[Outcome], tuple[Gateway, LogReader]],
+    candidates: Sequence[Candidate] | None = None,
+    count: int = LINES,
+) -> dict[str, list[FailureLog]]:
+    """Read the logs of what failed in these jobs, for at most 5 s; see `_wiring.logs_kernel`."""
+    machine, found = Machine(), dict[str, list[FailureLog]]()
+    kernel = logs_kernel(outcomes, connect_to, machine, found, candidates=candidates, count=count)
+    with closing(events_of(kernel, machine)) as events:
+        for _ in events:
+            pass  # retries: nobody needs to know
+    return found
+
+
 # The public functions
 
 
@@ -293,6 +312,20 @@ def watch(
     return waiter.watch(job, name_contains=name_contains, since=since, until_idle=until_idle)
 
 
+def failure_logs(outcome: Outcome, *, session: Any = None) -> list[FailureLog]:
+    """Return the logs in CloudWatch that explain why a job or its candidates failed, in at most 5 s.
+
+    The first is that of the job that FailureReason names; then come the earliest failed candidates, three at most, each
+    with another reason. It needs logs:DescribeLogStreams and logs:GetLogEvents, and
+    sagemaker:ListCandidatesForAutoMLJob for the candidates. A log that cannot be read says why, in `problem`.
+
+    Args:
+        outcome: How a wait ended.
+        session: A boto3 session; by default one is made, for the job's region.
+    """
+    return read_logs([outcome], partial(log_connections, session)).get(outcome.job, [])
+
+
 def describe(job: object, *, client: Any = None) -> Snapshot:
     """Return the job as it is now: one poll, retried for at most 10 s while it fails for transient reasons.
 
@@ -304,4 +337,4 @@ def describe(job: object, *, client: Any = None) -> Snapshot:
     return Waiter(client).describe(job)
 
 
-name_publicly(Waiter, as_completed, describe, wait_for, wait_for_all, watch)
+name_publicly(Waiter, as_completed, describe, failure_logs, wait_for, wait_for_all, watch)

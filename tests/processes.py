@@ -21,13 +21,16 @@ def clean_environment(**more: str) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
+        # A failed job's log is read at AWS where no test says otherwise.
+        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": "http://127.0.0.1:1",
     }
     return {**kept, **nowhere, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", **more}
 
 
 def endpoint_environment(url: str, **more: str) -> dict[str, str]:
-    """An environment whose SageMaker is at `url`."""
-    return clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=url, AWS_REGION="us-east-1", **more)
+    """An environment whose SageMaker and CloudWatch Logs are at `url`."""
+    urls = dict.fromkeys(("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"), url)
+    return clean_environment(**urls | {"AWS_REGION": "us-east-1"} | more)
 
 
 # Runs the command, which pauses a tenth as long as usual before it calls again what has failed.

@@ -283,7 +283,7 @@ def test_a_wait_alone_needs_one_right() -> None:
 def test_the_policy_of_every_feature_allows_every_call() -> None:
     """With all features the policy allows just what the gateway calls."""
     allowed = {action for statement in iam_policy(Feature)["Statement"] for action in statement["Action"]}
-    models = [botocore.session.get_session().get_service_model(name) for name in ("sagemaker", "events")]
+    models = [botocore.session.get_session().get_service_model(name) for name in ("sagemaker", "events", "logs")]
     assert allowed == {
         f"{model.signing_name}:{operation}"
         for operation in automl_waiter._aws.gateway._METHODS

@@ -11,6 +11,7 @@ from automl_waiter import (
     WaitTimeout,
     aio,
     as_completed,
+    failure_logs,
     wait_for,
     watch,
 )
@@ -48,6 +49,8 @@ def use() -> None:
         print(error.outcome and error.outcome.waited)
     ok: bool = wait_for(outcome, timeout="5m", poll="30s", max_rate=2).ok
     wait_for("a", good_enough=0.9, stop_on="timeout", timeout="6h")
+    lines: tuple[str, ...] = failure_logs(outcome)[0].lines
+    print(lines)
     lag: float | None = simulate(Timeline([(0, "Completed", "Completed")])).lag
     print(lag, ok)
 

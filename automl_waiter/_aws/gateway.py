@@ -31,6 +31,8 @@ _METHODS = {
     "ListCandidatesForAutoMLJob": "list_candidates_for_auto_ml_job",
     "DescribeEventBus": "describe_event_bus",
     "PutEvents": "put_events",
+    "DescribeLogStreams": "describe_log_streams",
+    "GetLogEvents": "get_log_events",
 }
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.failure_logs import LOG_GROUPS
 from automl_waiter._model.text import clean
 
 
@@ -21,6 +22,8 @@ class Feature(StrEnum):
     """`--stop-on`."""
     PUBLISH = "publish"
     """`--publish`."""
+    LOGS = "logs"
+    """The log of a failed job, in `wait`, `report` and `failure_logs`."""
 
 
 EVERY_JOB = "arn:*:sagemaker:*:*:automl-job/*"
@@ -30,11 +33,13 @@ _JOB_ACTIONS = {None: "DescribeAutoMLJobV2", Feature.STOP: "StopAutoMLJob"}
 # Listing is granted for all resources, as usual in IAM: no available documentation names a narrower one.
 _ACCOUNT_ACTIONS = {Feature.CANDIDATES: "ListCandidatesForAutoMLJob", Feature.LISTING: "ListAutoMLJobs"}
 _BUS_ACTIONS = ("DescribeEventBus", "PutEvents")
+_LOG_ACTIONS = ("DescribeLogStreams", "GetLogEvents")
 
 
 def action_of(operation: str) -> str:
     """Return the IAM action that an operation needs."""
-    return f"{'events' if operation in _BUS_ACTIONS else 'sagemaker'}:{operation}"
+    services = dict.fromkeys(_BUS_ACTIONS, "events") | dict.fromkeys(_LOG_ACTIONS, "logs")
+    return f"{services.get(operation, 'sagemaker')}:{operation}"
 
 
 def iam_policy(
@@ -57,6 +62,11 @@ def iam_policy(
             "TheBus",
             _BUS_ACTIONS if Feature.PUBLISH in wanted else (),
             _checked(buses, "events", "event-bus/", f"event buses, such as {EVERY_BUS}"),
+        ),
+        _statement(
+            "TheLogs",
+            _LOG_ACTIONS if Feature.LOGS in wanted else (),
+            [f"arn:*:logs:*:*:log-group:{group}:*" for group in LOG_GROUPS],
         ),
     ]
     return {"Version": "2012-10-17", "Statement": [statement for statement in statements if statement["Action"]]}

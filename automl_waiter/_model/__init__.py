@@ -33,6 +33,7 @@ from automl_waiter._model.events import (
     Warned,
 )
 from automl_waiter._model.exit_codes import ExitCode
+from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.naming import name_publicly
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.polling import Exponential, Fixed, PhaseAware, PollContext, PollPolicy
@@ -55,6 +56,7 @@ __all__ = [
     "Event",
     "ExitCode",
     "Exponential",
+    "FailureLog",
     "Fixed",
     "Heartbeat",
     "InvalidRequest",

@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 from automl_waiter._aws.connection import Connection, connect
+from automl_waiter._aws.logs import CloudWatchLogs
 from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.job_refs import region_of
 from automl_waiter._model.options import Requirement, WaitOptions, wait_options
 from automl_waiter._model.text import clean, parse_duration
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
@@ -49,6 +51,10 @@ class Flags:
             return connect(profile=self.profile, region=region or self.region, endpoint_url=self.endpoint_url)
 
         return Gateways(connect_to=connect_to, max_rate=max_rate)
+
+    def logs(self, arn: str) -> CloudWatchLogs:
+        """Return the logs in the region of an ARN: at AWS, because --endpoint-url is SageMaker's alone."""
+        return CloudWatchLogs(connect(profile=self.profile, region=region_of(arn) or self.region, service="logs"))
 
     def wait_options(self, **more: Any) -> WaitOptions:
         """Return the options of a wait, these and `more`, checked."""
@@ -97,6 +103,17 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # gener
         if self._positive and not seconds > 0:
             self.fail("it must be longer than 0", param, ctx)
         return seconds
+
+
+class LineCount(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as above
+    """A number of lines; `none` is 0."""
+
+    name = "lines"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if str(value) == "none":
+            return 0
+        return click.IntRange(min=0, max=10_000).convert(value, param, ctx)
 
 
 class BusParam(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as above

@@ -9,9 +9,11 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from automl_waiter._model.events import Ended, Event, Warned
 from automl_waiter._model.exit_codes import ExitCode, is_bad
+from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean, redact
 from automl_waiter.report.facts import outcomes_documents, outcomes_table
@@ -60,14 +62,19 @@ class GitHubRun:
             case _:
                 pass
 
-    def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
-        """Write the outputs and the summary of the step."""
+    def finish(
+        self,
+        outcomes: Sequence[Outcome],
+        code: ExitCode,
+        logs: Mapping[str, Sequence[FailureLog]] = MappingProxyType({}),
+    ) -> None:
+        """Write the outputs and the summary of the step; `logs` are of what failed, by the outcomes' jobs."""
         outputs = outputs_of(outcomes, code)
         if len(outputs["jobs"].encode()) > _MOST_BYTES:
             del outputs["jobs"]
             self._warn(f"the output jobs is left out: {len(outcomes)} jobs are more than an output can hold")
         self._append("GITHUB_OUTPUT", "".join(_output(name, self._safe(value)) for name, value in outputs.items()))
-        documents = outcomes_documents(outcomes)
+        documents = outcomes_documents(outcomes, logs)
         if len(documents) > 1:
             documents.insert(0, outcomes_table(outcomes))
         page = self._safe("\n".join(map(markdown, documents))).encode()

@@ -17,7 +17,17 @@ _SECTIONS = {
     "What counts as success": ("require",),
     "How often AWS is called": ("poll", "max_rate", "error_budget"),
     "What it allows": ("features", "jobs", "buses"),
-    "What is told, and to whom": ("output", "form", "quiet", "display", "log_format", "command", "bus", "journal_path"),
+    "What is told, and to whom": (
+        "output",
+        "form",
+        "logs",
+        "quiet",
+        "display",
+        "log_format",
+        "command",
+        "bus",
+        "journal_path",
+    ),
     "Where AWS is": ("profile", "region", "endpoint_url"),
 }
 

@@ -11,6 +11,7 @@ import click
 
 from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.gateway import Boto3Gateway
+from automl_waiter._aws.logs import CloudWatchLogs
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
@@ -58,7 +59,8 @@ def demo(interrupts: Interrupts, /, flags: Flags, scenario: str) -> int:
                 f"{format_duration(runtime / speed)}, offline. In earnest: automl-waiter wait YOUR-JOB",
             )
             gateway = Boto3Gateway(Connection(sandbox.client()))
-            session = Session(screen.reporter, writer, interrupts, github=screen.github)
+            logs = CloudWatchLogs(Connection(sandbox.client(service="logs")))
+            session = Session(screen.reporter, writer, interrupts, github=screen.github, logs=lambda _: (gateway, logs))
             job = job_ref(_DEMO_JOB)
             return session.run([job], lambda: {job.key: Target(job, gateway)}, options)
 

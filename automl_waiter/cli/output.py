@@ -6,10 +6,12 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from automl_waiter._model import events
 from automl_waiter._model.exit_codes import ExitCode, is_bad
+from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean, format_duration
 from automl_waiter._model.tracker import Anomaly, Transition
@@ -213,8 +215,13 @@ class ResultWriter:
         if self._output == "text" and self.is_running and isinstance(event, events.Ended):
             self._write(f"{_time_of(event)}  {clean(event.outcome.summary)}")
 
-    def finish(self, outcomes: Sequence[Outcome], code: ExitCode) -> None:
-        """Write the outcomes, once all are known."""
+    def finish(
+        self,
+        outcomes: Sequence[Outcome],
+        code: ExitCode,
+        logs: Mapping[str, Sequence[FailureLog]] = MappingProxyType({}),
+    ) -> None:
+        """Write the outcomes, once all are known; `logs` are of what failed, by the outcomes' jobs."""
         if self._output == "json":
             self._write(json_line({"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}))
         elif self._output == "text" and self._is_brief:
@@ -222,7 +229,7 @@ class ResultWriter:
         elif self._output == "text" and not self.is_running:
             from automl_waiter.report.plain_text import text_lines
 
-            for number, document in enumerate(outcomes_documents(outcomes)):
+            for number, document in enumerate(outcomes_documents(outcomes, logs)):
                 self._write(*([""] if number else []), *text_lines(document, sys.stdout))
 
     def _write(self, *lines: str) -> bool:

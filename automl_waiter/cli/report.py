@@ -10,12 +10,13 @@ from functools import partial
 import click
 
 from automl_waiter._engine.candidates import read_candidates
+from automl_waiter._model.failure_logs import LINES, FailureLog
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.tracker import Transition
 from automl_waiter._wiring import ONE_POLL, Target, snapshot_of
 from automl_waiter.cli.completion import complete_jobs
-from automl_waiter.cli.flags import AWS, Flags, journal_option, shared
+from automl_waiter.cli.flags import AWS, Flags, LineCount, journal_option, shared
 from automl_waiter.cli.help import Page
 from automl_waiter.cli.history import read_journal
 from automl_waiter.cli.lines import write_product
@@ -24,7 +25,7 @@ from automl_waiter.report.document import Document
 from automl_waiter.report.facts import report_document
 from automl_waiter.report.html import page
 from automl_waiter.report.markdown import markdown
-from automl_waiter.waiter import outcome_of, result_of
+from automl_waiter.waiter import outcome_of, read_logs, result_of
 
 
 @click.command(
@@ -43,20 +44,28 @@ from automl_waiter.waiter import outcome_of, result_of
     default="text",
     help="html: one page with a chart of the phases and a plot of the candidates, which needs nothing else.",
 )
+@click.option(
+    "--logs",
+    type=LineCount(),
+    default=LINES,
+    metavar="N|none",
+    help="How many lines to show of the log of what failed.",
+)
 @shared(journal_option(help="Tell the phases as they were seen and written in this file."), *AWS)
 @click.pass_obj
-def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str) -> int:
+def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str, logs: int) -> int:
     """Say what happened to JOB, whether or not somebody watched it: a name or an ARN.
 
     Its phases, its candidates, the best one's metrics, where its notebooks, reports and model lie, what it lacks and
-    why, and what to do about it. It needs sagemaker:ListCandidatesForAutoMLJob to tell of the candidates.
+    why, and what to do about it. It needs sagemaker:ListCandidatesForAutoMLJob for the candidates, and
+    logs:DescribeLogStreams and logs:GetLogEvents for the log of what failed.
     """
     ref = job_ref(job)
     with interrupts.ending():
         target = flags.gateways().target(ref)
         histories = read_journal(flags.journal_path) if flags.journal_path is not None else []
         seen = {history.job_arn: [each.transition for each in history.transitions] for history in histories}
-        document = _document(target, seen)
+        document = _document(target, seen, flags, logs)
         match form:
             case "html":
                 lines = page(document).splitlines()
@@ -69,14 +78,18 @@ def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str) -> int:
         return write_product(*lines)
 
 
-def _document(target: Target, seen: Mapping[str, Sequence[Transition]]) -> Document:
+def _document(target: Target, seen: Mapping[str, Sequence[Transition]], flags: Flags, lines: int) -> Document:
     """Return the report on a job, from one poll, its candidates, and its observed transitions by ARN."""
     budget = ONE_POLL.error_budget
     outcome = outcome_of(target, ONE_POLL)
     snapshot = snapshot_of(outcome)
     read = partial(read_candidates, job_name=snapshot.name, error_budget=budget)
     leaderboard = result_of(read, target.gateway, error_budget=budget).leaderboard
-    return report_document(outcome, _with(seen.get(snapshot.arn, ()), outcome), leaderboard)
+    logs: Mapping[str, Sequence[FailureLog]] = {}
+    if lines:
+        logs = read_logs([outcome], lambda _: (target.gateway, flags.logs(snapshot.arn)), leaderboard.candidates, lines)
+    transitions = _with(seen.get(snapshot.arn, ()), outcome)
+    return report_document(outcome, transitions, leaderboard, logs.get(outcome.job, ()))
 
 
 def _with(seen: Sequence[Transition], outcome: Outcome) -> Sequence[Transition]:

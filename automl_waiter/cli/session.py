@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from automl_waiter._engine.calls import Gateway
+from automl_waiter._engine.failure_logs import LogReader
 from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest
 from automl_waiter._model.events import Ended, Event
 from automl_waiter._model.exit_codes import ExitCode, combined_exit_code, exit_code_of_error
+from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.job_refs import JobRef, job_ref
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
@@ -24,7 +27,8 @@ from automl_waiter._wiring import Target, wait_kernel
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.signals import Interrupted, Interrupts
-from automl_waiter.waiter import events_of
+from automl_waiter.report.facts import DETAILED
+from automl_waiter.waiter import events_of, read_logs
 
 if TYPE_CHECKING:  # they load what most waits do not need
     from automl_waiter.cli.github import GitHubRun
@@ -46,6 +50,7 @@ class Session:
         decides: Returns whether an outcome decides for all jobs.
         resume: Returns the command that resumes the wait for the jobs that may still run.
         github: The step of GitHub Actions, if this runs in one.
+        logs: Connects to a failed job and its logs, for the summary; None: it shows no logs.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Session:
         decides: Callable[[Outcome], bool] = lambda _: False,
         resume: Callable[[Sequence[Outcome]], str | None] = lambda _: None,
         github: GitHubRun | None = None,
+        logs: Callable[[Outcome], tuple[Gateway, LogReader]] | None = None,
     ) -> None:
         self._reporter = reporter
         self._writer = writer
@@ -72,6 +78,7 @@ class Session:
         self._decides = decides
         self._resume = resume
         self._github = github
+        self._logs = logs
         self._deliver: dict[str, Callable[[Transition, Callable[[bool], object]], object]] = {}
         if writer.has_transitions:
             self._deliver[_name(journal, ["stdout", *subject])] = writer.deliver
@@ -198,10 +205,11 @@ class Session:
             code = combined_exit_code(outcome.exit_code for outcome in self._deciding[:1] or outcomes)
             if not outcomes:
                 self._reporter.note("watch", "no job that matches is in progress")
+        logs = self._failure_logs(outcomes) if signal is None else {}
         self._reporter.close()
-        self._writer.finish(outcomes, code)
+        self._writer.finish(outcomes, code, logs)
         if self._github is not None:
-            self._github.finish(outcomes, code)
+            self._github.finish(outcomes, code, logs)
         resume = self._resume(outcomes)
         if resume is not None:
             self._reporter.note("resume", f"to go on waiting: {resume}", level=logging.WARNING)
@@ -209,6 +217,17 @@ class Session:
             other.finish()
         self._reporter.finish()
         return code
+
+    def _failure_logs(self, outcomes: Sequence[Outcome]) -> Mapping[str, Sequence[FailureLog]]:
+        """Return the logs of the failed jobs, of so many as the summary shows one by one; a signal ends the reading."""
+        failed = [outcome for outcome in outcomes if outcome.verdict is Verdict.FAILED][:DETAILED]
+        if self._logs is None or not failed:
+            return {}
+        try:
+            with self._interrupts.ending():
+                return read_logs(failed, self._logs)
+        except Interrupted:
+            return {}
 
 
 def _name(journal: Journal | None, words: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,8 @@ from typing import Any
 import click
 
 from automl_waiter._aws.connection import connect
+from automl_waiter._aws.logs import CloudWatchLogs
+from automl_waiter._engine.calls import Gateway
 from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.watch import matching
 from automl_waiter._model.errors import InvalidRequest
@@ -21,7 +23,7 @@ from automl_waiter._model.job_refs import JobRef, job_ref
 from automl_waiter._model.options import CANDIDATES_EVERY_S
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.verdicts import UNDECIDED, required_parts
-from automl_waiter._wiring import ONE_POLL, watch_kernel
+from automl_waiter._wiring import ONE_POLL, Gateways, watch_kernel
 from automl_waiter.cli.completion import complete_until
 from automl_waiter.cli.execute import CommandRunner, command_words
 from automl_waiter.cli.flags import AWS, JOBS, LOG_FORMAT, PACE, PROGRESS, RESULTS, SUBSCRIBERS, Duration, Flags, shared
@@ -115,16 +117,20 @@ def wait(
     screen = open_screen(flags, writer, names=[ref.name for ref in refs], timeout=options.timeout, hint=hint)
     if screen.view is not None:
         options = replace(options, candidates_every=CANDIDATES_EVERY_S)
+    gateways = flags.gateways(options.max_rate)
     session = _session(
         ctx.obj,
         flags,
         writer,
         screen,
         subject=["wait", *(ref.key for ref in refs)],
+        logs=_log_connections(flags, gateways)
+        if not flags.quiet and (flags.output == "text" or screen.github)
+        else None,
         decides=_has_ended if until_any else _does_not_succeed if fail_fast else lambda _: False,
         resume=partial(resume_command, ctx),
     )
-    return session.run(refs, partial(flags.gateways(options.max_rate).targets, refs), options)
+    return session.run(refs, partial(gateways.targets, refs), options)
 
 
 @click.command(
@@ -220,6 +226,10 @@ def _has_ended(outcome: Outcome) -> bool:
 
 def _does_not_succeed(outcome: Outcome) -> bool:
     return outcome.exit_code != ExitCode.OK
+
+
+def _log_connections(flags: Flags, gateways: Gateways) -> Callable[[Outcome], tuple[Gateway, CloudWatchLogs]]:
+    return lambda outcome: (gateways.of(job_ref(outcome)), flags.logs(outcome.arn or ""))
 
 
 def _session(

@@ -84,6 +84,16 @@ class Notes:
 
 
 @dataclass(frozen=True)
+class Log:
+    """Lines that a program wrote, as it wrote them, and where the rest is. Without lines, `problem` says why."""
+
+    title: str
+    lines: tuple[str, ...]
+    problem: str | None
+    url: str
+
+
+@dataclass(frozen=True)
 class Bars:
     """Periods, one below another. Only forms with graphics show them."""
 
@@ -100,7 +110,7 @@ class Plot:
     is_minimized: bool
 
 
-Block = Facts | Table | Notes | Bars | Plot
+Block = Facts | Table | Notes | Log | Bars | Plot
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from automl_waiter._model.candidates import Leaderboard, is_usable, objective_of
 from automl_waiter._model.exit_codes import ExitCode
+from automl_waiter._model.failure_logs import FAILED_JOB, FailureLog
 from automl_waiter._model.phases import Phase, phases_of
 from automl_waiter._model.statuses import SecondaryStatus
 from automl_waiter._model.text import format_duration
@@ -19,6 +21,7 @@ from automl_waiter.report.document import (
     Document,
     Fact,
     Facts,
+    Log,
     Note,
     Notes,
     Plot,
@@ -26,7 +29,7 @@ from automl_waiter.report.document import (
     Table,
     Tone,
 )
-from automl_waiter.report.next_steps import FAILED_JOB, next_steps, report_command
+from automl_waiter.report.next_steps import next_steps, report_command
 
 if TYPE_CHECKING:
     from automl_waiter._model.outcome import Outcome
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from automl_waiter._model.tracker import Transition
 
 _SPLITS = ("Train", "Validation", "Test")
-_DETAILED = 3
+DETAILED = 3
 """Up to this many jobs are reported one by one; more, in a table."""
 
 # The other verdicts are shown by their own names.
@@ -95,10 +98,10 @@ def moment(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def outcome_document(outcome: Outcome) -> Document:
-    """Return how a wait ended, for the command's summary and for notebooks."""
+def outcome_document(outcome: Outcome, logs: Sequence[FailureLog] = ()) -> Document:
+    """Return how a wait ended, for the command's summary and for notebooks; `logs` are of what failed."""
     snapshot = outcome.snapshot
-    blocks: list[Block | None] = [Facts(tuple(_outcome_facts(outcome)))]
+    blocks: list[Block | None] = [Facts(tuple(_outcome_facts(outcome))), *map(_log, logs)]
     if snapshot is not None:
         phases = phases_of(outcome.transitions, snapshot.created_at, outcome.ended_at)
         blocks += [
@@ -110,10 +113,17 @@ def outcome_document(outcome: Outcome) -> Document:
     return Document(outcome.job_name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
 
 
-def outcomes_documents(outcomes: Sequence[Outcome]) -> list[Document]:
-    """Return how a wait for several jobs ended: one document each, or a table for more than a few."""
-    if len(outcomes) <= _DETAILED:
-        return [outcome_document(outcome) for outcome in outcomes]
+def outcomes_documents(
+    outcomes: Sequence[Outcome], logs: Mapping[str, Sequence[FailureLog]] = MappingProxyType({})
+) -> list[Document]:
+    """Return how a wait for several jobs ended: one document each, or a table for more than a few.
+
+    Args:
+        outcomes: How each ended.
+        logs: The logs of what failed, by the outcomes' jobs.
+    """
+    if len(outcomes) <= DETAILED:
+        return [outcome_document(outcome, logs.get(outcome.job, ())) for outcome in outcomes]
     return [outcomes_table(outcomes)]
 
 
@@ -145,13 +155,19 @@ def snapshot_document(snapshot: Snapshot) -> Document:
     return Document(snapshot.name, str(state), tone, tuple(filter(None, blocks)))
 
 
-def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderboard: Leaderboard) -> Document:
+def report_document(
+    outcome: Outcome,
+    transitions: Sequence[Transition],
+    leaderboard: Leaderboard,
+    logs: Sequence[FailureLog] = (),
+) -> Document:
     """Return everything that is known of a job.
 
     Args:
         outcome: One poll of it.
         transitions: What a journal holds of it.
         leaderboard: Its candidates.
+        logs: The logs of what failed in it.
     """
     snapshot = outcome.snapshot
     if snapshot is None:
@@ -167,6 +183,7 @@ def report_document(outcome: Outcome, transitions: Sequence[Transition], leaderb
     facts += _missing_facts(outcome)
     blocks: list[Block | None] = [
         Facts(tuple(facts)),
+        *map(_log, logs),
         next_steps(outcome),
         _phase_table(phases, snapshot.created_at, training),
         _phase_bars([*phases, *([training] if training else [])], until),
@@ -225,6 +242,12 @@ def _end_facts(snapshot: Snapshot) -> Iterator[Fact]:
 def _missing_facts(outcome: Outcome) -> Iterator[Fact]:
     for part in outcome.shortfalls:
         yield Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING)
+
+
+def _log(log: FailureLog) -> Log:
+    kind = log.job_arn.rpartition(":")[2].partition("/")[0].replace("-", " ")
+    of = f" of candidate {log.candidate}" if log.candidate else ""
+    return Log(f"Log of {kind} {log.job_name}{of}", log.lines, log.problem, log.console_url)
 
 
 def _counted(count: int, thing: str) -> str:

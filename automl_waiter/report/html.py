@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 
 from automl_waiter.report.charts import bars_svg, escaped, plot_svg
-from automl_waiter.report.document import Bars, Block, Document, Fact, Facts, Notes, Plot, Table
+from automl_waiter.report.document import Bars, Block, Document, Fact, Facts, Log, Notes, Plot, Table
 
 # Colours for light and dark: a page follows the reader's system, a fragment the notebook's theme.
 STYLE = """
@@ -24,6 +25,8 @@ font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60r
 .amw .wide td:not(:last-child),.amw .number{white-space:nowrap}
 .amw code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere;background:none}
 .amw ul{margin:0;padding-left:1.2em}
+.amw .log{max-height:24em;overflow:auto;border-left:3px solid var(--line);padding-left:.8em}
+.amw a{overflow-wrap:anywhere}
 .amw pre{margin:.3em 0 .6em;white-space:pre-wrap;overflow-wrap:anywhere}
 .amw svg{display:block;width:100%;min-width:38rem;height:auto;max-width:60rem}
 .amw svg text{fill:currentColor;font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -86,6 +89,12 @@ def _block(block: Block) -> Iterator[str]:
                 for note in notes
             )
             yield f"<ul>{''.join(items)}</ul>"
+        case Log(lines=lines, problem=problem, url=url):
+            if lines:
+                yield f'<pre class="log"><code>{html.escape(chr(10).join(lines))}</code></pre>'
+            if problem is not None:
+                yield f'<p class="warning">{escaped(problem)}</p>'
+            yield f'<p><a href="{escaped(url)}">{escaped(url)}</a></p>'
         case Bars(bars=bars):
             yield f'<div class="wide">{bars_svg(bars)}</div>'
         case Plot():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from automl_waiter._model.text import clean
-from automl_waiter.report.document import Block, Document, Facts, Notes, Table, Tone
+from automl_waiter.report.document import Block, Document, Facts, Log, Notes, Table, Tone
 
 _SIGNS = {Tone.GOOD: "✅", Tone.WARNING: "⚠️", Tone.BAD: "❌"}
 # Characters with a meaning in Markdown or embedded HTML, anywhere, between words, or at the start of a line; and those
@@ -39,7 +39,7 @@ def code(text: object) -> str:
 
 
 def _lines(block: Block) -> Iterator[str]:
-    if not isinstance(block, Facts | Table | Notes):
+    if not isinstance(block, Facts | Table | Notes | Log):
         return  # Markdown has no charts
     if block.title is not None:
         yield from (f"### {escaped(block.title)}", "")
@@ -53,6 +53,13 @@ def _lines(block: Block) -> Iterator[str]:
             yield f"|{'|'.join('---:' if index in numbers else '---' for index in range(len(columns)))}|"
             for row in rows:
                 yield f"| {' | '.join(map(escaped, row))} |"
+        case Log(lines=lines, problem=problem, url=url):
+            if lines:
+                fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", " ".join(("``", *lines)))), default=2))
+                yield from (fence, *lines, fence, "")
+            if problem is not None:
+                yield from (escaped(problem), "")
+            yield f"<{url}>"
         case Notes(notes=notes):
             for note in notes:
                 yield f"- {escaped(note.text)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from automl_waiter._model.failure_logs import failed_jobs
 from automl_waiter._model.job_refs import region_of
 from automl_waiter._model.verdicts import Part, Verdict
 from automl_waiter.report.document import Note, Notes
@@ -14,16 +14,6 @@ from automl_waiter.report.document import Note, Notes
 if TYPE_CHECKING:
     from automl_waiter._model.outcome import Outcome
     from automl_waiter._model.snapshot import Snapshot
-
-# The service's format: which of the job's own jobs failed, and that job's message.
-FAILED_JOB = re.compile(
-    r"\s*Failed Job Arn: (?P<arn>arn:[^\s,]+/(?P<name>[^\s,/]+)),?\s*(?:Error message:\s*)?", re.DOTALL
-)
-_LOG_GROUPS = {
-    ":processing-job/": "/aws/sagemaker/ProcessingJobs",
-    ":training-job/": "/aws/sagemaker/TrainingJobs",
-    ":transform-job/": "/aws/sagemaker/TransformJobs",
-}
 
 
 def next_steps(outcome: Outcome) -> Notes | None:
@@ -73,7 +63,7 @@ def _notes(outcome: Outcome) -> Iterator[Note]:
             case _:
                 yield Note("The result is of what did not fail. The messages above say what it lacks.")
     if snapshot.status == "Failed":
-        yield from _after_failure(snapshot.failure_reason or "", where)
+        yield from _after_failure(snapshot, where)
     if outcome.verdict is Verdict.STOPPED:
         yield Note(
             "The job was stopped before it had completed; its candidates can still be used, and the report lists them. "
@@ -83,15 +73,14 @@ def _notes(outcome: Outcome) -> Iterator[Note]:
         )
 
 
-def _after_failure(reason: str, where: str) -> Iterator[Note]:
-    found = FAILED_JOB.search(reason)
-    group = next((group for kind, group in _LOG_GROUPS.items() if found and kind in found["arn"]), None)
-    if found is None or group is None:
-        said = "The reason above is all that the job says." if reason else "The job gives no reason."
-        yield Note(f"{said} No AutoML job can be started again: create another one.")
-        return
-    yield Note(
-        "The log of the job that failed says more. Once the cause is fixed, create another job: none can be started "
-        "again.",
-        f"aws logs tail {group} --since 30d --log-stream-name-prefix {shlex.quote(found['name'])}{where}",
-    )
+def _after_failure(snapshot: Snapshot, where: str) -> Iterator[Note]:
+    jobs = failed_jobs(snapshot)
+    if not jobs:
+        said = "The reason above is all that the job says." if snapshot.failure_reason else "The job gives no reason."
+        yield Note(f"{said} A failed job cannot be restarted: create a new one.")
+    for job in jobs:
+        yield Note(
+            "The log of the job that failed says more. Once the cause is fixed, create a new job: a failed one cannot "
+            "be restarted.",
+            f"aws logs tail {job.group} --since 30d --log-stream-name-prefix {shlex.quote(job.name)}{where}",
+        )

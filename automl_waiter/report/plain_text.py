@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from automl_waiter._model.text import clean
-from automl_waiter.report.document import Block, Document, Fact, Facts, Notes, Table, Tone
+from automl_waiter.report.document import Block, Document, Fact, Facts, Log, Notes, Table, Tone
 
 # The terminal's own colours, and one more, that are readable on light and dark backgrounds.
 STYLES = {
@@ -56,13 +56,17 @@ def text_lines(document: Document, stream: TextIO | None = None) -> list[str]:
 
 
 def _block(block: Block, width: int) -> Iterator[RenderableType]:
-    if not isinstance(block, Facts | Table | Notes):
+    if not isinstance(block, Facts | Table | Notes | Log):
         return  # text has no charts
     if block.title is not None:
         yield Text(f"\n{clean(block.title)}", style="bold")
     match block:
         case Facts(facts=facts):
             yield from _facts(facts, width)
+        case Log(lines=lines, problem=problem, url=url):
+            yield from (Text(f"  {line}") for line in lines)
+            if problem is not None:
+                yield Text(f"  {SIGNS[Tone.WARNING]} {clean(problem)}: {url}", style=STYLES[Tone.WARNING])
         case Table() if len(block.rows) > _MANY:
             yield _aligned(block)
         case Table():

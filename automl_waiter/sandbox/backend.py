@@ -120,6 +120,9 @@ class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
 class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
     """The AutoML operations of V2; moto answers the others."""
 
+    backends: ClassVar[dict[tuple[str, str], ScriptedBackend]]
+    """The jobs, by region and account."""
+
     def call_action(self) -> Any:
         """Answer the request, and encode errors in the service's protocol.
 
@@ -128,11 +131,11 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
         try:
             return super().call_action()
         except RequestRefused as error:
-            return _failure(400, error.code, str(error))
+            return refusal(400, error.code, str(error))
         except NotImplementedError as error:
-            return _failure(400, "UnknownOperationException", str(error))
+            return refusal(400, "UnknownOperationException", str(error))
         except Exception as error:
-            return _failure(500, "InternalFailure", f"{type(error).__name__}: {error}")
+            return refusal(500, "InternalFailure", f"{type(error).__name__}: {error}")
 
     def create_auto_ml_job_v2(self) -> Any:
         """Answer CreateAutoMLJobV2."""
@@ -180,7 +183,8 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
         return job
 
 
-def _failure(status: int, code: str, message: str) -> tuple[int, dict[str, str], str]:
+def refusal(status: int, code: str, message: str) -> tuple[int, dict[str, str], str]:
+    """Return an error response in the protocol of SageMaker and CloudWatch Logs."""
     headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}
     return status, headers, json.dumps({"__type": code, "message": message})
 

@@ -30,6 +30,18 @@ SCENARIOS: dict[str, Timeline] = {
         failure_reason="Could not complete the data builder processing job. The AutoML Job cannot continue. "
         "Failed Job Arn: arn:aws:sagemaker:us-east-1:123456789012:processing-job/db-1-example, "
         "Error message: ClientError: Target attribute name is_positive_sentiment does not exist in header.",
+        failure_log=[
+            "2026-01-01 09:30:04,112 INFO - Running data builder, version 1.0.42",
+            "2026-01-01 09:30:04,530 INFO - Reading s3://amzn-s3-demo-bucket/train/part-00000.csv",
+            "2026-01-01 09:30:05,871 INFO - The header has 12 columns",
+            "2026-01-01 09:30:05,902 INFO - Columns: id, age, plan, region, sessions, minutes, refunds, churned, ...",
+            "2026-01-01 09:30:06,007 ERROR - Target attribute name is_positive_sentiment does not exist in header.",
+            "Traceback (most recent call last):",
+            '  File "/opt/ml/code/data_builder.py", line 118, in check_header',
+            "    raise ClientError(message)",
+            "ClientError: Target attribute name is_positive_sentiment does not exist in header.",
+            "2026-01-01 09:30:06,044 INFO - Exiting with code 1",
+        ],
     ),
     "stopped": Timeline([*_UNTIL_TUNING, (1500, "Stopping", "Stopping"), (1590, "Stopped", "Stopped")]),
     # After PacktPublishing/Learn-Amazon-SageMaker, sdkv2/ch3/example1.ipynb: tuning until its limit, an hour

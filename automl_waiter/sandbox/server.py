@@ -23,6 +23,7 @@ try:
     from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
     from automl_waiter.sandbox.backend import SCENARIO_TAG, response_class
+    from automl_waiter.sandbox.logs import logs_class
 except ImportError as error:
     raise SandboxUnavailable(
         f"the sandbox needs more libraries ({error.name} is missing): pip install 'automl-waiter[sandbox]'"
@@ -37,7 +38,9 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class Sandbox:
-    """A local SageMaker endpoint with scripted AutoML jobs. It stores nothing, and accepts any credentials.
+    """A local endpoint of SageMaker with scripted AutoML jobs, and of CloudWatch Logs with the logs of the failed ones.
+
+    It stores nothing, and accepts any credentials.
 
     Args:
         port: 0 picks a free one.
@@ -66,7 +69,14 @@ class Sandbox:
         # Newer versions of moto need their own request class.
         app.request_class = getattr(werkzeug_app, "BackendRequest", app.request_class)
         self._responses = response_class(scenarios, scenario, speed)
-        app.add_url_rule("/", "sagemaker", convert_to_flask_response(self._responses.dispatch), methods=["POST"])
+        sagemaker = convert_to_flask_response(self._responses.dispatch)
+        logs = convert_to_flask_response(logs_class(self._responses).dispatch)
+
+        def answer() -> Any:
+            is_for_logs = flask.request.headers.get("X-Amz-Target", "").startswith("Logs_")
+            return (logs if is_for_logs else sagemaker)()
+
+        app.add_url_rule("/", "aws", answer, methods=["POST"])
         try:
             # Bound here, because werkzeug prints its own message for a port in use, and exits.
             listener = socket.create_server(("127.0.0.1", port))
@@ -103,8 +113,8 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def client(self, region: str = "us-east-1") -> Any:
-        """Return a boto3 SageMaker client for this endpoint, with dummy credentials and no machine configuration."""
+    def client(self, region: str = "us-east-1", *, service: str = "sagemaker") -> Any:
+        """Return a boto3 client for this endpoint, with dummy credentials and no machine configuration."""
         import boto3
         import botocore.session
         from botocore.config import Config
@@ -122,7 +132,7 @@ class Sandbox:
         )
         config = Config(proxies={}, retries={"total_max_attempts": 1, "mode": "standard"})
         return boto3.Session("testing", "testing", region_name=region, botocore_session=session).client(
-            "sagemaker", endpoint_url=self.url, config=config
+            service, endpoint_url=self.url, config=config
         )
 
     def create_job(self, name: str, *, scenario: str | None = None) -> dict[str, Any]:

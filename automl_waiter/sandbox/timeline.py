@@ -56,6 +56,7 @@ class Timeline:
         max_runtime: The job's MaxAutoMLJobRuntimeInSeconds.
         failure_reason: The FailureReason of a Failed job.
         deploy: Whether the request asked for a deployment.
+        failure_log: The lines in CloudWatch Logs of the job that `failure_reason` names.
 
     Raises:
         ValueError: There are no entries, their times do not ascend from 0 or later, one follows the end, or the
@@ -67,10 +68,12 @@ class Timeline:
     max_runtime: int | None = None
     failure_reason: str | None = None
     deploy: bool = False
+    failure_log: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         entries = tuple((float(second), str(status), str(secondary)) for second, status, secondary in self.entries)
         object.__setattr__(self, "entries", entries)
+        object.__setattr__(self, "failure_log", tuple(self.failure_log))
         if not entries:
             raise ValueError("a timeline has at least one entry: (second, status, secondary status)")
         seconds = [second for second, _, _ in entries]

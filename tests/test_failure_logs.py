@@ -1,0 +1,296 @@
+"""The log of what failed: which jobs, which lines, and what is shown when it cannot be read."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from conftest import Command
+from hypothesis import given
+from hypothesis import strategies as st
+from processes import endpoint_environment, start
+
+from automl_waiter import FailureLog, Outcome, Verdict, aio, describe, failure_logs
+from automl_waiter._engine.failure_logs import TIMEOUT_S, read_failure_logs
+from automl_waiter._engine.kernel import Kernel
+from automl_waiter._model.errors import AccessDenied
+from automl_waiter._model.exit_codes import ExitCode
+from automl_waiter._model.failure_logs import FailedJob, failed_jobs, telling_lines
+from automl_waiter._model.snapshot import Candidate, Snapshot
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
+from automl_waiter.waiter import events_of
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:processing-job/db-1"
+REASON = f"Could not complete. Failed Job Arn: {ARN}, Error message: ClientError: no column"
+SECRET = "hunter2hunter2"
+LOG = ["starting", "\x1b[31mERROR\x1b[0m no column \u202e'churned'", f"PASSWORD={SECRET}", "exit 1"]
+FAILED = Timeline([(0, "Failed", "Failed")], failure_reason=REASON, failure_log=LOG)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox with a failed job, whose log holds escape sequences and a secret."""
+    with Sandbox(scenarios={"completed": FAILED}) as sandbox:
+        sandbox.create_job("churn")
+        yield sandbox
+
+
+def candidate(number: int, reason: str | None = "no memory", **more: Any) -> Candidate:
+    step = {"CandidateStepArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/c-{number}"}
+    raw = {"CandidateName": f"c-{number}", "CandidateStatus": "Failed", "CreationTime": NOW + timedelta(seconds=number)}
+    return Candidate({**raw, "CandidateSteps": [{}, step], "FailureReason": reason, **more})
+
+
+def read(
+    lines: Any, *, candidates: Sequence[Candidate] | None = (), clock: ManualClock | None = None
+) -> list[FailureLog]:
+    """Read the logs of a failed job in virtual time; `lines` is called for each."""
+    clock, found = clock or ManualClock(), list[FailureLog]()
+    kernel, jobs = Kernel(clock), ScriptedJobs(clock)
+    jobs.add("churn", Timeline([(0, "InProgress", "ModelTuning")]), start=500)
+
+    class Reader:
+        def lines(self, job: FailedJob) -> list[str]:
+            return lines(job)
+
+    async def run() -> None:
+        snapshot = Snapshot({"AutoMLJobName": "churn", "FailureReason": REASON})
+        found.extend(await read_failure_logs(kernel, snapshot, lambda: (jobs, Reader()), candidates=candidates))
+
+    kernel.spawn(run)
+    assert list(events_of(kernel, clock)) == []
+    return found
+
+
+# Which jobs
+
+
+def test_failed_job_is_the_one_that_the_reason_names() -> None:
+    """Its log group follows from its kind."""
+    [job] = failed_jobs(Snapshot({"FailureReason": REASON}))
+    assert job == FailedJob(ARN, "db-1", "/aws/sagemaker/ProcessingJobs")
+    assert failed_jobs(Snapshot({"FailureReason": "something else"})) == []
+    assert failed_jobs(Snapshot({})) == []
+
+
+@pytest.mark.parametrize(
+    "arn", ["arn:aws:sagemaker:us-east-1:1:endpoint/a", "arn:aws:sagemaker:<b>:1:training-job/a", "arn:x/a"]
+)
+def test_arn_of_anything_else_is_no_failed_job(arn: str) -> None:
+    """What AWS writes becomes part of a request and of a URL only if it has the expected form."""
+    assert failed_jobs(Snapshot({"FailureReason": f"Failed Job Arn: {arn}, Error message: x"})) == []
+
+
+def test_earliest_failed_candidate_of_each_reason_counts_three_at_most() -> None:
+    """Candidates usually fail for the same reason."""
+    candidates = [candidate(9), candidate(3), candidate(5, "no data"), candidate(6, None), candidate(7, "other")]
+    more = [
+        candidate(1, CandidateStatus="Completed"),
+        candidate(0, CandidateSteps=[]),
+        candidate(2, "x", CandidateSteps=[{}]),
+    ]
+    assert [job.candidate for job in failed_jobs(Snapshot({}), [*candidates, *more])] == ["c-3", "c-5", "c-6"]
+
+
+@pytest.mark.parametrize(
+    ("partition", "host"),
+    [
+        ("aws", "us-east-1.console.aws.amazon.com"),
+        ("aws-cn", "us-east-1.console.amazonaws.cn"),
+        ("aws-us-gov", "us-east-1.console.amazonaws-us-gov.com"),
+    ],
+)
+def test_console_url_is_in_the_job_s_partition(partition: str, host: str) -> None:
+    """China and GovCloud have consoles of their own."""
+    [job] = failed_jobs(Snapshot({"FailureReason": REASON.replace("arn:aws:", f"arn:{partition}:")}))
+    assert job.console_url == (
+        f"https://{host}/cloudwatch/home?region=us-east-1#logsV2:log-groups/log-group/"
+        "$252Faws$252Fsagemaker$252FProcessingJobs$3FlogStreamNameFilter$3Ddb-1"
+    )
+
+
+# Which lines
+
+
+def test_lines_with_errors_come_first_and_tracebacks_stay_whole() -> None:
+    """Then come the last other lines; each part is in the order of time."""
+    log = [
+        "a",
+        "b",
+        "Traceback (most recent call last):",
+        '  File "x.py", line 1',
+        "    raise",
+        "ValueError: no column",
+        "c",
+    ]
+    assert telling_lines(log, 5) == (*log[2:6], "c")
+    assert telling_lines(log, 2) == ("    raise", "ValueError: no column")
+    assert telling_lines(log, 0) == ()
+
+
+def test_error_amid_ten_thousand_lines_is_found() -> None:
+    """The last lines alone would not show it."""
+    log = [f"step {number}" for number in range(10_000)]
+    log[40] = "MemoryError"
+    assert telling_lines(log, 3) == ("MemoryError", "step 9998", "step 9999")
+
+
+@given(st.lists(st.text() | st.sampled_from(LOG)), st.integers(0, 30))
+def test_no_line_has_control_characters_or_more_than_its_share(log: list[str], count: int) -> None:
+    """Whatever a program wrote, a line is safe to print, and there are no more than asked for."""
+    lines = telling_lines(log, count)
+    assert len(lines) <= count
+    assert all(line.isprintable() or not any(map(str.isspace, line.strip())) or "\x1b" not in line for line in lines)
+    assert SECRET not in "".join(lines)
+
+
+# Reading them
+
+
+def test_missing_permission_is_named_with_the_console_s_url() -> None:
+    """The next logs are not tried: they would say the same."""
+
+    def denied(job: FailedJob) -> list[str]:
+        raise AccessDenied("allow the IAM action logs:GetLogEvents")
+
+    [log] = read(denied, candidates=[candidate(1)])
+    assert (log.lines, log.problem) == ((), "allow the IAM action logs:GetLogEvents")
+    assert log.console_url.endswith("db-1")
+    assert log.job_name == "db-1"
+
+
+def test_logs_that_hang_are_left_after_five_seconds() -> None:
+    """What was read by then is kept."""
+    clock = ManualClock()
+
+    def slow(job: FailedJob) -> list[str]:
+        clock.advance(3.0)
+        return ["an error"]
+
+    logs = read(slow, candidates=[candidate(1), candidate(2, "other")], clock=clock)
+    assert [log.problem for log in logs] == [None, None, "the log could not be read within 5s"]
+    assert clock.monotonic() < TIMEOUT_S + 3
+
+
+def test_job_without_a_log_says_so() -> None:
+    """A job that failed before it started has none."""
+    [log] = read(lambda job: [])
+    assert (log.lines, log.problem) == ((), "there is no log")
+
+
+def test_candidates_are_listed_where_they_are_not_known() -> None:
+    """Those of the scripted job have not failed, so only its own log is read."""
+    assert [log.candidate for log in read(lambda job: ["an error"], candidates=None)] == [None]
+    logs = read(lambda job: ["an error"], candidates=[candidate(1)])
+    assert [(log.candidate, log.log_group) for log in logs] == [
+        (None, "/aws/sagemaker/ProcessingJobs"),
+        ("c-1", "/aws/sagemaker/TrainingJobs"),
+    ]
+
+
+def test_nothing_is_read_where_nothing_failed() -> None:
+    """A job whose candidates are known to be well costs no call."""
+
+    def connect() -> Any:
+        raise AssertionError
+
+    kernel, found = Kernel(ManualClock()), []
+
+    async def run() -> None:
+        found.append(await read_failure_logs(kernel, Snapshot({}), connect, candidates=[]))
+
+    kernel.spawn(run)
+    list(events_of(kernel, ManualClock()))
+    assert found == [[]]
+
+
+def test_connection_that_fails_is_the_problem() -> None:
+    """No client, no log: the outcome is what counts."""
+    kernel, found = Kernel(ManualClock()), list[FailureLog]()
+
+    def connect() -> Any:
+        raise AccessDenied("no credentials")
+
+    async def run() -> None:
+        found.extend(await read_failure_logs(kernel, Snapshot({"FailureReason": REASON}), connect))
+
+    kernel.spawn(run)
+    list(events_of(kernel, ManualClock()))
+    assert [log.problem for log in found] == ["no credentials"]
+
+
+# From outside
+
+
+def is_clean(text: str) -> bool:
+    return (
+        "ERROR no column" in text and not {"\x1b", "\u202e"} & set(text) and SECRET not in text and "[31m" not in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "is_shown"),
+    [
+        (["wait", "churn"], True),
+        (["wait", "churn", "-q"], False),
+        (["report", "churn"], True),
+        (["report", "churn", "--format", "markdown"], True),
+        (["report", "churn", "--format", "html"], True),
+        (["report", "churn", "--logs", "none"], False),
+    ],
+)
+def test_command_shows_the_line_that_explains_the_failure(
+    inside: Command, sandbox: Sandbox, words: list[str], is_shown: bool
+) -> None:
+    """Without escape sequences and without secrets, in each form."""
+    result = inside(*words, environment=endpoint_environment(sandbox.url))
+    assert result.returncode == (10 if words[0] == "wait" else 0)
+    assert is_clean(result.stdout) is is_shown
+    assert ("Log of processing job db-1" in result.stdout) is is_shown
+
+
+def test_github_summary_shows_it_too(inside: Command, sandbox: Sandbox, tmp_path: Any) -> None:
+    """Also where stdout is JSON."""
+    page = tmp_path / "page"
+    environment = endpoint_environment(sandbox.url, GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(page))
+    inside("wait", "churn", "-o", "json", environment=environment)
+    assert is_clean(page.read_text())
+
+
+def test_library_returns_it_in_both_shells(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a session of the caller's, and with one of its own."""
+    for name, value in endpoint_environment(sandbox.url).items():
+        monkeypatch.setenv(name, value)
+    snapshot = describe("churn")
+    outcome = Outcome(
+        job="churn", job_name="churn", verdict=Verdict.FAILED, exit_code=ExitCode.FAILED, snapshot=snapshot
+    )
+    [log] = failure_logs(outcome)
+    assert log.lines == ("ERROR no column  'churned'", "starting", "PASSWORD=***", "exit 1")
+    assert failure_logs(outcome, session=boto3.Session()) == [log] == asyncio.run(aio.failure_logs(outcome))
+    assert failure_logs(Outcome(job="x", job_name="x", verdict=Verdict.NOT_FOUND, exit_code=ExitCode.NOT_FOUND)) == []
+
+
+def test_signal_ends_the_reading_and_changes_no_exit_code(sandbox: Sandbox) -> None:
+    """The job has ended: the summary is printed without the log."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        env = endpoint_environment(sandbox.url, AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=url)
+        with start("wait", "churn", env=env) as process:
+            connection, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            begun = time.monotonic()
+            stdout, stderr = process.communicate(timeout=30)
+            connection.close()
+    assert process.returncode == 10, stderr
+    assert "churn: failed" in stdout
+    assert time.monotonic() - begun < TIMEOUT_S - 1
+    assert os.linesep + "Log of" not in stdout
