@@ -16,6 +16,7 @@ from automl_waiter._engine.following import ListedJob
 from automl_waiter._engine.job_wait import JobWait
 from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.listing import WORTH_LISTING, Listing, sweep_interval
+from automl_waiter._engine.siblings import Siblings
 from automl_waiter._engine.watch import Matching, Watch
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
 from automl_waiter._model.failure_logs import LINES, FailureLog
@@ -138,6 +139,11 @@ def wait_kernel(targets: Iterable[Target], options: WaitOptions, clock: Clock) -
         if len(sharing) >= WORTH_LISTING and sweep_interval(options) is not None
         for target in sharing
     }
+    siblings = {
+        gateway: Siblings(gateway, kernel, [target.job.name for target in sharing])
+        for gateway, sharing in by_gateway.items()
+        if options.estimate
+    }
     for target in distinct:
         gateway = target.gateway
         wait = JobWait(
@@ -146,6 +152,7 @@ def wait_kernel(targets: Iterable[Target], options: WaitOptions, clock: Clock) -
             Calls(gateway, kernel, error_budget=options.error_budget),
             started=started,
             listed=listed.get(target),
+            siblings=siblings.get(gateway),
             # Jobs that share a client need one warning, from the first.
             credentials_expire_at=gateway.credentials_expire_at if target is by_gateway[gateway][0] else None,
         )
@@ -154,6 +161,8 @@ def wait_kernel(targets: Iterable[Target], options: WaitOptions, clock: Clock) -
         if jobs := [listed[target] for target in sharing if target in listed]:
             calls = Calls(gateway, kernel, error_budget=options.error_budget)
             kernel.spawn(Listing(jobs, options, calls, started=started).run, is_daemon=True)
+    for past in siblings.values():
+        kernel.spawn(past.read, is_daemon=True)
     return kernel
 
 
@@ -168,6 +177,7 @@ def watch_kernel(
 ) -> Kernel:
     """Return a kernel that follows every job that matches, in the account and region of a gateway."""
     kernel = Kernel(clock)
+    siblings = Siblings(gateway, kernel, filter(None, [which.name_contains])) if options.estimate else None
     watch = Watch(
         which,
         options,
@@ -175,9 +185,12 @@ def watch_kernel(
         started=clock.monotonic(),
         until_idle=until_idle,
         known=known,
+        siblings=siblings,
         credentials_expire_at=gateway.credentials_expire_at,
     )
     kernel.spawn(watch.run)
+    if siblings is not None:
+        kernel.spawn(siblings.read, is_daemon=True)
     return kernel
 
 

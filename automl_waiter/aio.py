@@ -68,7 +68,9 @@ class Waiter:
     async def wait_for_all(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         """Return when every job has ended; see `automl_waiter.wait_for_all`."""
         targets = self._gateways.targets(jobs)
-        options = replace(self._options, candidates_every=CANDIDATES_EVERY_S) if is_notebook() else self._options
+        options = self._options
+        if is_notebook():
+            options = replace(options, candidates_every=CANDIDATES_EVERY_S, estimate=True)
         with notebook_view(dict.fromkeys(target.job.name for target in targets.values())) as subscribers:
             kernel_on = partial(wait_kernel, targets.values(), options)
             async with aclosing(self._events(kernel_on, *subscribers)) as events:

@@ -86,7 +86,9 @@ class Waiter:
     def wait_for_all(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         """Block until every job has ended; see the function of this name."""
         targets = self._gateways.targets(jobs)
-        options = replace(self._options, candidates_every=CANDIDATES_EVERY_S) if is_notebook() else self._options
+        options = self._options
+        if is_notebook():
+            options = replace(options, candidates_every=CANDIDATES_EVERY_S, estimate=True)
         names = dict.fromkeys(target.job.name for target in targets.values())
         kernel_on = partial(wait_kernel, targets.values(), options)
         with notebook_view(names) as subscribers, closing(self._events(kernel_on, *subscribers)) as events:
@@ -239,7 +241,8 @@ def wait_for(job: object, *, client: Any = None, check: bool = True, **options: 
         error_budget: How long calls may keep failing for transient reasons without one good response (a duration).
         max_rate: The most calls per second to an account and region, for all waits of a process that have the same; by
             default 5, or what a fixed `poll` needs.
-        estimate: Estimate when the job will end, from similar jobs in ListAutoMLJobs, and emit `Estimated` events.
+        estimate: Estimate when the job will end, from similar jobs in ListAutoMLJobs, and emit `Estimated` events. A
+            listing that is denied, fails or takes over 2 s changes nothing: there is no estimate then.
         on_transition: Called with each Transition, in order, the first observation included.
         on_event: Called with each event, in order. Callbacks are called in the caller's thread, and the wait stands
             still for them. One that raises is logged and changes nothing; one that takes longer than 30 s is named in a

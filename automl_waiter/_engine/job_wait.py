@@ -10,6 +10,7 @@ from automl_waiter._engine.calls import Calls
 from automl_waiter._engine.candidates import CandidateSchedule
 from automl_waiter._engine.following import Following, ListedJob
 from automl_waiter._engine.retries import Answer
+from automl_waiter._engine.siblings import Siblings
 from automl_waiter._model import events
 from automl_waiter._model.errors import AutoMLWaiterError, Cancelled, JobNotFound, JobReplaced
 from automl_waiter._model.exit_codes import ExitCode, exit_code_of
@@ -45,6 +46,7 @@ class JobWait:
         calls: Makes the calls; its kernel sleeps and emits events.
         started: When the wait began, on the kernel's clock (seconds).
         listed: The job in a listing that is read for many; None: the job is described.
+        siblings: The past jobs from which its end is estimated; None: it is not.
         credentials_expire_at: When they are known to expire (UTC); the wait warns if that is before its deadline.
     """
 
@@ -56,6 +58,7 @@ class JobWait:
         *,
         started: float,
         listed: ListedJob | None = None,
+        siblings: Siblings | None = None,
         credentials_expire_at: datetime | None = None,
     ) -> None:
         self._job = job
@@ -65,6 +68,7 @@ class JobWait:
         self._clock = calls.kernel.clock
         self._started = started
         self._following = None if listed is None else Following(listed, options, self._kernel)
+        self._estimate = None if siblings is None else siblings.new_estimate()
         self._credentials_expire_at = credentials_expire_at
         self._tracker = Tracker(job)
         self._ages = Ages(started)
@@ -93,6 +97,8 @@ class JobWait:
             outcome = await self._cancelled(cancelled)
         if self._following is not None:
             self._following.job.has_ended = True
+        if self._estimate is not None:
+            self._estimate.end(outcome.snapshot)
         for part in outcome.shortfalls:
             if part not in self._options.required:
                 await self._warn(f"{EXPLANATIONS[part]} (not required)")
@@ -146,6 +152,8 @@ class JobWait:
         self._seen_at = answer.finished
         for event in observation.events:
             await self._kernel.emit(event)
+        if self._estimate is not None:
+            await self._estimate.observe(snapshot, self._ages.created)
         return observation
 
     async def _decide(self, snapshot: Snapshot, answer: Answer, *, is_terminal: bool) -> Outcome | None:
@@ -154,6 +162,8 @@ class JobWait:
         if is_terminal:
             return self._outcome(self._verdict_of_end(snapshot))
         if self._options.once:
+            if self._estimate is not None:
+                await self._estimate.settled()
             return self._outcome(Verdict.IN_PROGRESS)
         if answer.started >= self._deadline:
             return await self._deadline_reached(None)
@@ -366,6 +376,9 @@ class JobWait:
     async def _stop(self, cause: StopCause, timeout: float) -> None:
         """Call StopAutoMLJob; the job then has `timeout` seconds to stop."""
         self._stop_cause = cause
+        if self._estimate is not None:
+            self._estimate.end()
+            self._estimate = None
         self._deadline = self._now + timeout
         if self._following is not None:
             self._following.is_enough = False
@@ -418,6 +431,7 @@ class JobWait:
             error=error,
             listed_candidate=self._listed_candidate,
             met_by=self._met_by,
+            estimate=self._estimate.of(snapshot) if self._estimate is not None else None,
         )
 
     @property

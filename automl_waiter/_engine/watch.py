@@ -12,6 +12,7 @@ from automl_waiter._engine.following import ListedJob
 from automl_waiter._engine.job_wait import JobWait
 from automl_waiter._engine.listing import Listing, PageReader
 from automl_waiter._engine.retries import Answer
+from automl_waiter._engine.siblings import Siblings
 from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest
 from automl_waiter._model.job_refs import JobRef, account_of, job_ref
 from automl_waiter._model.options import NOT_FOUND_GRACE_S, WaitOptions
@@ -71,6 +72,7 @@ class Watch(Listing):
         started: When the watch began, on the kernel's clock (seconds).
         until_idle: Whether to end when no job is in progress.
         known: Jobs of an earlier watch. They are followed whether or not they are in progress.
+        siblings: The past jobs from which the ends are estimated; None: they are not.
         credentials_expire_at: When they are known to expire (UTC).
     """
 
@@ -85,6 +87,7 @@ class Watch(Listing):
         started: float,
         until_idle: bool = False,
         known: Iterable[JobRef] = (),
+        siblings: Siblings | None = None,
         credentials_expire_at: datetime | None = None,
     ) -> None:
         super().__init__((), options, calls, started=started)
@@ -92,6 +95,7 @@ class Watch(Listing):
         self._started = started
         self._until_idle = until_idle
         self._known = list(known)
+        self._siblings = siblings
         self._expiry = credentials_expire_at
         self._account: str | None = None
         self._met_at: datetime | None = None
@@ -144,7 +148,15 @@ class Watch(Listing):
         listed, calls = ListedJob(ref.name), self._calls.of_another_wait()
         self._by_name[ref.name.lower()] = [listed]
         expiry, self._expiry = self._expiry, None
-        wait = JobWait(ref, self._options, calls, started=self._now, listed=listed, credentials_expire_at=expiry)
+        wait = JobWait(
+            ref,
+            self._options,
+            calls,
+            started=self._now,
+            listed=listed,
+            siblings=self._siblings,
+            credentials_expire_at=expiry,
+        )
         self._kernel.spawn(wait.run)
 
     def _is_wanted(self, shown: Snapshot, reader: PageReader) -> bool:

@@ -17,6 +17,7 @@ from automl_waiter._model.errors import (
     WaitCancelled,
     WaitTimeout,
 )
+from automl_waiter._model.estimates import Estimate
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.snapshot import Candidate, Snapshot
@@ -71,6 +72,7 @@ class Outcome:
         error: The error that ended the wait, or one beside the verdict (a stop that was refused).
         listed_candidate: The best candidate in the last listing; the response may not name one yet.
         met_by: The candidate that met the condition, if the condition is about one.
+        estimate: When a job that still runs will end, if that was asked for and can be estimated.
     """
 
     job: str
@@ -86,6 +88,7 @@ class Outcome:
     error: AutoMLWaiterError | None = None
     listed_candidate: Candidate | None = None
     met_by: Candidate | None = None
+    estimate: Estimate | None = None
 
     @property
     def status(self) -> str | None:
@@ -194,7 +197,7 @@ class Outcome:
         """Return the outcome in JSON's types: an item of `jobs` in the output of `automl-waiter wait -o json`."""
         candidate = self.best_candidate.raw if self.best_candidate else None
         objective = (candidate or {}).get("FinalAutoMLJobObjectiveMetric") or {}
-        document = {
+        document: dict[str, Any] = {
             "job_name": self.job_name,
             "job_arn": self.arn,
             "status": self.status,
@@ -221,6 +224,8 @@ class Outcome:
             "endpoint_name": self.endpoint_name,
             "describe": self.snapshot.response if self.snapshot else {},
         }
+        if self.verdict is Verdict.IN_PROGRESS:
+            document["estimate"] = self.estimate and vars(self.estimate)
         result: dict[str, Any] = jsonable(document)
         return result
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from automl_waiter._model import events
+from automl_waiter._model.estimate_words import estimate_words
 from automl_waiter._model.text import clean
 from automl_waiter._model.tracker import Anomaly
 
@@ -67,6 +68,8 @@ def summary_of(event: events.Event) -> str:
             return f"{_subject(event)}{clean(event.message)}"
         case events.Candidates(leaderboard=board):
             return f"{_subject(event)}{len(board.candidates)} candidates"
+        case events.Estimated(at=at):
+            return f"{_subject(event)}{estimate_words(event, at)}"
         case events.Sweep():
             return f"{event.running} jobs are in progress, {event.pages} pages were read"
         case _:
