@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
         """Fails as the job's script of faults says, else answers."""
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
         operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-        name = request.get("AutoMLJobName", "")
+        name, self.status_equals = request.get("AutoMLJobName", ""), request.get("StatusEquals")
         with self.server.lock:
             self.server.calls.append((operation, name, time.monotonic()))
         fault = self.server.next_fault(self, name)
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, operation: str, name: str) -> None:
         """Answers rightly."""
-        response = self.server.response(operation, name)
+        response = self.server.response(operation, name, self.status_equals)
         if response is None:
             self.fail(400, "ResourceNotFound", f"Amazon SageMaker can't find an AutoML job called {name}.")
         else:
@@ -290,10 +290,13 @@ class Server(ThreadingHTTPServer):
                 job.faults.popleft()
             return self.random_fault()
 
-    def response(self, operation: str, name: str) -> dict[str, Any] | None:
+    def response(self, operation: str, name: str, status: str | None = None) -> dict[str, Any] | None:
         with self.lock:
             if operation == "ListAutoMLJobs":
-                return {"AutoMLJobSummaries": [self._describe(job) for job in self.jobs.values()]}
+                jobs = [
+                    job for job in self.jobs.values() if status in (None, job.timeline.state_at(job.elapsed).status)
+                ]
+                return {"AutoMLJobSummaries": [self._describe(job) for job in jobs]}
             job = self.jobs.get(name.lower())
             if job is None:
                 return None
@@ -318,10 +321,11 @@ class FaultyEndpoint:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self._thread = threading.Thread(target=partial(self.server.serve_forever, 0.05), daemon=True)
 
-    def add(self, name: str, timeline: Timeline, faults: Iterable[Fault] = ()) -> str:
-        """Adds a job that begins now."""
+    def add(self, name: str, timeline: Timeline, faults: Iterable[Fault] = (), *, age: float = 0.0) -> str:
+        """Adds a job that began `age` seconds ago."""
+        created = datetime.now(UTC) - timedelta(seconds=age)
         with self.server.lock:
-            self.server.jobs[name.lower()] = Job(name, timeline, deque(faults), datetime.now(UTC))
+            self.server.jobs[name.lower()] = Job(name, timeline, deque(faults), created)
         return name
 
     def then(self, name: str, *faults: Fault) -> None:

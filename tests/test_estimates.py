@@ -210,6 +210,7 @@ def an_estimate(left: timedelta, before: timedelta = timedelta(minutes=2), after
         (26 * 3600 + 40 * 60, "about 1d 3h left"),
         (0, "due any moment"),
         (-100, "due any moment"),
+        (-300, "overdue"),
     ],
 )
 def test_time_left_is_rounded_and_never_negative(seconds, words):

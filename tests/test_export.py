@@ -280,6 +280,12 @@ def test_a_wait_alone_needs_one_right() -> None:
     )
 
 
+def test_an_estimate_and_a_listing_need_the_same_right_once() -> None:
+    for features in ([Feature.ESTIMATE], [Feature.ESTIMATE, Feature.LISTING]):
+        _, lists = iam_policy(features)["Statement"]
+        assert lists["Action"] == ["sagemaker:ListAutoMLJobs"]
+
+
 def test_the_policy_of_every_feature_allows_every_call() -> None:
     """With all features the policy allows just what the gateway calls."""
     allowed = {action for statement in iam_policy(Feature)["Statement"] for action in statement["Action"]}

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from faulty_endpoint import FaultyEndpoint
 from processes import clean_environment, endpoint_environment, start
 from scripts import NEVER, Seen
 
-from automl_waiter._model.events import HEARTBEAT_EVERY_S, Heartbeat, Poll, Retry
+from automl_waiter import Event
+from automl_waiter._model.events import HEARTBEAT_EVERY_S, Estimated, Heartbeat, Poll, Retry, StopRequested
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import State
 from automl_waiter._model.tracker import Transition
@@ -241,6 +243,34 @@ def test_what_a_job_says_is_never_obeyed(inside: Command, job: str, flags: list[
         assert last.get("jobs", [last])[0]["failure_reason"] == HOSTILE
 
 
+def test_signs_of_life_have_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    reporter = Reporter("console", quiet=False, clock=lambda: now)
+
+    def told(*events: Event) -> list[str]:
+        nonlocal now
+        for event in events:
+            now += 600
+            reporter.tell(event)
+        return [line.partition("  ")[2] for line in capsys.readouterr().err.splitlines()]
+
+    ends_at = NOW + timedelta(minutes=12)
+    estimate = Estimated(ends_at, ends_at, ends_at, 6, "churn", NOW)
+    heartbeat = Heartbeat("churn", NOW + timedelta(minutes=2), TUNING, 25)
+
+    assert told(estimate, heartbeat, replace(heartbeat, job_name="fraud")) == [
+        "churn: about 12m left, done around 09:42 UTC, based on 6 similar jobs",
+        "churn: still InProgress/ModelTuning, about 10m left, next check in 25s",
+        "fraud: still InProgress/ModelTuning, next check in 25s",
+    ]
+    assert told(replace(heartbeat, state=State("Stopping", "ModelTuning"))) == [
+        "churn: still Stopping/ModelTuning, next check in 25s"
+    ]
+    assert told(StopRequested("churn", NOW, "timeout"), heartbeat)[1:] == [
+        "churn: still InProgress/ModelTuning, next check in 25s"
+    ]
+
+
 @pytest.mark.parametrize("delay", [2.0, 30.0, 90.0, 120.0, 239.0, 240.0, 600.0])
 def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixture[str], delay: float) -> None:
     """Off a terminal a wait of a day without news writes a line at least every five minutes, whatever the clock says."""
@@ -254,7 +284,7 @@ def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixtur
         while left:
             if told := capsys.readouterr().err:
                 lines.append(now)
-                assert told.startswith("2026-11-24 09:30:00Z  churn: still InProgress/ModelTuning, next look in ")
+                assert told.startswith("2026-11-24 09:30:00Z  churn: still InProgress/ModelTuning, next check in ")
                 assert told.count("\n") == 1
             slept = min(left, HEARTBEAT_EVERY_S)
             now, left = now + slept, left - slept

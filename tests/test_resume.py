@@ -75,7 +75,7 @@ def test_only_jobs_that_may_still_run_are_named() -> None:
         "--timeout auto",
         "--require endpoint --require insights --stop-on interrupt --stop-on until --until Completed",
         "--fail-fast --error-budget 1h --output jsonl --quiet --log-format json",
-        "--any --require none",
+        "--any --require none --no-estimate",
         "--exec 'sh -c '\"'\"'echo \"$AUTOML_STATUS; $(id)\" >> /tmp/a'\"'\"''",
         "--until 'BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.9`'",
         "--error-budget 0.5s",

@@ -14,7 +14,7 @@ from automl_waiter import AccessDenied, Ended, Estimated, Event, Outcome, Poll, 
 from automl_waiter._engine.kernel import PendingCall
 from automl_waiter._engine.watch import Matching
 from automl_waiter._model.events import event_dict
-from automl_waiter._model.options import WaitOptions, wait_options
+from automl_waiter._model.options import wait_options
 from automl_waiter._wiring import watch_kernel
 from automl_waiter.testing import ManualClock, Timeline
 
@@ -341,5 +341,4 @@ def test_an_ended_job_has_no_estimate() -> None:
 
 
 def test_estimates_are_off_unless_asked_for() -> None:
-    assert WaitOptions().estimate is False
     assert waited(estimate=False)[1].lists == 0

@@ -271,4 +271,4 @@ def test_a_silent_watch_shows_signs_of_life() -> None:
         seconds[0] += 10
         reporter.tell(Sweep(None, EPOCH, 3, 1, 10.0))
     assert 12 <= len(written) <= 15
-    assert "3 jobs are in progress, next look in 10s" in written[0]
+    assert "3 jobs are in progress, next check in 10s" in written[0]

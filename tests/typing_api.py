@@ -48,6 +48,8 @@ def use() -> None:
     except WaitTimeout as error:
         print(error.outcome and error.outcome.waited)
     ok: bool = wait_for(outcome, timeout="5m", poll="30s", max_rate=2).ok
+    estimate = wait_for("a", estimate=True, check=False).estimate
+    print(estimate and estimate.ends_at - estimate.earliest)
     wait_for("a", good_enough=0.9, stop_on="timeout", timeout="6h")
     lines: tuple[str, ...] = failure_logs(outcome)[0].lines
     print(lines)

@@ -18,6 +18,8 @@ class Feature(StrEnum):
     """The live view, `report`, and a condition on BestCandidate."""
     LISTING = "listing"
     """`watch`; many jobs, followed with few calls; and the suggestions for a name that does not exist."""
+    ESTIMATE = "estimate"
+    """The estimate of a job's end."""
     STOP = "stop"
     """`--stop-on`."""
     PUBLISH = "publish"
@@ -31,7 +33,11 @@ EVERY_BUS = "arn:*:events:*:*:event-bus/*"
 
 _JOB_ACTIONS = {None: "DescribeAutoMLJobV2", Feature.STOP: "StopAutoMLJob"}
 # Listing is granted for all resources, as usual in IAM: no available documentation names a narrower one.
-_ACCOUNT_ACTIONS = {Feature.CANDIDATES: "ListCandidatesForAutoMLJob", Feature.LISTING: "ListAutoMLJobs"}
+_ACCOUNT_ACTIONS = {
+    Feature.CANDIDATES: "ListCandidatesForAutoMLJob",
+    Feature.LISTING: "ListAutoMLJobs",
+    Feature.ESTIMATE: "ListAutoMLJobs",
+}
 _BUS_ACTIONS = ("DescribeEventBus", "PutEvents")
 _LOG_ACTIONS = ("DescribeLogStreams", "GetLogEvents")
 
@@ -57,7 +63,9 @@ def iam_policy(
             [operation for key, operation in _JOB_ACTIONS.items() if key in wanted],
             _checked(jobs, "sagemaker", "automl-job/", f"AutoML jobs, such as {EVERY_JOB}"),
         ),
-        _statement("Lists", [operation for key, operation in _ACCOUNT_ACTIONS.items() if key in wanted], ["*"]),
+        _statement(
+            "Lists", dict.fromkeys(operation for key, operation in _ACCOUNT_ACTIONS.items() if key in wanted), ["*"]
+        ),
         _statement(
             "TheBus",
             _BUS_ACTIONS if Feature.PUBLISH in wanted else (),

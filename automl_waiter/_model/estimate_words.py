@@ -13,8 +13,10 @@ _COARSEST = 3600
 
 
 def time_left(estimate: Estimate, now: datetime) -> str:
-    """Return the time left: `about 12m left`, or `due any moment` once the estimated end has passed."""
+    """Return the time left: `about 12m left`; then `due any moment`, and `overdue` after the interval."""
     left = (estimate.ends_at - now).total_seconds()
+    if estimate.latest < now:
+        return "overdue"
     if left <= 0:
         return "due any moment"
     precision = next((precision for below, precision in _PRECISION if left < below), _COARSEST)

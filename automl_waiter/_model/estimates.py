@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"[0-9]+")
 _MASK = "#"  # no name contains it
 
 # Seconds. Whatever lasted shorter or longer is no job that one waits for: AWS's limits are at most some days.
-_SHORTEST_S = 1.0
+_SHORTEST_S = 10.0
 _LONGEST_S = 30 * 86400.0
 
 _LEAST_SIBLINGS = 2

@@ -61,9 +61,9 @@ def asl(timeout: float, require: tuple[str, ...]) -> int:
     "features",
     multiple=True,
     type=click.Choice([feature.value for feature in Feature]),
-    help="candidates: the live view, report, a condition on BestCandidate. listing: watch, many jobs, and the nearest "
-    "name to one that there is not. stop: --stop-on. publish: --publish. logs: the log of what failed. "
-    "Repeatable; without any, a wait alone.",
+    help="candidates: the live view, report, a condition on BestCandidate. estimate: when a job will end. listing: "
+    "watch, many jobs, and the nearest name to one that there is not. stop: --stop-on. publish: --publish. logs: the "
+    "log of what failed. Repeatable; without any, a wait alone.",
 )
 @click.option(
     "--jobs",

@@ -38,6 +38,7 @@ class Flags:
     poll: float | None = None
     max_rate: float | None = None
     error_budget: float = 900.0
+    no_estimate: bool = False
     command: str | None = None
     bus: str | None = None
     journal_path: str | None = None
@@ -59,7 +60,12 @@ class Flags:
     def wait_options(self, **more: Any) -> WaitOptions:
         """Return the options of a wait, these and `more`, checked."""
         return wait_options(
-            poll=self.poll, require=self.require, error_budget=self.error_budget, max_rate=self.max_rate, **more
+            poll=self.poll,
+            require=self.require,
+            error_budget=self.error_budget,
+            max_rate=self.max_rate,
+            estimate=not self.no_estimate,
+            **more,
         )
 
 
@@ -196,6 +202,12 @@ SUBSCRIBERS = (
         help="Put an event on this EventBridge bus on each transition: a name, in the job's region, or an ARN.",
     ),
     journal_option(help="Write down what is seen and told in this file, and go on after what it says was told."),
+)
+NO_ESTIMATE = click.option(
+    "--no-estimate",
+    is_flag=True,
+    help="Do not estimate when a job will end. An estimate takes one ListAutoMLJobs call, for the durations of similar "
+    "jobs.",
 )
 PROGRESS = click.option(
     "--progress",

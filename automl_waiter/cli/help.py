@@ -22,6 +22,7 @@ _SECTIONS = {
         "form",
         "logs",
         "quiet",
+        "no_estimate",
         "display",
         "log_format",
         "command",

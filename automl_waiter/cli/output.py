@@ -10,9 +10,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from automl_waiter._model import events
+from automl_waiter._model.estimate_words import time_left
+from automl_waiter._model.estimates import Estimate
 from automl_waiter._model.exit_codes import ExitCode, is_bad
 from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.statuses import Status
 from automl_waiter._model.text import clean, format_duration
 from automl_waiter._model.tracker import Anomaly, Transition
 from automl_waiter._system.clock import SystemClock
@@ -75,9 +78,16 @@ class Reporter:
         self._ends = ends
         self._annotates = annotates
         self._lines = view or LineThread()
+        self._estimates: dict[str, Estimate] = {}
+        """The last estimate of each running job, by its name."""
 
     def tell(self, event: events.Event) -> None:
         """Report an event, if people should see it."""
+        match event:
+            case events.Estimated():
+                self._estimates[event.job_name] = event
+            case events.StopRequested() | events.Ended():
+                self._estimates.pop(event.job_name, None)
         if self._view is not None:
             self._view.tell(event)
         if self._quiet and not (isinstance(event, events.Ended) and is_bad(event.outcome.exit_code)):
@@ -124,6 +134,8 @@ class Reporter:
         match event:
             case Transition() | events.Poll() | events.Heartbeat() | events.Sweep() | events.Retry() if self._view:
                 return None  # the view shows them
+            case events.Estimated() if self._last_line is not None and not self._view:
+                return summary_of(event)
             case events.Warned() if self._annotates:
                 return None
             case events.Ended(outcome=outcome) if self._annotates and is_bad(outcome.exit_code):
@@ -133,10 +145,10 @@ class Reporter:
             case events.Poll() | events.Heartbeat() if self._is_due(event.next_in):
                 subject = "" if event.job_name is None else f"{event.job_name}: "
                 state = f"still {clean(event.state)}" if event.state else "waiting"
-                return f"{subject}{state}, next look in {format_duration(event.next_in)}"
+                return f"{subject}{state}{self._time_left(event)}, next check in {format_duration(event.next_in)}"
             case events.Sweep() if self._is_due(event.next_in):
                 jobs = "1 job is" if event.running == 1 else f"{event.running} jobs are"
-                return f"{jobs} in progress, next look in {format_duration(event.next_in)}"
+                return f"{jobs} in progress, next check in {format_duration(event.next_in)}"
             # Each at first, then ever more rarely: an outage lasts for hundreds of attempts.
             case events.Retry() if event.attempt & (event.attempt - 1) == 0 or self._is_due(event.delay):
                 return summary_of(event)
@@ -152,6 +164,12 @@ class Reporter:
                 return ("error: " if is_bad(outcome.exit_code) else "") + outcome.summary
             case _:
                 return None
+
+    def _time_left(self, event: events.Poll | events.Heartbeat) -> str:
+        estimate = self._estimates.get(event.job_name or "")
+        if estimate is None or event.state is None or event.state.status == Status.STOPPING:
+            return ""
+        return f", {time_left(estimate, event.at)}"
 
     def _is_due(self, quiet: float) -> bool:
         """Return whether a line is due now, because none follows for `quiet` seconds or until a heartbeat."""

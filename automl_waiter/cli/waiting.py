@@ -26,7 +26,19 @@ from automl_waiter._model.verdicts import UNDECIDED, required_parts
 from automl_waiter._wiring import ONE_POLL, Gateways, watch_kernel
 from automl_waiter.cli.completion import complete_until
 from automl_waiter.cli.execute import CommandRunner, command_words
-from automl_waiter.cli.flags import AWS, JOBS, LOG_FORMAT, PACE, PROGRESS, RESULTS, SUBSCRIBERS, Duration, Flags, shared
+from automl_waiter.cli.flags import (
+    AWS,
+    JOBS,
+    LOG_FORMAT,
+    NO_ESTIMATE,
+    PACE,
+    PROGRESS,
+    RESULTS,
+    SUBSCRIBERS,
+    Duration,
+    Flags,
+    shared,
+)
 from automl_waiter.cli.help import ENVIRONMENT, EXIT_CODES, Page
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.resume import resume_command
@@ -82,7 +94,7 @@ _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
 )
 @click.option("--any", "until_any", is_flag=True, help="Wait until the first job has ended.")
 @click.option("--fail-fast", is_flag=True, help="Wait until the first job that does not succeed.")
-@shared(*SUBSCRIBERS, *RESULTS, PROGRESS, LOG_FORMAT, *AWS)
+@shared(*SUBSCRIBERS, *RESULTS, NO_ESTIMATE, PROGRESS, LOG_FORMAT, *AWS)
 @click.pass_context
 def wait(
     ctx: click.Context,
@@ -99,8 +111,9 @@ def wait(
     """Block until every JOB has ended: its name or its ARN; - reads names from standard input.
 
     On a terminal it shows the phases, the candidates and the time meanwhile; elsewhere it writes a line for each
-    transition, and one at least every five minutes. It needs sagemaker:DescribeAutoMLJobV2, and
-    sagemaker:ListCandidatesForAutoMLJob to show candidates or to wait for one.
+    transition, and one at least every five minutes. It needs sagemaker:DescribeAutoMLJobV2,
+    sagemaker:ListCandidatesForAutoMLJob to show candidates or to wait for one, and sagemaker:ListAutoMLJobs to estimate
+    when a job will end.
     """
     if until_any and fail_fast:
         raise click.UsageError("--any and --fail-fast exclude each other")
@@ -150,7 +163,7 @@ def wait(
     help="Jobs that were created within this time, ended ones too; by default those in progress, and new ones.",
 )
 @click.option("--until-idle", is_flag=True, help="End when no job is in progress; by default only a signal ends it.")
-@shared(PACE, *SUBSCRIBERS, *RESULTS, PROGRESS, LOG_FORMAT, *AWS)
+@shared(PACE, *SUBSCRIBERS, *RESULTS, NO_ESTIMATE, PROGRESS, LOG_FORMAT, *AWS)
 @click.pass_obj
 def watch(
     interrupts: Interrupts, /, flags: Flags, name_contains: str | None, since: float | None, until_idle: bool
@@ -180,11 +193,11 @@ def watch(
     lists=_LISTS,
 )
 @JOBS
-@shared(*RESULTS, *AWS)
+@shared(*RESULTS, NO_ESTIMATE, *AWS)
 @click.pass_obj
 def status(interrupts: Interrupts, /, flags: Flags, jobs: tuple[str, ...]) -> int:
     """Look once at each JOB, print how it is, and say it by the exit code."""
-    options = replace(ONE_POLL, required=required_parts(flags.require))
+    options = replace(ONE_POLL, required=required_parts(flags.require), estimate=not flags.no_estimate)
     reporter = Reporter("console", quiet=flags.quiet, progress=False)
     refs = _refs(jobs, interrupts)
     writer = ResultWriter(flags.output, is_brief=True)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from automl_waiter._model.candidates import Leaderboard, is_usable, objective_of
+from automl_waiter._model.estimate_words import estimate_words
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.failure_logs import FAILED_JOB, FailureLog
 from automl_waiter._model.phases import Phase, phases_of
@@ -373,8 +374,10 @@ def status_line(outcome: Outcome) -> str:
     if snapshot is None or outcome.error is not None:
         return outcome.summary
     if not snapshot.state.is_terminal:
-        age = _span(snapshot.created_at, outcome.transitions[-1].observed_at)
-        return f"{outcome.job_name}: {snapshot.state}, {age} after its creation"
+        now = outcome.transitions[-1].observed_at
+        words = [str(snapshot.state), f"{_span(snapshot.created_at, now)} after its creation"]
+        words += [estimate_words(outcome.estimate, now)] if outcome.estimate else []
+        return f"{outcome.job_name}: {', '.join(words)}"
     how = "completed" if outcome.verdict is Verdict.DEGRADED else head_of(outcome)
     if outcome.ended_at:
         how += f" after {_took(outcome)}"

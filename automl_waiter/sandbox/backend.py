@@ -153,7 +153,13 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
 
     def list_auto_ml_jobs(self) -> Any:
         """Answer ListAutoMLJobs: by default by name from Z to A, ten a page."""
-        jobs = [summary_of(job.describe()) for job in list(self.sagemaker_backend.auto_ml_jobs.values())]
+        status = self.params.get("StatusEquals")
+        # A job that is not listed is not described either: a script may go on when it has been.
+        jobs = [
+            summary_of(job.describe())
+            for job in list(self.sagemaker_backend.auto_ml_jobs.values())
+            if status in (None, job.timeline.state_at(job.elapsed).status)
+        ]
         request = {
             # moto's times are in UTC, without a zone.
             member: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
