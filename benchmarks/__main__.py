@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks import page
 
-_SECTIONS = ("polling", "fleets", "peers", "overhead")
+_SECTIONS = ("polling", "estimates", "fleets", "peers", "overhead")
 
 
 def main() -> None:
@@ -26,6 +26,8 @@ def main() -> None:
         match section:
             case "polling":
                 print(page.polling(arguments.jobs, arguments.plots), flush=True)
+            case "estimates":
+                print(page.estimates(), flush=True)
             case "fleets":
                 print(page.fleets(), flush=True)
             case "peers":

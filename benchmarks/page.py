@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from listing_service import MOVES_EVERY
 
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
+from benchmarks import estimates as ends
 from benchmarks import fleets as many
 from benchmarks import herd as herds
 from benchmarks import overhead as costs
@@ -89,6 +91,35 @@ _RECORDED = """\
 known that ended straight from training. They are short, and there the default is late: it costs {late:.1f} times what
 a look every 30 s does. Of those with reports, some recordings begin in mid-job, so that the job looks younger than it
 was, and is looked at more.
+
+"""
+
+_ESTIMATES = """\
+## Estimates
+
+On {count:,} assumed families of similar jobs, the interval contains {coverage:.0%} of the ends, and the median error is
+{error:.1%} of the job's duration. The rule that Jenkins uses for its progress bars, the mean of the last three
+successes, is off by {jenkins:.1%} on the same jobs at the same ages. In {declined:.0%} of the cases there is no
+estimate, because the siblings' durations spread too widely.
+
+"""
+
+_FAMILIES = """\
+**The families are assumed.** Durations are log-normal. A family's typical one is from {shortest:.0f} minutes to
+{longest:.0f} hours, and its spread (the standard deviation of the logarithm) from {least:.0%} to {most:.0%}, each
+doubling equally likely. It has {counts} completed siblings. In {changed:.0%} of the families the data changes at one
+job, and the time doubles from then on. {failed:.0%} of the jobs fail, and do not count. Each end is estimated at
+{ages} of the mean of the last three durations, if the job still runs then. Each row but the first is of {fewer}
+families.
+
+Nothing foresees a change at the job itself. Where durations spread by 30% or more, there is an estimate only if the
+siblings are close by chance, and then its interval is too narrow.
+
+"""
+
+_REPEATS = """\
+**Recorded repeats.** The same notebook in the same account, run again, in minutes. The last run is estimated at its
+start, from the runs before it. One sibling is not enough.
 
 """
 
@@ -184,6 +215,53 @@ def polling(jobs: int, folder: Path) -> str:
             f"![The delays over a job's life]({folder.name}/pace.svg)\n",
             _VARIANTS + _results({name: result for name, result in results.items() if name != BASE.name}),
             _RECORDED.format(count=len(recorded_jobs()), late=_late(recorded)) + _results(recorded),
+        ]
+    )
+
+
+def estimates() -> str:
+    """Return the section of estimates: some seconds."""
+    rows = list(ends.rows())
+    everything = rows[0][1]
+    words = _ESTIMATES.format(
+        count=ends.FAMILIES,
+        coverage=everything.coverage,
+        error=median(everything.errors),
+        jenkins=median(everything.jenkins),
+        declined=everything.declines,
+    )
+    assumed = _FAMILIES.format(
+        shortest=ends.TYPICAL[0] / MINUTE,
+        longest=ends.TYPICAL[1] / HOUR,
+        least=ends.SPREADS[0],
+        most=ends.SPREADS[1],
+        counts=f"{', '.join(map(str, ends.COUNTS[:-1]))} or {ends.COUNTS[-1]}",
+        changed=ends.CHANGED,
+        failed=ends.FAILED,
+        ages=f"{', '.join(f'{share:.0%}' for share in ends.AGES[:-1])} and {ends.AGES[-1]:.0%}",
+        fewer=ends.FEWER,
+    )
+    head = ("families", "estimates", "median error", "of Jenkins's rule", "ends within the interval", "no estimate")
+    lines = [
+        (
+            *(name, f"{len(it.errors):,}", f"{median(it.errors):.1%}", f"{median(it.jenkins):.1%}"),
+            *(f"{it.coverage:.0%}", f"{it.declines:.0%}"),
+        )
+        for name, it in rows
+    ]
+    recorded = [
+        (
+            it.name,
+            "none" if it.interval is None else "{1:.1f} ({0:.1f} to {2:.1f})".format(*it.interval),
+            f"{it.jenkins:.1f}",
+        )
+        for it in ends.repeats()
+    ]
+    return "\n".join(
+        [
+            words + _criteria(ends.criteria(rows)),
+            assumed + _table(head, lines),
+            _REPEATS + _table(("minutes", "estimate", "Jenkins's rule"), recorded),
         ]
     )
 

@@ -1,8 +1,8 @@
 """Make docs/performance.md and its pictures from measurements: python docs/make_performance.py [SECTION...]
 
-All sections take about half an hour; one that is named (polling, fleets, peers, overhead) replaces the page's, and must
-be measured on a machine like the one that the page names. It needs Linux, the extra `[bench]` for the peers and the
-pictures, and a machine with nothing else to do.
+All sections take about half an hour; one that is named (polling, estimates, fleets, peers, overhead) replaces the
+page's, and must be measured on a machine like the one that the page names. It needs Linux, the extra `[bench]` for the
+peers and the pictures, and a machine with nothing else to do.
 """
 
 import os
@@ -55,6 +55,7 @@ _LIBRARIES = ("boto3", "awscli", "sagemaker-core")
 
 SECTIONS = {
     "polling": lambda: page.polling(page.JOBS, HERE / "performance"),
+    "estimates": page.estimates,
     "fleets": page.fleets,
     "peers": page.peers,
     "overhead": page.overhead,
