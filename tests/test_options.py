@@ -92,6 +92,7 @@ class TestWhenTheFunctionIsCalled:
             {"client": boto3.Session()},
             {"until": 5},
             {"good_enough": True},
+            {"estimate": "yes"},
             {"good_enough": float("nan")},
             {"good_enough": "0.9"},
             {"require": None},

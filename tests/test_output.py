@@ -243,7 +243,7 @@ def test_what_a_job_says_is_never_obeyed(inside: Command, job: str, flags: list[
         assert last.get("jobs", [last])[0]["failure_reason"] == HOSTILE
 
 
-def test_signs_of_life_have_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_have_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
     reporter = Reporter("console", quiet=False, clock=lambda: now)
 
@@ -255,13 +255,18 @@ def test_signs_of_life_have_the_time_left(capsys: pytest.CaptureFixture[str]) ->
         return [line.partition("  ")[2] for line in capsys.readouterr().err.splitlines()]
 
     ends_at = NOW + timedelta(minutes=12)
-    estimate = Estimated(ends_at, ends_at, ends_at, 6, "churn", NOW)
+    estimate = Estimated(ends_at, ends_at, ends_at + timedelta(minutes=4), 6, "churn", NOW)
+    later = replace(estimate, ends_at=ends_at + timedelta(minutes=3))
+    latest = replace(estimate, ends_at=ends_at + timedelta(minutes=5), latest=ends_at + timedelta(minutes=9))
     heartbeat = Heartbeat("churn", NOW + timedelta(minutes=2), TUNING, 25)
 
     assert told(estimate, heartbeat, replace(heartbeat, job_name="fraud")) == [
-        "churn: about 12m left, done around 09:42 UTC, based on 6 similar jobs",
+        "churn: about 12m left, done around 09:42 UTC (09:42–09:46), based on 6 similar jobs",
         "churn: still InProgress/ModelTuning, about 10m left, next check in 25s",
         "fraud: still InProgress/ModelTuning, next check in 25s",
+    ]
+    assert told(later, latest) == [
+        "churn: about 17m left, done around 09:47 UTC (09:42–09:51), based on 6 similar jobs"
     ]
     assert told(replace(heartbeat, state=State("Stopping", "ModelTuning"))) == [
         "churn: still Stopping/ModelTuning, next check in 25s"

@@ -124,6 +124,14 @@ def test_the_limit_of_the_job_bounds_the_estimate() -> None:
     assert (estimate.latest - estimate.at).total_seconds() == pytest.approx(1200)
 
 
+def test_no_estimate_follows_the_outcome_of_a_job() -> None:
+    """The wait for one job ends before the listing has been read, and the wait for the other continues."""
+    events, _ = waited("churn-7", "churn-8", clock=SlowListing(1.0), until=lambda snapshot: snapshot.name == "churn-7")
+
+    assert estimates(events, "churn-8")
+    assert not estimates(events, "churn-7")
+
+
 def test_a_job_without_siblings_has_no_estimate() -> None:
     events, _ = waited("fraud-1")
 
@@ -307,6 +315,22 @@ def test_a_single_poll_waits_for_the_listing(clock: Callable[[], ManualClock]) -
     assert outcome.to_dict()["estimate"] == {
         name: event_dict(estimate)[name] for name in ("ends_at", "earliest", "latest", "based_on")
     }
+
+
+def test_a_single_poll_that_is_retried_finds_the_listing_done() -> None:
+    def failing_once(service: Service) -> None:
+        describe, faults = service.describe, [no_network()]
+
+        def describes(job_name: str) -> Mapping[str, Any]:
+            if faults:
+                raise faults.pop()
+            return describe(job_name)
+
+        service.describe = describes  # type: ignore[method-assign]
+
+    events, _ = waited(change=failing_once, once=True)
+
+    assert outcome_of(events).estimate is not None
 
 
 @pytest.mark.parametrize("seconds", [2.5, math.inf])

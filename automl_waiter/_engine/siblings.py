@@ -106,8 +106,7 @@ class JobEstimate:
 
     async def settled(self) -> None:
         """Wait until the siblings are known or the listing took too long."""
-        if not self._siblings.is_read:
-            await self._kernel.wait(self._is_listed)
+        await self._kernel.wait(self._is_listed)
 
     def end(self, snapshot: Snapshot | None = None) -> None:
         """Estimate no more. `snapshot` is the last response if the wait has ended."""

@@ -80,6 +80,8 @@ class Reporter:
         self._lines = view or LineThread()
         self._estimates: dict[str, Estimate] = {}
         """The last estimate of each running job, by its name."""
+        self._printed: dict[str, Estimate] = {}
+        """The last one that was a line."""
 
     def tell(self, event: events.Event) -> None:
         """Report an event, if people should see it."""
@@ -88,6 +90,7 @@ class Reporter:
                 self._estimates[event.job_name] = event
             case events.StopRequested() | events.Ended():
                 self._estimates.pop(event.job_name, None)
+                self._printed.pop(event.job_name, None)
         if self._view is not None:
             self._view.tell(event)
         if self._quiet and not (isinstance(event, events.Ended) and is_bad(event.outcome.exit_code)):
@@ -135,7 +138,7 @@ class Reporter:
             case Transition() | events.Poll() | events.Heartbeat() | events.Sweep() | events.Retry() if self._view:
                 return None  # the view shows them
             case events.Estimated() if self._last_line is not None and not self._view:
-                return summary_of(event)
+                return self._estimate_line(event)
             case events.Warned() if self._annotates:
                 return None
             case events.Ended(outcome=outcome) if self._annotates and is_bad(outcome.exit_code):
@@ -164,6 +167,14 @@ class Reporter:
                 return ("error: " if is_bad(outcome.exit_code) else "") + outcome.summary
             case _:
                 return None
+
+    def _estimate_line(self, event: events.Estimated) -> str | None:
+        before = self._printed.get(event.job_name)
+        # Within the interval of the last line there is no news, and a late job has many estimates.
+        if before is not None and before.earliest <= event.ends_at <= before.latest:
+            return None
+        self._printed[event.job_name] = event
+        return summary_of(event)
 
     def _time_left(self, event: events.Poll | events.Heartbeat) -> str:
         estimate = self._estimates.get(event.job_name or "")
