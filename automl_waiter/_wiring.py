@@ -34,6 +34,10 @@ STOP_WITHIN_S = 10.0
 """The maximum time for the call that stops a job when its task is killed."""
 
 
+# A view shows no more jobs than this, so the candidates of more are not worth their calls.
+_MOST_VIEWED = 40
+
+
 class Target(NamedTuple):
     """A job to wait for, and the gateway to it."""
 
@@ -148,7 +152,7 @@ def wait_kernel(targets: Iterable[Target], options: WaitOptions, clock: Clock) -
         gateway = target.gateway
         wait = JobWait(
             target.job,
-            options,
+            options if len(by_gateway[gateway]) <= _MOST_VIEWED else replace(options, candidates_every=None),
             Calls(gateway, kernel, error_budget=options.error_budget),
             started=started,
             listed=listed.get(target),

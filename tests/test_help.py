@@ -71,7 +71,7 @@ def test_the_nearest_job_of_a_journal_is_named(inside: Command, new_job: object,
 def test_the_readme_shows_the_view_as_it_is() -> None:
     """The README's picture of the live view is its recording, and its table of --progress has each choice."""
     readme = (ROOT / "README.md").read_text()
-    assert f"```text\n{(ROOT / 'tests' / 'recordings' / 'live_one_120.txt').read_text()}```" in readme
+    assert f"```text\n{(ROOT / 'tests' / 'recordings' / 'live_estimate_80.txt').read_text()}```" in readme
     for choice in ("live", "lines", "github"):
         assert f"| `{choice}` | " in readme
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pyte
@@ -18,11 +18,12 @@ from rich.console import Console
 from terminals import Terminal
 from virtual import kernel_of
 
-from automl_waiter._model.events import Poll, Retry, StopRequested, Sweep
+from automl_waiter._model.events import Estimated, Poll, Retry, StopRequested, Sweep
 from automl_waiter._model.options import CANDIDATES_EVERY_S, WaitOptions
 from automl_waiter.cli.live import Frame, LiveView
 from automl_waiter.display.progress import Progress
-from automl_waiter.display.terminal import frame_lines
+from automl_waiter.display.terminal import frame_lines, message_lines, title_of
+from automl_waiter.report.document import Tone
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
 from automl_waiter.waiter import events_of
@@ -46,7 +47,7 @@ OTHERS = {
     ),
 }
 NewJob = Callable[[str], str]
-HINT = "Ctrl-C ends the wait; the job goes on"
+HINT = "Ctrl-C ends the wait; the job keeps running"
 
 
 def at(
@@ -72,6 +73,12 @@ def frame(progress: Progress, now: datetime, width: int = 100, height: int = 40)
         width=width, height=height, no_color=True, force_terminal=False, markup=False, emoji=False, highlight=False
     )
     return "".join(f"{line}\n" for line in frame_lines(progress, now, console, HINT))
+
+
+def estimated(now: datetime, name: str = "churn-2026", left: float = 1080) -> Estimated:
+    """An estimate of the end in so many seconds."""
+    ends = [now + timedelta(seconds=left + more) for more in (0, -240, 300)]
+    return Estimated(*ends, based_on=6, job_name=name, at=now)
 
 
 def retried(progress: Progress, now: datetime, attempt: int, name: str | None = "churn-2026") -> Retry:
@@ -100,6 +107,84 @@ def test_a_call_that_fails(recorded: Recorded, width: int) -> None:
     progress, now = at(1700)
     progress.take(retried(progress, now, 3))
     recorded(f"live_failing_{width}.txt", frame(progress, now + timedelta(seconds=2), width))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_one_job_with_an_estimate(recorded: Recorded, width: int) -> None:
+    """The bar follows the estimate, and looks different from that of a limit."""
+    progress, now = at(1700)
+    progress.take(estimated(now))
+    recorded(f"live_estimate_{width}.txt", frame(progress, now, width, 24))
+
+
+def test_one_job_without_limit_or_estimate_has_no_bar(recorded: Recorded) -> None:
+    """What is still to come is shown as far as it is known."""
+    job = Timeline([*PHASES, (7000, "Completed", "Completed")], deploy=True)
+    recorded("live_pending.txt", frame(*at(300, {"churn-2026": job})))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_twelve_jobs(recorded: Recorded, width: int) -> None:
+    """Ended jobs stay in the table with how they ended; those in progress show their age, time left and best metric."""
+    jobs = {f"nightly-{number:02}": JOB if number % 3 else OTHERS["spam"] for number in range(12)}
+    progress, now = at(1700, jobs)
+    progress.take(estimated(now, "nightly-04"))
+    recorded(f"live_twelve_{width}.txt", frame(progress, now, width, 24))
+
+
+def test_times_are_those_of_the_reader_and_have_a_date_where_it_is_not_today() -> None:
+    """A wait over a weekend shows when a phase began."""
+    progress, now = at(1700)
+    assert "Starting            19:00  " in frame(progress, now.astimezone(timezone(timedelta(hours=-5))))
+    later = now + timedelta(days=2)
+    assert "Starting            1 Jan 00:00  " in frame(progress, later)
+
+
+def test_estimate_in_the_past_fills_no_bar() -> None:
+    """A job that takes longer than its siblings is not done."""
+    progress, now = at(1700)
+    progress.take(estimated(now, left=-300))
+    assert "99 %" in frame(progress, now)
+    assert "due any moment, expected around 00:23" in frame(progress, now)
+
+
+def test_ended_job_shows_how_it_ended_until_the_summary() -> None:
+    """The wait may still read its log."""
+    progress, now = at(300, {"spam": OTHERS["spam"]})
+    assert "✗ failed" in frame(progress, now)
+    assert "next check" not in frame(progress, now)
+    assert "elapsed     3m 20s" in frame(progress, now)
+
+
+@pytest.mark.parametrize(
+    ("second", "jobs", "watch", "title"),
+    [
+        (1700, None, False, "churn-2026: ModelTuning"),
+        (1700, OTHERS, False, "automl-waiter: 2 in progress, 2 ended"),
+        (300, {"spam": OTHERS["spam"]}, False, "spam: failed"),
+        (1700, OTHERS, True, "automl-waiter: 2 in progress, 2 ended"),
+    ],
+)
+def test_title_says_how_the_wait_is(second: float, jobs: Any, watch: bool, title: str) -> None:
+    """The title of the window is read from the taskbar."""
+    progress, now = at(second, jobs, watch=watch)
+    assert title_of(progress, now) == title
+    progress.take(estimated(now, "churn-2026"))
+    if jobs is None:
+        assert title_of(progress, now) == f"{title}, about 18m left"
+
+
+def test_no_name_ends_the_title() -> None:
+    """A job's text cannot leave the escape sequence in which it stands."""
+    assert title_of(Progress(["a\x07\x1b]2;b"]), ManualClock().now()) == "a ]2;b: waiting"
+
+
+def test_messages_are_wrapped_at_words() -> None:
+    """A warning above the frame is as wide as the terminal, and has the colour of a warning."""
+    console = Console(width=30, force_terminal=True, color_system="standard")
+    lines = message_lines("warning: the credentials expire in 3h 5m", Tone.WARNING, console)
+    assert [re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines] == ["warning: the credentials", "  expire in 3h 5m"]
+    assert all(line.startswith("\x1b[") for line in lines)
 
 
 def test_a_call_that_has_failed_is_forgotten_with_the_next_look() -> None:
@@ -132,7 +217,7 @@ def test_a_listing() -> None:
     assert "! DescribeAutoMLJobV2 failed once: no answer" in frame(progress, now)
     progress.take(Sweep(None, now, 2, 1, 0.5))
     assert "failed" not in frame(progress, now)
-    assert "next look   now" in frame(progress, now)
+    assert "next check  now" in frame(progress, now)
 
 
 def test_before_the_first_look(recorded: Recorded) -> None:
@@ -142,9 +227,13 @@ def test_before_the_first_look(recorded: Recorded) -> None:
 
 
 def test_a_watch_shows_who_is_in_progress_and_counts_the_others() -> None:
-    """A watch goes on for weeks: of the jobs that have ended it keeps no more than how many there were."""
+    """A watch may last for weeks: of the jobs that have ended it keeps ten, and how many there were."""
     progress, now = at(1700, OTHERS, watch=True)
-    assert set(progress.jobs) == {"churn-2026", "fraud-detection-with-a-long-name"}
+    assert "✗ spam" in frame(progress, now)
+    ended = {f"job-{number:02}": OTHERS["spam"] for number in range(12)}
+    many, later = at(1700, {"churn-2026": JOB, **ended}, watch=True)
+    assert set(many.jobs) == {"churn-2026", *(f"job-{number:02}" for number in range(2, 12))}
+    assert frame(many, later).startswith("13 jobs: 12 failed, 1 in progress\n")
     assert frame(progress, now).startswith("4 jobs: 1 failed, 1 completed, 2 in progress\n")
     assert frame(Progress(None), now).startswith("no job yet: 0 in progress\n")
     alone, now = at(100, watch=True)
@@ -155,7 +244,7 @@ def test_a_job_that_is_being_stopped() -> None:
     """After a stop it says why, and that it waits until the job has stopped."""
     progress, now = at(1700)
     progress.take(StopRequested("churn-2026", now, "timeout"))
-    assert "! told to stop (timeout), waiting until it has" in frame(progress, now)
+    assert "! the job is being stopped (timeout); the wait ends when it has stopped" in frame(progress, now)
 
 
 def test_a_name_in_another_case_is_the_same_job() -> None:
@@ -283,7 +372,7 @@ def test_the_view_gives_way_to_the_summary(endpoint: Sandbox, new_job: NewJob) -
     """While the job runs the view is there; at the end the summary stays, and nothing of the view."""
     job = new_job("held")
     with terminal(endpoint, "wait", job, "--poll", "0.3s") as shown:
-        shown.until(lambda text: "▸ ModelTuning" in text and "Ctrl-C ends the wait; the job goes on" in text)
+        shown.until(lambda text: "▸ ModelTuning" in text and "Ctrl-C ends the wait; the job keeps running" in text)
         endpoint.advance(job)
         assert shown.end() == 0
         assert shown.text.startswith(f"✓ {job}: completed\n  job              Tabular, objective F1\n")
@@ -437,7 +526,7 @@ def test_a_live_view_without_a_terminal_is_bad_usage(command: Command) -> None:
         "wait", "a", "--progress", "live", "-o", "jsonl", env=endpoint_environment("http://127.0.0.1:9")
     )
     assert with_json.end() == 2
-    assert "goes with neither -q, --log-format json nor lines on stdout" in with_json.text
+    assert "goes with neither -q, --log-format json nor -o jsonl" in with_json.text
     with_json.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from functools import partial
 
 from automl_waiter._engine.ages import Ages
 from automl_waiter._engine.calls import Calls
@@ -15,7 +16,7 @@ from automl_waiter._model import events
 from automl_waiter._model.errors import AutoMLWaiterError, Cancelled, JobNotFound, JobReplaced
 from automl_waiter._model.exit_codes import ExitCode, exit_code_of
 from automl_waiter._model.job_refs import JobRef
-from automl_waiter._model.options import StopCause, WaitOptions
+from automl_waiter._model.options import CANDIDATES_EVERY_S, StopCause, WaitOptions
 from automl_waiter._model.outcome import Outcome, shortfalls_of, verdict_of
 from automl_waiter._model.polling import PollContext
 from automl_waiter._model.snapshot import Candidate, Snapshot
@@ -33,6 +34,8 @@ _AUTO_WITHOUT_LIMIT_S = 72 * 3600.0
 _MERGE_WITH_DEADLINE_S = 2.0
 # A page of candidates that hangs is abandoned this long before the next poll.
 _CANDIDATES_MARGIN_S = 1.0
+# How often a wait that follows a listing checks whether candidates are due.
+_CANDIDATES_CHECK_S = 15.0
 # Seconds from a signal until the job is stopped, retries included: a CI system soon kills a process that stays.
 _INTERRUPT_STOP_S = 4.0
 
@@ -91,6 +94,8 @@ class JobWait:
 
     async def run(self) -> None:
         """Wait, and emit the events; the last one is the outcome."""
+        if self._following is not None and self._candidates is not None:
+            self._kernel.spawn(partial(self._show_candidates, self._following.job, self._candidates), is_daemon=True)
         try:
             outcome = await self._poll_until_decided()
         except Cancelled as cancelled:
@@ -310,6 +315,17 @@ class JobWait:
                     if outcome is not None:
                         return outcome
         return None
+
+    async def _show_candidates(self, job: ListedJob, candidates: CandidateSchedule) -> None:
+        """Read the candidates for a view while the job is followed in the listing."""
+        while candidates.next_at is not None and not job.has_ended:
+            snapshot = self._tracker.snapshot
+            is_trained = snapshot is not None and stage_of(snapshot.state) is not Stage.PREPARING
+            if snapshot is not None and is_trained and job.is_listed and candidates.next_at <= self._now:
+                board, _ = await candidates.read(self._calls, snapshot, self._now + CANDIDATES_EVERY_S)
+                if board is not None and not job.has_ended:
+                    await self._kernel.emit(events.Candidates(snapshot.name, self._clock.now(), board))
+            await self._kernel.sleep_until(self._now + _CANDIDATES_CHECK_S)
 
     # Sleeping
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from automl_waiter._model.statuses import SecondaryStatus, Status
+from automl_waiter._model.statuses import STEPS, Evidence, SecondaryStatus, Stage, State, Status, stage_of
 
 if TYPE_CHECKING:
+    from automl_waiter._model.snapshot import Snapshot
     from automl_waiter._model.tracker import Transition
 
 NOT_WATCHED = "before the first look"
@@ -78,3 +79,27 @@ def phases_of(transitions: Sequence[Transition], created_at: datetime | None, en
 def _name(transition: Transition) -> str:
     status, secondary = transition.after
     return secondary if status in (Status.IN_PROGRESS, secondary) else f"{status}/{secondary}"
+
+
+def pending_phases(snapshot: Snapshot) -> list[str]:
+    """Return the phases that are still to come, as far as they are known.
+
+    They follow the recorded jobs, all of them tabular, where those had one way only, and the request: a job that was
+    asked to deploy its model does so last. Which reports a job makes, if any, is not known beforehand.
+    """
+    state, phases = snapshot.state, list[str]()
+    while snapshot.problem_type in (None, "Tabular") and len(following := _RECORDED.get(state, [])) == 1:
+        [state] = following
+        phases.append(state.secondary_status)
+    is_running = snapshot.status == Status.IN_PROGRESS
+    if is_running and stage_of(snapshot.state) in (Stage.PREPARING, Stage.TRAINING):
+        phases.append("reports, if any")
+    if is_running and snapshot.is_to_deploy and stage_of(snapshot.state) is not Stage.DEPLOYING:
+        phases.append(SecondaryStatus.DEPLOYING_MODEL)
+    return phases
+
+
+_RECORDED: dict[State, list[State]] = {}
+for _step in STEPS:
+    if _step.evidence is Evidence.RECORDED:
+        _RECORDED.setdefault(_step.before, []).append(_step.after)

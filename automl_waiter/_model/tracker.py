@@ -32,6 +32,7 @@ class Transition:
         after: The statuses now.
         observed_at: When `after` was observed (UTC).
         not_before: When the previous poll was made: the change lies between the two. None for the first observation.
+        created_at: The job's CreationTime (UTC), if it is known.
     """
 
     event: ClassVar[str] = "transition"
@@ -42,6 +43,7 @@ class Transition:
     after: State
     observed_at: datetime
     not_before: datetime | None
+    created_at: datetime | None = None
 
     @property
     def at(self) -> datetime:
@@ -113,7 +115,13 @@ class Tracker:
         transition = None
         if before != after:
             transition = Transition(
-                snapshot.name, snapshot.arn, before, after, observed_at=at, not_before=self._seen_at
+                snapshot.name,
+                snapshot.arn,
+                before,
+                after,
+                observed_at=at,
+                not_before=self._seen_at,
+                created_at=snapshot.created_at,
             )
             self.transitions.append(transition)
         anomalies = self._anomalies(snapshot.name, before, after, at) if transition else ()

@@ -43,6 +43,7 @@ class Flags:
     bus: str | None = None
     journal_path: str | None = None
     display: str = "auto"
+    has_bell: bool = True
     log_format: str = "console"
 
     def gateways(self, max_rate: float = DEFAULT_MAX_RATE) -> Gateways:
@@ -209,11 +210,23 @@ NO_ESTIMATE = click.option(
     help="Do not estimate when a job will end. An estimate takes one ListAutoMLJobs call, for the durations of similar "
     "jobs.",
 )
-PROGRESS = click.option(
-    "--progress",
-    "display",
-    type=click.Choice(DISPLAYS),
-    default="auto",
-    help="What stderr shows meanwhile: a live view, lines, or what GitHub Actions understands. auto: by where it runs.",
+PROGRESS = together(
+    click.option(
+        "--progress",
+        "display",
+        type=click.Choice(DISPLAYS),
+        default="auto",
+        help="What stderr shows meanwhile: a live view, lines, or what GitHub Actions understands. auto: by where it "
+        "runs.",
+    ),
+    click.option(
+        "--no-bell",
+        "has_bell",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        show_default=False,
+        help="Do not ring the terminal's bell at the end.",
+    ),
 )
 LOG_FORMAT = click.option("--log-format", type=click.Choice(LOG_FORMATS), default="console", help="The form of stderr.")

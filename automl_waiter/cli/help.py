@@ -24,6 +24,7 @@ _SECTIONS = {
         "quiet",
         "no_estimate",
         "display",
+        "has_bell",
         "log_format",
         "command",
         "bus",

@@ -28,6 +28,10 @@ _MOST_AT_ONCE = 1000
 # Seconds to wait for a slow terminal that still accepts output.
 _SLOW = 5.0
 
+# xterm's "window manipulation": push the title on its stack, and pop it. Other terminals ignore them.
+_KEEP_TITLE = "\x1b[22;2t"
+_OLD_TITLE = "\x1b[23;2t"
+
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -61,6 +65,8 @@ class LiveView:
         self._out = write or (lambda text: write_past_buffers(sys.stderr, text))
         self._writing_since: float | None = None
         self._frame = Frame(self._write)
+        self._title = ""
+        self._rings = False
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._last = threading.Event()
         self._last.set()
@@ -98,8 +104,9 @@ class LiveView:
         thread.start()
         return writer
 
-    def close(self) -> None:
-        """Remove the frame, so that later output starts in its place. Later writes are plain lines."""
+    def close(self, *, bell: bool = False) -> None:
+        """Remove the frame, so that later output starts in its place, and ring the bell. Later lines are plain."""
+        self._rings = bell
         self._news.put(None)
         self._wait_for(self._thread)
         while self._handlers:
@@ -143,13 +150,15 @@ class LiveView:
             self._writing_since = None
 
     def _run(self) -> None:
-        from automl_waiter.display.terminal import frame_lines
+        from automl_waiter.display.terminal import frame_lines, title_of
         from automl_waiter.report.plain_text import console_for
 
         console, clock = console_for(is_terminal=True), SystemClock()
         while True:
             if is_in_foreground():
-                self._frame.draw(frame_lines(self._progress, clock.now(), console, self._hint), console.width)
+                now = clock.now().astimezone()  # in the zone of whoever sees it
+                self._frame.draw(frame_lines(self._progress, now, console, self._hint), console.width)
+                self._show_title(title_of(self._progress, now))
             news = self._wait()
             if _Change.RESUMED in news:
                 # The shell has written below the frame: the next frame starts at the cursor.
@@ -161,11 +170,19 @@ class LiveView:
             for item in written:
                 item.is_written.set()
             if is_closing:
+                if self._title or self._rings:
+                    self._write((_OLD_TITLE if self._title else "") + ("\a" if self._rings else ""))
                 self._write_the_rest()
                 return
             for event in news:
                 if isinstance(event, Event):
                     self._progress.take(event)
+
+    def _show_title(self, title: str) -> None:
+        # The Linux console has no title, and some versions print it.
+        if title != self._title and os.environ.get("TERM") != "linux":
+            self._write(f"{'' if self._title else _KEEP_TITLE}\x1b]2;{title}\a")
+            self._title = title
 
     def _wait(self) -> list[_News]:
         """Wait until it is time to draw again, and return the news."""

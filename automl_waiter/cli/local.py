@@ -55,9 +55,9 @@ def demo(interrupts: Interrupts, /, flags: Flags, scenario: str) -> int:
             screen = open_screen(flags, writer, names=[_DEMO_JOB])
             screen.reporter.note(
                 "demo",
-                f"A recorded job of {format_duration(runtime)} ({scenario}), played in "
-                f"{format_duration(runtime / speed)}, offline. In earnest: automl-waiter wait YOUR-JOB",
+                f"A recorded job of {format_duration(runtime)} ({scenario}), in {format_duration(runtime / speed)}.",
             )
+            screen.reporter.note("demo", "To wait for a job of yours: automl-waiter wait YOUR-JOB")
             gateway = Boto3Gateway(Connection(sandbox.client()))
             logs = CloudWatchLogs(Connection(sandbox.client(service="logs")))
             session = Session(screen.reporter, writer, interrupts, github=screen.github, logs=lambda _: (gateway, logs))

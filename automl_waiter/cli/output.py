@@ -21,6 +21,7 @@ from automl_waiter._model.tracker import Anomaly, Transition
 from automl_waiter._system.clock import SystemClock
 from automl_waiter._system.log import level_of, summary_of
 from automl_waiter.cli.lines import LineThread, has_reader, write_results
+from automl_waiter.report.document import Tone
 from automl_waiter.report.facts import outcomes_documents, status_line
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Reporter:
         view: Shows the present state; then only permanent messages are lines.
         ends: Report how each job ended; False if the result shows it anyway.
         annotates: Whether errors and warnings are written as annotations, elsewhere.
+        has_bell: Whether the view rings the bell when the wait has ended.
         clock: A monotonic clock in seconds; None: the machine's.
     """
 
@@ -66,6 +68,7 @@ class Reporter:
         view: LiveView | None = None,
         ends: bool = True,
         annotates: bool = False,
+        has_bell: bool = False,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._json = log_format == "json"
@@ -77,7 +80,8 @@ class Reporter:
         self._view = view
         self._ends = ends
         self._annotates = annotates
-        self._lines = view or LineThread()
+        self._lines: LiveView | LineThread = view or LineThread()
+        self._has_bell = has_bell
         self._estimates: dict[str, Estimate] = {}
         """The last estimate of each running job, by its name."""
         self._printed: dict[str, Estimate] = {}
@@ -104,7 +108,7 @@ class Reporter:
         line = self._line(event)
         if line is not None:
             self._last_line = self._clock()
-            self._lines.write(f"{_time_of(event)}  {clean(line)}")
+            self._write(f"{_time_of(event)}  {clean(line)}", _tone_of(event))
 
     def note(self, name: str, line: str, *, level: int = logging.INFO) -> None:
         """Report something that is not an event of a job; if quiet, only warnings and errors."""
@@ -113,7 +117,8 @@ class Reporter:
         if self._json:
             self._log(level, name, {"message": line})
         else:
-            self._lines.write(f"error: {line}" if level >= logging.ERROR else line)
+            tone = Tone.BAD if level >= logging.ERROR else Tone.WARNING if level >= logging.WARNING else Tone.PLAIN
+            self._write(f"error: {line}" if tone is Tone.BAD else line, tone)
 
     def warn(self, name: str, problem: str) -> None:
         """Report a problem outside the wait."""
@@ -123,10 +128,10 @@ class Reporter:
         """Write a line that a CI runner treats as a command."""
         self._lines.write(line)
 
-    def close(self) -> None:
-        """Close the view; later messages are lines."""
+    def close(self, *, bell: bool = False) -> None:
+        """Close the view, with the bell if there is one; later messages are lines."""
         if self._view is not None:
-            self._view.close()
+            self._view.close(bell=bell and self._has_bell)
             self._view = None
 
     def finish(self) -> None:
@@ -182,6 +187,15 @@ class Reporter:
             return ""
         return f", {time_left(estimate, event.at)}"
 
+    def _write(self, line: str, tone: Tone) -> None:
+        if self._view is None:
+            self._lines.write(line)
+            return
+        from automl_waiter.display.terminal import message_lines
+        from automl_waiter.report.plain_text import console_for
+
+        self._view.write(*message_lines(line, tone, console_for(is_terminal=True)))
+
     def _is_due(self, quiet: float) -> bool:
         """Return whether a line is due now, because none follows for `quiet` seconds or until a heartbeat."""
         quiet = min(quiet, events.HEARTBEAT_EVERY_S)
@@ -189,6 +203,16 @@ class Reporter:
 
     def _log(self, level: int, name: str, members: Mapping[str, Any]) -> None:
         self._lines.write(json_line({"event": name, "level": logging.getLevelName(level).lower(), **members}))
+
+
+def _tone_of(event: events.Event) -> Tone:
+    match event:
+        case Anomaly() | events.Warned() | events.Retry():
+            return Tone.WARNING
+        case events.Ended(outcome=outcome) if is_bad(outcome.exit_code):
+            return Tone.BAD
+        case _:
+            return Tone.PLAIN
 
 
 def _transition_line(transition: Transition) -> str:
@@ -213,6 +237,11 @@ class ResultWriter:
         self._output = output
         self.problem: OSError | None = None
         """Why the results could not be written. After it, nothing is."""
+        self._view: LiveView | None = None
+
+    def write_above(self, view: LiveView) -> None:
+        """Write what happens above the frame of a view on the same terminal."""
+        self._view = view
 
     @property
     def keeps_outcomes(self) -> bool:
@@ -251,6 +280,7 @@ class ResultWriter:
         logs: Mapping[str, Sequence[FailureLog]] = MappingProxyType({}),
     ) -> None:
         """Write the outcomes, once all are known; `logs` are of what failed, by the outcomes' jobs."""
+        self._view = None  # it is closed
         if self._output == "json":
             self._write(json_line({"exit_code": int(code), "jobs": [outcome.to_dict() for outcome in outcomes]}))
         elif self._output == "text" and self._is_brief:
@@ -263,6 +293,9 @@ class ResultWriter:
 
     def _write(self, *lines: str) -> bool:
         """Write lines, and return whether they were written; after a failure, write nothing."""
+        if self._view is not None:
+            self._view.write(*lines)
+            return True
         self.problem = self.problem or write_results(*lines)
         return self.problem is None
 

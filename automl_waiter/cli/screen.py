@@ -51,22 +51,26 @@ def open_screen(
     switch = os.environ.get(SWITCH, "") if display == "auto" else ""
     if switch in ("lines", "github"):
         display = switch  # "live" applies where it is possible, and is no error elsewhere
-    is_log = log_format == "json" or quiet or writer.has_transitions
+    is_on_stdout = sys.stdout is not None and sys.stdout.isatty()
+    is_log = log_format == "json" or quiet or (is_on_stdout and flags.output == "jsonl")
     is_live = display == "auto" and not is_log and is_terminal() and is_in_foreground() and not os.environ.get("CI")
     if display == "live":
         if not is_terminal():
             raise click.UsageError("--progress live needs a terminal on stderr that can be drawn on")
         if is_log:
-            raise click.UsageError("--progress live goes with neither -q, --log-format json nor lines on stdout")
+            raise click.UsageError(
+                "--progress live goes with neither -q, --log-format json nor -o jsonl on the same terminal"
+            )
         is_live = True
     view = github = None
     if is_live:
         is_known = isinstance(timeout, int | float)
         deadline = SystemClock().now() + timedelta(seconds=timeout) if is_known else None
         view = LiveView(Progress(names, deadline), hint)
+        if writer.has_transitions and is_on_stdout:
+            writer.write_above(view)
     # If the result on the same terminal shows how the only job ended, no line repeats it.
-    is_shown = view is not None and sys.stdout is not None and sys.stdout.isatty()
-    says_it = is_shown and flags.output == "text" and names is not None and len(names) == 1
+    says_it = view is not None and is_on_stdout and flags.output == "text" and names is not None and len(names) == 1
     is_github = display == "github" or (display == "auto" and os.environ.get("GITHUB_ACTIONS") == "true")
     annotates = is_github and log_format != "json"
     reporter = Reporter(
@@ -77,6 +81,7 @@ def open_screen(
         view=view,
         ends=not says_it,
         annotates=annotates,
+        has_bell=flags.has_bell and not os.environ.get("CI"),
     )
     if switch not in ("", *DISPLAYS):
         reporter.warn("progress", f"{SWITCH} is none of {', '.join(DISPLAYS)}")

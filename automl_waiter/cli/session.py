@@ -27,6 +27,7 @@ from automl_waiter._wiring import Target, wait_kernel
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.signals import Interrupted, Interrupts
+from automl_waiter.cli.watched import WatchSummary
 from automl_waiter.report.facts import DETAILED
 from automl_waiter.waiter import events_of, read_logs
 
@@ -87,6 +88,7 @@ class Session:
         # In the order of the request; a watch has none.
         self._jobs: dict[str, JobRef] = {}
         self._outcomes: dict[str, Outcome] = {}
+        self._watched = WatchSummary() if writer.is_running else None
         self._deciding: list[Outcome] = []
 
     def unfinished(self, region: str) -> list[JobRef]:
@@ -157,6 +159,8 @@ class Session:
         if self._writer.is_running and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED:
             return  # a job that nobody watches any more has no outcome to report
         self._reporter.tell(event)
+        if self._watched is not None:
+            self._watched.take(event)
         if self._github is not None:
             self._github.tell(event)
         match event:
@@ -203,10 +207,10 @@ class Session:
             code = ExitCode(128 + signal)
         else:
             code = combined_exit_code(outcome.exit_code for outcome in self._deciding[:1] or outcomes)
-            if not outcomes:
-                self._reporter.note("watch", "no job that matches is in progress")
         logs = self._failure_logs(outcomes) if signal is None else {}
-        self._reporter.close()
+        self._reporter.close(bell=signal is None)
+        for line in self._watched.lines() if self._watched is not None else ():
+            self._reporter.note("watch", line)
         self._writer.finish(outcomes, code, logs)
         if self._github is not None:
             self._github.finish(outcomes, code, logs)

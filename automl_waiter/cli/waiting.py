@@ -119,13 +119,13 @@ def wait(
         raise click.UsageError("--any and --fail-fast exclude each other")
     causes = [cause for cause in stop_on if cause != "interrupt"]
     options = flags.wait_options(timeout=timeout, until=until, good_enough=good_enough, stop_on=causes)
-    hint = "Ctrl-C ends the wait; the jobs go on"
+    hint = "Ctrl-C ends the wait; the jobs keep running"
     if "interrupt" in stop_on:
         options = replace(options, stop_on=options.stop_on | {"interrupt"})
         hint = "Ctrl-C stops the jobs"
     refs = _refs(jobs, ctx.obj)
     if len(refs) == 1:
-        hint = hint.replace("jobs go", "job goes").replace("jobs", "job")
+        hint = hint.replace("jobs keep", "job keeps").replace("jobs", "job")
     writer = ResultWriter(flags.output)
     screen = open_screen(flags, writer, names=[ref.name for ref in refs], timeout=options.timeout, hint=hint)
     if screen.view is not None:
@@ -175,7 +175,7 @@ def watch(
     options = flags.wait_options()
     which = matching(name_contains, since)
     writer = ResultWriter(flags.output, is_running=True)
-    screen = open_screen(flags, writer, hint="Ctrl-C ends the watch; the jobs go on")
+    screen = open_screen(flags, writer, hint="Ctrl-C ends the watch; the jobs keep running")
     session = _session(interrupts, flags, writer, screen, subject=["watch", name_contains or ""])
 
     def begin(clock: Clock) -> Kernel:

@@ -18,6 +18,9 @@ from automl_waiter._model.text import format_duration
 from automl_waiter._model.tracker import Transition
 from automl_waiter.report.facts import head_of, kind_of
 
+# Of the jobs that ended in a watch, which may last for weeks.
+_KEPT = 10
+
 
 @dataclass
 class JobProgress:
@@ -60,19 +63,34 @@ class JobProgress:
     @property
     def phases(self) -> list[Phase]:
         """The phases so far."""
-        created = self.snapshot.created_at if self.snapshot else None
-        return phases_of(self.transitions, created, self.outcome.ended_at if self.outcome else None)
+        return phases_of(self.transitions, self.created_at, self.outcome.ended_at if self.outcome else None)
+
+    @property
+    def created_at(self) -> datetime | None:
+        """The job's CreationTime. A job in a listing has no describe response, but transitions."""
+        return self.transitions[0].created_at if self.transitions else None
+
+    @property
+    def limit(self) -> int | None:
+        """The job's runtime limit in seconds, if it has one."""
+        return None if self.snapshot is None else self.snapshot.completion_criteria.max_runtime_seconds
+
+    @property
+    def max_candidates(self) -> int | None:
+        """How many candidates the job trains at most, if that was requested."""
+        return None if self.snapshot is None else self.snapshot.completion_criteria.max_candidates
 
     def age(self, now: datetime) -> float | None:
-        """Return the job's age in seconds; None if its creation time is unknown."""
-        return None if self.snapshot is None else max(0.0, (now - self.snapshot.created_at).total_seconds())
+        """Return the job's age in seconds, at its end if it has ended; None if its creation time is unknown."""
+        until = (self.outcome and self.outcome.ended_at) or now
+        return None if self.created_at is None else max(0.0, (until - self.created_at).total_seconds())
 
     def elapsed(self, now: datetime) -> tuple[str, float | None] | None:
         """Return the job's age in words, and how much of its runtime limit that is (0 to 1), if it has one."""
         age = self.age(now)
         if self.snapshot is None or age is None:
             return None
-        words, limit = format_duration(round(age)), self.snapshot.completion_criteria.max_runtime_seconds
+        words, limit = format_duration(round(age)), self.limit
         return (f"{words} of at most {format_duration(limit)}", min(1.0, age / limit)) if limit else (words, None)
 
     def take(self, event: events.Event) -> None:
@@ -139,7 +157,9 @@ class Progress:
                 if isinstance(event, events.Ended):
                     self.ended[head_of(event.outcome)] += 1
                     if self.is_watch:
-                        del self.jobs[event.job_name.lower()]
+                        ended = [key for key, job in self.jobs.items() if job.outcome is not None]
+                        for key in ended[:-_KEPT]:
+                            del self.jobs[key]
 
     @property
     def is_stopping(self) -> bool:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.text import Text
 
 from automl_waiter._model.candidates import Leaderboard, Objective
+from automl_waiter._model.estimate_words import estimate_words, time_left
 from automl_waiter._model.events import Retry
-from automl_waiter._model.phases import Phase
+from automl_waiter._model.phases import Phase, pending_phases
 from automl_waiter._model.text import clean, format_duration
 from automl_waiter.display.progress import JobProgress, Progress
 from automl_waiter.report.document import Tone
+from automl_waiter.report.facts import head_of, tone_of
 from automl_waiter.report.plain_text import SIGNS, STYLES
 
 _LABELS = 12
 _BAR = 40
-# With fewer rows, only the current phase is shown.
+# With fewer rows, only the current phase is shown; with a few more, no pending ones.
 _FEW_ROWS = 16
+_SOME_ROWS = 22
 
 
 def frame_lines(progress: Progress, now: datetime, console: Console, hint: str = "") -> list[str]:
@@ -27,7 +31,7 @@ def frame_lines(progress: Progress, now: datetime, console: Console, hint: str =
 
     Args:
         progress: The state of the wait.
-        now: The time of day (UTC).
+        now: The time of day, in the zone in which times are shown.
         console: Has the terminal's size and colours.
         hint: What the user can do, as the last line.
     """
@@ -39,65 +43,123 @@ def frame_lines(progress: Progress, now: datetime, console: Console, hint: str =
     else:
         texts = _many(progress, now, width, height)
     if progress.deadline is not None and not progress.is_stopping:
-        texts.append(_labelled("gives up", _time_until(progress.deadline, now)))
+        texts.append(_labelled("timeout", _time_until(progress.deadline, now)))
     if hint:
-        words = "Ctrl-C ends the wait; what was told to stop still stops" if progress.is_stopping else hint
+        words = "Ctrl-C ends the wait; a job that is being stopped still stops" if progress.is_stopping else hint
         texts.append(Text("  " + words, STYLES[Tone.QUIET]))
-    kept = texts[-max(1, height - 1) :]
-    for text in kept:
+    return _drawn(texts[-max(1, height - 1) :], width, console)
+
+
+def message_lines(words: str, tone: Tone, console: Console) -> list[str]:
+    """Return a message in the colour of its tone, wrapped at words to the width of the terminal."""
+    lines = textwrap.wrap(words, max(20, console.width - 1), subsequent_indent="  ", break_on_hyphens=False)
+    return _drawn([Text(line, STYLES[tone]) for line in lines], console.width, console)
+
+
+def title_of(progress: Progress, now: datetime) -> str:
+    """Return the title of the terminal's window: `churn-2026: ModelTuning, about 12m left`."""
+    running = progress.running
+    if len(progress.jobs) == 1 and not progress.is_watch:
+        [job] = progress.jobs.values()
+        if job.outcome is not None:
+            return clean(f"{job.name}: {head_of(job.outcome)}")
+        phase = job.phases[-1].name if job.phases else "waiting"
+        left = f", {time_left(job.estimate, now)}" if job.estimate else ""
+        return clean(f"{job.name}: {phase}{left}")
+    return f"automl-waiter: {len(running)} in progress, {progress.ended.total()} ended"
+
+
+def _drawn(texts: Sequence[Text], width: int, console: Console) -> list[str]:
+    for text in texts:
         text.truncate(width, overflow="ellipsis")
     with console.capture() as captured:
-        for text in kept:
+        for text in texts:
             console.print(text, no_wrap=True, crop=False)
     return captured.get().splitlines()
+
+
+# One job
 
 
 def _one(job: JobProgress, now: datetime, width: int, height: int) -> list[Text]:
     head = Text.assemble((clean(job.name), "bold"))
     if kind := job.kind:
         head.append(f"  {clean(kind)}", STYLES[Tone.QUIET])
-    lines = [head]
+    pending = pending_phases(job.snapshot) if job.snapshot is not None and job.outcome is None else []
     phases = job.phases if height > _FEW_ROWS else job.phases[-1:]
-    lines += [_phase(phase, now, phases) for phase in phases]
-    if elapsed := job.elapsed(now):
-        lines.append(_elapsed(*elapsed, width))
+    lines = [head, *_phase_lines(phases, pending if height > _SOME_ROWS else [], now)]
+    lines += _elapsed(job, now, width)
+    if job.estimate is not None and job.outcome is None:
+        words = textwrap.wrap(estimate_words(job.estimate, now, now.tzinfo), max(20, width - _LABELS - 2))
+        lines += [_labelled("" if number else "estimate", line) for number, line in enumerate(words)]
     if job.leaderboard is not None and job.leaderboard.candidates:
-        lines.append(_labelled("candidates", _trained(job.leaderboard)))
+        lines.append(_labelled("candidates", _trained(job.leaderboard, job.max_candidates)))
     if job.reached is not None:
         lines.append(_labelled("best so far", clean(_best(job.reached, now))))
-    if job.retry is None:
-        lines.append(_labelled("next look", _time_until(job.next_poll, now)))
+    if job.outcome is not None:
+        lines.append(Text(f"  {_sign(job)} {clean(head_of(job.outcome))}", STYLES[tone_of(job.outcome)]))
+    elif job.retry is None:
+        lines.append(_labelled("next check", _time_until(job.next_poll, now)))
     else:
         lines += _failing(job.retry, 1, now, width)
-    if job.stop is not None:
-        lines += _trouble(f"told to stop ({job.stop}), waiting until it has", width)
+    if job.stop is not None and job.outcome is None:
+        lines += _trouble(f"the job is being stopped ({job.stop}); the wait ends when it has stopped", width)
     return lines
 
 
-def _phase(phase: Phase, now: datetime, phases: list[Phase]) -> Text:
-    widest = max(len(clean(one.name)) for one in phases)
-    is_present = phase.end is None
-    sign, style = ("▸", "bold") if is_present else ("✓" if phase.is_watched else "·", STYLES[Tone.QUIET])
-    return Text(f"  {sign} {clean(phase.name):<{widest}}  {format_duration(round(phase.seconds(now)))}", style)
+def _phase_lines(phases: Sequence[Phase], pending: Sequence[str], now: datetime) -> list[Text]:
+    widest = max(map(len, [*(clean(phase.name) for phase in phases), *pending]), default=0)
+    times = [_clock(phase.begin, now) for phase in phases]
+    column = max(map(len, times), default=0)
+    lines = []
+    for phase, at in zip(phases, times, strict=True):
+        is_present = phase.end is None
+        sign, style = ("▸", "bold") if is_present else ("✓" if phase.is_watched else "·", STYLES[Tone.QUIET])
+        lasted = format_duration(round(phase.seconds(now)))
+        lines.append(Text(f"  {sign} {clean(phase.name):<{widest}}  {at:>{column}}  {lasted}", style))
+    return [*lines, *(Text(f"  ○ {name}", STYLES[Tone.QUIET]) for name in pending)]
 
 
-def _elapsed(words: str, share: float | None, width: int) -> Text:
-    line = _labelled("elapsed", words)
-    if share is not None:
-        line.append("  ")
-        percent = f" {100 * share:.0f} %"
-        size = min(_BAR, width - line.cell_len - len(percent))
-        if size >= 5:
-            full = round(size * share)
-            line.append("━" * full, STYLES[Tone.WARNING] if share > 0.9 else STYLES[Tone.GOOD])
-            line.append("─" * (size - full), STYLES[Tone.QUIET])
-        line.append(percent.strip() if size < 5 else percent)
-    return line
+def _clock(instant: datetime, now: datetime) -> str:
+    """Return the time of day, after the day if that is not today."""
+    local = instant.astimezone(now.tzinfo)
+    return f"{local:%H:%M}" if local.date() == now.date() else f"{local.day} {local:%b %H:%M}"
 
 
-def _trained(board: Leaderboard) -> str:
+def _elapsed(job: JobProgress, now: datetime, width: int) -> list[Text]:
+    """Return the job's age, with a bar for the share of the estimated time, or a dotted one for that of the limit."""
+    age, limit = job.age(now), job.limit
+    if job.created_at is None or age is None:
+        return []
+    line = _labelled("elapsed", format_duration(round(age)))
+    if job.estimate is not None:
+        total = max(1.0, (job.estimate.ends_at - job.created_at).total_seconds())
+        line.append(f" of about {format_duration(round(total, -1))}  ")
+        # It is not done before it is.
+        _bar(line, min(0.99, age / total), "━─", STYLES[Tone.GOOD], width, percent=True)
+    elif limit is not None:
+        line.append(f", runtime limit {format_duration(limit)}  ")
+        share = min(1.0, age / limit)
+        _bar(line, share, "▪·", STYLES[Tone.WARNING if share > 0.9 else Tone.QUIET], width, percent=False)
+    if job.estimate is not None and limit is not None:
+        return [line, _labelled("limit", format_duration(limit))]
+    return [line]
+
+
+def _bar(line: Text, share: float, characters: str, style: str, width: int, *, percent: bool) -> None:
+    words = f" {100 * share:.0f} %" if percent else ""
+    size = min(_BAR, width - line.cell_len - len(words))
+    if size >= 5:
+        full = round(size * share)
+        line.append(characters[0] * full, style)
+        line.append(characters[1] * (size - full), STYLES[Tone.QUIET])
+    line.append(words if size >= 5 else words.strip())
+
+
+def _trained(board: Leaderboard, most: int | None) -> str:
     going = board.count("InProgress")
-    return f"{board.count('Completed')} trained" + (f", {going} in training" if going else "")
+    words = f"{board.count('Completed')}{f' of at most {most}' if most else ''} trained"
+    return words + (f", {going} in training" if going else "")
 
 
 def _best(reached: tuple[Objective | None, Objective, datetime], now: datetime) -> str:
@@ -127,6 +189,9 @@ def _trouble(words: str, width: int) -> list[Text]:
     return [Text(f"  {sign if number == 0 else ' '} {line}", style) for number, line in enumerate(lines)]
 
 
+# Several jobs
+
+
 def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Text]:
     running = progress.running
     counts = [f"{count} {words}" for words, count in progress.ended.items()] + [f"{len(running)} in progress"]
@@ -135,51 +200,78 @@ def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Te
     head = textwrap.wrap(f"{jobs}: {', '.join(counts)}", width) or [jobs]
     lines = [Text.assemble((jobs, "bold"), head[0][len(jobs) :]), *map(Text, head[1:])]
     # Room for the head, the line on hidden jobs, the next poll, problems and the hint.
-    shown = running[: max(1, height - 8 - len(lines))]
-    if shown:
-        lines += _table([_row(job, now) for job in shown], width)
-    if len(shown) < len(running):
-        lines.append(Text(f"  and {len(running) - len(shown)} more", STYLES[Tone.QUIET]))
+    room = max(1, height - 8 - len(lines))
+    # Where there is no room for all, those that ended first give way.
+    ended = [job for job in progress.jobs.values() if job.outcome is not None]
+    shown = set(map(id, [*running, *reversed(ended)][:room]))
+    rows = [job for job in progress.jobs.values() if id(job) in shown]
+    if rows:
+        lines += _table(rows, now, width)
+    if hidden := len(progress.jobs) - len(rows):
+        lines.append(Text(f"  and {hidden} more", STYLES[Tone.QUIET]))
+    if not running and not progress.is_watch:
+        return lines
     failing = [job.retry for job in running if job.retry is not None]
     if retry := progress.retry or (failing[0] if failing else None):
         return lines + _failing(retry, len(failing), now, width)
-    return [*lines, _labelled("next look", _time_until(progress.next_poll, now))]
+    return [*lines, _labelled("next check", _time_until(progress.next_poll, now))]
 
 
-def _table(rows: list[tuple[str, ...]], width: int) -> list[Text]:
-    """Return the rows under their header. If space is short, the age is left out first, then the best candidate.
+_COLUMNS = ("job", "phase", "for", "age", "left", "best")
+_NUMBERS = (2, 3, 4)
+# If space is short, these columns are left out, in this order.
+_DROPPED = (2, 4, 3, 5)
 
-    An empty column is left out too: a listing has neither of these.
-    """
-    columns = [column for column in range(len(rows[0])) if column < 2 or any(row[column] for row in rows)]
-    rows = [("job", "phase", "in it", "age", "best"), *rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for dropped in (3, 4):
-        if dropped in columns and 2 + sum(widths[column] + 2 for column in columns) > width:
+
+def _table(jobs: Sequence[JobProgress], now: datetime, width: int) -> list[Text]:
+    """Return a line for each job under a header. An empty column is left out."""
+    rows = [_row(job, now) for job in jobs]
+    columns = [column for column in range(len(_COLUMNS)) if column < 2 or any(row[column] for row in rows)]
+    widths = [max(map(len, cells)) for cells in zip(_COLUMNS, *rows, strict=True)]
+    room = width - 4
+    for dropped in _DROPPED:
+        if dropped in columns and sum(widths[column] + 2 for column in columns) > room + 2:
             columns.remove(dropped)
-    spare = width - sum(widths[column] + 2 for column in columns)
+    spare = room + 2 - sum(widths[column] + 2 for column in columns)
     widths[1] = max(8, min(widths[1], widths[1] + spare))
     lines = []
-    for number, row in enumerate(rows):
+    for job, row in zip([None, *jobs], [_COLUMNS, *rows], strict=True):
         cells = []
         for column in columns:
-            cell, size = row[column], widths[column]
-            shown = cell if len(cell) <= size else cell[: size - 1] + "…"
-            cells.append(f"{shown:>{size}}" if column in (2, 3) else f"{shown:<{size}}")
-        lines.append(Text("  " + "  ".join(cells).rstrip(), "" if number else STYLES[Tone.QUIET]))
+            size = widths[column]
+            shown = row[column] if len(row[column]) <= size else row[column][: size - 1] + "…"
+            cells.append(f"{shown:>{size}}" if column in _NUMBERS else f"{shown:<{size}}")
+        sign, style = (" ", STYLES[Tone.QUIET]) if job is None else (_sign(job), _style(job))
+        lines.append(Text(f"  {sign} {'  '.join(cells)}".rstrip(), style))
     return lines
 
 
-def _row(job: JobProgress, now: datetime) -> tuple[str, str, str, str, str]:
+def _sign(job: JobProgress) -> str:
+    return "▸" if job.outcome is None else SIGNS.get(tone_of(job.outcome), "·")
+
+
+def _style(job: JobProgress) -> str:
+    return "" if job.outcome is None else STYLES[tone_of(job.outcome)]
+
+
+def _row(job: JobProgress, now: datetime) -> tuple[str, ...]:
     phases, age = job.phases, job.age(now)
+    best = clean(f"{job.reached[1].metric} {job.reached[1].value:.4g}") if job.reached else ""
+    if job.outcome is not None:
+        return clean(job.name), clean(head_of(job.outcome)), "", _rounded(age), "", best
     present = phases[-1] if phases else None
     return (
         clean(job.name),
-        clean(present.name) if present else "not seen yet",
-        format_duration(round(present.seconds(now))) if present else "",
-        "" if age is None else format_duration(round(age)),
-        clean(f"{job.reached[1].metric} {job.reached[1].value:.4g}") if job.reached else "",
+        clean(present.name) if present else "not found yet",
+        _rounded(present.seconds(now)) if present else "",
+        _rounded(age),
+        time_left(job.estimate, now).removeprefix("about ").removesuffix(" left") if job.estimate else "",
+        best,
     )
+
+
+def _rounded(seconds: float | None) -> str:
+    return "" if seconds is None else format_duration(round(seconds))
 
 
 def _labelled(label: str, value: str) -> Text:
