@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
-from test_view import OTHERS, at, retried
+from test_view import OTHERS, at, estimated, retried
 
 from automl_waiter import InvalidRequest, wait_for
 from automl_waiter._model.events import Ended, StopRequested
@@ -99,6 +99,26 @@ def test_one_job_while_it_goes_on() -> None:
         assert told in text
 
 
+def test_estimate_is_shown_with_its_zone() -> None:
+    """A notebook's kernel may be on another continent than its reader."""
+    progress, now = at(1700)
+    progress.take(estimated(now))
+    words = "about 18m left, done around 00:46 UTC (00:42–00:51), based on 6 similar jobs"
+    assert words in fragments(progress, now)
+    several, now = at(1700, OTHERS)
+    several.take(estimated(now))
+    assert "<td>about 18m left</td>" in fragments(several, now)
+
+
+@pytest.mark.parametrize("jobs", [None, OTHERS])
+def test_interrupted_cell_shows_the_last_state_and_no_next_check(jobs: Any) -> None:
+    """Nobody checks the job any more."""
+    progress, now = at(1700, jobs)
+    text = fragments(progress, now, is_over=True)
+    assert "the wait was interrupted; last state: " in text
+    assert "next check" not in text
+
+
 def test_several_jobs_while_they_go_on() -> None:
     """Of several there is a table, with how those ended that have."""
     progress, now = at(1700, OTHERS)
@@ -107,7 +127,7 @@ def test_several_jobs_while_they_go_on() -> None:
     assert "<td>spam</td><td>failed</td>" in text
     assert "<td>churn-2026</td><td>ModelTuning</td>" in text
     first, then = at(0, {"a": OTHERS["spam"], "b": OTHERS["spam"]})
-    assert "looked for" in fragments(type(first)(["a", "b"]), then)
+    assert "not found yet" in fragments(type(first)(["a", "b"]), then)
 
 
 def test_the_last_thing_that_is_shown_is_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:

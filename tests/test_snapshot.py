@@ -11,7 +11,7 @@ import pytest
 from conftest import TRACES
 
 from automl_waiter._model.members import Member, View
-from automl_waiter._model.snapshot import Snapshot, served_at
+from automl_waiter._model.snapshot import Candidate, Snapshot, served_at
 
 WHEN = datetime(2026, 5, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 
@@ -132,6 +132,7 @@ def test_a_snapshot_is_a_value() -> None:
     assert pickle.loads(pickle.dumps(snapshot)) == snapshot
     assert hash(snapshot) == hash(Snapshot({"AutoMLJobName": "a", "Newer": 1}))
     assert snapshot != Snapshot({"AutoMLJobName": "b"})
+    assert Candidate({"CandidateName": "a"}) == Candidate({"CandidateName": "a"}) != Candidate({"CandidateName": "b"})
     again = Snapshot({"AutoMLJobName": "a", "Newer": 1, "ResponseMetadata": {"RequestId": "2"}})
     assert (again, hash(again)) == (snapshot, hash(snapshot)), "a request id makes no other job"
     assert snapshot.raw["Newer"] == 1

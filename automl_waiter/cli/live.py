@@ -19,6 +19,7 @@ from automl_waiter._model.text import clean
 from automl_waiter._system.clock import SystemClock
 from automl_waiter.cli.lines import PATIENCE, write_past_buffers
 from automl_waiter.display.progress import Progress
+from automl_waiter.report.document import Tone
 
 # Seconds: the frame is redrawn this often if only the time has changed, and after an event, but no faster than the eye
 # can follow.
@@ -92,6 +93,13 @@ class LiveView:
             self._write_the_rest()
         elif not is_held_up:
             self._last.wait(PATIENCE)
+
+    def say(self, line: str, tone: Tone) -> None:
+        """Write a permanent line for people, coloured by its tone and wrapped at words."""
+        from automl_waiter.display.terminal import message_lines
+        from automl_waiter.report.plain_text import console_for
+
+        self.write(*message_lines(line, tone, console_for(is_terminal=True)))
 
     def pipe(self) -> int:
         """Return a file descriptor whose lines are written above the frame, for a program that does not know the view.

@@ -190,11 +190,8 @@ class Reporter:
     def _write(self, line: str, tone: Tone) -> None:
         if self._view is None:
             self._lines.write(line)
-            return
-        from automl_waiter.display.terminal import message_lines
-        from automl_waiter.report.plain_text import console_for
-
-        self._view.write(*message_lines(line, tone, console_for(is_terminal=True)))
+        else:
+            self._view.say(line, tone)
 
     def _is_due(self, quiet: float) -> bool:
         """Return whether a line is due now, because none follows for `quiet` seconds or until a heartbeat."""
@@ -294,7 +291,8 @@ class ResultWriter:
     def _write(self, *lines: str) -> bool:
         """Write lines, and return whether they were written; after a failure, write nothing."""
         if self._view is not None:
-            self._view.write(*lines)
+            for line in lines:
+                self._view.say(line, Tone.PLAIN)
             return True
         self.problem = self.problem or write_results(*lines)
         return self.problem is None

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+from automl_waiter._model.estimate_words import estimate_words, time_left
 from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import format_duration
@@ -76,17 +77,17 @@ class NotebookView:
 
     def _drawn(self) -> str:
         with self._lock:
-            return fragments(self._progress, self._clock.now())
+            return fragments(self._progress, self._clock.now(), is_over=self._is_closed)
 
 
-def fragments(progress: Progress, now: datetime) -> str:
-    """Return the wait in HTML."""
+def fragments(progress: Progress, now: datetime, *, is_over: bool = False) -> str:
+    """Return the wait in HTML. One that is over before its jobs have ended was interrupted."""
     jobs = list(progress.jobs.values())
     outcomes = [job.outcome for job in jobs if job.outcome is not None]
     if jobs and len(outcomes) == len(jobs):
         # Short, because the cell's own result shows the whole outcome.
         return fragment(_end(outcomes[0]) if len(outcomes) == 1 else outcomes_table(outcomes))
-    return fragment(_one(jobs[0], now) if len(jobs) == 1 else _many(progress, now))
+    return fragment(_one(jobs[0], now, is_over) if len(jobs) == 1 else _many(progress, now, is_over))
 
 
 def _end(outcome: Outcome) -> Document:
@@ -94,7 +95,7 @@ def _end(outcome: Outcome) -> Document:
     return replace(whole, blocks=tuple(block for block in whole.blocks if isinstance(block, Facts) and not block.title))
 
 
-def _one(job: JobProgress, now: datetime) -> Document:
+def _one(job: JobProgress, now: datetime, is_over: bool) -> Document:
     facts = []
     phases = job.phases
     if kind := job.kind:
@@ -108,33 +109,47 @@ def _one(job: JobProgress, now: datetime) -> Document:
         before, best, _ = job.reached
         was = f", {before.value:.6g} before" if before else ""
         facts.append(Fact("best so far", f"{best}{was}"))
-    if job.next_poll is not None:
-        facts.append(Fact("next look", moment(job.next_poll)))
+    if job.estimate is not None and not is_over:
+        facts.append(Fact("estimate", estimate_words(job.estimate, now)))
+    if job.next_poll is not None and not is_over:
+        facts.append(Fact("next check", moment(job.next_poll)))
     if job.retry is not None:
         facts.append(Fact("trouble", f"{job.retry.operation} failed: {job.retry.message}", Tone.WARNING))
     if job.stop is not None:
-        facts.append(Fact("told to stop", job.stop, Tone.WARNING))
+        facts.append(Fact("being stopped", job.stop, Tone.WARNING))
     rows = tuple(
-        (phase.name, format_duration(round(phase.seconds(now))) + ("" if phase.end else " so far")) for phase in phases
+        (
+            phase.name,
+            f"{phase.begin.astimezone(UTC):%H:%M}",
+            format_duration(round(phase.seconds(now))) + ("" if phase.end else " so far"),
+        )
+        for phase in phases
     )
     blocks: list[Block] = [Facts(tuple(facts))]
     if rows:
-        blocks.append(Table("Phases", ("phase", "lasted"), rows, frozenset({1})))
-    head = "looked for" if job.state is None else str(job.state)
-    return Document(job.name, head, Tone.PLAIN, tuple(blocks))
+        blocks.append(Table("Phases", ("phase", "from (UTC)", "duration"), rows, frozenset({1, 2})))
+    head = "not found yet" if job.state is None else str(job.state)
+    return _document(job.name, head, is_over, *blocks)
 
 
-def _many(progress: Progress, now: datetime) -> Document:
+def _document(subject: str, head: str, is_over: bool, *blocks: Block) -> Document:
+    if is_over:
+        return Document(subject, f"the wait was interrupted; last state: {head}", Tone.WARNING, blocks)
+    return Document(subject, head, Tone.PLAIN, blocks)
+
+
+def _many(progress: Progress, now: datetime, is_over: bool) -> Document:
     rows, tones = [], []
     for job in progress.jobs.values():
         phases = job.phases
         if job.outcome is not None:
-            rows.append((job.name, head_of(job.outcome), "", objective_words(job.outcome.best_candidate)))
+            rows.append((job.name, head_of(job.outcome), "", "", objective_words(job.outcome.best_candidate)))
             tones.append(tone_of(job.outcome))
         else:
             lasted = format_duration(round(phases[-1].seconds(now))) if phases else ""
             reached = str(job.reached[1]) if job.reached else ""
-            rows.append((job.name, phases[-1].name if phases else "looked for", lasted, reached))
+            left = time_left(job.estimate, now) if job.estimate and not is_over else ""
+            rows.append((job.name, phases[-1].name if phases else "not found yet", lasted, left, reached))
             tones.append(Tone.PLAIN)
-    table = Table(None, ("job", "phase", "in it", "best"), tuple(rows), frozenset({2}), tuple(tones))
-    return Document(f"{len(rows)} jobs", f"{len(progress.running)} in progress", Tone.PLAIN, (table,))
+    table = Table(None, ("job", "phase", "for", "time left", "best"), tuple(rows), frozenset({2}), tuple(tones))
+    return _document(f"{len(rows)} jobs", f"{len(progress.running)} in progress", is_over, table)
