@@ -17,7 +17,7 @@ from automl_waiter._engine.job_wait import JobWait
 from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.listing import WORTH_LISTING, Listing, sweep_interval
 from automl_waiter._engine.siblings import Siblings
-from automl_waiter._engine.watch import Matching, Watch
+from automl_waiter._engine.watch import NOTHING_EARLIER, Earlier, Matching, Watch
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
 from automl_waiter._model.failure_logs import LINES, FailureLog
 from automl_waiter._model.job_refs import JobRef, job_ref, job_refs, region_of
@@ -177,7 +177,7 @@ def watch_kernel(
     clock: Clock,
     *,
     until_idle: bool = False,
-    known: Iterable[JobRef] = (),
+    earlier: Earlier = NOTHING_EARLIER,
 ) -> Kernel:
     """Return a kernel that follows every job that matches, in the account and region of a gateway."""
     kernel = Kernel(clock)
@@ -188,7 +188,7 @@ def watch_kernel(
         Calls(gateway, kernel, error_budget=options.error_budget),
         started=clock.monotonic(),
         until_idle=until_idle,
-        known=known,
+        earlier=earlier,
         siblings=siblings,
         credentials_expire_at=gateway.credentials_expire_at,
     )

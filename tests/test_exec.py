@@ -81,7 +81,9 @@ def test_each_transition_is_told_in_the_environment(command: Command, new_job: N
         "AUTOML_PREVIOUS_STATUS": "",
         "AUTOML_PREVIOUS_SECONDARY_STATUS": "",
         "AUTOML_OBSERVED_AT": job["transitions"][0]["observed_at"],
+        "AUTOML_TRANSITION_ID": first["AUTOML_TRANSITION_ID"],
     }
+    assert len({first["AUTOML_TRANSITION_ID"], last["AUTOML_TRANSITION_ID"]}) == 2
     assert (last["AUTOML_STATUS"], last["AUTOML_PREVIOUS_STATUS"]) == ("Failed", "InProgress")
     assert (last["AUTOML_SECONDARY_STATUS"], last["AUTOML_PREVIOUS_SECONDARY_STATUS"]) == ("Failed", "AnalyzingData")
 

@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import io
 import json
 import os
 import resource
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,10 +31,23 @@ from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import State
 from automl_waiter._model.tracker import Transition
 from automl_waiter._model.verdicts import Verdict
+from automl_waiter._system.file_lock import FileLock
 from automl_waiter.cli.history import print_history
-from automl_waiter.journal import Entry, Journal, JournalError, UnfinishedJob, read_history, subscriber_of, writing
+from automl_waiter.journal import (
+    Entry,
+    JobHistory,
+    Journal,
+    JournalError,
+    JournalReader,
+    Resumption,
+    UnfinishedJob,
+    WatchKey,
+    subscriber_of,
+    writing,
+)
 from automl_waiter.testing import Timeline
 
+EVERYTHING = WatchKey("eu-west-1", "")
 START = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 PHASES = ["Starting", "AnalyzingData", "FeatureEngineering", "ModelTuning", "GeneratingExplainabilityReport"]
 
@@ -97,11 +111,17 @@ def opened(path: Path) -> Iterator[Callable[..., Open]]:
 
     def open_journal(**options: Any) -> Open:
         all_opened.append(Open(path, **options))
+        all_opened[-1].open()
         return all_opened[-1]
 
     yield open_journal
     for each in all_opened:
         each.close()
+
+
+def read_history(path: Path, jobs: Collection[str] = ()) -> list[JobHistory]:
+    with closing(JournalReader(path)) as journal:
+        return list(journal.jobs(jobs))
 
 
 def query(path: Path, sql: str) -> list[Any]:
@@ -133,6 +153,7 @@ from automl_waiter._model.tracker import Transition
 
 warnings = []
 journal = Journal(sys.argv[1], warn=warnings.append, clock=lambda: seconds)
+journal.open()
 seconds = 0.0
 taken = []
 
@@ -206,14 +227,14 @@ def puppet(path: Path) -> Iterator[Callable[[], Puppet]]:
 
 
 def test_the_file_is_for_its_user_alone(path: Path, opened: Callable[..., Open]) -> None:
-    """The file and SQLite's files beside it have mode 0600, whatever the umask."""
+    """The file, SQLite's files and the lock beside it have mode 0600, whatever the umask."""
     before = os.umask(0)
     try:
         opened().see(seen(0))
     finally:
         os.umask(before)
-    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
-    assert modes == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o600)
+    modes = {file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert (modes, len(list(path.parent.iterdir()))) == ({0o600}, 4)
 
 
 def test_the_mode_of_an_existing_file_is_its_users(path: Path, opened: Callable[..., Open]) -> None:
@@ -228,7 +249,7 @@ def test_the_mode_of_an_existing_file_is_its_users(path: Path, opened: Callable[
 def test_the_file_says_what_it_is(path: Path, opened: Callable[..., Open]) -> None:
     """It has a schema version and an application's number of its own, and a log that readers do not hold up."""
     opened().see(seen(0))
-    assert query(path, "PRAGMA user_version") == [(1,)]
+    assert query(path, "PRAGMA user_version") == [(2,)]
     assert query(path, "PRAGMA application_id") == [(int.from_bytes(b"amlw"),)]
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
@@ -271,11 +292,46 @@ def test_the_later_of_the_looks_before_bounds_a_change(opened: Callable[..., Ope
         assert entry.transition.not_before == START + timedelta(minutes=bound)
 
 
-def test_what_comes_late_is_not_journaled(path: Path, opened: Callable[..., Open]) -> None:
-    """A transition that was seen before the journal's last one is stale: the last one is handed out instead."""
-    opened().deliver(seen(5), to=["other"])
-    assert opened().see(seen(3)) == [("Phase5", {"stdout"})]
-    assert journaled(path) == ["Phase5"]
+@pytest.mark.parametrize("step", [timedelta(seconds=-5), timedelta(days=-1), timedelta(0)])
+def test_the_wall_clock_decides_nothing(path: Path, opened: Callable[..., Open], step: timedelta) -> None:
+    """A transition that was observed later is journaled later, whatever the wall clock says; so is one after a restart."""
+    now = [START]
+    for process in range(2):
+        journal = opened(now=lambda: now[0])
+        for phase in (f"A{process}", f"B{process}"):
+            now[0] += step
+            assert journal.deliver(replace(seen(0, phase), observed_at=now[0])) == [phase]
+        journal.close()
+    times = [(each.transition.not_before, each.transition.observed_at) for each in read_history(path)[0].transitions]
+    assert all(not_before is None or not_before <= observed_at for not_before, observed_at in times)
+
+
+def test_an_observation_that_another_process_overtook_is_dropped(path: Path, opened: Callable[..., Open]) -> None:
+    """Of two processes, one is late: a state that the job can only have had before is not journaled after its successor."""
+    late, other = opened(), opened()
+    other.deliver(seen(0, "ModelTuning"), to=["other"])
+    assert late.see(seen(1, "AnalyzingData")) == [("ModelTuning", {"stdout"})]
+    assert late.see(seen(2, "ModelTuning")) == []
+    assert journaled(path) == ["ModelTuning"]
+
+
+def test_a_job_that_goes_back_while_nobody_looks_is_told(path: Path, opened: Callable[..., Open]) -> None:
+    """What a process finds after it has opened the journal is newer than all that is in it."""
+    opened().deliver(seen(0, "ModelTuning"))
+    assert opened().deliver(seen(1, "AnalyzingData")) == ["AnalyzingData"]
+    assert opened().deliver(seen(2, "ModelTuning")) == ["ModelTuning"]
+    assert [each.transition.repeat for each in read_history(path)[0].transitions] == [0, 0, 1]
+
+
+def test_a_transition_keeps_its_id(path: Path, opened: Callable[..., Open]) -> None:
+    """Its id is the same each time it is delivered, by any process and at any time, and no other transition's."""
+    first = opened()
+    [one], [two] = first.record(seen(0, "A"), ["stdout"]), first.record(seen(1, "B"), ["stdout"])
+    first.close()
+    again = opened().record(seen(2, "A"), ["stdout"])
+    assert [entry.transition.id for entry in again[:2]] == [one.transition.id, two.transition.id]
+    assert len({entry.transition.id for entry in again}) == 3
+    assert seen(5, "A").id == one.transition.id, "without a journal too"
 
 
 def test_an_end_is_final(path: Path, opened: Callable[..., Open]) -> None:
@@ -363,32 +419,84 @@ def test_a_killed_process_that_nobody_collected_is_dead(
     assert handed == [("Phase0", {"stdout"})]
 
 
-def test_a_process_of_the_same_number_is_another_one(path: Path, opened: Callable[..., Open]) -> None:
-    """The system gives numbers again, after a reboot the same ones: the start tells processes apart."""
-    first = opened()
+def test_processes_are_told_apart_by_their_locks(path: Path, opened: Callable[..., Open]) -> None:
+    """Two containers may have the same host name, boot and process ids: a lock that its process holds says who lives."""
+    first, second = opened(), opened()
     first.see(seen(0))
-    second = opened()
     assert second.see(seen(0)) == []
     [(owner,)] = query(path, "SELECT owner FROM delivery")
-    host, pid, started, token = json.loads(owner)
-    assert pid == os.getpid()
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("UPDATE delivery SET owner = ?", (json.dumps([host, pid, f"{started}0", token]),))
-        db.commit()
+    assert Path(f"{path}-{owner}.lock").exists()
+    os.close(first._owner_lock._descriptor)  # type: ignore[union-attr, arg-type] # as the kernel does at its death
+    first._owner_lock._descriptor = None  # type: ignore[union-attr]
     assert second.see(seen(0)) == [("Phase0", {"stdout"})]
+    assert not Path(f"{path}-{owner}.lock").exists()
 
 
-def test_a_process_on_another_host_is_given_time(opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it lives cannot be known, so what it claimed is delivered after five minutes."""
-    now = [START]
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("platform.node", lambda: "elsewhere")
-        opened(now=lambda: now[0]).see(seen(0))
-    journal = opened(now=lambda: now[0])
-    now[0] += timedelta(minutes=4, seconds=59)
-    assert journal.see(seen(0)) == []
-    now[0] += timedelta(seconds=2)
-    assert journal.see(seen(0)) == [("Phase0", {"stdout"})]
+def test_locks_of_killed_processes_are_removed(
+    path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]
+) -> None:
+    """A lock without a process goes when the journal is opened again, and a living process keeps its own."""
+    opened()
+    dead = puppet()
+    dead.do("see(0)")
+    assert len(list(path.parent.glob("*.lock"))) == 2
+    dead.kill()
+    opened().close()
+    assert len(list(path.parent.glob("*.lock"))) == 1
+
+
+def test_a_lock_that_was_removed_as_it_was_made_is_made_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its creation and its lock another process may take the file for a dead one's."""
+    lock, place = FileLock(path), os.open
+
+    def removed(*arguments: Any) -> int:
+        descriptor = place(*arguments)
+        monkeypatch.undo()
+        path.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", removed)
+    assert lock.acquire()
+    assert FileLock(path).is_held()
+    lock.release()
+    assert not path.exists()
+
+
+def test_a_subscriber_that_was_down_is_told_what_others_saw(path: Path, opened: Callable[..., Open]) -> None:
+    """Killed, and the job followed to its end by another process, it gets everything since its first transition."""
+    opened().deliver(seen(0))
+    opened().deliver(seen(1), seen(2), END, to=["hook"])
+    again = opened()
+    assert [job.name for job in again.resume(EVERYTHING, ["stdout"]).jobs] == []
+    assert again.deliver(END) == ["Phase1", "Phase2", "Completed"]
+    assert again.deliver(END) == []
+
+
+def test_a_watch_is_owed_the_jobs_that_came_while_it_was_down(path: Path, opened: Callable[..., Open]) -> None:
+    """From its first start on a watch's subscriber is owed every transition of the jobs that it follows."""
+    hook = opened()
+    hook.deliver(*(seen(9, "Completed", status="Completed", job=job) for job in ("old-1", "new-1")), to=["hook"])
+    opened().resume(WatchKey("eu-west-1", "new"), ["stdout"])
+    for job in ("new-2", "old-2"):
+        hook.deliver(seen(0, job=job), seen(9, "Completed", status="Completed", job=job), to=["hook"])
+    again = opened()
+    assert [job.name for job in again.resume(WatchKey("eu-west-1", "new"), ["stdout"]).jobs] == ["new-2"]
+    assert again.resume(WatchKey("us-east-1", "new"), ["stdout"]).jobs == []
+    assert again.deliver(seen(10, "Completed", status="Completed", job="new-2")) == ["Phase0", "Completed"]
+    assert again.resume(WatchKey("eu-west-1", "new"), ["stdout"]).jobs == []
+
+
+def test_a_watch_knows_up_to_when_it_reported(opened: Callable[..., Open]) -> None:
+    """For each account, the earliest of its subscribers counts; a listing without jobs has no account yet."""
+    journal, hours = opened(), [START + timedelta(hours=hour) for hour in range(4)]
+    assert journal.resume(EVERYTHING, ["stdout"]) == Resumption([], {}, frozenset())
+    journal.reported(EVERYTHING, "", hours[0], ["stdout"])
+    assert journal.resume(EVERYTHING, ["stdout"]).reported_to == {"": hours[0]}
+    journal.reported(EVERYTHING, "1", hours[1], ["stdout", "hook"])
+    journal.reported(EVERYTHING, "1", hours[2], ["hook"])
+    journal.reported(EVERYTHING, "2", hours[3], ["hook"])
+    assert journal.resume(EVERYTHING, ["stdout", "hook"]).reported_to == {"1": hours[1], "2": hours[3]}
+    assert journal.resume(WatchKey("eu-west-1", "a"), ["stdout", "hook"]).reported_to == {}
 
 
 def test_what_was_not_taken_is_left_to_the_next_process(path: Path, opened: Callable[..., Open]) -> None:
@@ -448,7 +556,7 @@ def test_a_closed_journal_raises_nothing(path: Path, opened: Callable[..., Open]
     journal.acknowledge(entry, "stdout")
     assert journal.see(seen(0), seen(1)) == [("Phase1", {"stdout"})]
     journal.flush()
-    assert (journal.unfinished("eu-west-1", ["stdout"]), journal.warnings) == ([], [])
+    assert (journal.resume(EVERYTHING, ["stdout"]), journal.warnings) == (Resumption(), [])
     assert (journaled(path), pending(path)) == (["Phase0"], [("Phase0", "stdout")])
 
 
@@ -603,12 +711,10 @@ def test_closing_tries_once_more(path: Path, opened: Callable[..., Open]) -> Non
     assert (journaled(path), pending(path)) == (["Phase0", "Completed"], [])
 
 
-def test_what_was_told_without_a_file_is_not_told_again(path: Path, opened: Callable[..., Open]) -> None:
-    """Without the file the same rules hold: an end is final, time does not run back, and each is told once."""
-    path = path.parent / "none" / path.name
-    journal = Open(path)
-    assert journal.deliver(seen(1), seen(1), seen(0), seen(2), END, END, seen(10)) == ["Phase1", "Phase2", "Completed"]
-    assert journal.see(END, to=["stdout", "hook"]) == [("Completed", {"hook"})]
+def test_what_was_told_without_a_file_is_not_told_again(path: Path) -> None:
+    """Without the file the same rules hold: an end is final, and each is told once."""
+    journal = Open(path.parent / "none" / path.name)
+    assert journal.deliver(seen(1), seen(1), seen(2), END, END, seen(10)) == ["Phase1", "Phase2", "Completed"]
 
 
 def test_what_a_killed_process_left_while_the_file_was_away_is_not_told_twice(
@@ -730,6 +836,14 @@ def wrong_times(path: Path) -> None:
         db.commit()
 
 
+def a_blob(path: Path) -> None:
+    with closing(Journal(path, warn=print)) as journal:
+        journal.record(seen(0), ["stdout"])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE transition SET status = x'ff00'")
+        db.commit()
+
+
 def somebody_elses(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE recipe (name)")
@@ -739,7 +853,7 @@ def newer(path: Path) -> None:
     with closing(Journal(path, warn=print)) as journal:
         journal.record(seen(0), ["stdout"])
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
 
 
 @pytest.mark.parametrize(
@@ -749,8 +863,9 @@ def newer(path: Path) -> None:
         (overwritten, "is damaged, or not a journal: database disk image is malformed"),
         (truncated, "is damaged, or not a journal: database disk image is malformed"),
         (wrong_times, "is damaged: Invalid isoformat string: 'yesterday'"),
+        (a_blob, "is damaged: transition 1 has a value of the wrong type"),
         (somebody_elses, "is not a journal, but another program's database"),
-        (newer, "is of version 2, and this release knows version 1"),
+        (newer, "is of version 3, and this release uses version 2"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -764,7 +879,7 @@ def test_a_file_that_is_not_ours_to_write_stays_as_it_is(
     for number in (1, 2, 3):
         assert journal.deliver(seen(number)) == [f"Phase{number}"]
         journal.clock.seconds += 10
-    assert journal.unfinished("eu-west-1", ["stdout"]) == []
+    assert journal.resume(EVERYTHING, ["stdout"]) == Resumption()
     journal.close()
     assert journal.warnings == [f"the journal {path} {words}; the wait goes on without it"]
     assert path.read_bytes() == before
@@ -772,6 +887,47 @@ def test_a_file_that_is_not_ours_to_write_stays_as_it_is(
     with pytest.raises(JournalError, match=" is ") as raised:
         read_history(path)
     assert str(raised.value) == f"the journal {path} {words}"
+
+
+ODD_VALUES = ["NULL", "x'ff00'", "'0001-01-01T00:00:00+14:00'", "9e999"]
+COLUMNS = [
+    *("job.arn", "job.name", "job.region", "job.latest", "job.has_ended", "job.verdict", "job.exit_code"),
+    *("job.created_at", "job.ended_at", "job.failure_reason"),
+    *("transition.job_id", "transition.before_status", "transition.status", "transition.secondary_status"),
+    *("transition.repeat", "transition.observed_at", "transition.not_before"),
+    *("delivery.subscriber", "delivery.owner", "delivery.claimed_at", "delivery.acknowledged_at"),
+    *("watch.region", "watch.name_contains", "watch.account", "watch.joined", "watch.reported_to"),
+]
+
+
+@pytest.mark.parametrize("value", ODD_VALUES)
+def test_no_stored_value_ends_a_wait(path: Path, capsys: pytest.CaptureFixture[str], value: str) -> None:
+    """Whatever another program has stored, transitions are delivered, and `history` prints it or says what is wrong."""
+    with closing(Open(path)) as before:
+        before.see(seen(0))
+        before.reported(EVERYTHING, "1", START, ["stdout"])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA writable_schema = 1")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '')")
+        db.commit()
+    content = path.read_bytes()
+    for column in COLUMNS:
+        path.write_bytes(content)
+        table, name = column.split(".")
+        with closing(sqlite3.connect(path)) as db, suppress(sqlite3.IntegrityError):  # a part of a key is never NULL
+            db.execute(f"UPDATE {table} SET {name} = {value}")
+            db.commit()
+        journal = Open(path)
+        journal.resume(EVERYTHING, ["stdout"])
+        assert journal.deliver(seen(1))[-1:] == ["Phase1"]
+        journal.record_outcome(outcome(Verdict.FAILED, ExitCode.FAILED, "Failed"))
+        journal.close()
+        for form in ("text", "jsonl"):
+            with suppress(JournalError):
+                print_history(path, [], form)
+        with suppress(JournalError), closing(JournalReader(path)) as reader:
+            reader.names("")
+            reader.transitions("churn")
 
 
 def test_a_directory_is_no_journal(tmp_path: Path) -> None:
@@ -789,6 +945,21 @@ def test_a_file_that_was_removed_is_not_written_to(path: Path, opened: Callable[
     assert journal.deliver(seen(1), seen(2)) == ["Phase1", "Phase2"]
     assert journal.warnings == [f"the journal {path} was removed or replaced; the wait goes on without it"]
     assert not path.exists()
+
+
+@pytest.mark.parametrize("also", ["-wal", "-shm"])
+def test_a_log_that_was_removed_is_noticed(path: Path, opened: Callable[..., Open], also: str) -> None:
+    """What it held is saved where that is possible, and nothing more is written; a warning says so at the next event."""
+    journal = opened()
+    journal.deliver(seen(0))
+    for suffix in {"-wal", also}:
+        Path(f"{path}{suffix}").unlink()
+    journal.flush()
+    [warning] = journal.warnings
+    words = f"has lost its log, {path.name}-wal, which was removed or replaced"
+    assert warning == f"the journal {path} {words}; the wait goes on without it"
+    assert journal.deliver(seen(1)) == ["Phase1"]
+    assert (journaled(path), pending(path)) == (["Phase0"], [])
 
 
 def test_a_file_that_was_replaced_while_it_could_not_be_used(
@@ -837,6 +1008,8 @@ def test_a_file_that_cannot_be_written_for_a_while(
         return db
 
     journal = Open(path)
+    journal.open()
+    journal._disconnect()
     phases = [f"Phase{number}" for number in range(1, 200)]
     with monkeypatch.context() as context:
         context.setattr(sqlite3, "connect", hindered)
@@ -866,6 +1039,24 @@ def test_a_disk_that_takes_no_more(path: Path, puppet: Callable[[], Puppet]) -> 
     assert writer.do("deliver(4)") == ["Phase4"]
     assert (journaled(path), pending(path)) == ([f"Phase{number}" for number in range(5)], [])
     assert writer.do("len(warnings)") == 1
+
+
+def test_a_journal_that_cannot_be_opened_at_first_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`open` says why; only later is an unusable file a warning."""
+    monkeypatch.setattr(writing, "_OPEN_TIMEOUT", 0.2)
+    for bad, words in (
+        (path.parent / "none" / "j", "cannot be created: there is no such directory"),
+        (path.parent, "is not a file"),
+    ):
+        with pytest.raises(JournalError) as raised:
+            Open(bad).open()
+        assert str(raised.value) == f"the journal {bad} {words}"
+    with closing(Open(path)) as journal:
+        journal.open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(JournalError, match="is locked by another process"):
+            Open(path).open()
 
 
 def test_whoever_is_warned_may_come_back(tmp_path: Path) -> None:
@@ -931,7 +1122,7 @@ def test_an_outcome_without_an_arn_is_not_journaled(path: Path, opened: Callable
         )
     [history] = read_history(path)
     assert (history.state, history.verdict, history.transitions) == (None, "not_found", ())
-    assert journal.unfinished("eu-west-1", []) == [], "there is nothing to wait for"
+    assert journal.resume(EVERYTHING, []).jobs == [], "there is nothing to wait for"
 
 
 def test_what_is_unfinished_can_be_taken_up(
@@ -948,7 +1139,7 @@ def test_what_is_unfinished_can_be_taken_up(
     journal.see(seen(0, "Completed", job="mine", status="Completed"))
 
     def left(*subscribers: str) -> list[str]:
-        found = journal.unfinished("eu-west-1", subscribers)
+        found = journal.resume(EVERYTHING, subscribers).jobs
         assert all(job == UnfinishedJob(job.name, arn_of(job.name)) for job in found)
         return [job.name for job in found]
 
@@ -956,7 +1147,7 @@ def test_what_is_unfinished_can_be_taken_up(
     first.kill()
     assert left("stdout") == ["running", "waiting"]
     assert left("hook") == ["running"]
-    elsewhere = journal.unfinished("us-east-1", ["stdout"])
+    elsewhere = journal.resume(WatchKey("us-east-1", ""), ["stdout"]).jobs
     assert elsewhere == [UnfinishedJob("running", arn_of("running", "us-east-1"))]
     assert journal.deliver(seen(9, "Completed", job="waiting", status="Completed")) == ["Phase0"]
     assert left("stdout") == ["running"]
@@ -1072,10 +1263,92 @@ def test_reading_leaves_no_trace(path: Path, puppet: Callable[[], Puppet]) -> No
     assert len(read_history(path)) == 3
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal of 20,000 jobs and 100,000 transitions."""
+    path = tmp_path_factory.mktemp("large") / "jobs.journal"
+    with closing(Open(path)) as journal:
+        journal.deliver(
+            *(seen(number, job="job-0") for number in range(4)), replace(END, job_name="job-0", job_arn=arn_of("job-0"))
+        )
+        journal.record_outcome(outcome(Verdict.COMPLETED, ExitCode.OK, "Completed", job="job-0"))
+        journal.resume(EVERYTHING, ["stdout"])
+    with closing(sqlite3.connect(path)) as db:
+        numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 19999)"
+        for copied in (
+            (
+                "job SELECT i + 1, replace(arn, 'job-0', 'job-' || i), 'job-' || i, region, latest + 5 * i, has_ended, "
+                "verdict, exit_code, created_at, ended_at, failure_reason FROM job"
+            ),
+            (
+                "transition SELECT id + 5 * i, i + 1, before_status, before_secondary_status, status, secondary_status, "
+                "repeat, observed_at, not_before FROM transition"
+            ),
+            "delivery SELECT transition_id + 5 * i, subscriber, owner, claimed_at, acknowledged_at FROM delivery",
+        ):
+            db.execute(f"{numbers} INSERT INTO {copied}, n")
+        db.commit()
+    return path
+
+
+def quickest(work: Callable[[], object]) -> float:
+    """The seconds of the quickest of some tries."""
+    tries = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        work()
+        tries.append(time.perf_counter() - begun)
+    return min(tries)
+
+
+def test_a_large_journal_is_as_quick_as_an_empty_one(large: Path) -> None:
+    """One job, a completion, and a wait or a watch that begins read what they need: 50 ms at most."""
+    assert quickest(lambda: read_history(large, ["job-19000"])) < 0.05
+
+    def complete() -> None:
+        with closing(JournalReader(large)) as journal:
+            assert len(journal.names("")) == len(journal.names("job-1")) == 100
+            assert journal.names("JOB-19000") == [("job-19000", "Completed")]
+
+    def begin() -> None:
+        with closing(Open(large)) as journal:
+            journal.open()
+            assert journal.resume(EVERYTHING, ["stdout"]).jobs == []
+            assert journal.warnings == []
+
+    assert quickest(complete) < 0.05
+    begin()  # afterwards, only what came since then is searched
+    assert quickest(begin) < 0.05
+
+
+@pytest.mark.parametrize("form", ["text", "json", "jsonl"])
+def test_a_large_history_is_printed_as_it_is_read(large: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """The first job is printed before the last one is read: memory does not hold a journal."""
+
+    class Full(io.TextIOBase):
+        written = 0
+
+        def write(self, text: str) -> int:
+            self.written += len(text)
+            if self.written > 20_000:
+                raise BrokenPipeError
+            return len(text)
+
+        def fileno(self) -> int:
+            return os.open(os.devnull, os.O_WRONLY)
+
+    read: list[object] = []
+    transitions_of = JournalReader._transitions_of
+    monkeypatch.setattr(JournalReader, "_transitions_of", lambda *of: read.append(of) or transitions_of(*of))
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert print_history(large, [], form) == ExitCode.OK
+    assert 10 < len(read) < 100
+
+
 def test_an_empty_history_says_so(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A journal in which nothing happened yet is no error."""
     with closing(Open(path)) as journal:
-        assert journal.unfinished("eu-west-1", []) == []
+        journal.open()
     print_history(path, [], "text")
     print_history(path, [], "json")
     assert capsys.readouterr().out == 'the journal holds no job\n{"jobs": []}\n'

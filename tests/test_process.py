@@ -69,7 +69,7 @@ def test_closed_pipe_keeps_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> Non
             raise ValueError
 
     monkeypatch.setattr(sys, "stdout", Closed())
-    assert write_product("a", "b") == 0
+    assert write_product(["a", "b"]) == 0
 
 
 def test_exec_command_can_write_to_stderr_that_was_closed(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from listing_service import Filters, Job, Service
 from test_listing import failing, fleet, older, script
 from virtual import no_network
 
-from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Transition, waiter
-from automl_waiter._engine.watch import Matching, matching
-from automl_waiter._model.job_refs import JobRef, job_ref
+from automl_waiter import AccessDenied, Ended, Event, InvalidRequest, ServiceUnavailable, Sweep, Transition, waiter
+from automl_waiter._engine.watch import NOTHING_EARLIER, Earlier, Matching, matching
+from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
 from automl_waiter._wiring import watch_kernel
 from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, simulated_jobs  # noqa: F401
@@ -30,7 +30,7 @@ def watched(
     *,
     which: Matching | None = None,
     until_idle: bool = False,
-    known: Sequence[JobRef] = (),
+    earlier: Earlier = NOTHING_EARLIER,
     filters: Filters = Filters.INDEXED,
     seconds: float = 2 * HOUR,
     change: Any = lambda service: None,
@@ -40,7 +40,7 @@ def watched(
     service = Service(clock, jobs, filters=filters, max_rate=10)
     change(service)
     options = wait_options()
-    kernel = watch_kernel(service, which or Matching(), options, clock, until_idle=until_idle, known=known)
+    kernel = watch_kernel(service, which or Matching(), options, clock, until_idle=until_idle, earlier=earlier)
     return list(waiter.events_of(kernel, clock)), service, clock
 
 
@@ -173,9 +173,57 @@ def test_a_job_that_an_earlier_watch_knew_is_followed_though_it_has_ended() -> N
     """What ended while nobody watched is told by the next watch; a job of another account is not looked for."""
     ended = Job("ended", -HOUR, script(1000))
     known = [job_ref(ARN + "ended"), job_ref(ARN.replace("123456789012", "999999999999") + "foreign")]
-    events, service, _ = watched([ended, *fleet(2), *older(3)], known=known, seconds=100)
+    events, service, _ = watched([ended, *fleet(2), *older(3)], earlier=Earlier(known), seconds=100)
     assert ends(events) == {"ended": "Completed"}
     assert service.describes == 1
+
+
+@pytest.mark.parametrize("account", ["123456789012", ""])
+@pytest.mark.parametrize("which", [None, matching(since=60)])
+def test_a_watch_that_was_down_reports_the_jobs_that_came_and_went(account: str, which: Matching | None) -> None:
+    """It lists back to its last listing, also where that had shown no job; what ended before that one is not told."""
+    missed = [Job(f"missed-{number}", -HOUR - number, script(1000)) for number in range(150)]
+    reported_to = {account: EPOCH - timedelta(minutes=90), "999999999999": EPOCH - timedelta(days=9)}
+    earlier = Earlier((), reported_to, {f"{ARN}missed-7"})
+    events, service, _ = watched([*missed, *older(500)], which=which, earlier=earlier, seconds=200)
+    assert ends(events) == {job.name: "Completed" for job in missed if job.name != "missed-7"}
+    assert service.lists < 3 + 3 + 200 / 10 * 1.2
+
+
+def test_another_accounts_last_listing_says_nothing() -> None:
+    """An account that is listed for the first time is not listed back."""
+    earlier = Earlier(reported_to={"999999999999": EPOCH - timedelta(days=9)})
+    events, _, _ = watched(older(50), earlier=earlier, seconds=100)
+    assert ends(events) == {}
+
+
+def test_a_sweep_says_up_to_when_every_new_job_was_reported() -> None:
+    """Not while an ended job still waits for its describe; and a job may be listed a minute late."""
+    jobs = [Job("running", -HOUR, script(9000)), *(Job(f"new-{at}", at, script(15)) for at in range(20, 300, 40))]
+    events, _, _ = watched(jobs, seconds=400)
+    sweeps = [event for event in events if isinstance(event, Sweep)]
+    assert {sweep.account for sweep in sweeps} == {"123456789012"}
+    told = [sweep.reported_to for sweep in sweeps if sweep.reported_to is not None]
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == (EPOCH, sweeps[-1].at - timedelta(seconds=60))
+    for sweep in sweeps:
+        seen = {event.job_name for event in events[: events.index(sweep)] if isinstance(event, Transition)}
+        created = {
+            job.name for job in jobs if sweep.reported_to and EPOCH + timedelta(seconds=job.created) < sweep.reported_to
+        }
+        assert created <= seen
+
+
+def test_what_is_still_to_be_described_is_not_reported_yet() -> None:
+    """A watch that is killed before it has described an ended job has to list back to it."""
+    events, _, _ = watched(
+        [Job(f"ended-{number}", -HOUR, script(1000)) for number in range(60)],
+        which=matching(since=2 * HOUR),
+        seconds=100,
+    )
+    first = next(event for event in events if isinstance(event, Sweep) and event.reported_to is not None)
+    before = {event.job_name for event in events[: events.index(first)] if isinstance(event, Transition)}
+    assert len(before) == 60
 
 
 def test_a_name_that_matches_nothing_costs_a_page_a_sweep() -> None:
@@ -192,7 +240,7 @@ def test_a_job_created_just_now_is_waited_for_until_idle() -> None:
 
 def test_an_account_without_running_jobs_is_known_by_its_older_ones() -> None:
     """What an earlier watch knew is told where nothing runs any more, too."""
-    events, _, _ = watched([Job("ended", -HOUR, script(1000))], known=[job_ref(ARN + "ended")], seconds=100)
+    events, _, _ = watched([Job("ended", -HOUR, script(1000))], earlier=Earlier([job_ref(ARN + "ended")]), seconds=100)
     assert ends(events) == {"ended": "Completed"}
 
 

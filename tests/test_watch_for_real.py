@@ -141,17 +141,14 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("kind", ["watch", "wait"])
-def test_a_killed_process_goes_on_where_it_was(sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
-    """Killed again and again, a watch and a wait tell each transition once to stdout and to --exec, and lose none."""
-    word = f"killed-{kind}"
-    names = created(sandbox, word, "held", "held")
+def test_a_killed_wait_continues_where_it_was(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Killed again and again, it delivers each transition once to stdout and to --exec, and loses none."""
+    names = created(sandbox, "killed", "held", "held")
     told, journal = tmp_path / "told", tmp_path / "journal"
     program = tmp_path / "tell"
     program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}\n')
     program.chmod(0o700)
-    what = ["watch", "--name-contains", word, "--until-idle"] if kind == "watch" else ["wait", *names]
-    arguments = [*what, "--poll", "0.3s", "-o", "jsonl", "--journal", str(journal), "--exec", str(program)]
+    arguments = ["wait", *names, "--poll", "0.3s", "-o", "jsonl", "--journal", str(journal), "--exec", str(program)]
     out = tmp_path / "out"
     environment = endpoint_environment(sandbox.url)
     for phase in range(1, len(PHASES)):
@@ -209,13 +206,89 @@ def test_a_command_that_failed_is_run_again_by_the_next_process(sandbox: Sandbox
     assert runs.count("Completed") == 2
 
 
-def test_a_journal_that_cannot_be_used_ends_no_wait(command: Command, new_job: Any, tmp_path: Path) -> None:
-    """Without the journal the wait goes on, with one warning, and everybody is told."""
-    name = new_job("completed")
-    done = command("wait", name, "--poll", "0.2s", "-o", "jsonl", "--journal", str(tmp_path / "no" / "journal"))
-    assert done.returncode == 0
-    assert done.stderr.count("the wait goes on") == 1
-    assert lines(done.stdout)[-1] == (name, "Completed")
+def test_a_journal_that_cannot_be_opened_is_an_error(inside: Command, tmp_path: Path) -> None:
+    """At the start it is bad usage: nobody should take a wait for one whose deliveries are kept."""
+    for words in (["wait", "churn"], ["watch"]):
+        done = inside(*words, "-o", "json", "--journal", str(tmp_path / "no" / "journal"))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("cannot be created: there is no such directory") == 1
+
+
+def test_a_resumed_wait_for_some_of_the_jobs_repeats_nothing(inside: Command, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Standard output is the same subscriber, whichever jobs are waited for."""
+    one, two = created(sandbox, "some", "held", "held")
+    options = ["--poll", "0.2s", "-o", "jsonl", "-q", "--journal", str(tmp_path / "journal"), "--timeout"]
+    environment = {"AWS_ENDPOINT_URL_SAGEMAKER": sandbox.url}
+    first = inside("wait", one, two, *options, "0s", environment=environment)
+    assert sorted(lines(first.stdout)) == [(one, "AnalyzingData"), (two, "AnalyzingData")]
+    for _ in range(4):
+        sandbox.advance(two)
+    again = inside("wait", two, *options, "10s", environment=environment)
+    assert lines(again.stdout) == [(two, "Completed")]
+
+
+def test_a_closed_standard_output_gets_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What is written nowhere is not acknowledged, and the next process delivers it."""
+    [name] = created(sandbox, "closed", "short")
+    arguments = ["wait", name, "--poll", "0.2s", "-o", "jsonl", "-q", "--journal", str(tmp_path / "journal")]
+    environment = endpoint_environment(sandbox.url)
+    with start(*arguments, env=environment, before=("sh", "-c", 'exec "$@" >&-', "sh")) as process:
+        process.communicate(timeout=30)
+    with start(*arguments, env=environment) as process:
+        stdout, _ = process.communicate(timeout=30)
+    assert lines(stdout) == [(name, "ModelTuning"), (name, "Completed")]
+
+
+def test_a_watch_reports_what_came_and_went_while_it_was_down(
+    inside: Command, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Its listing reaches back to its last one, and what was reported is not reported again."""
+    arguments = ["watch", "--until-idle", "--name-contains", "missed", "--poll", "0.2s", "-o", "jsonl", "-q"]
+    arguments += ["--journal", str(tmp_path / "journal")]
+    for number in range(3):
+        if number:
+            sandbox.create_job(f"missed-{number}", scenario="short")
+            sandbox.advance(f"missed-{number}")
+        sandbox.create_job(f"missed-later-{number}", scenario="short")
+        done = inside(*arguments, environment={"AWS_ENDPOINT_URL_SAGEMAKER": sandbox.url})
+        told = {event["job_name"] for event in map(json.loads, done.stdout.splitlines())}
+        assert told == ({f"missed-{number}"} if number else set()) | {f"missed-later-{number}"}
+
+
+def test_a_command_that_outlives_its_wait_is_not_run_beside(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Killed while its command runs, a wait that is started again runs it when that has ended, with the same id."""
+    [name] = created(sandbox, "outlived", "held")
+    runs, may_end, program = tmp_path / "runs", tmp_path / "may-end", tmp_path / "tell"
+    program.write_text(
+        f'#!/bin/sh\necho "begin $AUTOML_TRANSITION_ID" >> {runs}\n'
+        f"until test -e {may_end}; do sleep 0.02; done\necho end >> {runs}\n"
+    )
+    program.chmod(0o700)
+    arguments = [
+        "wait",
+        name,
+        "--poll",
+        "0.2s",
+        "--timeout",
+        "2s",
+        "-o",
+        "none",
+        "--journal",
+        str(tmp_path / "journal"),
+    ]
+    environment = endpoint_environment(sandbox.url)
+    with start(*arguments, "--exec", str(program), env=environment) as process:
+        until(runs.exists)
+        process.send_signal(signal.SIGKILL)
+    with start(*arguments, "--exec", str(program), env=environment) as process:
+        assert process.stderr is not None
+        assert "AnalyzingData" in process.stderr.readline()
+        assert "timed out" in process.stderr.readline()
+        assert runs.read_text().count("begin") == 1
+        may_end.touch()
+        process.communicate(timeout=30)
+    first, one, second, two = runs.read_text().splitlines()
+    assert (first, one, two) == (second, "end", "end")
 
 
 def test_history_shows_what_the_journal_holds(command: Command, new_job: Any, tmp_path: Path) -> None:

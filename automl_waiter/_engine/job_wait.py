@@ -92,6 +92,11 @@ class JobWait:
         self._stop_error: AutoMLWaiterError | None = None
         self._is_stop_accepted = False
 
+    @property
+    def is_reported(self) -> bool:
+        """Whether the job was observed, and its first transition emitted."""
+        return self._tracker.snapshot is not None
+
     async def run(self) -> None:
         """Wait, and emit the events; the last one is the outcome."""
         if self._following is not None and self._candidates is not None:

@@ -153,7 +153,7 @@ class Listing:
                 return
             next_at, is_last = self._next_sweep(begun)
             next_in = max(0.0, next_at - self._now)
-            await self._kernel.emit(Sweep(None, self._clock.now(), len(self._listed()), pages, next_in))
+            await self._kernel.emit(await self._swept(pages, next_in))
             await self._sleep(next_at)
 
     async def _sweep(self) -> int:
@@ -171,6 +171,9 @@ class Listing:
         self._pages = reader.useful_pages
         self._after_newest(reader)
         return reader.pages
+
+    async def _swept(self, pages: int, next_in: float) -> Sweep:
+        return Sweep(None, self._clock.now(), len(self._listed()), pages, next_in)
 
     def _reader(self, **filters: Any) -> PageReader:
         return PageReader({**NEWEST_FIRST, **filters}, set(self._listed()))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from automl_waiter._engine.calls import Calls
@@ -14,6 +14,7 @@ from automl_waiter._engine.listing import Listing, PageReader
 from automl_waiter._engine.retries import Answer
 from automl_waiter._engine.siblings import Siblings
 from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest
+from automl_waiter._model.events import Sweep
 from automl_waiter._model.job_refs import JobRef, account_of, job_ref
 from automl_waiter._model.options import NOT_FOUND_GRACE_S, WaitOptions
 from automl_waiter._model.snapshot import Snapshot
@@ -62,6 +63,26 @@ def matching(name_contains: str | None = None, since: datetime | Duration | None
     return Matching(name_contains, seconds)
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier watch left to this one.
+
+    Attributes:
+        unfinished: Jobs to follow, whether or not they are in progress.
+        reported_to: By account ("" if it was not known), its `Sweep.reported_to`. Jobs created since then are followed,
+            also if they have ended.
+        reported: The ARNs, in lower case, of those that need not be.
+    """
+
+    unfinished: Collection[JobRef] = ()
+    reported_to: Mapping[str, datetime] = field(default_factory=dict)
+    reported: Collection[str] = frozenset()
+
+
+NOTHING_EARLIER = Earlier()
+"""No watch was there before."""
+
+
 class Watch(Listing):
     """Follow every job that matches, and start a wait for each.
 
@@ -71,7 +92,7 @@ class Watch(Listing):
         calls: Makes the calls of the listing; its kernel sleeps, emits events and starts waits.
         started: When the watch began, on the kernel's clock (seconds).
         until_idle: Whether to end when no job is in progress.
-        known: Jobs of an earlier watch. They are followed whether or not they are in progress.
+        earlier: What an earlier watch left.
         siblings: The past jobs from which the ends are estimated; None: they are not.
         credentials_expire_at: When they are known to expire (UTC).
     """
@@ -86,7 +107,7 @@ class Watch(Listing):
         *,
         started: float,
         until_idle: bool = False,
-        known: Iterable[JobRef] = (),
+        earlier: Earlier = NOTHING_EARLIER,
         siblings: Siblings | None = None,
         credentials_expire_at: datetime | None = None,
     ) -> None:
@@ -94,7 +115,10 @@ class Watch(Listing):
         self._which = which
         self._started = started
         self._until_idle = until_idle
-        self._known = list(known)
+        self._earlier = earlier
+        self._reported_to: datetime | None = None
+        self._unreported: list[tuple[datetime, ListedJob, JobWait]] = []
+        """Jobs that the listing has shown, with their CreationTimes, and that may not have been reported yet."""
         self._siblings = siblings
         self._expiry = credentials_expire_at
         self._account: str | None = None
@@ -125,9 +149,13 @@ class Watch(Listing):
                     break
         self._met_at = readers[0].begun_at
         self._after_newest(readers[0])
-        if self._known and self._account is None:
-            await self._read_page(self._reader())
-        for ref in self._known:
+        if self._earlier.reported_to or (self._earlier.unfinished and self._account is None):
+            readers.append(newest := self._reader())
+            await self._read_page(newest)
+            while self._resumed_at and not newest.is_done and not self._is_before(newest, self._resumed_at):
+                await self._read_page(newest)
+        self._reported_to = self._resumed_at or self._met_at
+        for ref in self._earlier.unfinished:
             # A journal may hold jobs of other accounts, which this account does not have.
             is_ours = ref.account == self._account and self._is_named(ref.name)
             if is_ours and ref.name.lower() not in self._by_name:
@@ -157,11 +185,33 @@ class Watch(Listing):
             siblings=self._siblings,
             credentials_expire_at=expiry,
         )
+        if ref.created_at is not None:
+            self._unreported.append((ref.created_at, listed, wait))
         self._kernel.spawn(wait.run)
+
+    async def _swept(self, pages: int, next_in: float) -> Sweep:
+        await self._kernel.sleep_until(self._now)  # the waits report what the listing has shown
+        self._unreported = [each for each in self._unreported if not (each[1].has_ended or each[2].is_reported)]
+        sweep = replace(await super()._swept(pages, next_in), account=self._account)
+        if self._reported_to is None or self._new_since is None:
+            return sweep
+        newest = min([self._new_since, *(created_at for created_at, _, _ in self._unreported)])
+        if self._unreported and newest < self._reported_to:
+            return sweep
+        self._reported_to = max(self._reported_to, newest)
+        return replace(sweep, reported_to=self._reported_to)
+
+    @property
+    def _resumed_at(self) -> datetime | None:
+        """The time up to which an earlier watch has reported every job of this account."""
+        times = self._earlier.reported_to
+        return times.get(self._account or "") or times.get("")
 
     def _is_wanted(self, shown: Snapshot, reader: PageReader) -> bool:
         if not self._is_named(shown.name):
             return False
+        if self._resumed_at is not None and shown.created_at >= self._resumed_at:
+            return shown.arn.lower() not in self._earlier.reported
         if (since := self._since(reader)) is not None:
             return shown.created_at >= since
         return not shown.state.is_terminal or (self._met_at is not None and shown.created_at >= self._met_at)

@@ -64,7 +64,11 @@ class Estimated(Estimate):
 
 @dataclass(frozen=True)
 class Sweep:
-    """A read of the listing took `pages` pages; `running` jobs are still followed. The next is in `next_in` seconds."""
+    """A read of the listing took `pages` pages; `running` jobs are still followed. The next is in `next_in` seconds.
+
+    In a watch, every new job that was created before `reported_to`, by the service's clock, was reported; None while an
+    older one is still to be described. `account` is None until a job was shown.
+    """
 
     event: ClassVar[str] = "sweep"
 
@@ -73,6 +77,8 @@ class Sweep:
     running: int
     pages: int
     next_in: float
+    account: str | None = None
+    reported_to: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ other: the service is right, and our table is incomplete.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -33,6 +35,7 @@ class Transition:
         observed_at: When `after` was observed (UTC).
         not_before: When the previous poll was made: the change lies between the two. None for the first observation.
         created_at: The job's CreationTime (UTC), if it is known.
+        repeat: How often the job was in `after` before, as far as it was observed.
     """
 
     event: ClassVar[str] = "transition"
@@ -44,6 +47,14 @@ class Transition:
     observed_at: datetime
     not_before: datetime | None
     created_at: datetime | None = None
+    repeat: int = 0
+
+    @property
+    def id(self) -> str:
+        """The transition's id: the same each time it is delivered, whichever process observed it, and when."""
+        # Without `before` and the times, which differ between processes.
+        words = [self.job_arn.lower(), *self.after, self.repeat]
+        return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
 
     @property
     def at(self) -> datetime:
@@ -114,6 +125,7 @@ class Tracker:
         after = snapshot.state
         transition = None
         if before != after:
+            repeat = sum(earlier.after == after for earlier in self.transitions)
             transition = Transition(
                 snapshot.name,
                 snapshot.arn,
@@ -122,6 +134,7 @@ class Tracker:
                 observed_at=at,
                 not_before=self._seen_at,
                 created_at=snapshot.created_at,
+                repeat=repeat,
             )
             self.transitions.append(transition)
         anomalies = self._anomalies(snapshot.name, before, after, at) if transition else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import click
@@ -29,15 +30,15 @@ def complete_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
 
 
 def complete_journaled_jobs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the job names in the journal of the `--journal` flag."""
+    """Return the names of the newest jobs in the journal of the `--journal` flag."""
 
     def names() -> list[CompletionItem]:
-        from automl_waiter.journal import read_history
+        from automl_waiter.journal import JournalReader
 
-        histories = read_history(ctx.params["journal_path"])
-        return [_item(history.job_name, history.state or "") for history in histories]
+        with closing(JournalReader(ctx.params["journal_path"])) as journal:
+            return [_item(name, status) for name, status in journal.names(incomplete)]
 
-    return _beginning(incomplete, _within_patience(names))
+    return _within_patience(names)
 
 
 def complete_until(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -11,12 +11,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 import click
 
 from automl_waiter._model.text import clean, isoformat
 from automl_waiter._model.tracker import Transition
+from automl_waiter._system.file_lock import FileLock
 
 COMMAND_LIMIT = 60.0
 """Seconds after which a command is killed."""
@@ -25,6 +27,7 @@ _KILL_AFTER = 2.0
 # A killed process is gone at once, or this user may not kill it.
 _DIES_WITHIN = 0.2
 _JOIN_SLICE_S = 0.05
+_LOCK_SLICE_S = 0.05
 
 
 def command_words(text: str) -> list[str]:
@@ -51,6 +54,8 @@ class CommandRunner:
         words: The command.
         report: Called with the job's name and each problem.
         limit: Seconds after which a command is killed.
+        lock_of: Returns the lock of the command and a transition. A command that outlives this process keeps it, and
+            the next process waits for it before it runs the command again.
         output: The file descriptor for the command's output, which `finish` closes; None: stderr's.
     """
 
@@ -60,12 +65,14 @@ class CommandRunner:
         report: Callable[[str, str], None],
         *,
         limit: float = COMMAND_LIMIT,
+        lock_of: Callable[[Sequence[str], Transition], FileLock] | None = None,
         output: int | None = None,
     ) -> None:
         self.words = words
         self._output = output
         self._report = report
         self._limit = limit
+        self._lock_of = lock_of
         self._transitions: queue.SimpleQueue[tuple[Transition, Callable[[bool], object]] | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         self._is_abandoned = False
@@ -95,14 +102,30 @@ class CommandRunner:
     def _run(self) -> None:
         while (delivery := self._transitions.get()) is not None:
             transition, done = delivery
-            problem = "was not run: the wait was interrupted" if self._is_abandoned else self._run_for(transition)
+            problem = self._run_alone(transition)
             if problem:
                 name = clean(os.path.basename(self.words[0]))
                 self._report(transition.job_name, f"--exec {name} {problem} (on {clean(transition.after)})")
             done(problem is None)
 
-    def _run_for(self, transition: Transition) -> str | None:
-        """Run the command and return what went wrong, or None."""
+    def _run_alone(self, transition: Transition) -> str | None:
+        """Run the command, unless it still runs for this transition; return what went wrong, or None."""
+        lock = self._lock_of and self._lock_of(self.words, transition)
+        # What a killed process started has had its time by then.
+        until = time.monotonic() + self._limit
+        with contextlib.suppress(OSError):  # no lock is better than no command
+            while lock and not self._is_abandoned and not lock.acquire() and time.monotonic() < until:
+                time.sleep(_LOCK_SLICE_S)
+        try:
+            if self._is_abandoned:
+                return "was not run: the wait was interrupted"
+            return self._run_for(transition, lock.descriptors if lock else ())
+        finally:
+            if lock:
+                lock.release()
+
+    def _run_for(self, transition: Transition, descriptors: Sequence[int]) -> str | None:
+        """Run the command and return what went wrong, or None; it inherits the descriptors."""
         try:
             self._process = process = subprocess.Popen(
                 self.words,
@@ -114,6 +137,7 @@ class CommandRunner:
                 # A process group of its own: Ctrl-C in the terminal reaches only the wait, and the command's children
                 # can be killed with it.
                 start_new_session=True,
+                pass_fds=descriptors,
             )
         except (OSError, ValueError) as error:
             return f"could not be run: {clean(error)}"
@@ -147,6 +171,7 @@ def environment_of(transition: Transition) -> dict[str, str]:
         "AUTOML_PREVIOUS_STATUS": before.status if before else "",
         "AUTOML_PREVIOUS_SECONDARY_STATUS": before.secondary_status if before else "",
         "AUTOML_OBSERVED_AT": isoformat(transition.observed_at),
+        "AUTOML_TRANSITION_ID": transition.id,
     }
     return {name: clean(value) for name, value in values.items()}
 

@@ -86,4 +86,4 @@ def policy(features: tuple[str, ...], jobs: tuple[str, ...], buses: tuple[str, .
 
 
 def _print(document: dict[str, Any]) -> int:
-    return write_product(json.dumps(document, indent=2))
+    return write_product([json.dumps(document, indent=2)])

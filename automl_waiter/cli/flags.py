@@ -202,7 +202,7 @@ SUBSCRIBERS = (
         metavar="eventbridge:BUS",
         help="Put an event on this EventBridge bus on each transition: a name, in the job's region, or an ARN.",
     ),
-    journal_option(help="Write down what is seen and told in this file, and go on after what it says was told."),
+    journal_option(help="Keep transitions and deliveries in this file, and continue after what it says was delivered."),
 )
 NO_ESTIMATE = click.option(
     "--no-estimate",

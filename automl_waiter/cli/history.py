@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -32,32 +33,42 @@ def history(flags: Flags, jobs: tuple[str, ...]) -> int:
     return print_history(str(flags.journal_path), jobs, flags.output)
 
 
-def read_journal(path: str | os.PathLike[str], jobs: Collection[str] = ()) -> list[JobHistory]:
-    """Return the journal's records of the jobs, or of all jobs if none is given.
+def print_history(path: str | os.PathLike[str], jobs: Collection[str], output: str) -> ExitCode:
+    """Print the journal's records of the jobs, in one of the forms of `--output`, and return the exit code.
 
     Raises:
-        click.UsageError: The journal cannot be read, or it holds no such job.
+        JournalError: The journal cannot be read, or it holds no such job.
     """
-    from automl_waiter.journal import JournalError, read_history
+    from automl_waiter.journal import JournalReader
 
-    try:
-        return read_history(path, jobs)
-    except JournalError as error:
-        raise click.UsageError(str(error)) from None
-
-
-def print_history(path: str | os.PathLike[str], jobs: Collection[str], output: str) -> ExitCode:
-    """Print the journal's records of the jobs, in one of the forms of `--output`, and return the exit code."""
-    histories = read_journal(path, jobs)
-    match output:
-        case "json":
-            return write_product(json_line({"jobs": [history.to_dict() for history in histories]}))
-        case "jsonl":
-            return write_product(*(json_line(history.to_dict()) for history in histories))
-        case "text":
-            lines = [line for history in histories for line in _text_of(history)]
-            return write_product(*(lines or ["the journal holds no job"]))
+    with closing(JournalReader(path)) as journal:
+        histories = journal.jobs(jobs)
+        match output:
+            case "json":
+                return write_product(_json_of(histories), end="")
+            case "jsonl":
+                return write_product(json_line(history.to_dict()) for history in histories)
+            case "text":
+                return write_product(_lines_of(histories))
     return ExitCode.OK
+
+
+def _json_of(histories: Iterable[JobHistory]) -> Iterator[str]:
+    """Yield one JSON object in parts: a journal may be larger than memory should hold."""
+    separator = '{"jobs": ['
+    for history in histories:
+        yield separator + json_line(history.to_dict())
+        separator = ", "
+    yield "]}\n" if separator == ", " else f"{separator}]}}\n"
+
+
+def _lines_of(histories: Iterable[JobHistory]) -> Iterator[str]:
+    is_empty = True
+    for history in histories:
+        is_empty = False
+        yield from _text_of(history)
+    if is_empty:
+        yield "the journal holds no job"
 
 
 def _text_of(history: JobHistory) -> list[str]:
@@ -82,7 +93,8 @@ def _transition_lines(transitions: Sequence[JournaledTransition]) -> list[str]:
         begun = journaled.transition.observed_at
         lasted = ""
         if index + 1 < len(transitions):
-            lasted = format_duration((transitions[index + 1].transition.observed_at - begun).total_seconds())
+            seconds = (transitions[index + 1].transition.observed_at - begun).total_seconds()
+            lasted = format_duration(max(0.0, seconds))  # the clock may have been set back
         line = f"  {isoformat(begun)}  {state:<{width}}  {lasted:<8}"
         pending = [clean(delivery.subscriber) for delivery in journaled.deliveries if delivery.state == "pending"]
         if pending:

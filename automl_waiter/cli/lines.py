@@ -9,6 +9,7 @@ import queue
 import select
 import sys
 import threading
+from collections.abc import Iterable
 from typing import TextIO
 
 from automl_waiter._model.exit_codes import ExitCode
@@ -22,10 +23,10 @@ def write_line(stream: TextIO | None, line: str) -> OSError | None:
     return _write(stream, f"{line}\n")
 
 
-def write_results(*lines: str) -> OSError | None:
+def write_results(lines: Iterable[str], end: str = "\n") -> OSError | None:
     """Write lines to stdout, and return the error, if any; the lines after it are not written."""
     for line in lines:
-        problem = write_line(sys.stdout, line)
+        problem = _write(sys.stdout, f"{line}{end}")
         if problem is not None:
             # A reader that has gone needs no message, but on a full disk the result would be lost silently.
             if not isinstance(problem, BrokenPipeError):
@@ -34,9 +35,9 @@ def write_results(*lines: str) -> OSError | None:
     return None
 
 
-def write_product(*lines: str) -> ExitCode:
+def write_product(lines: Iterable[str], end: str = "\n") -> ExitCode:
     """Write the lines of a command that is run for them alone, and return its exit code."""
-    problem = write_results(*lines)
+    problem = write_results(lines, end)
     return ExitCode.OK if problem is None or isinstance(problem, BrokenPipeError) else ExitCode.OUTPUT_LOST
 
 

@@ -289,13 +289,13 @@ class ResultWriter:
                 self._write(*([""] if number else []), *text_lines(document, sys.stdout))
 
     def _write(self, *lines: str) -> bool:
-        """Write lines, and return whether they were written; after a failure, write nothing."""
+        """Write lines, and return whether somebody may get them; after a failure, write nothing."""
         if self._view is not None:
             for line in lines:
                 self._view.say(line, Tone.PLAIN)
             return True
-        self.problem = self.problem or write_results(*lines)
-        return self.problem is None
+        self.problem = self.problem or write_results(lines)
+        return self.problem is None and sys.stdout is not None
 
 
 def _time_of(event: events.Event) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +19,6 @@ from automl_waiter._wiring import ONE_POLL, Target, snapshot_of
 from automl_waiter.cli.completion import complete_jobs
 from automl_waiter.cli.flags import AWS, Flags, LineCount, journal_option, shared
 from automl_waiter.cli.help import Page
-from automl_waiter.cli.history import read_journal
 from automl_waiter.cli.lines import write_product
 from automl_waiter.cli.signals import Interrupts
 from automl_waiter.report.document import Document
@@ -63,8 +63,7 @@ def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str, logs: i
     ref = job_ref(job)
     with interrupts.ending():
         target = flags.gateways().target(ref)
-        histories = read_journal(flags.journal_path) if flags.journal_path is not None else []
-        seen = {history.job_arn: [each.transition for each in history.transitions] for history in histories}
+        seen = {} if flags.journal_path is None else _journaled(flags.journal_path, ref.name)
         document = _document(target, seen, flags, logs)
         match form:
             case "html":
@@ -75,7 +74,14 @@ def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str, logs: i
                 from automl_waiter.report.plain_text import text_lines
 
                 lines = text_lines(document, sys.stdout)
-        return write_product(*lines)
+        return write_product(lines)
+
+
+def _journaled(path: str, name: str) -> Mapping[str, Sequence[Transition]]:
+    from automl_waiter.journal import JournalReader  # it loads SQLite
+
+    with closing(JournalReader(path)) as journal:
+        return journal.transitions(name)
 
 
 def _document(target: Target, seen: Mapping[str, Sequence[Transition]], flags: Flags, lines: int) -> Document:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from automl_waiter._engine.calls import Gateway
 from automl_waiter._engine.failure_logs import LogReader
 from automl_waiter._engine.kernel import Clock, Kernel
+from automl_waiter._engine.watch import NOTHING_EARLIER, Earlier
 from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest
-from automl_waiter._model.events import Ended, Event
+from automl_waiter._model.events import Ended, Event, Sweep
 from automl_waiter._model.exit_codes import ExitCode, combined_exit_code, exit_code_of_error
 from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.job_refs import JobRef, job_ref
@@ -34,7 +35,7 @@ from automl_waiter.waiter import events_of, read_logs
 if TYPE_CHECKING:  # they load what most waits do not need
     from automl_waiter.cli.github import GitHubRun
     from automl_waiter.integrations.eventbridge import EventBridgePublisher
-    from automl_waiter.journal import Entry, Journal
+    from automl_waiter.journal import Entry, Journal, WatchKey
 
 
 class Session:
@@ -47,7 +48,7 @@ class Session:
         command: `--exec`.
         publisher: `--publish`.
         journal: `--journal`.
-        subject: What stdout reports on. With a journal, the same subject resumes where it stopped.
+        subject: What stdout is in the journal, where the same subject resumes where it stopped.
         decides: Returns whether an outcome decides for all jobs.
         resume: Returns the command that resumes the wait for the jobs that may still run.
         github: The step of GitHub Actions, if this runs in one.
@@ -76,6 +77,7 @@ class Session:
         # The publisher comes first: its `finish` has a tighter limit than the command's.
         self._others = [other for other in (publisher, command) if other is not None]
         self._journal = journal
+        self._watch: WatchKey | None = None
         self._decides = decides
         self._resume = resume
         self._github = github
@@ -91,15 +93,19 @@ class Session:
         self._watched = WatchSummary() if writer.is_running else None
         self._deciding: list[Outcome] = []
 
-    def unfinished(self, region: str) -> list[JobRef]:
-        """Return a region's jobs that the journal lists as unfinished."""
+    def resume(self, region: str, name_contains: str | None) -> Earlier:
+        """Return what an earlier watch left, according to the journal."""
         if self._journal is None:
-            return []
+            return NOTHING_EARLIER
+        from automl_waiter.journal import WatchKey
+
+        self._watch = WatchKey(region, (name_contains or "").lower())
+        resumption = self._journal.resume(self._watch, self._deliver)
         refs = []
-        for job in self._journal.unfinished(region, self._deliver):
+        for job in resumption.jobs:
             with suppress(InvalidRequest):  # AWS may accept an ARN that we do not
                 refs.append(replace(job_ref(job.arn), name=job.name))
-        return refs
+        return Earlier(refs, resumption.reported_to, resumption.reported)
 
     def run(
         self, refs: Sequence[JobRef], connect: Callable[[], Mapping[str, Target]], options: WaitOptions
@@ -130,6 +136,8 @@ class Session:
         try:
             # Until the last line of the result: a signal after the jobs have ended changes no output.
             with self._interrupts.ending(end):
+                if self._journal is not None:
+                    self._journal.open()
                 kernel = begin(machine)
                 is_begun = True
                 if received:
@@ -179,6 +187,8 @@ class Session:
                 self._writer.tell(event)
                 if self._journal is not None:
                     self._journal.flush()
+                    if isinstance(event, Sweep) and event.reported_to is not None and self._watch is not None:
+                        self._journal.reported(self._watch, event.account or "", event.reported_to, self._deliver)
 
     def _hand_out(self, transition: Transition) -> None:
         """Hand a transition to its subscribers; with a journal, all deliveries that are due for the job."""

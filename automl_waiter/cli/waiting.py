@@ -136,7 +136,7 @@ def wait(
         flags,
         writer,
         screen,
-        subject=["wait", *(ref.key for ref in refs)],
+        subject=["wait"],
         logs=_log_connections(flags, gateways)
         if not flags.quiet and (flags.output == "text" or screen.github)
         else None,
@@ -180,8 +180,8 @@ def watch(
 
     def begin(clock: Clock) -> Kernel:
         gateway = flags.gateways(options.max_rate).default()
-        known = session.unfinished(gateway.region)
-        return watch_kernel(gateway, which, options, clock, until_idle=until_idle, known=known)
+        earlier = session.resume(gateway.region, name_contains)
+        return watch_kernel(gateway, which, options, clock, until_idle=until_idle, earlier=earlier)
 
     return session.follow(begin)
 
@@ -250,10 +250,10 @@ def _session(
 ) -> Session:
     """Return a session with `--exec`, `--publish` and `--journal`.
 
-    `subject` is what stdout reports on: with a journal, the same command resumes where an earlier one stopped.
+    `subject` is what stdout is in the journal: a later command of the same subject resumes where this one stops.
     """
     reporter = screen.reporter
-    runner = publisher = journal = None
+    runner = publisher = journal = run_lock = None
     # Most waits do not need these modules.
     if flags.bus is not None:
         from automl_waiter.integrations.eventbridge import EventBridgePublisher
@@ -265,16 +265,18 @@ def _session(
             connect_to=lambda region: connect(profile=flags.profile, region=region or flags.region, service="events"),
             error_budget=flags.error_budget,
         )
-    if flags.command is not None:
-        runner = CommandRunner(
-            command_words(flags.command),
-            lambda job_name, problem: reporter.note("exec", f"{job_name}: {problem}", level=logging.ERROR),
-            output=screen.view.pipe() if screen.view is not None else None,
-        )
     if flags.journal_path is not None:
         from automl_waiter.journal import Journal
 
         journal = Journal(flags.journal_path, warn=partial(reporter.warn, "journal"))
+        run_lock = journal.run_lock
+    if flags.command is not None:
+        runner = CommandRunner(
+            command_words(flags.command),
+            lambda job_name, problem: reporter.note("exec", f"{job_name}: {problem}", level=logging.ERROR),
+            lock_of=run_lock,
+            output=screen.view.pipe() if screen.view is not None else None,
+        )
     return Session(
         reporter,
         writer,

@@ -1,15 +1,19 @@
 """`--journal`: observed transitions and their deliveries, in a SQLite file that outlives the process.
 
 A transition is committed before it is delivered, and a delivery is committed once its subscriber has acknowledged
-it. If a process is killed in between, its delivery has no owner any more, and the next process makes it. Processes
-may share a file: while one delivers a transition to a subscriber, no other process does.
+it. If a process is killed in between, its delivery has no living owner, and the next process makes it. Processes may
+share a file: while one delivers a transition to a subscriber, no other process does.
 
-The journal never ends a wait and never delays it for long. While the file cannot be used, transitions are
+A transition is a row, and rows are the order: no time of day decides what is new, what is due or who is alive. What a
+subscriber is owed is the job's transitions from the first one on that it was to be given, whoever observed them.
+
+The journal never ends a wait and never delays it for long. If the file can no longer be used, transitions are
 delivered unjournaled, and pending changes are kept in memory.
 """
 
-from automl_waiter.journal.history import JobHistory, JournaledTransition, JournalError, read_history
-from automl_waiter.journal.transaction import Entry, UnfinishedJob
+from automl_waiter.journal.problems import JournalError
+from automl_waiter.journal.reading import JobHistory, JournaledTransition, JournalReader
+from automl_waiter.journal.transaction import Entry, Resumption, UnfinishedJob, WatchKey
 from automl_waiter.journal.writing import Journal, subscriber_of
 
 __all__ = [
@@ -17,8 +21,10 @@ __all__ = [
     "JobHistory",
     "Journal",
     "JournalError",
+    "JournalReader",
     "JournaledTransition",
+    "Resumption",
     "UnfinishedJob",
-    "read_history",
+    "WatchKey",
     "subscriber_of",
 ]

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import NamedTuple
+
+from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.text import clean
+
+
+class JournalError(InvalidRequest):
+    """A journal cannot be used, or does not hold the requested jobs."""
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], error: Exception) -> JournalError:
+        """Return the error that says why the journal at `path` cannot be used."""
+        return cls(f"the journal {clean(os.fspath(path))} {clean(problem_of(error).words)}")
 
 
 class Unusable(ValueError):

@@ -16,18 +16,21 @@ from automl_waiter._model.text import in_utc
 from automl_waiter._model.tracker import Transition
 from automl_waiter.journal.problems import Unusable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The `user_version` of a journal that this release writes."""
 
 # "amlw": distinguishes a journal from any other SQLite file, which must not be written to.
 _APPLICATION_ID = 0x616D6C77
 
+# Rows are ordered by their ids, never by times: the wall clock may jump. Times are only reported.
 _SCHEMA = (
+    # latest: its last transition.
     """CREATE TABLE job (
         id INTEGER PRIMARY KEY,
         arn TEXT NOT NULL UNIQUE COLLATE NOCASE,
-        name TEXT NOT NULL,
+        name TEXT NOT NULL COLLATE NOCASE,
         region TEXT NOT NULL,
+        latest INTEGER REFERENCES transition,
         has_ended INTEGER NOT NULL DEFAULT 0,
         verdict TEXT,
         exit_code INTEGER,
@@ -35,7 +38,10 @@ _SCHEMA = (
         ended_at TEXT,
         failure_reason TEXT
     )""",
+    "CREATE INDEX job_of_name ON job (name)",
+    "CREATE INDEX job_of_transition ON job (latest)",
     "CREATE INDEX unfinished_job ON job (region) WHERE NOT has_ended",
+    # repeat: how often the job had been in this state before.
     """CREATE TABLE transition (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         job_id INTEGER NOT NULL REFERENCES job,
@@ -43,8 +49,9 @@ _SCHEMA = (
         before_secondary_status TEXT,
         status TEXT NOT NULL,
         secondary_status TEXT NOT NULL,
-        not_before TEXT,
-        observed_at TEXT NOT NULL
+        repeat INTEGER NOT NULL,
+        observed_at TEXT NOT NULL,
+        not_before TEXT
     )""",
     "CREATE INDEX transition_of_job ON transition (job_id)",
     """CREATE TABLE delivery (
@@ -56,12 +63,24 @@ _SCHEMA = (
         PRIMARY KEY (transition_id, subscriber)
     ) WITHOUT ROWID""",
     "CREATE INDEX pending_delivery ON delivery (subscriber, transition_id) WHERE acknowledged_at IS NULL",
+    # A subscriber of a watch is owed every transition after `joined`, of the jobs that the watch follows. account: ''
+    # until the listing has shown it; then `reported_to` is the service's time up to which no new job is missing.
+    """CREATE TABLE watch (
+        subscriber TEXT NOT NULL,
+        region TEXT NOT NULL,
+        name_contains TEXT NOT NULL,
+        account TEXT NOT NULL,
+        joined INTEGER NOT NULL,
+        reported_to TEXT,
+        PRIMARY KEY (subscriber, region, name_contains, account)
+    ) WITHOUT ROWID""",
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
 TRANSITION = (
-    "t.id, t.before_status, t.before_secondary_status, t.status, t.secondary_status, t.observed_at, t.not_before"
+    "t.id, t.before_status, t.before_secondary_status, t.status, t.secondary_status, t.repeat, t.observed_at, "
+    "t.not_before"
 )
 """The columns from which `transition_of` makes a transition."""
 
@@ -91,7 +110,7 @@ def check_is_journal(db: sqlite3.Connection, *, create: bool) -> None:
     if application != _APPLICATION_ID:
         raise Unusable("foreign", "is not a journal, but another program's database")
     if version != SCHEMA_VERSION:
-        raise Unusable("version", f"is of version {version}, and this release knows version {SCHEMA_VERSION}")
+        raise Unusable("version", f"is of version {version}, and this release uses version {SCHEMA_VERSION}")
 
 
 def _marks(db: sqlite3.Connection) -> tuple[int, ...]:
@@ -116,19 +135,41 @@ def storable_text(text: str) -> str:
 
 
 def stored(instant: datetime | None) -> str | None:
-    """Return a time as it is stored; `datetime.fromisoformat` reads it back."""
-    # Microseconds and a fixed width: the value survives the round trip, and text sorts by time.
+    """Return a time as it is stored; `instant_of` reads it back."""
+    # Microseconds and a fixed width: the value survives the round trip.
     return None if instant is None else in_utc(instant).isoformat(timespec="microseconds")
 
 
+def instant_of(text: str) -> datetime:
+    """Return a stored time (UTC)."""
+    return in_utc(datetime.fromisoformat(text))
+
+
 def transition_of(row: Sequence[Any], job_name: str, job_arn: str) -> Transition:
-    """Return the transition in a row of the columns of `TRANSITION`."""
-    _, before, before_secondary, status, secondary, observed_at, not_before = row
-    return Transition(
-        job_name,
-        job_arn,
-        None if before is None else State(before, before_secondary),
-        State(status, secondary),
-        datetime.fromisoformat(observed_at),
-        not_before and datetime.fromisoformat(not_before),
-    )
+    """Return the transition in a row of the columns of `TRANSITION`.
+
+    Raises:
+        ValueError: Another program has changed it: SQLite stores any value in any column.
+    """
+    match row:
+        case (
+            int(),
+            (str() | None) as before,
+            (str() | None) as before_secondary,
+            str() as status,
+            str() as secondary,
+            int() as repeat,
+            str() as observed_at,
+            (str() | None) as not_before,
+        ):
+            return Transition(
+                job_name,
+                job_arn,
+                None if before is None else State(before, before_secondary or ""),
+                State(status, secondary),
+                instant_of(observed_at),
+                None if not_before is None else instant_of(not_before),
+                repeat=repeat,
+            )
+        case _:
+            raise ValueError(f"transition {row[0]} has a value of the wrong type")

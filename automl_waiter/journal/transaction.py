@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from automl_waiter._model.job_refs import region_of
-from automl_waiter._model.text import in_utc
+from automl_waiter._model.statuses import REACHABLE, State
 from automl_waiter._model.tracker import Transition
-from automl_waiter.journal.owners import is_alive
-from automl_waiter.journal.schema import TRANSITION, stored, transition_of
+from automl_waiter.journal.schema import TRANSITION, instant_of, stored, transition_of
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,31 @@ class Entry:
 
 
 class UnfinishedJob(NamedTuple):
-    """A job that has not ended, or that has pending deliveries."""
+    """A job that has not ended, or of which a subscriber lacks something."""
 
     name: str
     arn: str
+
+
+class Resumption(NamedTuple):
+    """What a watch that is started again continues with.
+
+    Attributes:
+        jobs: The unfinished jobs.
+        reported_to: By account, the service's time up to which no new job is missing.
+        reported: The ARNs, in lower case, of the jobs that were created since then and are finished.
+    """
+
+    jobs: Sequence[UnfinishedJob] = ()
+    reported_to: Mapping[str, datetime] = {}
+    reported: Set[str] = frozenset()
+
+
+class WatchKey(NamedTuple):
+    """Which jobs a watch follows."""
+
+    region: str
+    name_contains: str
 
 
 class Transaction:
@@ -42,47 +62,66 @@ class Transaction:
 
     Args:
         db: A connection in a transaction.
-        owner: The owner name of this process.
+        owner: The name of this process in the journal.
+        is_alive: Returns whether the process of another name is alive.
         now: The time of day (UTC).
         handed: The deliveries, by transition and subscriber, that this process was handed and has not acknowledged.
+        seen_to: By job, the last transition that this process has observed too.
+        opened_at: The last transition of all when this process opened the journal, before it observed anything.
 
     Attributes:
         handed: The same after this transaction. This process is never handed one of them again.
-        latest: The last transition for each job and subscriber.
+        seen_to: The same after this transaction.
+        latest: The last transition of each job that was journaled.
     """
 
-    def __init__(self, db: sqlite3.Connection, owner: str, now: datetime, handed: Set[tuple[int, str]]) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        owner: str,
+        is_alive: Callable[[str], bool],
+        now: datetime,
+        *,
+        handed: Set[tuple[int, str]] = frozenset(),
+        seen_to: Mapping[int, int] | None = None,
+        opened_at: int = 0,
+    ) -> None:
         self.handed = set(handed)
-        self.latest: dict[tuple[str, str], Transition] = {}
+        self.seen_to = dict(seen_to or {})
+        self.latest: dict[str, Transition] = {}
+        self._opened_at = opened_at
         self._db = db
         self._owner = owner
+        self._is_alive = is_alive
         self._now = now
 
     def record(self, transition: Transition, subscribers: frozenset[str]) -> list[Entry]:
-        """Journal a transition, and claim and return the deliveries to make now."""
-        job, latest_id, latest = self._insert(transition)
+        """Journal a transition, and claim and return the deliveries of its job to make now."""
+        job, _, latest = self._insert(transition)
+        self.latest[transition.job_arn.lower()] = latest
         for subscriber in subscribers:
-            self.latest[transition.job_arn.lower(), subscriber] = latest
-            self._add_delivery(latest_id, subscriber)
+            self._owe(job, transition.job_name, subscriber)
         found: dict[int, tuple[Transition, set[str]]] = {}
         rows = self._db.execute(
-            f"SELECT d.subscriber, d.owner, d.claimed_at, {TRANSITION} FROM transition t "  # noqa: S608
+            f"SELECT d.subscriber, d.owner, {TRANSITION} FROM transition t "  # noqa: S608
             "JOIN delivery d ON d.transition_id = t.id WHERE t.job_id = ? AND d.acknowledged_at IS NULL",
             (job,),
         ).fetchall()
-        for subscriber, owner, claimed_at, *row in rows:
-            if subscriber in subscribers and self._is_free(row[0], subscriber, owner, claimed_at):
-                self._claim(row[0], subscriber)
+        for subscriber, owner, *row in rows:
+            if subscriber in subscribers and self._is_free(row[0], subscriber, owner):
                 pending = transition_of(row, transition.job_name, transition.job_arn)
+                self._claim(row[0], subscriber)
                 found.setdefault(row[0], (pending, set()))[1].add(subscriber)
         return [Entry(number, pending, frozenset(names)) for number, (pending, names) in sorted(found.items())]
 
     def record_handed(self, transition: Transition, subscribers: frozenset[str]) -> None:
         """Journal a transition that was delivered unjournaled."""
-        _, number, latest = self._insert(transition)
-        if latest.after == transition.after:  # otherwise it is too late to journal it
+        _, number, _ = self._insert(transition, is_late=True)
+        if number is not None:
             for subscriber in subscribers:
-                self._add_delivery(number, subscriber)
+                self._db.execute(
+                    "INSERT OR IGNORE INTO delivery (transition_id, subscriber) VALUES (?, ?)", (number, subscriber)
+                )
                 self._claim(number, subscriber)
 
     def settle(self, entry: Entry, subscriber: str, acknowledged_at: datetime | None) -> None:
@@ -115,28 +154,76 @@ class Transaction:
             {**columns, "id": self._job(name, arn)},
         )
 
-    def unfinished(self, region: str, subscribers: frozenset[str]) -> list[UnfinishedJob]:
-        """Return the jobs that have not ended, or that have pending deliveries for these subscribers."""
-        jobs = {
-            number: UnfinishedJob(name, arn)
-            for number, name, arn in self._db.execute(
-                "SELECT id, name, arn FROM job WHERE region = ? AND NOT has_ended", (region,)
+    def resume(self, watch: WatchKey, subscribers: Collection[str]) -> Resumption:
+        """Return what a watch for these subscribers continues with. From now on they are owed its jobs' transitions."""
+        jobs = dict(self._named("j.region = ? AND NOT j.has_ended", watch.region))
+        reported_to: dict[str, datetime] = {}
+        for subscriber in subscribers:
+            pending = self._db.execute(
+                "SELECT t.job_id, d.transition_id, d.owner FROM delivery d "
+                "JOIN transition t ON t.id = d.transition_id WHERE d.subscriber = ? AND d.acknowledged_at IS NULL",
+                (subscriber,),
+            ).fetchall()
+            for job in {job for job, number, owner in pending if self._is_free(number, subscriber, owner)}:
+                jobs |= self._named("j.id = ? AND j.region = ?", job, watch.region)
+            self._join(watch, "", subscriber)
+            # A record adds all deliveries of its job, so the last one stands for them all.
+            owed = self._named(
+                "j.latest > (SELECT min(joined) FROM watch WHERE (subscriber, region, name_contains) = (?, ?, ?)) "
+                "AND j.region = ? AND instr(lower(j.name), ?) AND NOT EXISTS "
+                "(SELECT 1 FROM delivery d WHERE d.transition_id = j.latest AND d.subscriber = ?)",
+                *(subscriber, *watch, *watch, subscriber),
             )
-        }
-        rows = self._db.execute(
-            "SELECT j.id, j.name, j.arn, d.transition_id, d.subscriber, d.owner, d.claimed_at FROM delivery d "
-            "JOIN transition t ON t.id = d.transition_id JOIN job j ON j.id = t.job_id "
-            "WHERE d.acknowledged_at IS NULL AND j.region = ?",
-            (region,),
-        )
-        for number, name, arn, *delivery in rows:
-            if number not in jobs and delivery[1] in subscribers and self._is_free(*delivery):
-                jobs[number] = UnfinishedJob(name, arn)
-        return [jobs[number] for number in sorted(jobs)]
+            jobs |= owed
+            if not owed:  # the next search need not begin before this one
+                self._db.execute(
+                    f"UPDATE watch SET joined = ({_LAST}) WHERE (subscriber, region, name_contains) = (?, ?, ?)",  # noqa: S608
+                    (subscriber, *watch),
+                )
+            for account, instant in self._db.execute(
+                "SELECT account, reported_to FROM watch "
+                "WHERE (subscriber, region, name_contains) = (?, ?, ?) AND reported_to IS NOT NULL",
+                (subscriber, *watch),
+            ).fetchall():
+                reported_to[account] = min(reported_to.get(account, instant_of(instant)), instant_of(instant))
+        since = stored(min(reported_to.values(), default=None))
+        finished = self._named("j.region = ? AND j.has_ended AND j.created_at >= ?", watch.region, since)
+        reported = frozenset(finished[number].arn.lower() for number in finished.keys() - jobs.keys())
+        return Resumption([jobs[number] for number in sorted(jobs)], reported_to, reported)
+
+    def reported(self, watch: WatchKey, account: str, reported_to: datetime, subscribers: Collection[str]) -> None:
+        """Journal the service's time up to which a watch has reported every new job of an account."""
+        for subscriber in subscribers:
+            self._join(watch, account, subscriber)
+            self._db.execute(
+                "UPDATE watch SET reported_to = CASE account WHEN ? THEN ? END "
+                "WHERE (subscriber, region, name_contains) = (?, ?, ?) AND account IN (?, '')",
+                (account, stored(reported_to), subscriber, *watch, account),
+            )
+
+    def last_number(self) -> int:
+        """Return the number of the last transition of all, 0 if there is none."""
+        return int(self._db.execute(_LAST).fetchone()[0])
 
     def release_all(self) -> None:
         """Release the deliveries that this process claimed and did not make."""
         self._db.execute("UPDATE delivery SET owner = NULL WHERE acknowledged_at IS NULL AND owner = ?", (self._owner,))
+
+    def _named(self, where: str, *values: object) -> dict[int, UnfinishedJob]:
+        rows = self._db.execute(f"SELECT j.id, j.name, j.arn FROM job j WHERE {where}", values)  # noqa: S608
+        # Another program may have stored anything.
+        return {
+            number: UnfinishedJob(name, arn)
+            for number, name, arn in rows
+            if isinstance(name, str) and isinstance(arn, str)
+        }
+
+    def _join(self, watch: WatchKey, account: str, subscriber: str) -> None:
+        self._db.execute(
+            "INSERT OR IGNORE INTO watch (subscriber, region, name_contains, account, joined) "  # noqa: S608
+            f"VALUES (?, ?, ?, ?, ({_LAST}))",
+            (subscriber, *watch, account),
+        )
 
     def _job(self, name: str, arn: str) -> int:
         region = region_of(arn) or ""
@@ -145,37 +232,75 @@ class Transaction:
         )
         return int(self._db.execute("SELECT id FROM job WHERE arn = ?", (arn,)).fetchone()[0])
 
-    def _insert(self, transition: Transition) -> tuple[int, int, Transition]:
-        """Journal a transition if it is news. Return the job, and the number and form of its latest transition."""
+    def _insert(self, transition: Transition, *, is_late: bool = False) -> tuple[int, int | None, Transition]:
+        """Journal a transition if it is news.
+
+        Return the job, the transition's number (None if it is older than the journal), and the job's last transition.
+        A transition is late if it could not be journaled when it was observed.
+        """
         job = self._job(transition.job_name, transition.job_arn)
-        row = self._db.execute(
-            f"SELECT {TRANSITION} FROM transition t WHERE t.job_id = ? ORDER BY t.id DESC LIMIT 1",  # noqa: S608
-            (job,),
-        ).fetchone()
-        if row is not None:
-            latest = transition_of(row, transition.job_name, transition.job_arn)
-            if not is_news(latest, transition):
-                return job, row[0], latest
-            # Of the two previous polls, the later one bounds the change more tightly.
-            not_before = max(transition.not_before or latest.observed_at, latest.observed_at)
-            transition = replace(transition, before=latest.after, not_before=not_before)
-        cursor = self._db.execute(
-            "INSERT INTO transition (job_id, before_status, before_secondary_status, status, secondary_status, "
-            "observed_at, not_before) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                job,
-                *(transition.before or (None, None)),
-                *transition.after,
-                stored(transition.observed_at),
-                stored(transition.not_before),
-            ),
+        seen_to = self.seen_to.get(job, self._opened_at)
+        rows = self._db.execute(
+            f"SELECT {TRANSITION} FROM transition t WHERE t.job_id = ? AND t.id >= "  # noqa: S608
+            "min(?, (SELECT max(id) FROM transition WHERE job_id = ?)) ORDER BY t.id",
+            (job, seen_to + 1, job),
+        ).fetchall()
+        known = {row[0]: transition_of(row, transition.job_name, transition.job_arn) for row in rows}
+        latest = known[max(known)] if known else None
+        # What other processes have journaled meanwhile. Without it, the observation is newer than the journal.
+        others = [number for number in known if number > seen_to]
+        number = next((number for number in others or known if known[number].after == transition.after), None)
+        is_older = bool(others) and latest is not None and (is_late or _is_before(transition.after, latest.after))
+        if number is None and not is_older and is_change(latest, transition.after):
+            number, latest = self._append(job, latest, transition)
+        if number is not None:
+            self.seen_to[job] = number
+        return job, number, latest or transition
+
+    def _append(self, job: int, latest: Transition | None, transition: Transition) -> tuple[int, Transition]:
+        if latest is not None:
+            # Of the two previous polls, the later one bounds the change more tightly. The wall clock may have jumped.
+            polls = [transition.not_before or latest.observed_at, latest.observed_at]
+            not_before = max((poll for poll in polls if poll <= transition.observed_at), default=transition.observed_at)
+            repeat = self._db.execute(
+                "SELECT count(*) FROM transition WHERE job_id = ? AND status = ? AND secondary_status = ?",
+                (job, *transition.after),
+            ).fetchone()[0]
+            transition = replace(transition, before=latest.after, not_before=not_before, repeat=repeat)
+        values: tuple[Any, ...] = (
+            *(transition.before or (None, None)),
+            *transition.after,
+            transition.repeat,
+            stored(transition.observed_at),
+            stored(transition.not_before),
         )
+        cursor = self._db.execute(
+            "INSERT INTO transition (job_id, before_status, before_secondary_status, status, secondary_status, repeat, "
+            "observed_at, not_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (job, *values),
+        )
+        number = int(cursor.lastrowid or 0)
         # The end of an earlier wait says nothing about a job that has changed since.
         self._db.execute(
-            "UPDATE job SET has_ended = ?, verdict = NULL, exit_code = NULL WHERE id = ?",
-            (transition.after.is_terminal, job),
+            "UPDATE job SET latest = ?, has_ended = ?, verdict = NULL, exit_code = NULL WHERE id = ?",
+            (number, transition.after.is_terminal, job),
         )
-        return job, int(cursor.lastrowid or 0), transition
+        return number, transition
+
+    def _owe(self, job: int, name: str, subscriber: str) -> None:
+        """Add the deliveries that a subscriber lacks: all from its first one on, or from when it joined a watch.
+
+        A new subscriber gets the present state alone.
+        """
+        self._db.execute(
+            "INSERT OR IGNORE INTO delivery (transition_id, subscriber) SELECT t.id, :subscriber FROM transition t "
+            "JOIN job j ON j.id = t.job_id WHERE t.job_id = :job AND t.id >= min(j.latest, "
+            "coalesce((SELECT min(d.transition_id) FROM delivery d JOIN transition i ON i.id = d.transition_id "
+            "WHERE i.job_id = :job AND d.subscriber = :subscriber), j.latest), "
+            "coalesce((SELECT min(w.joined) + 1 FROM watch w WHERE w.subscriber = :subscriber "
+            "AND w.region = j.region AND instr(:name, w.name_contains)), j.latest))",
+            {"job": job, "subscriber": subscriber, "name": name.lower()},
+        )
 
     def _find(self, transition: Transition) -> int | None:
         """Return the number of a transition that was delivered without one; another process may have journaled it."""
@@ -186,10 +311,10 @@ class Transaction:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def _is_free(self, number: int, subscriber: str, owner: str | None, claimed_at: str | None) -> bool:
+    def _is_free(self, number: int, subscriber: str, owner: str | None) -> bool:
         if (number, subscriber) in self.handed:
             return False
-        return owner is None or owner == self._owner or not is_alive(owner, claimed_at, self._now)
+        return owner is None or owner == self._owner or not self._is_alive(owner)
 
     def _claim(self, number: int, subscriber: str) -> None:
         self._db.execute(
@@ -199,18 +324,15 @@ class Transaction:
         )
         self.handed.add((number, subscriber))
 
-    def _add_delivery(self, number: int, subscriber: str) -> None:
-        """Add a delivery without an owner, unless the subscriber has one of this transition."""
-        self._db.execute(
-            "INSERT INTO delivery (transition_id, subscriber) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            (number, subscriber),
-        )
+
+_LAST = "SELECT coalesce(max(id), 0) FROM transition"
 
 
-def is_news(latest: Transition | None, transition: Transition) -> bool:
-    """Return whether a job has changed since its `latest` transition: an end is final, and time does not run back."""
-    return latest is None or not (
-        latest.after == transition.after
-        or latest.after.is_terminal
-        or in_utc(transition.observed_at) < in_utc(latest.observed_at)
-    )
+def is_change(latest: Transition | None, after: State) -> bool:
+    """Return whether a job has changed since its `latest` transition: an end is final."""
+    return latest is None or not (latest.after == after or latest.after.is_terminal)
+
+
+def _is_before(state: State, other: State) -> bool:
+    """Return whether a job is in a state only before the other one, as far as the moves are known."""
+    return other in REACHABLE.get(state, ()) and state not in REACHABLE.get(other, ())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import itertools
 import json
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -21,13 +23,17 @@ from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean
 from automl_waiter._model.tracker import Transition
 from automl_waiter._model.verdicts import Verdict
-from automl_waiter.journal.owners import owner_of_this_process
-from automl_waiter.journal.problems import Problem, Unusable, problem_of
+from automl_waiter._system.file_lock import FileLock
+from automl_waiter.journal.problems import JournalError, Problem, Unusable, problem_of
 from automl_waiter.journal.schema import check_is_file, check_is_journal, storable, storable_text, stored
-from automl_waiter.journal.transaction import Entry, Transaction, UnfinishedJob, is_news
+from automl_waiter.journal.transaction import Entry, Resumption, Transaction, WatchKey, is_change
 
 _BUSY_TIMEOUT = 0.5
+_OPEN_TIMEOUT = 5.0
+# SQLite waits for a lock in slices, because a signal is handled only between them.
+_BUSY_SLICE = 0.1
 _RETRY_AFTER = 5.0
+_TOKEN_BYTES = 8
 _MOST_KEPT = 10_000
 _PART = 200
 _PAUSE = 0.01
@@ -46,7 +52,7 @@ def subscriber_of(words: Sequence[str]) -> str:
 
 
 class Journal:
-    """A journal that this process writes, from any thread. No method raises.
+    """A journal that this process writes, from any thread. No method but `open` raises.
 
     Args:
         path: The file. It is created on first use, readable by this user only.
@@ -64,14 +70,18 @@ class Journal:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._path = Path(path).absolute()
+        self._log = Path(f"{self._path}-wal")
         self._warn = warn
         self._clock = clock
         self._now = now
-        self._owner = owner_of_this_process()
+        self._owner = ""
+        self._owner_lock: FileLock | None = None
+        """Held while this process is alive: others leave its deliveries to it."""
         self._lock = threading.Lock()
         self._until = 0.0
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._log_identity: tuple[int, int] | None = None
         self._retry_at = -float("inf")
         self._is_closed = False
         self._warned: set[str] = set()
@@ -79,8 +89,23 @@ class Journal:
         self._kept: deque[Write] = deque()
         self._handed: set[tuple[int, str]] = set()
         """Deliveries handed to this process and not known to be acknowledged. They are never handed out again here."""
-        self._latest: dict[tuple[str, str], Transition] = {}
-        """The last transition for each job and subscriber. While the file is unusable, it decides what is news."""
+        self._seen_to: dict[int, int] = {}
+        self._opened_at = 0
+        self._latest: dict[str, Transition] = {}
+        """The last transition of each job. While the file is unusable, it decides what is news."""
+
+    def open(self) -> None:
+        """Open the file, or create it.
+
+        Raises:
+            JournalError: It cannot be used.
+        """
+        with self._session(_OPEN_TIMEOUT):
+            try:
+                self._opened_at = self._patiently(Transaction.last_number) or 0
+            except Exception as error:
+                self._disconnect()
+                raise JournalError.of(self._path, error) from None
 
     def record(self, transition: Transition, subscribers: Collection[str]) -> list[Entry]:
         """Journal a transition, and return the deliveries of its job to make now, in order.
@@ -107,6 +132,7 @@ class Journal:
         arn = outcome.arn or (outcome.job if outcome.job.startswith("arn:") else None)
         if arn is None:
             return
+        self._latest.pop(arn.lower(), None)
         reason = outcome.failure_reason
         columns = {
             "verdict": outcome.verdict.value,
@@ -119,32 +145,48 @@ class Journal:
         name, arn = storable_text(outcome.job_name), storable_text(arn)
         self._settle(partial(Transaction.end, name=name, arn=arn, columns=columns))
 
-    def unfinished(self, region: str, subscribers: Collection[str]) -> list[UnfinishedJob]:
-        """Return a region's jobs that have not ended, or that have pending deliveries for these subscribers."""
+    def resume(self, watch: WatchKey, subscribers: Collection[str]) -> Resumption:
+        """Return what a watch for these subscribers continues with. They are owed its jobs' transitions from now on."""
         with self._session():
-            return self._attempt(lambda transaction: transaction.unfinished(region, frozenset(subscribers))) or []
+            return self._attempt(lambda transaction: transaction.resume(watch, subscribers)) or Resumption()
+
+    def reported(self, watch: WatchKey, account: str, reported_to: datetime, subscribers: Collection[str]) -> None:
+        """Journal the service's time up to which a watch has reported every new job of an account."""
+        with self._session():
+            # Not kept: the next listing brings a later time.
+            self._attempt(lambda transaction: transaction.reported(watch, account, reported_to, subscribers))
+
+    def run_lock(self, words: Sequence[str], transition: Transition) -> FileLock:
+        """Return the lock of a command that runs for a transition."""
+        digest = hashlib.sha256(json.dumps([*words, transition.id]).encode()).hexdigest()
+        return self._lock_of(digest[: 2 * _TOKEN_BYTES])
 
     def flush(self) -> None:
-        """Write the changes kept in memory, if there are any and the file can be used again."""
+        """Write the changes kept in memory, if the file can be used again. Warn if it was removed."""
         with self._session():
             if self._kept:
                 self._attempt(_nothing_more)
+            elif self._db is not None:
+                try:
+                    self._connected()
+                except Exception as error:
+                    self._fail(problem_of(error))
 
     def close(self) -> None:
         """Write the kept changes, and release the unacknowledged deliveries to other processes."""
         with self._session():
-            if self._is_closed:
-                return
-            if self._identity is not None or self._kept:
+            if not self._is_closed and (self._identity is not None or self._kept):
                 self._retry_at = -float("inf")
                 self._attempt(Transaction.release_all, is_patient=True)
             self._is_closed = True
             self._disconnect()
+            if self._owner_lock is not None:
+                self._owner_lock.release()
 
     @contextlib.contextmanager
-    def _session(self) -> Iterator[None]:
-        """Admit one thread at a time. It waits for threads and the file together at most for the busy timeout."""
-        until = time.monotonic() + _BUSY_TIMEOUT
+    def _session(self, timeout: float | None = None) -> Iterator[None]:
+        """Admit one thread at a time. It waits for threads and the file together at most for the timeout."""
+        until = time.monotonic() + (_BUSY_TIMEOUT if timeout is None else timeout)
         with self._lock:
             self._until = until
             try:
@@ -161,13 +203,12 @@ class Journal:
             self._attempt(_nothing_more)
 
     def _unjournaled(self, transition: Transition, subscribers: frozenset[str]) -> list[Entry]:
-        keys = {name: (transition.job_arn.lower(), name) for name in subscribers}
-        new = frozenset(name for name in subscribers if is_news(self._latest.get(keys[name]), transition))
-        if not new:
+        key = transition.job_arn.lower()
+        if not is_change(self._latest.get(key), transition.after):
             return []
-        self._latest.update((keys[name], transition) for name in new)
-        self._keep(partial(Transaction.record_handed, transition=transition, subscribers=new))
-        return [Entry(None, transition, new)]
+        self._latest[key] = transition
+        self._keep(partial(Transaction.record_handed, transition=transition, subscribers=subscribers))
+        return [Entry(None, transition, subscribers)]
 
     def _keep(self, write: Write) -> None:
         if self._is_closed:
@@ -187,15 +228,20 @@ class Journal:
         """
         if self._is_closed or self._clock() < self._retry_at:
             return None
+        try:
+            return self._patiently(work, is_patient=is_patient)
+        except Exception as error:  # whatever somebody has stored there: a journal never ends a wait
+            self._fail(problem_of(error))
+            return None
+
+    def _patiently(self, work: Callable[[Transaction], T], *, is_patient: bool = False) -> T | None:
         while True:
             try:
                 return self._write(work, is_patient=is_patient)
-            except (sqlite3.Error, OSError, ValueError, TypeError) as error:
-                problem = problem_of(error)
+            except (sqlite3.Error, OSError) as error:
                 # SQLite reports some locks (another process changes the file's mode) without waiting.
-                if not problem.is_locked or time.monotonic() + _PAUSE > self._until:
-                    self._fail(problem)
-                    return None
+                if not problem_of(error).is_locked or time.monotonic() + _PAUSE > self._until:
+                    raise
             time.sleep(_PAUSE)
 
     def _write(self, work: Callable[[Transaction], T], *, is_patient: bool) -> T | None:
@@ -212,13 +258,22 @@ class Journal:
         self._bound(db)
         with db:
             db.execute("BEGIN IMMEDIATE")
-            transaction = Transaction(db, self._owner, self._now(), self._handed)
+            transaction = Transaction(
+                db,
+                self._owner,
+                lambda owner: self._lock_of(owner).is_held(),
+                self._now(),
+                handed=self._handed,
+                seen_to=self._seen_to,
+                opened_at=self._opened_at,
+            )
             for write in itertools.islice(self._kept, count):
                 write(transaction)
             result = work(transaction)
+        self._log_identity = self._log_identity or _identity_of(self._log)
         for _ in range(count):
             self._kept.popleft()
-        self._handed = transaction.handed
+        self._handed, self._seen_to = transaction.handed, transaction.seen_to
         self._latest.update(transaction.latest)
         return result
 
@@ -227,6 +282,9 @@ class Journal:
         if self._identity is not None and _identity_of(self._path) != self._identity:
             raise Unusable("moved", "was removed or replaced")
         if self._db is not None:
+            # What others write from now on is in another log.
+            if self._log_identity is not None and _identity_of(self._log) != self._log_identity:
+                raise Unusable("log", f"has lost its log, {self._log.name}, which was removed or replaced")
             return self._db
         with _CREATION, contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -240,15 +298,31 @@ class Journal:
             check_is_journal(db, create=True)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
+            if self._owner_lock is None:
+                self._become_owner()
         except BaseException:
             db.close()
             raise
         self._db, self._identity = db, identity
         return db
 
+    def _become_owner(self) -> None:
+        """Take a name in the journal that lives as long as this process; remove what killed processes left."""
+        for path in glob.glob(f"{glob.escape(str(self._path))}-{'?' * 2 * _TOKEN_BYTES}.lock"):
+            FileLock(path).is_held()
+        while self._owner_lock is None:
+            owner = secrets.token_hex(_TOKEN_BYTES)
+            lock = self._lock_of(owner)
+            if lock.acquire():  # otherwise another process removes it, for that of a killed one
+                self._owner, self._owner_lock = owner, lock
+
+    def _lock_of(self, name: str) -> FileLock:
+        return FileLock(f"{self._path}-{name}.lock")
+
     def _bound(self, db: sqlite3.Connection) -> None:
-        """Let the next statements wait for a lock for the rest of this call's time."""
-        db.execute(f"PRAGMA busy_timeout = {max(0, round((self._until - time.monotonic()) * 1000))}")
+        """Let the next statements wait for a lock, at most for the rest of this call's time."""
+        left = min(_BUSY_SLICE, self._until - time.monotonic())
+        db.execute(f"PRAGMA busy_timeout = {max(0, round(left * 1000))}")
 
     def _fail(self, problem: Problem) -> None:
         self._retry_at = self._clock() + _RETRY_AFTER
@@ -260,7 +334,7 @@ class Journal:
         self._warn_once(problem)
 
     def _disconnect(self) -> None:
-        db, self._db = self._db, None
+        db, self._db, self._log_identity = self._db, None, None
         if db is not None:
             with contextlib.suppress(sqlite3.Error):
                 db.close()

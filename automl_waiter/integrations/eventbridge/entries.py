@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.outcome import shortfalls_of, verdict_of
 from automl_waiter._model.snapshot import Snapshot
-from automl_waiter._model.text import isoformat
 from automl_waiter._model.tracker import Transition
 
 SOURCE = "automl-waiter"
@@ -39,7 +37,7 @@ def event_entry(transition: Transition, snapshot: Snapshot | None = None, *, bus
         "PreviousAutoMLJobSecondaryStatus": before and before.secondary_status,
         "ObservedAt": transition.observed_at,
         "NotBefore": transition.not_before,
-        "TransitionId": _id_of(transition),
+        "TransitionId": transition.id,
     }
     if after.is_terminal and snapshot is not None and snapshot.state == after:
         detail |= {
@@ -57,13 +55,6 @@ def event_entry(transition: Transition, snapshot: Snapshot | None = None, *, bus
         "Detail": json.dumps({name: _cut(jsonable(value)) for name, value in detail.items()}),
         "EventBusName": bus,
     }
-
-
-def _id_of(transition: Transition) -> str:
-    """Return the id of a transition: the same for every delivery, by any process."""
-    # `before` is left out: a transition that an interrupted process delivered unjournaled may return with another one.
-    words = [transition.job_arn.lower(), *transition.after, isoformat(transition.observed_at)]
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
 
 
 def _cut(value: Any) -> Any:

@@ -1,0 +1,16 @@
+"""`watch --journal` killed again and again, with two subscribers that go up and down, under a wall clock that jumps."""
+
+from pathlib import Path
+
+import pytest
+from kills import kill_again_and_again
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kills", [8, pytest.param(200, marks=pytest.mark.soak)])
+def test_no_kill_loses_a_transition_or_repeats_an_acknowledged_one(tmp_path: Path, kills: int) -> None:
+    """Each subscriber gets every transition that anybody observed, and each kill repeats at most the running command."""
+    killed = kill_again_and_again(tmp_path, kills)
+    assert sum(killed.kills) == kills
+    assert "Traceback" not in killed.stderr
+    assert "the journal" not in killed.stderr
