@@ -1,6 +1,6 @@
 """Makes docs/reliability.md from measurements: python docs/make_reliability.py
 
-It takes about six minutes, and wants Linux, the extras `[sandbox,test]`, and a machine with nothing else to do.
+It takes about ten minutes, and wants Linux, the extras `[sandbox,test]`, and a machine with nothing else to do.
 """
 
 import json
@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, Fault, FaultyEndpoint, Handler
+from kills import kill_again_and_again
 from reliability import (
     ABSENT,
     COMPLETED,
@@ -84,16 +85,28 @@ of the faults above. {completed} waits ended as their jobs did; of the {due} tra
 
 """
 
+KILLS = """\
+## A journal under kills
+
+Two `watch` processes share one `--journal`, each with an `--exec` command of its own. They are started and killed at
+random, while jobs are created and end, and the wall clock of each jumps by up to a day, five times a second. Every
+transition that either of them observed was delivered to both commands, and no acknowledged one was delivered again. No
+command ran beside itself for one transition. Each kill repeated at most the command that was running, under the same
+`AUTOML_TRANSITION_ID`.
+
+"""
+
 _AT_ONCE = 4
 _SIGNALS_EACH = 5
 _WAITS = 200
 _SOAK_SECONDS = 120.0
+_KILLS = 200
 
 
 def page() -> str:
     """The page's text, measured."""
     machine = f"a machine with {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    sections = [HEAD.format(machine=machine), passing(), permanent(), outages(), signals(), soaked()]
+    sections = [HEAD.format(machine=machine), passing(), permanent(), outages(), signals(), soaked(), killed()]
     return "\n".join(sections)
 
 
@@ -166,6 +179,15 @@ def soaked() -> str:
     }
     rows = [(when, it.threads, it.descriptors, f"{it.memory:.1f}") for when, it in held.items()]
     return head + _table(("the process", "threads", "file descriptors", "resident memory (MiB)"), rows)
+
+
+def killed() -> str:
+    """What kills repeat."""
+    with tempfile.TemporaryDirectory() as folder:
+        it = kill_again_and_again(Path(folder), _KILLS)
+    by_command = zip(("first", "second"), it.kills, it.repeats, strict=True)
+    rows = [(name, it.jobs, it.transitions, kills, repeats) for name, kills, repeats in by_command]
+    return KILLS + _table(("command", "jobs", "transitions", "kills", "commands repeated"), rows)
 
 
 def _ordeal(name: str, kind: TransientKind, fault: Fault) -> Ordeal:

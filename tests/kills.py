@@ -165,9 +165,9 @@ class Jobs:
             del self.left[name]
 
     def live(self) -> None:
-        if len(self.left) < 2 or self._chance.random() < 0.2:
+        if len(self.left) < 5 or self._chance.random() < 0.1:
             self.create()
-        for _ in range(self._chance.choice([0, 1, 1, 1, 1, 6])):
+        for _ in range(self._chance.choice([0, 1, 1, 1, 2, 8])):
             if self.left:
                 self.advance(self._chance.choice(list(self.left)))
 

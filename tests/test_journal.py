@@ -306,6 +306,17 @@ def test_the_wall_clock_decides_nothing(path: Path, opened: Callable[..., Open],
     assert all(not_before is None or not_before <= observed_at for not_before, observed_at in times)
 
 
+def test_the_wall_clocks_of_two_processes_may_differ(path: Path, opened: Callable[..., Open]) -> None:
+    """A transition is news to a process whose clock is a day behind that of the one that wrote before it."""
+    one, other = opened(), opened()
+    behind = timedelta(days=1)
+    assert other.deliver(seen(0, "A"), to=["other"]) == ["A"]
+    for number, phase in enumerate("BCD", 1):
+        assert one.deliver(replace(seen(number, phase), observed_at=START - behind))[-1:] == [phase]
+        assert other.deliver(seen(number, phase * 2), to=["other"])[-1:] == [phase * 2]
+    assert journaled(path) == ["A", "B", "BB", "C", "CC", "D", "DD"]
+
+
 def test_an_observation_that_another_process_overtook_is_dropped(path: Path, opened: Callable[..., Open]) -> None:
     """Of two processes, one is late: a state that the job can only have had before is not journaled after its successor."""
     late, other = opened(), opened()
@@ -1385,11 +1396,13 @@ def live(path: Path, log: int, actions: list[tuple[str, int]], phase: int, last_
 
     sqlite3.connect = traced  # type: ignore[assignment] # the process ends with it
     journal = Journal(path, warn=lambda line: write(log, "warned", line))
+    journal.open()
     taken: list[tuple[Entry, str]] = []
     for action, number in actions:
         if action == "see":
             phase += number
-            for entry in journal.record(seen(phase), ["stdout", "hook"]):
+            jumped = replace(seen(phase), observed_at=START + timedelta(hours=phase * 37 % 11))
+            for entry in journal.record(jumped, ["stdout", "hook"]):
                 for subscriber in sorted(entry.subscribers):
                     write(log, "delivered", f"{entry.transition.after.secondary_status} {subscriber}")
                     taken.append((entry, subscriber))

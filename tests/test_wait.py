@@ -70,6 +70,16 @@ def test_both_shells_reach_the_same_verdict(
     assert wait.outcome.polls == len(wait.gateway.looks)
 
 
+def test_a_transition_has_the_same_id_whenever_it_is_observed() -> None:
+    """Waits that poll at other times agree on it; a job that returns to a state makes another transition."""
+    timeline = Timeline(
+        [(0, "InProgress", "A"), (60, "InProgress", "B"), (120, "InProgress", "A"), (180, "Completed", "Completed")]
+    )
+    ids = [[each.id for each in Wait(timeline, poll=poll).outcome.transitions] for poll in (7, 11)]
+    assert ids[0] == ids[1]
+    assert len(set(ids[0])) == 4
+
+
 @both_shells
 def test_passing_errors_are_retried_counted_and_told(shell: str) -> None:
     """Failed attempts are made again, told one by one, and counted apart from polls."""

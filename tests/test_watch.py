@@ -186,7 +186,9 @@ def test_a_watch_that_was_down_reports_the_jobs_that_came_and_went(account: str,
     reported_to = {account: EPOCH - timedelta(minutes=90), "999999999999": EPOCH - timedelta(days=9)}
     earlier = Earlier((), reported_to, {f"{ARN}missed-7"})
     events, service, _ = watched([*missed, *older(500)], which=which, earlier=earlier, seconds=200)
-    assert ends(events) == {job.name: "Completed" for job in missed if job.name != "missed-7"}
+    followed = [job for job in missed if job.name != "missed-7"]
+    assert ends(events) == {job.name: "Completed" for job in followed}
+    check_promise(events, followed)
     assert service.lists < 3 + 3 + 200 / 10 * 1.2
 
 
@@ -206,12 +208,17 @@ def test_a_sweep_says_up_to_when_every_new_job_was_reported() -> None:
     told = [sweep.reported_to for sweep in sweeps if sweep.reported_to is not None]
     assert told == sorted(told)
     assert (told[0], told[-1]) == (EPOCH, sweeps[-1].at - timedelta(seconds=60))
-    for sweep in sweeps:
-        seen = {event.job_name for event in events[: events.index(sweep)] if isinstance(event, Transition)}
-        created = {
-            job.name for job in jobs if sweep.reported_to and EPOCH + timedelta(seconds=job.created) < sweep.reported_to
-        }
-        assert created <= seen
+    check_promise(events, jobs)
+
+
+def check_promise(events: Sequence[Event], jobs: Sequence[Job]) -> None:
+    """Checks that each job which was created before a sweep's `reported_to` was reported before that sweep."""
+    seen: set[str] = set()
+    for event in events:
+        if isinstance(event, Transition):
+            seen.add(event.job_name)
+        if isinstance(event, Sweep) and (until := event.reported_to) is not None:
+            assert {job.name for job in jobs if EPOCH + timedelta(seconds=job.created) < until} <= seen
 
 
 def test_what_is_still_to_be_described_is_not_reported_yet() -> None:

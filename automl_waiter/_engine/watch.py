@@ -193,13 +193,11 @@ class Watch(Listing):
         await self._kernel.sleep_until(self._now)  # the waits report what the listing has shown
         self._unreported = [each for each in self._unreported if not (each[1].has_ended or each[2].is_reported)]
         sweep = replace(await super()._swept(pages, next_in), account=self._account)
-        if self._reported_to is None or self._new_since is None:
-            return sweep
-        newest = min([self._new_since, *(created_at for created_at, _, _ in self._unreported)])
-        if self._unreported and newest < self._reported_to:
-            return sweep
-        self._reported_to = max(self._reported_to, newest)
-        return replace(sweep, reported_to=self._reported_to)
+        created = [created_at for created_at, _, _ in self._unreported]
+        if self._reported_to and self._new_since and not (created and min(created) < self._reported_to):
+            self._reported_to = max(self._reported_to, min([self._new_since, *created]))
+            return replace(sweep, reported_to=self._reported_to)
+        return sweep
 
     @property
     def _resumed_at(self) -> datetime | None:
