@@ -100,7 +100,9 @@ def test_the_command_watches_until_idle(endpoint: Sandbox) -> None:
     assert "idle-1: InProgress/AnalyzingData" in told
     assert "idle-0: completed" in stdout
     assert "idle-1: failed: A scripted failure." in stdout
-    assert stderr == ""
+    summary, bad = stderr.splitlines()
+    assert summary.startswith("2 jobs followed: 1 ")
+    assert bad == "  ✗ idle-1: failed: A scripted failure."
 
 
 def test_a_signal_ends_a_watch_cleanly(endpoint: Sandbox) -> None:
