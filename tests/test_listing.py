@@ -38,6 +38,7 @@ from automl_waiter._model import token_bucket as budget
 from automl_waiter._model.events import Heartbeat, Sweep, event_dict
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
+from automl_waiter._model.polling import promised_lag
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE
 from automl_waiter.testing import EPOCH, ManualClock, Timeline
 from automl_waiter.waiter import events_of
@@ -118,6 +119,11 @@ class Fleet:
         return [str(event.after.secondary_status) for event in told]
 
 
+def lateness(fleet: Fleet, jobs: Sequence[Job]) -> float:
+    """Return by how many seconds an end was seen later than promised, at most: the describes of ends may queue."""
+    return max(fleet.lags[job.name] - promised_lag((job.end or 0.0) - job.created) for job in jobs)
+
+
 def is_right(fleet: Fleet, jobs: Sequence[Job]) -> bool:
     """Whether each job's outcome is how it ended, with the whole of its last response."""
     verdicts = {"Completed": Verdict.COMPLETED, "Failed": Verdict.FAILED, "Stopped": Verdict.STOPPED}
@@ -145,11 +151,11 @@ def test_a_few_jobs_are_described_one_by_one() -> None:
 
 
 def test_many_jobs_are_read_from_a_page_and_described_once() -> None:
-    """A hundred jobs take one call every 10 s or so, and a describe when they have ended; no end is seen much later."""
+    """A hundred jobs take one call every 10 s or so, and a describe when they have ended; each end is seen in time."""
     jobs = fleet(100)
     waited = Fleet(jobs)
     assert is_right(waited, jobs)
-    assert waited.longest_lag < 13
+    assert lateness(waited, jobs) < 0.3
     # The last few are described each by itself.
     assert waited.service.describes < 100 + 60
     assert waited.service.lists == pytest.approx(waited.seconds / 10, rel=0.25)
@@ -173,7 +179,7 @@ def test_hundreds_of_jobs_take_a_page_for_each_hundred() -> None:
     jobs = fleet(300)
     waited = Fleet(jobs)
     assert is_right(waited, jobs)
-    assert waited.longest_lag < 13
+    assert lateness(waited, jobs) < 1
     assert max(waited.pages) == 3
     assert waited.service.lists < 3 * (waited.seconds / 10 + 1)
     assert waited.notices == []
@@ -455,7 +461,7 @@ def test_no_second_has_more_calls_than_the_budget_allows() -> None:
 @pytest.mark.parametrize("count", [20, 300])
 def test_one_deadline_ends_the_wait_for_all(count: int) -> None:
     """At the deadline there is a last look; who has ended by then has ended, the others are timed out."""
-    jobs = fleet(count)
+    jobs = fleet(count, longest=2 * HOUR)
     waited = Fleet(jobs, timeout=HOUR)
     assert HOUR <= waited.seconds <= HOUR + 1
     for job in jobs:
@@ -660,8 +666,7 @@ def test_young_jobs_in_a_listing_are_reported_as_soon_as_one_alone() -> None:
     """While a job is younger than 200 s, the listing is read as often as the default policy promises."""
     jobs = [Job(f"quick-{number}", -10, script(100 + 7 * number)) for number in range(12)]
     waited = Fleet(jobs)
-    late = {job.name: waited.lags[job.name] - max(5, ((job.end or 0) + 10) / 20) for job in jobs}
-    assert max(late.values()) < 0.3, "the describes of those that end together"
+    assert lateness(waited, jobs) < 0.3
 
 
 def test_the_last_jobs_of_a_fleet_are_described() -> None:

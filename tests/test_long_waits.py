@@ -190,7 +190,7 @@ def still_from(second: float) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("phase", "stage"), [("ModelTuning", Stage.TRAINING), ("MergingAutoMLTaskReports", Stage.FINISHING)]
+    ("phase", "stage"), [("ModelTuning", Stage.TRAINING), ("MergingAutoMLTaskReports", Stage.REPORTING)]
 )
 def test_a_stall_is_warned_of_once_per_phase(phase: str, stage: Stage) -> None:
     """When neither a status nor LastModifiedTime moves for long, the wait says so once in each phase, and goes on."""

@@ -26,6 +26,7 @@ class ListedJob:
         name: The job's name.
         is_listed: Whether the listing shows the job. If not, the job's wait describes it.
         has_ended: Whether the wait for the job has ended.
+        created: When the job was created, on the kernel's clock; -inf before the listing shows it.
         state: The statuses last handed to the wait.
         handed_at: When they were handed over, on the kernel's clock.
         news: The newest answer that the wait has not received yet. Its response is the job's summary, or None if the
@@ -35,6 +36,7 @@ class ListedJob:
     name: str
     is_listed: bool = True
     has_ended: bool = False
+    created: float = -math.inf
     state: State | None = None
     handed_at: float = -math.inf
     news: Slot[Answer] = field(default_factory=Slot)

@@ -30,8 +30,6 @@ _STOP_TIMEOUT_S = 600.0
 _STOPPING_POLL_S = 10.0
 _AUTO_MARGIN_S = 1800.0
 _AUTO_WITHOUT_LIMIT_S = 72 * 3600.0
-# A poll this near to the deadline is made at the deadline instead of twice.
-_MERGE_WITH_DEADLINE_S = 2.0
 # A page of candidates that hangs is abandoned this long before the next poll.
 _CANDIDATES_MARGIN_S = 1.0
 # How often a wait that follows a listing checks whether candidates are due.
@@ -144,7 +142,7 @@ class JobWait:
         await self._warn_of_risks(snapshot, is_first=is_first)
         if self._following is not None and self._following.is_active:
             return None
-        next_poll = self._clamp(answer.started + self._delay(snapshot))
+        next_poll = min(answer.started + self._delay(snapshot), self._deadline)
         next_in = max(0.0, next_poll - self._now)
         await self._kernel.emit(events.Poll(snapshot.name, answer.at, snapshot, self._polls, next_in))
         self._reported_at = self._now
@@ -354,7 +352,7 @@ class JobWait:
 
     async def _sleep(self, until: float, next_poll: float | None = None) -> None:
         """Sleep until `until`, at most until the deadline, with heartbeats for the next poll."""
-        until = self._clamp(until)
+        until = min(until, self._deadline)
         while (beat := max(self._now, self._reported_at + events.HEARTBEAT_EVERY_S)) < until:
             await self._kernel.sleep_until(beat)
             state = self._tracker.snapshot.state if self._tracker.snapshot else None
@@ -362,11 +360,6 @@ class JobWait:
             await self._kernel.emit(events.Heartbeat(self._name, self._clock.now(), state, next_in))
             self._reported_at = self._now
         await self._kernel.sleep_until(until)
-
-    def _clamp(self, until: float) -> float:
-        """Return the deadline for a time past it or just before it; otherwise the time."""
-        gap = min(_MERGE_WITH_DEADLINE_S, until - self._now)
-        return self._deadline if until > self._deadline - gap else until
 
     # The deadline, and stopping the job
 

@@ -28,8 +28,11 @@ from automl_waiter._model.text import seconds_of
 PAGE = 100
 """The maximum number of summaries in a page of ListAutoMLJobs (API reference, MaxResults)."""
 WORTH_LISTING = 7
-"""From so many jobs on, a page every 10 s takes fewer calls than a describe of each, by a margin: describes are timed
-better. The benchmark `fleets` measures both."""
+"""From this number of jobs on, a listing is read.
+
+The default policy polls a job of the benchmark every 38 s on average, so 4 jobs take as many describes as a page every
+10 s. A listing of fewer than `_JOBS_PER_PAGE` jobs is abandoned, so it begins with some more.
+"""
 NEWEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": PAGE}
 """The request that reads all jobs, newest first."""
 
@@ -51,7 +54,7 @@ _LONGEST_AWAY_S = 900.0
 
 
 def sweep_interval(options: WaitOptions) -> float | None:
-    """Return the seconds between two sweeps of a listing; None if each job must be described.
+    """Return the longest time between two sweeps of a listing (seconds); None if each job must be described.
 
     Each job is described if `until` needs more than a summary holds, if a custom poll policy decides for each job, and
     for a single poll.
@@ -82,13 +85,7 @@ class PageReader:
     """When the first page was answered, by the service's clock if the response has it."""
     last_created: datetime | None = None
     """The CreationTime of the last job that was shown."""
-    youngest_age: float = math.inf
-    """The age in seconds of the youngest followed job that has not ended."""
     has_restarted: bool = False
-
-    def age_of(self, job: Snapshot) -> float:
-        """Return the seconds from a job's creation to the first page's answer."""
-        return math.inf if self.begun_at is None else (self.begun_at - job.created_at).total_seconds()
 
 
 class ListingFailed(Exception):
@@ -124,8 +121,6 @@ class Listing:
             self._by_name.setdefault(job.name.lower(), []).append(job)
         self._pages = 0
         """The number of pages that the last sweep took to show all jobs."""
-        self._youngest_age = math.inf
-        """The age in seconds of the youngest job in the last sweep that had not ended."""
         self._has_failed = False
         self._away = _LISTING_PATIENCE_S
 
@@ -179,8 +174,7 @@ class Listing:
         return PageReader({**NEWEST_FIRST, **filters}, set(self._listed()))
 
     def _after_newest(self, reader: PageReader) -> None:
-        """Note what the newest jobs show."""
-        self._youngest_age = reader.youngest_age
+        """Note that the newest jobs were read."""
 
     def _has_more_to_read(self, reader: PageReader, limit: int) -> bool:
         return not reader.is_done and bool(reader.missing) and reader.pages < limit
@@ -216,11 +210,11 @@ class Listing:
                 reader.useful_pages = reader.pages
             if job.has_ended:
                 continue
-            if not shown.state.is_terminal:
-                reader.youngest_age = min(reader.youngest_age, reader.age_of(shown))
             is_news = shown.state != job.state or not job.is_listed
             if is_news or self._now - job.handed_at >= _NEWS_EVERY_S:
                 job.is_listed, job.state, job.handed_at = True, shown.state, self._now
+                age = (answer.served_at or answer.at) - shown.created_at
+                job.created = answer.finished - age.total_seconds()
                 self._kernel.put(job.news, answer._replace(response=shown.raw))
 
     def _listed(self) -> list[ListedJob]:
@@ -267,15 +261,15 @@ class Listing:
 
     def _next_sweep(self, begun: float) -> tuple[float, bool]:
         """Return when to sweep next, and whether that sweep is the last: the one at the deadline."""
-        random = self._clock.random()
-        interval = self._interval * (0.95 + 0.1 * random)
+        interval = self._interval * (0.95 + 0.1 * self._clock.random())
         if isinstance(self._options.poll, PhaseAware):
-            interval = min(interval, promised_lag(self._youngest_age) * (0.9 + 0.1 * random))
+            youngest = max((job.created for job in self._listed()), default=-math.inf)
+            interval = min(interval, promised_lag(self._now - youngest))
         interval = max(interval, self._pages / (self._rate * _SHARE)) * self._calls.slowdown
         # Retries may have taken longer than the interval, but another sweep at once would not help.
         at = max(begun, self._now - interval / 2) + interval
         last = self._deadline - (self._pages - 1) * (1 / self._rate + 0.2)
-        return (max(last, self._now), True) if at > last - 1 else (at, False)
+        return (max(last, self._now), True) if at >= last else (at, False)
 
     async def _sleep(self, until: float) -> None:
         while (beat := self._now + HEARTBEAT_EVERY_S) < until:

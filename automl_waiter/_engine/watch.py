@@ -239,7 +239,6 @@ class Watch(Listing):
         return instant is not None and reader.last_created is not None and reader.last_created < instant
 
     def _after_newest(self, reader: PageReader) -> None:
-        super()._after_newest(reader)
         self._new_since = None if reader.begun_at is None else reader.begun_at - LISTED_WITHIN
 
     def _is_needed(self) -> bool:

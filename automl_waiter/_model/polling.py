@@ -13,7 +13,7 @@ from typing import Protocol
 
 from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.snapshot import Snapshot
-from automl_waiter._model.statuses import Stage, Status, stage_of
+from automl_waiter._model.statuses import Stage, stage_of
 from automl_waiter._model.text import Duration, seconds_of
 
 
@@ -89,84 +89,67 @@ class Exponential:
         return (shortest + (ceiling - shortest) * context.random()) * context.slowdown
 
 
-# The chance that a report is the job's last phase: 2 of 8 recorded jobs ended after their explainability report. The
-# exact value costs least in the benchmark.
-_REPORT_IS_LAST = 2 / 5
-# Recorded reports took from 2.7 to 9 minutes, half of them over 7. With so wide a spread, a phase as old as the median
-# ends at a rate of about 2 / age; a younger one ends less often.
-_REPORT_ENDS = 2.0
-# So a report rarely ends in its first minutes (seconds). In a job younger than 108 minutes they are a share of its age,
-# because jobs with a short training have little to report on.
+# In 15 of 19 recorded jobs training took at most 15 minutes, and a job without reports ends straight from it: training
+# younger than this is polled every 45 s (seconds).
+_TRAINING_IS_YOUNG = 600.0
+_YOUNG_TRAINING_DELAY = 45.0
+# Recorded reports took from 2.7 to 9 minutes, half of them over 7, so one rarely ends in its first minutes (seconds). In
+# a job younger than 108 minutes these are a share of its age: a job with a short training has little to report on.
 _QUIET = 270.0
 _QUIET_SHARE = 1 / 24
-# The seconds of lag that one call is worth: an hour of polls every 30 s is worth 12 s.
-_LAG_PER_CALL = 0.1
 _SHORTEST_DELAY = 2.0
 _JITTER = 0.1
 # The service may end a job a moment after its runtime limit.
 _AFTER_LIMIT = 2.0
-# A poll this close to the runtime limit, in delays, is postponed to it.
-_NEARLY = 1.25
-
-
-# The promise of the default policy: a wait returns within so many seconds of the job's end.
-_LEAST_LAG = 5.0
-_MOST_LAG = 60.0
-_LAG_PER_AGE = 1 / 20
 
 
 def promised_lag(age: float) -> float:
     """Return the longest lag of the default policy for a job that ends at this age, both in seconds."""
-    return min(_MOST_LAG, max(_LEAST_LAG, age * _LAG_PER_AGE))
+    return min(60.0, max(5.0, age / 20))
 
 
 @dataclass(frozen=True)
 class PhaseAware:
     """The default: a wait returns within 5 s of the job's end, or a twentieth of its age, and never later than 60 s.
 
-    That is the longest delay (`promised_lag`); calls and throttling come on top. It holds while the job prepares and
-    trains, and in a report before a deployment. Where the end is near, the delay is shorter. If the end comes at a rate
-    of h a second, and one call is worth κ = 0.1 seconds of lag, √(2κ/h) is the cheapest delay (Keller 1974):
+    So no delay is longer than `promised_lag`; only calls and throttling come on top. The delay is
 
-    - finishing, deploying or stopping: h = 2 / the phase's age
-    - in an earlier report, 2/5 of that, because 2 jobs in 5 end there
-    - at the start of a report or a deployment: half of what is left of 4.5 minutes, or of a 24th of the job's age
-    - near the job's runtime limit (MaxAutoMLJobRuntimeInSeconds): 2 s after it, then after half the time since
-
-    The first delay is a random part of its value, so that waits that start in the same second spread out. Later ones
-    are shortened by up to a tenth at random, and are at least 2 s. Each is longer while AWS throttles.
+    - that long while the job prepares and trains, and in a report before a deployment; at most 45 s in the first ten
+      minutes of training
+    - half the square root of the phase's age where the end is near: in a report or a deployment, after an error in one,
+      and while the job stops. When a report or a deployment begins, half of what is left of its first 4.5 minutes, or
+      of a 24th of the job's age, if that is longer
+    - at most until 2 s after the job's runtime limit (MaxAutoMLJobRuntimeInSeconds); then half the time since the limit
+    - at least 2 s, then shortened at random: the first by anything, so that waits that start in the same second spread
+      out, later ones by up to a tenth
+    - longer while AWS throttles
     """
 
     def next_delay(self, context: PollContext, /) -> float:
         """Return the seconds to the next poll."""
-        longest = promised_lag(context.elapsed)
-        delay = min(_cheapest_delay(context), longest)
+        longest = max(_SHORTEST_DELAY, min(_longest_in_phase(context), promised_lag(context.elapsed)))
+        share = 1.0 if context.polls == 1 else _JITTER
+        delay = longest * (1 - share * context.random())
         limit = context.snapshot.completion_criteria.max_runtime_seconds
-        until_limit = math.inf if limit is None else limit - context.elapsed
-        if until_limit <= 0:
-            delay = min(delay, -until_limit / 2)
-        if context.polls == 1:
-            return delay * (1 - context.random()) * context.slowdown
-        delay = max(_SHORTEST_DELAY, delay * (1 - _JITTER * context.random()))
-        if 0 < until_limit < _NEARLY * delay:
-            delay = until_limit + _AFTER_LIMIT
-        return min(delay, longest) * context.slowdown
+        if limit is not None:
+            left = limit - context.elapsed
+            delay = min(delay, left + _AFTER_LIMIT if left > 0 else max(_SHORTEST_DELAY, -left / 2))
+        return delay * context.slowdown
 
 
-def _cheapest_delay(context: PollContext) -> float:
-    """Return Keller's delay for what is known of the end, in seconds; infinity, if no report has begun."""
-    snapshot, phase_age = context.snapshot, context.phase_age
-    stage, is_stopping = stage_of(snapshot.state), snapshot.status == Status.STOPPING
-    is_before_deployment = snapshot.is_to_deploy and stage is not Stage.DEPLOYING and not is_stopping
-    if stage in (Stage.PREPARING, Stage.TRAINING) or is_before_deployment:
-        return math.inf
-    rate = _REPORT_ENDS / max(phase_age, 1.0) * (_REPORT_IS_LAST if stage is Stage.REPORTING else 1.0)
-    delay = math.sqrt(2 * _LAG_PER_CALL / rate)
-    if is_stopping:
-        return delay  # a stop may take seconds
-    # A phase found by the first poll may be older than is known.
-    quiet = 0.0 if context.polls == 1 else min(_QUIET, context.elapsed * _QUIET_SHARE) - phase_age
-    return max(delay, _LEAST_LAG, quiet / 2)
+def _longest_in_phase(context: PollContext) -> float:
+    """Return the longest delay in the job's phase, in seconds; infinity if the end is not near."""
+    snapshot, phase_age, quiet = context.snapshot, context.phase_age, 0.0
+    match stage_of(snapshot.state):
+        case Stage.PREPARING:
+            return math.inf
+        case Stage.TRAINING:
+            return _YOUNG_TRAINING_DELAY if phase_age < _TRAINING_IS_YOUNG else math.inf
+        case Stage.REPORTING if snapshot.is_to_deploy:
+            return math.inf
+        case Stage.REPORTING | Stage.DEPLOYING:
+            quiet = min(_QUIET, context.elapsed * _QUIET_SHARE)
+    return max(math.sqrt(phase_age) / 2, (quiet - phase_age) / 2)
 
 
 def _jittered(delay: float, jitter: float, context: PollContext) -> float:
