@@ -112,13 +112,6 @@ def busiest(herds: Sequence[Herd]) -> tuple[float, int, int]:
 
 
 def criteria(herds: Mapping[str, Sequence[Herd]]) -> list[tuple[str, float, float]]:
-    """What is promised of the default: in words, as measured, and the bound."""
-    default = herds[DEFAULT]
-    return [
-        (f"{PROCESSES} processes at once: calls in the busiest second after the first", busiest(default)[0], 15),
-        (
-            f"{PROCESSES} processes at once: waits that ended with their error budget exhausted",
-            sum(herd.exhausted for herd in default),
-            0,
-        ),
-    ]
+    """Return what is promised of the default: in words, as measured, and the bound."""
+    exhausted = sum(herd.exhausted for herd in herds[DEFAULT])
+    return [(f"{PROCESSES} processes at once: waits that ended with their error budget exhausted", exhausted, 0)]

@@ -13,32 +13,27 @@ from benchmarks import estimates, fleets, herd, overhead, page, polling
 from benchmarks.contender import AUTOML_WAITER, BOTOCORE
 from benchmarks.endpoint import RUNNING, CountingSandbox, Process
 from benchmarks.fleets import Setting
-from benchmarks.polling import DEFAULT, KAPPA, PEERS, REFERENCE, measure
-from benchmarks.reference import Reference
-from benchmarks.workloads import BASE, NO_REPORTS, PROBLEM_TYPES, VARIANTS, recorded_jobs
+from benchmarks.polling import DEFAULT, FIXED, KAPPA, PEERS, POPULATIONS, measure
+from benchmarks.workloads import BASE, NO_REPORTS, QUICK_V2, SMALL, VARIANTS, Population, recorded, recorded_jobs
 
 PAGE = ROOT / "docs" / "performance.md"
-IMAGES = next(workload for workload in PROBLEM_TYPES if workload.name == "ImageClassification")
 
 
-def every_30_s(jobs: list[Timeline]) -> tuple[float, float]:
-    """The mean calls and lag of a look every 30 s, by arithmetic: running it would take most of the time."""
-    return 1 + sum(job.end or 0 for job in jobs) / len(jobs) / 30, 15.0
+def cost_of_fixed(population: Population, count: int) -> float:
+    """Return what the default costs on these jobs, in costs of a poll every 30 s: those by arithmetic, to save time."""
+    jobs = list(population.jobs(count, polling.SEED))
+    calls = 1 + sum((job.end or 0) - job.entries[0][0] for job in jobs) / len(jobs) / 30
+    return measure(PEERS[DEFAULT], jobs).cost(KAPPA) / (KAPPA * calls + 15)
 
 
-def test_the_default_takes_half_the_calls_and_half_the_lag_of_a_look_every_30_s() -> None:
-    """On the assumed base workload, by few jobs here and by many on the page."""
-    jobs = list(BASE.jobs(120, polling.SEED))
-    default, (calls, lag) = measure(PEERS[DEFAULT], jobs), every_30_s(jobs)
-    assert default.calls <= calls / 2
-    assert default.lag <= lag / 2
-
-
-def test_the_default_does_not_gamble_on_reports() -> None:
-    """Where jobs end straight from training it costs at most a tenth more than a look every 30 s."""
-    jobs = list(NO_REPORTS.jobs(250, polling.SEED))
-    default, (calls, lag) = measure(PEERS[DEFAULT], jobs), every_30_s(jobs)
-    assert default.cost(KAPPA) <= 1.1 * (KAPPA * calls + lag)
+@pytest.mark.parametrize(
+    ("population", "count"),
+    [*((group, 60) for group in (*recorded(), QUICK_V2, *SMALL)), (BASE, 120), (NO_REPORTS, 120)],
+    ids=lambda it: getattr(it, "name", ""),
+)
+def test_the_default_costs_at_most_its_bound(population: Population, count: int) -> None:
+    """A twentieth more is chance, with few jobs here and many on the page."""
+    assert cost_of_fixed(population, count) <= 1.05 * population.bound
 
 
 def test_estimates_keep_what_the_page_promises() -> None:
@@ -53,29 +48,20 @@ def test_estimates_are_measured_on_jobs_that_still_run() -> None:
     assert len(measured.within) == 10 * sum(age < 1 for age in estimates.AGES)
 
 
-def test_nothing_beats_the_reference_where_it_knows_the_jobs() -> None:
-    """The dynamic programme costs less than every policy that is no faster, and at κ = 1 it looks less often."""
-    jobs = list(IMAGES.jobs(30))
-    reference, rarer = (measure(Reference(IMAGES, kappa), jobs) for kappa in (KAPPA, 1.0))
-    assert all(
-        reference.cost(KAPPA) < measure(poll, jobs).cost(KAPPA) for name, poll in PEERS.items() if name != "fixed 5 s"
-    )
-    assert rarer.calls < reference.calls / 1.5
-    assert rarer.cost(1.0) < reference.cost(1.0)
-
-
 def test_calls_and_lag_are_those_of_the_job() -> None:
-    """A look every 30 s finds a job that ends after 100 s at 120 s, with 5 calls; a job that had ended has no lag."""
+    """A poll every 30 s finds a job that ends after 100 s at 120 s, with 5 calls; a job that had ended has no lag."""
     job = Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")])
-    assert polling.looks(job, Fixed(30)) == [0, 30, 60, 90, 120]
+    assert polling.polls(job, Fixed(30)) == [0, 30, 60, 90, 120]
     over = measure(Fixed(30), [Timeline([(0, "Failed", "Failed")])])
     assert (over.calls, over.lags) == (1, (0.0,))
-    many = polling.Measured(100, 10, tuple(map(float, range(100))))
+    late = measure(Fixed(300), [Timeline([(0, "InProgress", "ModelTuning"), (400, "Completed", "Completed")])])
+    assert late.of_promise == late.lag / 20
+    many = polling.Measured(100, 10, tuple(map(float, range(100))), 1)
     assert (many.lag, many.percentile(50), many.percentile(99), many.cost(2)) == (49.5, 50, 99, 69.5)
 
 
-def test_a_restless_job_does_not_tell_how_old_its_phase_is() -> None:
-    """Where LastModifiedTime is that of the look, a phase that was just found counts as new; otherwise it is told."""
+def test_a_restless_job_does_not_show_how_old_its_phase_is() -> None:
+    """If LastModifiedTime is that of the poll, a phase that was just found counts as new."""
 
     class Watching:
         def __init__(self) -> None:
@@ -86,15 +72,15 @@ def test_a_restless_job_does_not_tell_how_old_its_phase_is() -> None:
             return 30
 
     job = Timeline([(0, "InProgress", "ModelTuning"), (40, "InProgress", "Dreaming"), (100, "Completed", "Completed")])
-    told, restless = Watching(), Watching()
-    polling.looks(job, told)
-    polling.looks(job, restless, is_restless=True)
-    assert (told.ages, restless.ages) == ([0, 30, 20, 50], [0, 30, 0, 30])
+    calm, restless = Watching(), Watching()
+    polling.polls(job, calm)
+    polling.polls(job, restless, is_restless=True)
+    assert (calm.ages, restless.ages) == ([0, 30, 20, 50], [0, 30, 0, 30])
 
 
 def test_a_workload_is_what_it_is_called() -> None:
     """Limits, failures, reports and factors show in the jobs, which are the same for the same seed."""
-    no_limits, no_reports, quarter, _, failures, _ = VARIANTS
+    no_reports, no_limits, quarter, _, failures, _ = VARIANTS
     assert list(BASE.jobs(20)) == list(BASE.jobs(20)) != list(BASE.jobs(20, seed=1))
     assert all(job.max_runtime is None for job in no_limits.jobs(200))
     assert not any("Report" in phase or job.deploy for job in no_reports.jobs(200) for _, _, phase in job.entries)
@@ -105,7 +91,16 @@ def test_a_workload_is_what_it_is_called() -> None:
     reached = [job for job in BASE.jobs(1000) if job.entries[-1][2] == "MaxAutoMLJobRuntimeReached"]
     assert 0.1 < len(reached) / 1000 < 0.17
     assert all(job.end == job.max_runtime for job in reached)
-    assert len(recorded_jobs()) == 18
+
+
+def test_recorded_jobs_are_in_one_group_each_at_their_own_ages() -> None:
+    """Of the 18 jobs, 6 made reports. The recording of one that reached its limit begins in the middle of it."""
+    reports, without, quick = recorded()
+    assert {*reports.timelines, *without.timelines} == set(recorded_jobs())
+    assert [len(group.timelines) for group in (reports, without, quick)] == [6, 12, 2]
+    assert list(quick.jobs(3)) == [*quick.timelines, quick.timelines[0]]
+    [limited] = [job for job in without.timelines if job.max_runtime]
+    assert (limited.entries[0][0], limited.end) == (1710, limited.max_runtime)
 
 
 @pytest.mark.parametrize("waiter", [AUTOML_WAITER, BOTOCORE])
@@ -163,13 +158,14 @@ def test_the_jobs_of_a_fleet_run_when_it_begins() -> None:
     assert all(-fleets.WINDOW <= job.created <= 0 < (job.end or 0) for job in jobs)
 
 
-def test_a_herd_is_the_same_for_its_seed_and_goes_on_calmly() -> None:
+def test_a_herd_is_the_same_for_its_seed_and_none_of_it_is_exhausted() -> None:
     """In the first second each process calls, which is not counted as the busiest; one peak is that of one herd."""
     small = herd.run(None, seed=3, processes=60, seconds=300)
     assert (
         small == herd.run(None, seed=3, processes=60, seconds=300) != herd.run(None, seed=4, processes=60, seconds=300)
     )
-    assert (small.throttled, small.exhausted) == (40, 0)
+    assert 40 <= small.throttled < 60, "40 in the first second"
+    assert small.exhausted == 0
     assert small.calls > 2 * 60
     in_step = herd.run(Fixed(30), seed=3, processes=60, seconds=300)
     assert small.busiest < in_step.busiest
@@ -193,17 +189,16 @@ def test_the_page_says_what_was_promised_and_all_of_it_was_met() -> None:
     """docs/performance.md has each promise, with a figure within its bound, and a row for each policy and workload."""
     text = PAGE.read_text()
     rows = re.findall(r"^\| (.+) \| ([\d.]+) \| at most ([\d.]+) \| (.+) \|$", text, re.MULTILINE)
-    assert len(rows) == 23
+    assert len(rows) == len(POPULATIONS) + 19
     assert all(met == "yes" and float(value) <= float(bound) for _, value, bound, met in rows)
     words = " ".join(what for what, *_ in rows)
-    assert all(
-        it in words for it in ("calls", "mean lag", "reference", "straight from training", overhead.STATUS, "import")
-    )
+    assert all(it in words for it in ("lag of any job", "mean lag", overhead.STATUS, "import"))
     assert all(it in words for it in ("300 jobs", "200 jobs", "500 processes", "1000 waits", "100 waits"))
-    for workload in (BASE, *VARIANTS, *PROBLEM_TYPES):
-        for policy in (*PEERS, REFERENCE):
+    for population in POPULATIONS:
+        assert f"| {population.name}: cost at κ = 0.1, of {FIXED}'s |" in text
+        for policy in PEERS:
             name = f"**{policy}**" if policy == DEFAULT else policy
-            assert f"| {workload.name} | {name} |" in text
+            assert f"| {population.name} | {name} |" in text
     for picture in re.findall(r"\]\((performance/\w+\.svg)\)", text):
         assert (PAGE.parent / picture).read_text().startswith("<?xml")
 

@@ -93,8 +93,8 @@ class Exponential:
 # younger than this is polled every 45 s (seconds).
 _TRAINING_IS_YOUNG = 600.0
 _YOUNG_TRAINING_DELAY = 45.0
-# Recorded reports took from 2.7 to 9 minutes, half of them over 7, so one rarely ends in its first minutes (seconds). In
-# a job younger than 108 minutes these are a share of its age: a job with a short training has little to report on.
+# Recorded reports took from 2.7 to 9 minutes, half of them over 7: one rarely ends in its first minutes (seconds). In a
+# job younger than 108 minutes these are a share of its age, because a job with a short training has little to report.
 _QUIET = 270.0
 _QUIET_SHARE = 1 / 24
 _SHORTEST_DELAY = 2.0
