@@ -168,7 +168,8 @@ PACE = together(
         type=Duration({"auto": None}, positive=True),
         default="auto",
         metavar="DURATION|auto",
-        help="How often to look. auto: by the phase that the job is in; a listing of many jobs every 10 s.",
+        help="How often to poll. auto: so that the wait returns within 5 s of the end, or a twentieth of the job's age, "
+        "and never later than 60 s.",
     ),
     click.option(
         "--max-rate",
