@@ -45,7 +45,12 @@ promise, and what it costs:
 *Lag* is the time from a job's end until the wait returns. *κ* is the seconds of lag that one call is worth, and *cost*
 is κ · calls + lag. At κ = 0.1, an hour of polls every 30 s is worth 12 s of lag.
 
+**Where polling every 30 s is better.** The default costs more on these jobs, so many times as much:
+
 {worse}
+At κ = {kappa} these are jobs of about half an hour that end straight from training: no report precedes their end, and a
+twentieth of their age is up to a minute. At κ = 1, where a call is worth ten times as much, they are all the jobs of
+less than an hour: the promise takes more calls than its lag is worth. For such jobs, use `--poll 30s`.
 
 """
 
@@ -211,7 +216,7 @@ def polling(jobs: int, folder: Path) -> str:
     populations = [(it.name, it.evidence, f"{it.bound:g}") for it in POPULATIONS]
     return "".join(
         [
-            _POLLING.format(criteria=_criteria(criteria(results)), worse=_where_fixed_is_better(results)),
+            _POLLING.format(criteria=_criteria(criteria(results)), worse=_where_fixed_is_better(results), kappa=KAPPA),
             _POPULATIONS.format(
                 jobs=jobs,
                 many=5 * jobs,
@@ -391,13 +396,12 @@ def _waits(waits: Sequence[thousand.Many]) -> str:
 
 
 def _where_fixed_is_better(results: Mapping[str, Result]) -> str:
-    """Return a sentence for each κ that names the jobs on which a poll every 30 s costs less."""
-    sentences = []
+    lines = []
     for kappa in (KAPPA, 1.0):
-        worse = {name: it for name, result in results.items() if (it := cost_of_fixed(result, kappa)) > 1}
-        names = ", ".join(f"{name} ({it:.2f})" for name, it in worse.items()) or "no jobs"
-        sentences.append(f"At κ = {kappa:g} it costs less on: {names}.")
-    return "**Where a poll every 30 s is better.** " + "\n".join(sentences)
+        costs = {name: cost_of_fixed(result, kappa) for name, result in results.items()}
+        worse = "; ".join(f"{name} ({cost:.2f})" for name, cost in costs.items() if cost > 1)
+        lines.append(f"- at κ = {kappa:g}: {worse or 'none'}\n")
+    return "".join(lines)
 
 
 def _of_the_base(jobs: int) -> tuple[float, float]:

@@ -168,8 +168,8 @@ PACE = together(
         type=Duration({"auto": None}, positive=True),
         default="auto",
         metavar="DURATION|auto",
-        help="How often to poll. auto: so that the wait returns within 5 s of the end, or a twentieth of the job's age, "
-        "and never later than 60 s.",
+        help="How often to poll. auto: the wait returns within 5 s of the job's end, or a twentieth of its age, and "
+        "never later than 60 s.",
     ),
     click.option(
         "--max-rate",
