@@ -30,7 +30,7 @@ PAGE = 100
 WORTH_LISTING = 7
 """From this number of jobs on, a listing is read.
 
-The default policy polls a job of the benchmark every 38 s on average, so 4 jobs take as many describes as a page every
+The default policy polls a job of the benchmark every 40 s on average, so 4 jobs take as many describes as a page every
 10 s. A listing of fewer than `_JOBS_PER_PAGE` jobs is abandoned, so it begins with some more.
 """
 NEWEST_FIRST = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": PAGE}
