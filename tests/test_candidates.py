@@ -11,7 +11,7 @@ from virtual import Faulty, Recording, Sleepy, both_shells, kernel_of, no_networ
 
 from automl_waiter import AccessDenied, InvalidRequest, aio, waiter
 from automl_waiter._engine.candidates import read_candidates
-from automl_waiter._model.candidates import Leaderboard, is_minimized, objective_of, ranked
+from automl_waiter._model.candidates import Leaderboard, Training, algorithm_of, is_minimized, objective_of, ranked
 from automl_waiter._model.errors import ServiceUnavailable
 from automl_waiter._model.events import Candidates, Ended, Event, Heartbeat, Retry, Warned, event_dict
 from automl_waiter._model.options import CANDIDATES_EVERY_S, WaitOptions, wait_options
@@ -134,6 +134,40 @@ def test_candidates_are_counted_by_their_status() -> None:
     assert event["listed"] == 2
     assert event["best"] == {"name": "a", "metric": "F1", "value": 0.5, "is_minimized": False}
     assert event_dict(Candidates("churn", BEGIN, Leaderboard()))["best"] is None
+
+
+@pytest.mark.parametrize(
+    ("images", "algorithm"),
+    [
+        # As recorded: a pipeline of transformations around a model, and an ensemble.
+        (
+            ["sagemaker-sklearn-automl:2.5-1-cpu-py3", "sagemaker-xgboost:1.3-1-cpu-py3", "sagemaker-sklearn-automl:2"],
+            "xgboost",
+        ),
+        (["sagemaker-sklearn-automl:0.1.0-cpu-py3", "linear-learner:latest"], "linear-learner"),
+        (["autogluon-inference:0.4.3-cpu-py38-ubuntu20.04"], "autogluon"),
+        (["xgboost@sha256:abc", "linear-learner"], "xgboost, linear-learner"),
+        (["sagemaker-sklearn-automl:2.5-1-cpu-py3"], None),
+        ([""], None),
+        ([], None),
+    ],
+)
+def test_the_algorithm_is_the_repository_of_the_model_s_image(images: list[str], algorithm: str | None) -> None:
+    """The containers that transform the data do not count; without another one, the algorithm is unknown."""
+    containers = [{"Image": f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{image}"} for image in images]
+    assert algorithm_of(Candidate({"InferenceContainers": containers})) == algorithm
+    assert algorithm_of(Candidate({"InferenceContainerDefinitions": {"CPU": containers}})) == algorithm
+    assert algorithm_of(Candidate({"InferenceContainers": [{}]})) is None
+
+
+def test_training_lasts_from_the_first_candidate_to_the_last() -> None:
+    """It begins with the first CreationTime, and ends with the last time that a candidate has."""
+    times = [BEGIN + timedelta(minutes=minute) for minute in range(4)]
+    done = Candidate({"CreationTime": times[1], "EndTime": times[3]})
+    running = Candidate({"CreationTime": times[2]})
+    assert Leaderboard([running, done]).training == Training(times[1], times[3])
+    assert Leaderboard([running]).training == Training(times[2], times[2])
+    assert Leaderboard().training is None
 
 
 def test_an_objective_has_its_standard_name() -> None:

@@ -75,7 +75,7 @@ def test_a_notebook_shows_the_wait(endpoint: Sandbox, new_job: Any, monkeypatch:
     assert any("InProgress/ModelTuning</span>" in shown and "so far" in shown for shown in watched.shown)
     assert len(watched.nb.cells[1].outputs) == 1
     assert f'{slow}: <span class="good">completed</span>' in watched.html(1)
-    assert '2 jobs: <span class="bad">1 succeeded, 1 did not</span>' in watched.html(2)
+    assert '2 jobs: <span class="bad">1 completed, 1 failed</span>' in watched.html(2)
     assert f"<td>{fails}</td><td>failed</td>" in watched.html(2)
     assert watched.html(3) == ""
     assert f'{slow}: <span class="good">completed</span>' in watched.html(4)

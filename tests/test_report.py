@@ -19,8 +19,10 @@ NewJob = Callable[[str], str]
 @pytest.fixture(scope="module")
 def past() -> Iterator[dict[str, str]]:
     """An environment with a job, `ended`, that has ended with some candidates, and that nobody watched."""
-    script = Timeline([(0, "InProgress", "ModelTuning"), (400, "Completed", "Completed")])
-    with Sandbox(scenarios={"ended": script}, scenario="ended", speed=1e6) as sandbox:
+    script = Timeline(
+        [(0, "InProgress", "Starting"), (100, "InProgress", "ModelTuning"), (500, "Completed", "Completed")]
+    )
+    with Sandbox(scenarios={"ended": script}, scenario="ended", speed=1e5) as sandbox:
         sandbox.create_job("ended")
         yield {"AWS_ENDPOINT_URL_SAGEMAKER": sandbox.url}
 
@@ -32,9 +34,9 @@ def test_it_tells_of_a_job_that_nobody_watched(inside: Command, past: dict[str, 
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{job}: completed\n")
     for line in (
-        "  before the first look  ",
+        "  candidates trained  ",
         "Candidates (4)",
-        f"  1  {job}-001  Completed    F1 0.91",
+        f"  1  {job}-001    F1 0.91  xgboost ",
         "Metrics of the best candidate",
     ):
         assert line in result.stdout
@@ -66,10 +68,10 @@ def test_a_job_that_has_gone_on_is_told_as_it_is_now(inside: Command, new_job: N
     assert inside("wait", job, "--journal", journal, "--timeout", "0s").returncode == 124
     assert inside("wait", job, "--until", "GeneratingExplainabilityReport", "--poll", "0.2s").returncode == 0
     lines = inside("report", job, "--journal", journal).stdout.splitlines()
-    [title] = [number for number, line in enumerate(lines) if line.startswith("Phases, as seen on ")]
+    [title] = [number for number, line in enumerate(lines) if line.startswith("Phases on ")]
     phases = [line.split() for line in lines[title + 2 :]]
     assert [phase[0] for phase in phases[:2]] == ["ModelTuning", "GeneratingExplainabilityReport"]
-    assert phases[1][-2:] == ["goes", "on"]
+    assert phases[1][-2:] == ["in", "progress"]
 
 
 def test_a_job_that_the_journal_does_not_hold_is_told_all_the_same(

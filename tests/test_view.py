@@ -504,7 +504,7 @@ def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job
         assert re.search(rf"^\S+ \S+  error: {fails}: failed: no \[31m data$", shown.text, re.MULTILINE)
         endpoint.advance(slow)
         assert shown.end() == 10
-        assert f"✓ {slow}: completed" in shown.text
+        assert re.search(rf"^  ✓  {slow} +completed ", shown.text, re.MULTILINE)
         assert f"✗ {fails}: failed" in shown.text
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from automl_waiter._model.errors import AutoMLWaiterError
@@ -19,6 +21,10 @@ _MINIMIZED = frozenset(
         *("logloss", "inferencelatency", "perplexity", "validationloss", "trainingloss"),
     }
 )
+
+
+# In 59 of 59 recorded candidates of several containers, those of this repository transform the data; one has the model.
+_DATA_PROCESSING = "sklearn-automl"
 
 
 def is_minimized(metric: str) -> bool:
@@ -68,6 +74,31 @@ def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=key)
 
 
+def algorithm_of(candidate: Candidate) -> str | None:
+    """Return the candidate's algorithm, such as `xgboost`, by the images of its containers; None if it is unknown.
+
+    The response has no member for it. Recorded repositories of models: `sagemaker-xgboost`, `linear-learner`, and
+    `autogluon-inference` for an ensemble.
+    """
+    containers = candidate.inference_containers
+    # Jobs for text and images have them by processor instead, the same model in each.
+    containers = containers or next(iter(candidate.inference_container_definitions.values()), ())
+    repositories = (re.split("[:@]", one.raw.get("Image", "").rpartition("/")[2])[0] for one in containers)
+    models = {
+        repository.removeprefix("sagemaker-").removesuffix("-inference"): None
+        for repository in repositories
+        if _DATA_PROCESSING not in repository
+    }
+    return ", ".join(filter(None, models)) or None
+
+
+class Training(NamedTuple):
+    """The time in which the candidates of a job were trained (UTC)."""
+
+    begin: datetime
+    end: datetime
+
+
 @dataclass(frozen=True)
 class Leaderboard:
     """The candidates of a job as one listing returned them, best first.
@@ -84,6 +115,15 @@ class Leaderboard:
     def best(self) -> Candidate | None:
         """The best usable candidate."""
         return next((candidate for candidate in self.candidates if is_usable(candidate)), None)
+
+    @property
+    def training(self) -> Training | None:
+        """When the candidates were trained: the first CreationTime, and the last time that is known of one."""
+        if not self.candidates:
+            return None
+        begins = [candidate.created_at for candidate in self.candidates]
+        ends = [candidate.ended_at for candidate in self.candidates if candidate.ended_at]
+        return Training(min(begins), max(begins + ends))
 
     def count(self, *statuses: str) -> int:
         """Return how many candidates have one of these values of CandidateStatus."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from automl_waiter._model.console import console_origin
 from automl_waiter._model.job_refs import region_of
 from automl_waiter._model.text import clean, redact
 
@@ -34,7 +35,6 @@ _GROUPS = {
 }
 LOG_GROUPS = tuple(_GROUPS.values())
 """The log groups of SageMaker's jobs (SageMaker's developer guide, "Log groups and streams")."""
-_CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 _COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # What a program printed of its settings. A sentence about a key or a token is no secret.
 _SETTING = re.compile(
@@ -61,12 +61,10 @@ class FailedJob(NamedTuple):
     @property
     def console_url(self) -> str:
         """The URL of its log streams in the AWS console."""
-        partition, region = self.arn.split(":")[1], region_of(self.arn) or ""
-        domain = _CONSOLES.get(partition, "console.aws.amazon.com")
         # The console's own form: what follows the # is escaped twice, with a $ for each %.
         group = self.group.replace("/", "$252F")
         return (
-            f"https://{region}.{domain}/cloudwatch/home?region={region}"
+            f"{console_origin(self.arn)}/cloudwatch/home?region={region_of(self.arn)}"
             f"#logsV2:log-groups/log-group/{group}$3FlogStreamNameFilter$3D{self.name}"
         )
 

@@ -16,8 +16,8 @@ from automl_waiter._model.exit_codes import ExitCode, is_bad
 from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import clean, redact
-from automl_waiter.report.facts import outcomes_documents, outcomes_table
 from automl_waiter.report.markdown import markdown
+from automl_waiter.report.several import outcomes_document
 
 # A summary page and an output have at most 1 MiB each.
 _MOST_BYTES = 1_000_000
@@ -74,10 +74,7 @@ class GitHubRun:
             del outputs["jobs"]
             self._warn(f"the output jobs is left out: {len(outcomes)} jobs are more than an output can hold")
         self._append("GITHUB_OUTPUT", "".join(_output(name, self._safe(value)) for name, value in outputs.items()))
-        documents = outcomes_documents(outcomes, logs)
-        if len(documents) > 1:
-            documents.insert(0, outcomes_table(outcomes))
-        page = self._safe("\n".join(map(markdown, documents))).encode()
+        page = self._safe(markdown(outcomes_document(outcomes, logs))).encode()
         if len(page) > _MOST_BYTES:
             page = page[:_MOST_BYTES].rpartition(b"\n")[0] + b"\n\nMore does not fit on this page.\n"
         self._append("GITHUB_STEP_SUMMARY", page.decode(errors="replace"))

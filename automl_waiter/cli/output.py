@@ -22,7 +22,8 @@ from automl_waiter._system.clock import SystemClock
 from automl_waiter._system.log import level_of, summary_of
 from automl_waiter.cli.lines import LineThread, has_reader, write_results
 from automl_waiter.report.document import Tone
-from automl_waiter.report.facts import outcomes_documents, status_line
+from automl_waiter.report.facts import status_line
+from automl_waiter.report.several import outcomes_document
 
 if TYPE_CHECKING:
     from automl_waiter.cli.live import LiveView
@@ -285,8 +286,7 @@ class ResultWriter:
         elif self._output == "text" and not self.is_running:
             from automl_waiter.report.plain_text import text_lines
 
-            for number, document in enumerate(outcomes_documents(outcomes, logs)):
-                self._write(*([""] if number else []), *text_lines(document, sys.stdout))
+            self._write(*text_lines(outcomes_document(outcomes, logs), sys.stdout))
 
     def _write(self, *lines: str) -> bool:
         """Write lines, and return whether somebody may get them; after a failure, write nothing."""

@@ -30,10 +30,10 @@ from automl_waiter.waiter import outcome_of, read_logs, result_of
 
 @click.command(
     cls=Page,
-    short_help="Say what happened to a job.",
+    short_help="Report what happened to a job.",
     examples=[
-        ("automl-waiter report churn-2026 --format html > churn.html", "A page to look at and to pass on:"),
-        ("automl-waiter report churn-2026 --journal jobs.db", "With the phases as a watch has seen them:"),
+        ("automl-waiter report churn-2026 --format html > churn.html", "One page to read and to send to others:"),
+        ("automl-waiter report churn-2026 --journal jobs.db", "With the phases that a wait or a watch observed:"),
     ],
 )
 @click.argument("job", shell_complete=complete_jobs)
@@ -42,7 +42,7 @@ from automl_waiter.waiter import outcome_of, read_logs, result_of
     "form",
     type=click.Choice(["text", "markdown", "html"]),
     default="text",
-    help="html: one page with a chart of the phases and a plot of the candidates, which needs nothing else.",
+    help="html: one page with the main figures and charts of the phases and candidates. It loads nothing.",
 )
 @click.option(
     "--logs",
@@ -51,13 +51,14 @@ from automl_waiter.waiter import outcome_of, read_logs, result_of
     metavar="N|none",
     help="How many lines to show of the log of what failed.",
 )
-@shared(journal_option(help="Tell the phases as they were seen and written in this file."), *AWS)
+@shared(journal_option(help="Report the phases that this file holds."), *AWS)
 @click.pass_obj
 def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str, logs: int) -> int:
-    """Say what happened to JOB, whether or not somebody watched it: a name or an ARN.
+    """Report what happened to JOB, a name or an ARN, whether or not anything waited for it.
 
-    Its phases, its candidates, the best one's metrics, where its notebooks, reports and model lie, what it lacks and
-    why, and what to do about it. It needs sagemaker:ListCandidatesForAutoMLJob for the candidates, and
+    The report has its phases, its candidates with their algorithms, the best one's metrics, the locations of its
+    notebooks, reports and model, what is missing and why, and the next steps. The times of the candidates bound the
+    phases that no poll observed. It needs sagemaker:ListCandidatesForAutoMLJob for the candidates, and
     logs:DescribeLogStreams and logs:GetLogEvents for the log of what failed.
     """
     ref = job_ref(job)

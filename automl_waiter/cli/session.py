@@ -29,7 +29,7 @@ from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.signals import Interrupted, Interrupts
 from automl_waiter.cli.watched import WatchSummary
-from automl_waiter.report.facts import DETAILED
+from automl_waiter.report.several import DETAILED
 from automl_waiter.waiter import events_of, read_logs
 
 if TYPE_CHECKING:  # they load what most waits do not need

@@ -22,10 +22,10 @@ from automl_waiter.report.facts import (
     moment,
     objective_words,
     outcome_document,
-    outcomes_table,
     tone_of,
 )
 from automl_waiter.report.html import fragment
+from automl_waiter.report.several import outcomes_table
 
 # Seconds between two updates if only the time has changed.
 _REFRESH = 5.0

@@ -15,9 +15,9 @@ from automl_waiter._model.events import Retry
 from automl_waiter._model.phases import Phase, pending_phases
 from automl_waiter._model.text import clean, format_duration
 from automl_waiter.display.progress import JobProgress, Progress
-from automl_waiter.report.document import Tone
+from automl_waiter.report.document import SIGNS, Tone
 from automl_waiter.report.facts import head_of, tone_of
-from automl_waiter.report.plain_text import SIGNS, STYLES
+from automl_waiter.report.plain_text import STYLES
 
 _LABELS = 12
 _BAR = 40

@@ -18,13 +18,17 @@ class Tone(Enum):
     QUIET = "quiet"
 
 
+SIGNS = {Tone.GOOD: "✓", Tone.WARNING: "!", Tone.BAD: "✗"}
+
+
 class Fact(NamedTuple):
-    """A label and its value. `is_code`: the value is for copying, like a location."""
+    """A label and its value. `is_code`: the value is for copying, like a location. `link`: a URL of ours, if any."""
 
     label: str
     value: str
     tone: Tone = Tone.PLAIN
     is_code: bool = False
+    link: str | None = None
 
 
 class Note(NamedTuple):
@@ -36,11 +40,12 @@ class Note(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A period. `is_sure`: it was observed from its begin to its end."""
+    """A period, with its duration in words. `is_sure`: it is known what happened then."""
 
     label: str
     begin: datetime
     end: datetime
+    duration: str
     is_sure: bool = True
 
 
@@ -50,6 +55,21 @@ class Point(NamedTuple):
     label: str
     at: datetime
     value: float
+
+
+class Figure(NamedTuple):
+    """A number that matters most, and what it is."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The numbers that matter most, large. Only forms with graphics show them: the facts have them too."""
+
+    figures: tuple[Figure, ...]
+    title: None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +130,7 @@ class Plot:
     is_minimized: bool
 
 
-Block = Facts | Table | Notes | Log | Bars | Plot
+Block = Figures | Facts | Table | Notes | Log | Bars | Plot
 
 
 @dataclass(frozen=True)

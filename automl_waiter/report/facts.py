@@ -1,13 +1,13 @@
-"""The facts about a job, composed as a document that every form can show."""
+"""The facts about one job, composed as a document that every form can show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from automl_waiter._model.candidates import Leaderboard, is_usable, objective_of
+from automl_waiter._model.candidates import Leaderboard, algorithm_of, is_usable, objective_of
+from automl_waiter._model.console import console_url
 from automl_waiter._model.estimate_words import estimate_words
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.failure_logs import FAILED_JOB, FailureLog
@@ -22,6 +22,8 @@ from automl_waiter.report.document import (
     Document,
     Fact,
     Facts,
+    Figure,
+    Figures,
     Log,
     Note,
     Notes,
@@ -30,7 +32,7 @@ from automl_waiter.report.document import (
     Table,
     Tone,
 )
-from automl_waiter.report.next_steps import next_steps, report_command
+from automl_waiter.report.next_steps import next_steps
 
 if TYPE_CHECKING:
     from automl_waiter._model.outcome import Outcome
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     from automl_waiter._model.tracker import Transition
 
 _SPLITS = ("Train", "Validation", "Test")
-DETAILED = 3
-"""Up to this many jobs are reported one by one; more, in a table."""
-
 # The other verdicts are shown by their own names.
 _HEADS = {
     Verdict.CONDITION_MET: "the condition holds",
@@ -57,7 +56,7 @@ _UNDECIDED_TONE = {
 def head_of(outcome: Outcome) -> str:
     """Return how a wait ended, in a few words."""
     if outcome.verdict is Verdict.DEGRADED:
-        return f"completed, missing: {', '.join(outcome.shortfalls)}"
+        return "completed with warnings" if outcome.ok else f"completed, missing: {', '.join(outcome.shortfalls)}"
     if outcome.verdict is Verdict.CANCELLED and outcome.exit_code > 128:
         return "the wait was interrupted"
     return _HEADS.get(outcome.verdict, outcome.verdict.replace("_", " "))
@@ -102,48 +101,16 @@ def moment(instant: datetime) -> str:
 def outcome_document(outcome: Outcome, logs: Sequence[FailureLog] = ()) -> Document:
     """Return how a wait ended, for the command's summary and for notebooks; `logs` are of what failed."""
     snapshot = outcome.snapshot
-    blocks: list[Block | None] = [Facts(tuple(_outcome_facts(outcome))), *map(_log, logs)]
+    blocks: list[Block | None] = [Facts(tuple(_outcome_facts(outcome))), *map(log_block, logs)]
     if snapshot is not None:
         phases = phases_of(outcome.transitions, snapshot.created_at, outcome.ended_at)
         blocks += [
             _phase_table(phases, snapshot.created_at) if len(phases) > 1 else None,
-            _metrics(_best_of(outcome)),
-            _artifacts(snapshot, _best_of(outcome)),
+            _metrics(best_of(outcome)),
+            _artifacts(snapshot, best_of(outcome)),
         ]
     blocks.append(next_steps(outcome))
     return Document(outcome.job_name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
-
-
-def outcomes_documents(
-    outcomes: Sequence[Outcome], logs: Mapping[str, Sequence[FailureLog]] = MappingProxyType({})
-) -> list[Document]:
-    """Return how a wait for several jobs ended: one document each, or a table for more than a few.
-
-    Args:
-        outcomes: How each ended.
-        logs: The logs of what failed, by the outcomes' jobs.
-    """
-    if len(outcomes) <= DETAILED:
-        return [outcome_document(outcome, logs.get(outcome.job, ())) for outcome in outcomes]
-    return [outcomes_table(outcomes)]
-
-
-def outcomes_table(outcomes: Sequence[Outcome]) -> Document:
-    """Return how a wait for several jobs ended: a row for each, and below them what is wrong."""
-    rows = tuple(
-        (outcome.job_name, _how(outcome), _took(outcome), objective_words(_best_of(outcome))) for outcome in outcomes
-    )
-    table = Table(None, ("job", "how it ended", "took", "best"), rows, frozenset({2}), tuple(map(tone_of, outcomes)))
-    wrong = tuple(
-        Note(f"{outcome.job_name}: {trouble}", report_command(outcome), tone_of(outcome))
-        for outcome in outcomes
-        if (trouble := _trouble(outcome))
-    )
-    good = sum(outcome.exit_code == ExitCode.OK for outcome in outcomes)
-    bad = len(outcomes) - good
-    head = f"{good} succeeded, {bad} did not" if bad else f"all {good} succeeded"
-    blocks = (table, Notes("What is wrong", wrong)) if wrong else (table,)
-    return Document(f"{len(outcomes)} jobs", head, Tone.BAD if bad else Tone.GOOD, blocks)
 
 
 def snapshot_document(snapshot: Snapshot) -> Document:
@@ -173,21 +140,28 @@ def report_document(
     snapshot = outcome.snapshot
     if snapshot is None:
         return outcome_document(outcome)
-    ended_at = outcome.ended_at
-    until = ended_at or outcome.transitions[-1].observed_at
-    phases = phases_of(transitions or outcome.transitions, snapshot.created_at, ended_at)
-    training = _training_of(leaderboard)
-    best = _best_of(outcome) or leaderboard.best
-    facts = [Fact("arn", snapshot.arn, is_code=True), *_job_facts(snapshot), *_best_facts(best), *_end_facts(snapshot)]
-    if ended_at is None:
-        facts.append(Fact("as of", f"{moment(until)}, at an age of {_span(snapshot.created_at, until)}"))
-    facts += _missing_facts(outcome)
+    ended_at, polled_at = outcome.ended_at, outcome.transitions[-1].observed_at
+    phases = phases_of(transitions or outcome.transitions, snapshot.created_at, ended_at, leaderboard.training)
+    best = best_of(outcome) or leaderboard.best
+    facts = [
+        Fact("arn", snapshot.arn, is_code=True),
+        *_console_facts(snapshot),
+        *_job_facts(snapshot),
+        *_best_facts(best),
+        *_end_facts(snapshot),
+        *_missing_facts(outcome),
+        Fact(
+            "generated",
+            moment(polled_at) + ("" if ended_at else f", {_span(snapshot.created_at, polled_at)} after its creation"),
+        ),
+    ]
     blocks: list[Block | None] = [
+        _figures(snapshot, best, leaderboard, polled_at),
         Facts(tuple(facts)),
-        *map(_log, logs),
+        *map(log_block, logs),
         next_steps(outcome),
-        _phase_table(phases, snapshot.created_at, training),
-        _phase_bars([*phases, *([training] if training else [])], until),
+        _phase_table(phases, snapshot.created_at),
+        _phase_bars(phases, ended_at or polled_at),
         *_candidate_blocks(leaderboard),
         _metrics(best),
         _artifacts(snapshot, best),
@@ -195,15 +169,33 @@ def report_document(
     return Document(snapshot.name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))
 
 
+def _figures(snapshot: Snapshot, best: Candidate | None, leaderboard: Leaderboard, now: datetime) -> Figures:
+    """Return the best objective, the duration and the number of candidates, as far as they are known."""
+    figures = []
+    if best is not None and (objective := objective_of(best)):
+        figures.append(Figure(f"best {objective.metric}", f"{objective.value:.6g}"))
+    ended_at = snapshot.ended_at if snapshot.state.is_terminal else None
+    figures.append(Figure("took" if ended_at else "so far", _span(snapshot.created_at, ended_at or now)))
+    if leaderboard.candidates and leaderboard.error is None:
+        trained, most = leaderboard.count("Completed"), snapshot.completion_criteria.max_candidates
+        figures.append(Figure("candidates", str(trained) if most is None else f"{trained} of {most}"))
+    return Figures(tuple(figures))
+
+
+def _console_facts(snapshot: Snapshot) -> Iterator[Fact]:
+    if url := console_url(snapshot.arn):
+        yield Fact("console", url, is_code=True, link=url)
+
+
 def _outcome_facts(outcome: Outcome) -> Iterator[Fact]:
     snapshot = outcome.snapshot
     if snapshot is not None:
         yield from _job_facts(snapshot)
     if outcome.polls:
-        words = [format_duration(outcome.waited), _counted(outcome.polls, "look")]
-        words += [f"{_counted(outcome.retries, 'call')} repeated"] if outcome.retries else []
+        words = [format_duration(outcome.waited), _counted(outcome.polls, "poll")]
+        words += ["1 retry" if outcome.retries == 1 else f"{outcome.retries} retries"] if outcome.retries else []
         yield Fact("waited", ", ".join(words))
-    yield from _best_facts(_best_of(outcome))
+    yield from _best_facts(best_of(outcome))
     if snapshot is not None:
         yield from _end_facts(snapshot)
     yield from _missing_facts(outcome)
@@ -222,8 +214,8 @@ def _job_facts(snapshot: Snapshot) -> Iterator[Fact]:
     limit = snapshot.completion_criteria.max_runtime_seconds
     if limit is not None:
         is_reached = snapshot.secondary_status == SecondaryStatus.MAX_AUTO_ML_JOB_RUNTIME_REACHED
-        words = f"{format_duration(limit)}, which ended its training" if is_reached else format_duration(limit)
-        yield Fact("its limit", words, Tone.WARNING if is_reached else Tone.PLAIN)
+        words = f"{format_duration(limit)}, which ended the training" if is_reached else format_duration(limit)
+        yield Fact("runtime limit", words, Tone.WARNING if is_reached else Tone.PLAIN)
 
 
 def _best_facts(best: Candidate | None) -> Iterator[Fact]:
@@ -245,7 +237,8 @@ def _missing_facts(outcome: Outcome) -> Iterator[Fact]:
         yield Fact("missing", f"{part}: {EXPLANATIONS[part]}", Tone.WARNING)
 
 
-def _log(log: FailureLog) -> Log:
+def log_block(log: FailureLog) -> Log:
+    """Return the log of what failed."""
     kind = log.job_arn.rpartition(":")[2].partition("/")[0].replace("-", " ")
     of = f" of candidate {log.candidate}" if log.candidate else ""
     return Log(f"Log of {kind} {log.job_name}{of}", log.lines, log.problem, log.console_url)
@@ -259,42 +252,39 @@ def _reason(reason: str) -> Iterator[Fact]:
     """Yield a failure reason in parts: what failed, which job that was, and its message."""
     if found := FAILED_JOB.search(reason):
         yield Fact("reason", reason[: found.start()].strip() or "a job of its own failed", Tone.BAD)
-        yield Fact("failed job", found["arn"], is_code=True)
+        yield Fact("failed job", found["arn"], is_code=True, link=console_url(found["arn"]))
         if said := reason[found.end() :].strip():
             yield Fact("its message", said, Tone.BAD)
     elif reason:
         yield Fact("reason", reason, Tone.BAD)
 
 
-def _training_of(leaderboard: Leaderboard) -> Phase | None:
-    """Return when the candidates were trained. The listing shows it even for a job that nobody watched."""
-    trained = [(one.created_at, one.ended_at) for one in leaderboard.candidates if one.ended_at]
-    if not trained:
-        return None
-    begin, end = min(begin for begin, _ in trained), max(end for _, end in trained if end)
-    return Phase("(candidates trained)", begin, max(begin, end))
-
-
-def _phase_table(phases: Sequence[Phase], created_at: datetime, training: Phase | None = None) -> Table:
+def _phase_table(phases: Sequence[Phase], created_at: datetime) -> Table:
     rows = []
-    is_watched = all(phase.is_watched for phase in phases)
-    shown = [*phases, *([training] if training and not is_watched else [])]
-    days = {f"{phase.begin.astimezone(UTC):%Y-%m-%d}" for phase in shown}
+    days = {f"{phase.begin.astimezone(UTC):%Y-%m-%d}" for phase in phases}
     form = "%H:%M:%S" if len(days) == 1 else "%Y-%m-%d %H:%M:%S"
-    for number, phase in enumerate(shown):
-        lasted = "goes on" if phase.end is None else format_duration(phase.seconds(phase.end))
-        # The first poll found the job in this phase, which may have begun long before.
-        is_begin_unknown = number == 1 and not shown[0].is_watched and phase is not training
-        begin = ("before " if is_begin_unknown else "") + f"{phase.begin.astimezone(UTC):{form}}"
-        rows.append((phase.name, begin, _span(created_at, phase.begin), lasted))
-    tones = [Tone.PLAIN if phase.is_watched else Tone.QUIET for phase in shown]
-    title = f"Phases, as seen on {min(days)} (UTC)" if len(days) == 1 else "Phases, as seen (UTC)"
-    return Table(title, ("phase", "from", "at age", "lasted"), tuple(rows), frozenset({2, 3}), tuple(tones))
+    for phase in phases:
+        begin, after = f"{phase.begin.astimezone(UTC):{form}}", _span(created_at, phase.begin)
+        if not phase.is_begin_known:
+            begin, after = f"before {begin}", ""
+        rows.append((phase.name, begin, after, _duration(phase)))
+    tones = [Tone.PLAIN if phase.is_watched else Tone.QUIET for phase in phases]
+    title = f"Phases on {min(days)} (UTC)" if len(days) == 1 else "Phases (UTC)"
+    return Table(title, ("phase", "from", "started after", "duration"), tuple(rows), frozenset({2, 3}), tuple(tones))
+
+
+def _duration(phase: Phase) -> str:
+    if phase.end is None:
+        return "in progress"
+    duration = format_duration(phase.seconds(phase.end))
+    return duration if phase.is_begin_known else f"at least {duration}"
 
 
 def _phase_bars(phases: Sequence[Phase], until: datetime) -> Bars | None:
-    bars = tuple(Bar(one.name, one.begin, max(one.begin, one.end or until), one.is_watched) for one in phases)
-    return Bars("How long each lasted", bars) if len(bars) > 1 else None
+    bars = tuple(
+        Bar(one.name, one.begin, max(one.begin, one.end or until), _duration(one), one.is_watched) for one in phases
+    )
+    return Bars("Timeline (UTC)", bars) if len(bars) > 1 else None
 
 
 def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
@@ -304,18 +294,6 @@ def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
     candidates = leaderboard.candidates
     if not candidates:
         return
-    columns = ["", "candidate", "status", "objective", "trained in", "reason"]
-    rows: list[tuple[str, ...]] = []
-    for rank, one in enumerate(candidates, 1):
-        took = _span(one.created_at, one.ended_at) if one.ended_at else ""
-        rows.append((str(rank), one.name, one.status, objective_words(one), took, one.failure_reason or ""))
-    if not any(one.failure_reason for one in candidates):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    tones = tuple(
-        Tone.BAD if one.status == "Failed" else Tone.GOOD if rank == 0 and is_usable(one) else Tone.PLAIN
-        for rank, one in enumerate(candidates)
-    )
-    yield Table(f"Candidates ({len(candidates)})", tuple(columns), tuple(rows), frozenset({0, 3, 4}), tones)
     points = tuple(
         Point(one.name, one.ended_at, found.value)
         for one in candidates
@@ -324,7 +302,25 @@ def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
     first = objective_of(candidates[0])
     if first is not None and len(points) > 1:
         better = "smaller" if first.is_minimized else "larger"
-        yield Plot(f"{first.metric} of the candidates over time ({better} is better)", points, first.is_minimized)
+        yield Plot(f"{first.metric} over time (UTC, {better} is better)", points, first.is_minimized)
+    columns = {
+        "": [str(rank) for rank in range(1, len(candidates) + 1)],
+        "candidate": [one.name for one in candidates],
+        "objective": [objective_words(one) for one in candidates],
+        "algorithm": [algorithm_of(one) or "" for one in candidates],
+        "status": [one.status for one in candidates],
+        "trained in": [_span(one.created_at, one.ended_at) if one.ended_at else "" for one in candidates],
+        "reason": [one.failure_reason or "" for one in candidates],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    tones = tuple(
+        Tone.BAD if one.status == "Failed" else Tone.GOOD if rank == 0 and is_usable(one) else Tone.PLAIN
+        for rank, one in enumerate(candidates)
+    )
+    numbers = frozenset(number for number, name in enumerate(columns) if name in ("", "objective", "trained in"))
+    yield Table(
+        f"Candidates ({len(candidates)})", tuple(columns), tuple(zip(*columns.values(), strict=True)), numbers, tones
+    )
 
 
 def _metrics(candidate: Candidate | None) -> Table | None:
@@ -363,11 +359,6 @@ def _artifacts(snapshot: Snapshot, candidate: Candidate | None) -> Facts | None:
     return Facts(facts, "Artifacts") if facts else None
 
 
-def _how(outcome: Outcome) -> str:
-    has_ended = outcome.snapshot is None or outcome.snapshot.state.is_terminal
-    return head_of(outcome) if has_ended else f"{head_of(outcome)} ({outcome.status}/{outcome.secondary_status})"
-
-
 def status_line(outcome: Outcome) -> str:
     """Return a job's state in one line, as one poll found it."""
     snapshot = outcome.snapshot
@@ -378,15 +369,16 @@ def status_line(outcome: Outcome) -> str:
         words = [str(snapshot.state), f"{_span(snapshot.created_at, now)} after its creation"]
         words += [estimate_words(outcome.estimate, now)] if outcome.estimate else []
         return f"{outcome.job_name}: {', '.join(words)}"
-    how = "completed" if outcome.verdict is Verdict.DEGRADED else head_of(outcome)
+    how = "completed" if outcome.verdict is Verdict.DEGRADED and not outcome.ok else head_of(outcome)
     if outcome.ended_at:
-        how += f" after {_took(outcome)}"
+        how += f" after {took(outcome)}"
     more = [f"missing: {', '.join(outcome.shortfalls)}"] if outcome.shortfalls else []
-    more += [objective_words(_best_of(outcome)), outcome.failure_reason or "", *outcome.partial_failure_reasons]
+    more += [objective_words(best_of(outcome)), outcome.failure_reason or "", *outcome.partial_failure_reasons]
     return ": ".join([outcome.job_name, "; ".join(filter(None, [how, *more]))])
 
 
-def _took(outcome: Outcome) -> str:
+def took(outcome: Outcome) -> str:
+    """Return how long an ended job took; nothing, if it has not ended."""
     if outcome.created_at is None or outcome.ended_at is None:
         return ""
     return _span(outcome.created_at, outcome.ended_at)
@@ -396,14 +388,6 @@ def _span(begin: datetime, end: datetime) -> str:
     return format_duration(max(0.0, (end - begin).total_seconds()))
 
 
-def _best_of(outcome: Outcome) -> Candidate | None:
+def best_of(outcome: Outcome) -> Candidate | None:
     """Return the best known candidate for display, even if only a listing has named it."""
     return outcome.best_candidate or outcome.listed_candidate
-
-
-def _trouble(outcome: Outcome) -> str:
-    if outcome.error is not None:
-        return str(outcome.error)
-    if outcome.failure_reason:
-        return outcome.failure_reason
-    return "; ".join(EXPLANATIONS[part] for part in outcome.shortfalls)

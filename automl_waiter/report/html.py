@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 
 from automl_waiter.report.charts import bars_svg, escaped, plot_svg
-from automl_waiter.report.document import Bars, Block, Document, Fact, Facts, Log, Notes, Plot, Table
+from automl_waiter.report.document import Bars, Block, Document, Fact, Facts, Figures, Log, Notes, Plot, Table
 
 # Colours for light and dark: a page follows the reader's system, a fragment the notebook's theme.
 STYLE = """
@@ -18,6 +18,7 @@ font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60r
 .amw .quiet{color:var(--quiet)}
 .amw table{border-collapse:collapse;margin:0;font-size:inherit}
 .amw .wide{overflow-x:auto}
+.amw td{overflow-wrap:anywhere}.amw .wide td{overflow-wrap:break-word}
 .amw td,.amw th{padding:.2em 1.2em .2em 0;text-align:left;vertical-align:top;background:none;border:0}
 .amw th{font-weight:500;color:var(--quiet);white-space:nowrap}
 .amw thead th{border-bottom:1px solid var(--line)}
@@ -26,19 +27,33 @@ font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60r
 .amw code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere;background:none}
 .amw ul{margin:0;padding-left:1.2em}
 .amw .log{max-height:24em;overflow:auto;border-left:3px solid var(--line);padding-left:.8em}
-.amw a{overflow-wrap:anywhere}
 .amw pre{margin:.3em 0 .6em;white-space:pre-wrap;overflow-wrap:anywhere}
-.amw svg{display:block;width:100%;min-width:38rem;height:auto;max-width:60rem}
+.amw a{color:var(--mark);overflow-wrap:anywhere}
+.amw .figures{display:flex;flex-wrap:wrap;gap:.8em 2.4em;margin:0 0 1.2em}
+.amw .figures div{display:flex;flex-direction:column-reverse}
+.amw .figures b{font-size:1.9rem;line-height:1.2;font-weight:600;font-variant-numeric:tabular-nums}
+.amw .figures span{color:var(--quiet)}
+.amw .chart{padding:0 .5em}.amw .plot{padding-left:4em}
+.amw svg{display:block;overflow:visible}
 .amw svg text{fill:currentColor;font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 .amw svg .faint{fill:var(--quiet)}
-.amw svg .bar{fill:var(--mark)}.amw svg .unsure{fill:var(--mark);opacity:.35}
+.amw svg .bar{fill:var(--mark);stroke:var(--mark)}
+.amw svg .unsure{fill:none;stroke:var(--mark);stroke-dasharray:4 3}
 .amw svg .axis{stroke:var(--line)}.amw svg .point{fill:var(--mark)}
-.amw svg .best{fill:none;stroke:var(--good);stroke-width:2}
+.amw svg .best{stroke:var(--good);stroke-width:2;stroke-linecap:square}
 """
 _PAGE_STYLE = """
-:root{color-scheme:light dark}
-body{margin:2rem auto;padding:0 1.2rem;max-width:60rem;background:#fff;color:#1f2328}
-@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}}
+.amw svg text{paint-order:stroke;stroke:var(--page);stroke-width:4px}
+:root{color-scheme:light dark;--page:#fff;--text:#1f2328}
+@media(prefers-color-scheme:dark){:root{--page:#0d1117;--text:#e6edf3}}
+body{margin:2rem auto;padding:0 1.2rem;max-width:60rem;background:var(--page);color:var(--text)}
+@media(max-width:36rem){body{margin:1rem auto;padding:0 .8rem}.amw.page{font-size:13px}
+.amw td,.amw th{padding-right:.8em}.amw .figures{gap:.6em 1.6em}.amw .figures b{font-size:1.6rem}
+.amw .wide td:not(.number){white-space:normal;overflow-wrap:anywhere;min-width:5.9em}
+.amw .wide td:first-child:not(.number),.amw .wide td.number+td:not(.number){min-width:9em}
+.amw .wide td:nth-child(7){min-width:12em}}
+@media print{body{margin:0;max-width:none}.amw .wide{overflow:visible}.amw svg,.amw tr,.amw li{break-inside:avoid}
+.amw h2{break-after:avoid}}
 """
 _DARK = "--good:#3fb950;--warning:#d29922;--bad:#f85149;--quiet:#8b949e;--mark:#58a6ff"
 # A notebook's theme may differ from the system's: Jupyter and VS Code mark theirs on the page's body.
@@ -61,7 +76,7 @@ def page(document: Document) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         # No text of a job can make the page load or run anything.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{title}</title><style>{_PAGE_STYLE}{STYLE}{_DARK_STYLE}</style></head>\n"
+        f"<title>{title}</title><style>{STYLE}{_PAGE_STYLE}{_DARK_STYLE}</style></head>\n"
         f'<body><main class="amw page">{_body(document)}</main></body></html>\n'
     )
 
@@ -77,6 +92,9 @@ def _block(block: Block) -> Iterator[str]:
     if block.title is not None:
         yield f"<h2>{escaped(block.title)}</h2>"
     match block:
+        case Figures(figures=figures):
+            numbers = (f"<div><b>{escaped(one.value)}</b><span>{escaped(one.label)}</span></div>" for one in figures)
+            yield f'<div class="figures">{"".join(numbers)}</div>'
         case Facts(facts=facts):
             yield f"<table><tbody>{''.join(map(_fact, facts))}</tbody></table>"
         case Table():
@@ -94,15 +112,17 @@ def _block(block: Block) -> Iterator[str]:
                 yield f'<pre class="log"><code>{html.escape(chr(10).join(lines))}</code></pre>'
             if problem is not None:
                 yield f'<p class="warning">{escaped(problem)}</p>'
-            yield f'<p><a href="{escaped(url)}">{escaped(url)}</a></p>'
-        case Bars(bars=bars):
-            yield f'<div class="wide">{bars_svg(bars)}</div>'
+            yield f'<p><a href="{escaped(url)}" rel="noreferrer">{escaped(url)}</a></p>'
+        case Bars(bars=bars, title=title):
+            yield f'<div class="chart">{bars_svg(bars, title)}</div>'
         case Plot():
-            yield f'<div class="wide">{plot_svg(block)}</div>'
+            yield f'<div class="chart plot">{plot_svg(block)}</div>'
 
 
 def _fact(fact: Fact) -> str:
     value = f"<code>{escaped(fact.value)}</code>" if fact.is_code else escaped(fact.value)
+    if fact.link is not None:
+        value = f'<a href="{escaped(fact.link)}" rel="noreferrer">{value}</a>'
     return f'<tr><th scope="row">{escaped(fact.label)}</th><td class="{fact.tone.value}">{value}</td></tr>'
 
 

@@ -47,6 +47,7 @@ def _lines(block: Block) -> Iterator[str]:
         case Facts(facts=facts):
             for fact in facts:
                 value = code(fact.value) if fact.is_code else escaped(fact.value)
+                value = value if fact.link is None else f"[{value}]({fact.link})"
                 yield f"- **{escaped(fact.label)}:** {value}"
         case Table(columns=columns, rows=rows, numbers=numbers):
             yield f"| {' | '.join(columns)} |"

@@ -19,14 +19,23 @@ if TYPE_CHECKING:
 def next_steps(outcome: Outcome) -> Notes | None:
     """Return the next steps, a sentence and a command for each problem; None if there is no problem."""
     notes = tuple(_notes(outcome))
-    return Notes("What to do", notes) if notes else None
+    return Notes("Next steps", notes) if notes else None
 
 
 def report_command(outcome: Outcome) -> str | None:
     """Return the command that reports everything about a job; None if the job was never observed."""
+    return _command("report", outcome)
+
+
+def wait_command(outcome: Outcome) -> str | None:
+    """Return the command that continues to wait for a job; None if the job was never observed."""
+    return _command("wait", outcome)
+
+
+def _command(name: str, outcome: Outcome) -> str | None:
     if outcome.snapshot is None:
         return None
-    return f"automl-waiter report {shlex.quote(outcome.snapshot.name)}{_region_of(outcome.snapshot)}"
+    return f"automl-waiter {name} {shlex.quote(outcome.snapshot.name)}{_region_of(outcome.snapshot)}"
 
 
 def _region_of(snapshot: Snapshot) -> str:
@@ -44,30 +53,30 @@ def _notes(outcome: Outcome) -> Iterator[Note]:
         match part:
             case Part.BEST_CANDIDATE:
                 yield Note(
-                    "No candidate was named the best: none has finished with a result. The report shows how far each "
-                    "came. More time (MaxAutoMLJobRuntimeInSeconds) or more candidates may help.",
+                    "No candidate finished with a result. The report lists how far each came. More time "
+                    "(MaxAutoMLJobRuntimeInSeconds) or more candidates may help.",
                     report_command(outcome),
                 )
             case Part.ENDPOINT:
                 yield Note(
-                    "The model is there, but nobody can call it. The endpoint that failed tells why (FailureReason in "
-                    "describe-endpoint); the best candidate's InferenceContainers can still be deployed by hand.",
+                    "The failed endpoint's FailureReason (aws sagemaker describe-endpoint) says why. "
+                    "You can still deploy the best candidate's InferenceContainers by hand.",
                     f"aws sagemaker list-endpoints --status-equals Failed --creation-time-after {since}{where}",
                 )
             case Part.EXPLAINABILITY | Part.INSIGHTS:
                 report = "explainability" if part is Part.EXPLAINABILITY else "model insights"
                 yield Note(
-                    f"The model can be used without its {report} report. The processing job that failed tells why.",
+                    f"The model works without its {report} report. The failed processing job says why there is none.",
                     f"aws sagemaker list-processing-jobs --status-equals Failed --creation-time-after {since}{where}",
                 )
             case _:
-                yield Note("The result is of what did not fail. The messages above say what it lacks.")
+                yield Note("The result lacks what failed: see the partial failures.")
     if snapshot.status == "Failed":
         yield from _after_failure(snapshot, where)
     if outcome.verdict is Verdict.STOPPED:
         yield Note(
-            "The job was stopped before it had completed; its candidates can still be used, and the report lists them. "
-            "If neither you nor a wait with --stop-on did it, CloudTrail knows who.",
+            "The candidates of a stopped job remain usable: the report lists them. "
+            "If neither you nor a wait with --stop-on stopped it, CloudTrail knows who did.",
             "aws cloudtrail lookup-events "
             f"--lookup-attributes AttributeKey=EventName,AttributeValue=StopAutoMLJob{where}",
         )
@@ -76,11 +85,10 @@ def _notes(outcome: Outcome) -> Iterator[Note]:
 def _after_failure(snapshot: Snapshot, where: str) -> Iterator[Note]:
     jobs = failed_jobs(snapshot)
     if not jobs:
-        said = "The reason above is all that the job says." if snapshot.failure_reason else "The job gives no reason."
+        said = "The job says no more than the reason above." if snapshot.failure_reason else "The job gives no reason."
         yield Note(f"{said} A failed job cannot be restarted: create a new one.")
     for job in jobs:
         yield Note(
-            "The log of the job that failed says more. Once the cause is fixed, create a new job: a failed one cannot "
-            "be restarted.",
+            "Read the failed job's log and fix the cause. Then create a new job: a failed one cannot be restarted.",
             f"aws logs tail {job.group} --since 30d --log-stream-name-prefix {shlex.quote(job.name)}{where}",
         )

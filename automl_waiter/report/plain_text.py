@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from automl_waiter._model.text import clean
-from automl_waiter.report.document import Block, Document, Fact, Facts, Log, Notes, Table, Tone
+from automl_waiter.report.document import SIGNS, Block, Document, Fact, Facts, Log, Notes, Table, Tone
 
 # The terminal's own colours, and one more, that are readable on light and dark backgrounds.
 STYLES = {
@@ -23,7 +23,6 @@ STYLES = {
     Tone.BAD: "red",
     Tone.QUIET: "dim",
 }
-SIGNS = {Tone.GOOD: "✓", Tone.WARNING: "!", Tone.BAD: "✗"}
 
 _LABELS = 17
 # Up to this many rows are laid out, and up to this many notes show their commands; more take one line each.
@@ -91,10 +90,10 @@ def _facts(facts: Sequence[Fact], width: int) -> Iterator[RenderableType]:
 
     for is_alone, group in itertools.groupby(facts, is_long):
         if is_alone:
-            # The terminal breaks values for copying that do not fit beside their label.
+            # The terminal breaks values for copying, so that no line break is copied with them.
             for fact in group:
-                yield Text(f"  {clean(fact.label)}", style=STYLES[Tone.QUIET])
-                yield Text(clean(fact.value), style=STYLES[fact.tone])
+                label = (f"  {clean(fact.label):<{labels}}", STYLES[Tone.QUIET])
+                yield Text.assemble(label, (clean(fact.value), STYLES[fact.tone]))
             continue
         grid = Grid.grid(padding=(0, 2, 0, 0))
         grid.add_column(style=STYLES[Tone.QUIET], min_width=labels - 2, no_wrap=True)

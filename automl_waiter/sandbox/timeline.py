@@ -41,6 +41,8 @@ _CONFIGS: dict[str, dict[str, Any]] = {
 _TRAINING = frozenset({"ModelTuning", "TrainingModels"})
 _SECONDS_PER_CANDIDATE = 100
 _RANKS = (8, 6, 7, 4, 5, 3, 2)
+# The repositories in the recorded InferenceContainers of tabular jobs, by rank.
+_IMAGES = ("sagemaker-xgboost:1.3-1-cpu-py3", "linear-learner:latest")
 _BUCKET = "s3://amzn-s3-demo-bucket/automl"
 # The service's LastModifiedTime is 28 to 40 ms later than EndTime once a job has ended (29 of 29 recorded responses).
 _MODIFIED_AFTER_END = timedelta(milliseconds=35)
@@ -243,7 +245,7 @@ def candidate(job_name: str, rank: int, metric: str, ended: datetime, job_arn: s
         "CandidateStatus": "Completed",
         "InferenceContainers": [
             {
-                "Image": "example/automl:1",
+                "Image": f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{_IMAGES[(rank - 1) % len(_IMAGES)]}",
                 "ModelDataUrl": f"{location}/model.tar.gz",
                 "Environment": {"SAGEMAKER_PROGRAM": "sagemaker_serve"},
             }
