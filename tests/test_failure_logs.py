@@ -7,22 +7,28 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from conftest import Command
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import endpoint_environment, start
 
 from automl_waiter import FailureLog, Outcome, Verdict, aio, describe, failure_logs
+from automl_waiter._aws.connection import Connection
+from automl_waiter._aws.logs import CloudWatchLogs
 from automl_waiter._engine.failure_logs import TIMEOUT_S, read_failure_logs
 from automl_waiter._engine.kernel import Kernel
-from automl_waiter._model.errors import AccessDenied
+from automl_waiter._model.errors import AccessDenied, TransientError, TransientKind
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.failure_logs import FailedJob, failed_jobs, telling_lines
 from automl_waiter._model.snapshot import Candidate, Snapshot
+from automl_waiter.cli import local
+from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
 from automl_waiter.waiter import events_of
@@ -38,8 +44,15 @@ FAILED = Timeline([(0, "Failed", "Failed")], failure_reason=REASON, failure_log=
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox with a failed job, whose log holds escape sequences and a secret."""
-    with Sandbox(scenarios={"completed": FAILED}) as sandbox:
+    bare = Timeline(
+        [(0, "InProgress", "ModelTuning"), (900, "Completed", "CandidateDefinitionsGenerated")],
+        candidate_failure="no memory",
+        failure_log=["MemoryError"],
+    )
+    with Sandbox(scenarios=SCENARIOS | {"completed": FAILED, "bare": bare}, speed=50_000) as sandbox:
         sandbox.create_job("churn")
+        for name in ("candidates-failed", "bare"):
+            sandbox.create_job(name, scenario=name)
         yield sandbox
 
 
@@ -87,6 +100,12 @@ def test_failed_job_is_the_one_that_the_reason_names() -> None:
 def test_arn_of_anything_else_is_no_failed_job(arn: str) -> None:
     """What AWS writes becomes part of a request and of a URL only if it has the expected form."""
     assert failed_jobs(Snapshot({"FailureReason": f"Failed Job Arn: {arn}, Error message: x"})) == []
+
+
+def test_full_stop_after_the_arn_is_no_part_of_the_name() -> None:
+    """The reason is a sentence."""
+    [job] = failed_jobs(Snapshot({"FailureReason": f"Could not complete. Failed Job Arn: {ARN}."}))
+    assert job.name == "db-1"
 
 
 def test_earliest_failed_candidate_of_each_reason_counts_three_at_most() -> None:
@@ -143,6 +162,43 @@ def test_error_amid_ten_thousand_lines_is_found() -> None:
     assert telling_lines(log, 3) == ("MemoryError", "step 9998", "step 9999")
 
 
+def test_indented_lines_with_tabs_belong_to_a_stack_trace() -> None:
+    """Java indents with a tab."""
+    log = ["java.lang.IllegalStateException: x", "\tat Reader.read", "end"]
+    assert telling_lines(log, 2) == (log[0], "    at Reader.read")[:2]
+
+
+@pytest.mark.parametrize("line", ["[7] train-error:0.12 validation-error:.3", "mean_squared_error = 3.2", "errors: 0"])
+def test_metric_is_no_error(line: str) -> None:
+    """A training job prints one for each step, after the line that counts."""
+    assert telling_lines(["ClientError: 400, no column", line], 1) == ("ClientError: 400, no column",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'{{"SecretAccessKey": "{SECRET}", "a": 1}}',
+        f"Authorization: Bearer {SECRET}",
+        f"aws_session_token = '{SECRET} {SECRET}'",
+        f"api-key={SECRET}",
+        f"https://me:{SECRET}@example.com",
+    ],
+)
+def test_settings_are_redacted(line: str) -> None:
+    """A program may print its own."""
+    [shown] = telling_lines([line], 1)
+    assert SECRET not in shown
+    assert "***" in shown
+
+
+@pytest.mark.parametrize("text", ["token", "://a:", "\x1b[", "error  ", " " * 5])
+def test_long_line_takes_no_time(text: str) -> None:
+    """An event has up to 1 MB."""
+    begun = time.process_time()
+    telling_lines([text * (1_000_000 // len(text))], 20)
+    assert time.process_time() - begun < 2.0
+
+
 @given(st.lists(st.text() | st.sampled_from(LOG)), st.integers(0, 30))
 def test_no_line_has_control_characters_or_more_than_its_share(log: list[str], count: int) -> None:
     """Whatever a program wrote, a line is safe to print, and there are no more than asked for."""
@@ -178,6 +234,94 @@ def test_logs_that_hang_are_left_after_five_seconds() -> None:
     logs = read(slow, candidates=[candidate(1), candidate(2, "other")], clock=clock)
     assert [log.problem for log in logs] == [None, None, "the log could not be read within 5s"]
     assert clock.monotonic() < TIMEOUT_S + 3
+
+
+@pytest.mark.parametrize("kind", [TransientKind.THROTTLED, TransientKind.SERVER, TransientKind.CREDENTIALS])
+def test_reading_is_retried_after_an_error_that_passes(kind: TransientKind) -> None:
+    """The client does not retry by itself."""
+    errors = [TransientError(kind, "not now")]
+
+    def lines(job: FailedJob) -> list[str]:
+        if errors:
+            raise errors.pop()
+        return ["an error"]
+
+    assert [log.lines for log in read(lines)] == [("an error",)]
+
+
+def test_reading_that_is_always_throttled_ends_after_five_seconds() -> None:
+    """It is not retried for longer than the outcome waits."""
+    clock = ManualClock()
+
+    def throttled(job: FailedJob) -> list[str]:
+        raise TransientError(TransientKind.THROTTLED, "Rate exceeded")
+
+    assert [log.problem for log in read(throttled, clock=clock)] == ["the log could not be read within 5s"]
+    assert clock.monotonic() == TIMEOUT_S
+
+
+def test_reading_is_not_retried_where_nothing_answers() -> None:
+    """Many networks do not reach CloudWatch Logs."""
+
+    def unreachable(job: FailedJob) -> list[str]:
+        raise TransientError(TransientKind.CONNECTION, "no \x1broute")
+
+    assert [log.problem for log in read(unreachable)] == ["no  route"]
+
+
+def pages(*answers: dict[str, Any]) -> tuple[CloudWatchLogs, list[dict[str, Any]]]:
+    """Return a reader of one stream, whose pages are these, and its requests."""
+    remaining, requests = list(answers), list[dict[str, Any]]()
+
+    def get_log_events(**request: Any) -> dict[str, Any]:
+        requests.append(request)
+        return remaining.pop(0)
+
+    streams = {"logStreams": [{"logStreamName": "db-1/algo-1-1"}]}
+    client = SimpleNamespace(
+        meta=SimpleNamespace(region_name="us-east-1"),
+        describe_log_streams=lambda **_: streams,
+        get_log_events=get_log_events,
+    )
+    return CloudWatchLogs(Connection(client)), requests
+
+
+def test_older_page_is_read_where_the_newest_is_empty() -> None:
+    """CloudWatch may return an empty page before the one with the events."""
+    page = {"events": [{"timestamp": 1, "message": "a\rb"}], "nextBackwardToken": "c"}
+    reader, requests = pages({"events": [], "nextBackwardToken": "b"}, page)
+    assert reader.lines(FailedJob(ARN, "db-1", "/aws/sagemaker/ProcessingJobs")) == ["a", "b"]
+    assert [request.get("nextToken") for request in requests] == [None, "b"]
+
+
+@pytest.mark.parametrize(("tokens", "calls"), [("bb", 2), ("bcdefghi", 5)])
+def test_empty_log_is_read_for_a_few_pages_at_most(tokens: str, calls: int) -> None:
+    """The token stays the same at the oldest page."""
+    reader, requests = pages(*({"events": [], "nextBackwardToken": token} for token in tokens))
+    assert reader.lines(FailedJob(ARN, "db-1", "/aws/sagemaker/ProcessingJobs")) == []
+    assert len(requests) == calls
+
+
+def refusing(code: str) -> CloudWatchLogs:
+    """Return a reader whose first call AWS refuses with this code."""
+
+    def refuse(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": code, "Message": "m"}}, "DescribeLogStreams")
+
+    meta = SimpleNamespace(region_name="us-east-1")
+    return CloudWatchLogs(Connection(SimpleNamespace(meta=meta, describe_log_streams=refuse)))
+
+
+def test_log_group_that_does_not_exist_has_no_log() -> None:
+    """AWS creates it with the first job of its kind."""
+    [log] = read(refusing("ResourceNotFoundException").lines)
+    assert log.problem == "there is no log"
+
+
+def test_denied_call_names_the_permission() -> None:
+    """In the words of IAM."""
+    [log] = read(refusing("AccessDeniedException").lines)
+    assert "allow the IAM action logs:DescribeLogStreams" in (log.problem or "")
 
 
 def test_job_without_a_log_says_so() -> None:
@@ -255,6 +399,37 @@ def test_command_shows_the_line_that_explains_the_failure(
     assert result.returncode == (10 if words[0] == "wait" else 0)
     assert is_clean(result.stdout) is is_shown
     assert ("Log of processing job db-1" in result.stdout) is is_shown
+
+
+@pytest.mark.parametrize("command", ["wait", "report"])
+def test_command_shows_the_log_of_a_failed_candidate(inside: Command, sandbox: Sandbox, command: str) -> None:
+    """Of the first that failed for this reason."""
+    result = inside(command, "candidates-failed", environment=endpoint_environment(sandbox.url))
+    assert result.stdout.count("Log of training job candidates-failed-008 of candidate candidates-failed-008") == 1
+    assert "ERROR - Cannot allocate 61.2 GiB" in result.stdout
+
+
+def test_summary_shows_why_a_completed_job_has_no_best_candidate(inside: Command, sandbox: Sandbox) -> None:
+    """The job gives no reason, but its candidates do."""
+    result = inside("wait", "bare", environment=endpoint_environment(sandbox.url))
+    assert result.returncode == 12
+    assert "Log of training job bare-008 of candidate bare-008\n  MemoryError\n" in result.stdout
+
+
+def test_sandbox_names_a_failed_job_of_the_account_and_region() -> None:
+    """Two failed jobs share no log."""
+    arn = "arn:aws-cn:sagemaker:cn-north-1:210987654321:automl-job/a"
+    [job] = failed_jobs(Snapshot(SCENARIOS["failed"].response(1000, name="a", created=NOW, arn=arn)))
+    assert job.arn == "arn:aws-cn:sagemaker:cn-north-1:210987654321:processing-job/db-1-a"
+
+
+@pytest.mark.parametrize("words", [[], ["-q"]])
+def test_demo_shows_the_log_unless_it_is_quiet(
+    inside: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """As a wait does."""
+    monkeypatch.setattr(local, "_DEMO_SECONDS", 1)
+    assert ("Log of" in inside("demo", "--scenario", "failed", *words).stdout) is (not words)
 
 
 def test_github_summary_shows_it_too(inside: Command, sandbox: Sandbox, tmp_path: Any) -> None:

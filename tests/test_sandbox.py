@@ -167,6 +167,7 @@ def test_the_aws_cli_can_use_it(sandbox: Sandbox) -> None:
     [
         ("completed", 0),
         ("failed", 10),
+        ("candidates-failed", 10),
         ("stopped", 11),
         ("runtime-reached", 0),
         ("explainability-error", 0),
@@ -178,7 +179,7 @@ def test_each_scenario_has_its_exit_code(scenario: str, code: int) -> None:
     """The scenarios end as their names say."""
     assert simulate(SCENARIOS[scenario]).outcome.exit_code == code
     assert set(SCENARIOS) >= {scenario}
-    assert len(SCENARIOS) == 7
+    assert len(SCENARIOS) == 8
 
 
 def conforms(shape: Any, value: Any, path: str) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Protocol, TypeVar
 
 from automl_waiter._engine.calls import Calls, Gateway
 from automl_waiter._engine.candidates import read_candidates
 from automl_waiter._engine.kernel import Kernel
+from automl_waiter._model.errors import TransientError, TransientKind
 from automl_waiter._model.failure_logs import LINES, FailedJob, FailureLog, failed_jobs, telling_lines
 from automl_waiter._model.snapshot import Candidate, Snapshot
-from automl_waiter._model.text import format_duration
+from automl_waiter._model.text import clean, format_duration
 
 T = TypeVar("T")
 
 TIMEOUT_S = 5.0
 """Seconds for all calls together: the outcome waits for them."""
+
+_RETRIED = frozenset({TransientKind.THROTTLED, TransientKind.SERVER, TransientKind.CREDENTIALS})
+_PAUSE_S = 1.0
 
 
 class LogReader(Protocol):
@@ -52,18 +55,29 @@ async def read_failure_logs(
     try:
         gateway, reader = await _within(kernel, connect, until)
     except Exception as error:  # a log is extra: whatever fails, the outcome of the job is what counts
-        return [_log(job, problem=str(error)) for job in failed_jobs(snapshot)]
+        return [_log(job, problem=clean(error)) for job in failed_jobs(snapshot)]
     if candidates is None:
         pages = await read_candidates(Calls(gateway, kernel, error_budget=0.0), snapshot.name, deadline=until)
         candidates = pages.leaderboard.candidates  # denied or late: the job's own log is the one that counts
     logs: list[FailureLog] = []
     for job in failed_jobs(snapshot, candidates):
         try:
-            lines = telling_lines(await _within(kernel, partial(reader.lines, job), until), count)
+            lines = await _lines(kernel, reader, job, count, until)
         except Exception as error:
-            return [*logs, _log(job, problem=str(error))]  # the next one would say the same
+            return [*logs, _log(job, problem=clean(error))]  # the next one would say the same
         logs.append(_log(job, lines, None if lines else "there is no log"))
     return logs
+
+
+async def _lines(kernel: Kernel, reader: LogReader, job: FailedJob, count: int, until: float) -> tuple[str, ...]:
+    """Return the lines to show of a job's log. They are chosen in the call thread, because a log may be large."""
+    while True:
+        try:
+            return await _within(kernel, lambda: telling_lines(reader.lines(job), count), until)
+        except TransientError as error:
+            if error.kind not in _RETRIED:
+                raise
+        await kernel.sleep_until(min(kernel.clock.monotonic() + _PAUSE_S, until))
 
 
 async def _within(kernel: Kernel, function: Callable[[], T], until: float) -> T:

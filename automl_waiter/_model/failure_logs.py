@@ -18,13 +18,15 @@ LINES = 20
 """How many lines of a log are shown by default."""
 
 FAILED_JOB = re.compile(
-    r"\s*Failed Job Arn: (?P<arn>arn:[^\s,]+/(?P<name>[^\s,/]+)),?\s*(?:Error message:\s*)?", re.DOTALL
+    r"\s*Failed Job Arn: (?P<arn>arn:[^\s,]+/(?P<name>[^\s,/]*[^\s,/.]))[,.]?\s*(?:Error message:\s*)?", re.DOTALL
 )
 """In a FailureReason: which of the job's own jobs failed. That job's message follows."""
 
 # Candidates usually fail for the same reason, so the first of each reason explains the others.
 _MOST_CANDIDATES = 3
 _LONGEST_LINE = 500
+# An event has up to 1 MB. What follows is not shown, but a secret may begin before it.
+_LONGEST_READ = 4000
 _DEEPEST_INDENT = 12
 # Nothing else becomes part of a URL.
 _NAME = re.compile(r"[a-zA-Z0-9][\w.-]*", re.ASCII)
@@ -38,9 +40,15 @@ LOG_GROUPS = tuple(_GROUPS.values())
 _COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # What a program printed of its settings. A sentence about a key or a token is no secret.
 _SETTING = re.compile(
-    r"((?:secret|token|passw(?:or)?d|(?:api|access)[-_]?key)[\w-]*['\"]?\s*[=:]\s*)(?:bearer\s+)?\S+", re.IGNORECASE
+    r"((?:secret|token|passw(?:or)?d|authorization|(?:api|access)[-_]?key)[\w-]{0,40}['\"]?\s*[=:]\s*)"
+    r"""(?:(?:basic|bearer)\s+)?(?:"[^"]*"|'[^']*'|\S+)""",
+    re.IGNORECASE,
 )
-_ERROR = re.compile(r"error|exception|traceback|fatal|critical|\bfail(?:ed|ure)?\b|killed|out of memory", re.IGNORECASE)
+# A metric, such as train-error:0.12, is no error, and neither is a count of 0.
+_ERROR = re.compile(
+    r"error(?!s?\s*[=:]\s*(?:0\b|\d*\.\d))|exception|traceback|fatal|critical|\bfail(?:ed|ure)?\b|killed|out of memory",
+    re.IGNORECASE,
+)
 
 
 class FailedJob(NamedTuple):
@@ -126,15 +134,17 @@ def telling_lines(lines: Sequence[str], count: int) -> tuple[str, ...]:
     errors: list[str] = []
     others: list[str] = []
     is_error = False
-    for line in filter(None, map(_harmless, lines)):
-        is_error = bool(_ERROR.search(line)) or (is_error and line.startswith(" "))
-        (errors if is_error else others).append(line)
+    for line in lines:
+        plain = _COLOURS.sub("", line[:_LONGEST_READ]).expandtabs(4)
+        if plain.strip():
+            is_error = bool(_ERROR.search(plain)) or (is_error and plain.startswith(" "))
+            (errors if is_error else others).append(plain)
     shown = errors[max(0, len(errors) - count) :]
-    return (*shown, *others[max(0, len(others) - count + len(shown)) :])
+    shown += others[max(0, len(others) - count + len(shown)) :]
+    return tuple(filter(None, map(_harmless, shown)))
 
 
-def _harmless(line: str) -> str:
-    plain = _COLOURS.sub("", line)
+def _harmless(plain: str) -> str:
     indent = " " * min(_DEEPEST_INDENT, len(plain) - len(plain.lstrip(" ")))
     words = _SETTING.sub(r"\1***", redact(clean(plain)))
     return indent + (words if len(words) <= _LONGEST_LINE else f"{words[:_LONGEST_LINE]}…") if words else ""

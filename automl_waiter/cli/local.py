@@ -60,7 +60,8 @@ def demo(interrupts: Interrupts, /, flags: Flags, scenario: str) -> int:
             screen.reporter.note("demo", "To wait for a job of yours: automl-waiter wait YOUR-JOB")
             gateway = Boto3Gateway(Connection(sandbox.client()))
             logs = CloudWatchLogs(Connection(sandbox.client(service="logs")))
-            session = Session(screen.reporter, writer, interrupts, github=screen.github, logs=lambda _: (gateway, logs))
+            read = None if flags.quiet else lambda _: (gateway, logs)
+            session = Session(screen.reporter, writer, interrupts, github=screen.github, logs=read)
             job = job_ref(_DEMO_JOB)
             return session.run([job], lambda: {job.key: Target(job, gateway)}, options)
 

@@ -22,7 +22,7 @@ from automl_waiter._model.job_refs import JobRef, job_ref
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.tracker import Transition
-from automl_waiter._model.verdicts import Verdict
+from automl_waiter._model.verdicts import Part, Verdict
 from automl_waiter._system.machine import Machine
 from automl_waiter._wiring import Target, wait_kernel
 from automl_waiter.cli.execute import CommandRunner
@@ -233,8 +233,12 @@ class Session:
         return code
 
     def _failure_logs(self, outcomes: Sequence[Outcome]) -> Mapping[str, Sequence[FailureLog]]:
-        """Return the logs of the failed jobs, of so many as the summary shows one by one; a signal ends the reading."""
-        failed = [outcome for outcome in outcomes if outcome.verdict is Verdict.FAILED][:DETAILED]
+        """Return the logs of a few jobs that failed or have no best candidate; a signal ends the reading."""
+        failed = [
+            outcome
+            for outcome in outcomes
+            if outcome.verdict is Verdict.FAILED or Part.BEST_CANDIDATE in outcome.shortfalls
+        ][:DETAILED]
         if self._logs is None or not failed:
             return {}
         try:

@@ -177,7 +177,7 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
         keys: dict[str, Callable[[dict[str, Any]], Any]] = {
             "CreationTime": lambda one: one["CreationTime"],
             "Status": lambda one: one["CandidateStatus"],
-            "FinalObjectiveMetricValue": lambda one: one["FinalAutoMLJobObjectiveMetric"]["Value"],
+            "FinalObjectiveMetricValue": lambda one: one.get("FinalAutoMLJobObjectiveMetric", {}).get("Value", 0.0),
         }
         is_descending = self.params.get("SortOrder") != "Ascending"
         candidates.sort(key=keys[self.params.get("SortBy") or "CreationTime"], reverse=is_descending)

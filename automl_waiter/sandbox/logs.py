@@ -9,7 +9,7 @@ from typing import Any
 from moto.logs.responses import LogsResponse
 
 from automl_waiter._model.failure_logs import failed_jobs
-from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.snapshot import Candidate, Snapshot
 from automl_waiter.sandbox.backend import ScriptedResponse, refusal
 
 
@@ -40,7 +40,10 @@ def _streams(jobs: type[ScriptedResponse]) -> Iterator[tuple[str, str, list[dict
     for backend in list(jobs.backends.values()):
         for job in list(backend.auto_ml_jobs.values()):
             snapshot = Snapshot(job.describe())
-            for failed in failed_jobs(snapshot) if job.timeline.failure_log else ():
+            candidates = [[Candidate(one)] for one in job.candidates(job.elapsed)]
+            # Every failed candidate has a log, also where another failed earlier for the same reason.
+            failures = dict.fromkeys(failed for one in ([], *candidates) for failed in failed_jobs(snapshot, one))
+            for failed in failures if job.timeline.failure_log else ():
                 at = round(snapshot.last_modified_at.timestamp() * 1000)
                 events = [
                     {"timestamp": at + number, "ingestionTime": at + number, "message": line}

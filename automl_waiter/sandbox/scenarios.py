@@ -28,7 +28,7 @@ SCENARIOS: dict[str, Timeline] = {
     "failed": Timeline(
         [(0, "InProgress", "Starting"), (30, "InProgress", "AnalyzingData"), (198, "Failed", "Failed")],
         failure_reason="Could not complete the data builder processing job. The AutoML Job cannot continue. "
-        "Failed Job Arn: arn:aws:sagemaker:us-east-1:123456789012:processing-job/db-1-example, "
+        "Failed Job Arn: {failed_job}, "
         "Error message: ClientError: Target attribute name is_positive_sentiment does not exist in header.",
         failure_log=[
             "2026-01-01 09:30:04,112 INFO - Running data builder, version 1.0.42",
@@ -41,6 +41,23 @@ SCENARIOS: dict[str, Timeline] = {
             "    raise ClientError(message)",
             "ClientError: Target attribute name is_positive_sentiment does not exist in header.",
             "2026-01-01 09:30:06,044 INFO - Exiting with code 1",
+        ],
+    ),
+    # By analogy: every training job runs out of memory, so the job ends without a candidate
+    "candidates-failed": Timeline(
+        [*_UNTIL_TUNING, (1890, "Failed", "Failed")],
+        failure_reason="No candidate could be trained.",
+        candidate_failure="AlgorithmError: the training container exited with code 1",
+        failure_log=[
+            "2026-01-01 09:47:11,310 INFO - Reading s3://amzn-s3-demo-bucket/automl/features/train",
+            "2026-01-01 09:47:19,846 INFO - Training with 12 features, seed 17",
+            "[0] train-error:0.31 validation-error:0.33",
+            "2026-01-01 09:47:31,208 ERROR - Cannot allocate 61.2 GiB for an array of shape (8213504, 1000)",
+            "Traceback (most recent call last):",
+            '  File "/opt/ml/code/train.py", line 64, in fit',
+            "    matrix = numpy.zeros(shape)",
+            "MemoryError",
+            "2026-01-01 09:47:31,415 INFO - Exiting with code 1",
         ],
     ),
     "stopped": Timeline([*_UNTIL_TUNING, (1500, "Stopping", "Stopping"), (1590, "Stopped", "Stopped")]),

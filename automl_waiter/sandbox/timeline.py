@@ -56,9 +56,10 @@ class Timeline:
         entries: [seconds since CreationTime, primary status, secondary status] each; a state holds until the next.
         problem_type: A value of AutoMLProblemTypeConfigName; None counts as Tabular.
         max_runtime: The job's MaxAutoMLJobRuntimeInSeconds.
-        failure_reason: The FailureReason of a Failed job.
+        failure_reason: The FailureReason of a Failed job; `{failed_job}` in it stands for the ARN of a processing job.
         deploy: Whether the request asked for a deployment.
-        failure_log: The lines in CloudWatch Logs of the job that `failure_reason` names.
+        candidate_failure: The FailureReason of the job's candidates; None: they complete.
+        failure_log: The lines in CloudWatch Logs of what failed: the job that `failure_reason` names, or a candidate.
 
     Raises:
         ValueError: There are no entries, their times do not ascend from 0 or later, one follows the end, or the
@@ -70,6 +71,7 @@ class Timeline:
     max_runtime: int | None = None
     failure_reason: str | None = None
     deploy: bool = False
+    candidate_failure: str | None = None
     failure_log: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -145,7 +147,8 @@ class Timeline:
         metric = metric or PROBLEM_TYPES[self.problem_type or "Tabular"]
 
         def trained(rank: int, second: float) -> dict[str, Any]:
-            return candidate(name, rank, metric, created + timedelta(seconds=second / speed), arn, speed)
+            one = candidate(name, rank, metric, created + timedelta(seconds=second / speed), arn, speed)
+            return one if self.candidate_failure is None else failed(one, self.candidate_failure)
 
         found = []
         for begin, _, secondary in self.entries:
@@ -197,7 +200,10 @@ def _response(
     if state.is_terminal:
         response |= {"EndTime": changed, "LastModifiedTime": changed + _MODIFIED_AFTER_END}
     if status == Status.FAILED:
-        response["FailureReason"] = timeline.failure_reason or "A scripted failure."
+        failed_job = f"{arn.rpartition(':')[0]}:processing-job/db-1-{name}"
+        response["FailureReason"] = (timeline.failure_reason or "A scripted failure.").replace(
+            "{failed_job}", failed_job
+        )
     if has_best_candidate(state):
         trained = next(second for second, *known in timeline.entries if has_best_candidate(State(*known)))
         ended = created + timedelta(seconds=trained / speed)
@@ -262,3 +268,10 @@ def candidate(job_name: str, rank: int, metric: str, ended: datetime, job_arn: s
             ],
         },
     }
+
+
+def failed(candidate: dict[str, Any], reason: str) -> dict[str, Any]:
+    """Return the candidate as it is if its training failed: without a model and a metric."""
+    kept = ("CandidateName", "CandidateSteps", "CreationTime", "EndTime", "LastModifiedTime")
+    how = {"CandidateStatus": "Failed", "ObjectiveStatus": "Failed", "FailureReason": reason}
+    return {member: candidate[member] for member in kept} | how
