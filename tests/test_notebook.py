@@ -89,7 +89,7 @@ def test_one_job_while_it_goes_on() -> None:
     text = fragments(progress, now)
     for told in (
         "Tabular (BinaryClassification), objective F1",
-        "28m 20s of at most 1h (47 %)",
+        "28m 20s, runtime limit 1h<",
         "5 trained",
         "F1 0.7913, 0.728 before",
         "DescribeAutoMLJobV2 failed: no answer in time",
@@ -105,6 +105,7 @@ def test_estimate_is_shown_with_its_zone() -> None:
     progress.take(estimated(now))
     words = "about 18m left, done around 00:46 UTC (00:42–00:51), based on 6 similar jobs"
     assert words in fragments(progress, now)
+    assert "28m 20s of about 46m 20s (61 %)" in fragments(progress, now)
     several, now = at(1700, OTHERS)
     several.take(estimated(now))
     assert "<td>about 18m left</td>" in fragments(several, now)
@@ -117,6 +118,13 @@ def test_interrupted_cell_shows_the_last_state_and_no_next_check(jobs: Any) -> N
     text = fragments(progress, now, is_over=True)
     assert "the wait was interrupted; last state: " in text
     assert "next check" not in text
+
+
+def test_phase_of_another_day_has_its_date() -> None:
+    """A wait may last for days."""
+    progress, now = at(1700)
+    assert '<td class="number">00:19</td>' in fragments(progress, now)
+    assert '<td class="number">1 Jan 00:19</td>' in fragments(progress, now + timedelta(days=1))
 
 
 def test_several_jobs_while_they_go_on() -> None:

@@ -1,8 +1,10 @@
 """The live view on a terminal: what it shows by what is known, and how it is drawn."""
 
 import json
+import os
 import random
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +48,9 @@ OTHERS = {
         [(0, "InProgress", "AnalyzingData"), (500, "Completed", "Completed")], problem_type="TimeSeriesForecasting"
     ),
 }
+JOB_OF_HOURS = Timeline([(0, "InProgress", "Starting"), (9000, "Completed", "Completed")])
 NewJob = Callable[[str], str]
+KEEP_TITLE, OLD_TITLE = b"\x1b[22;2t", b"\x1b]2;\a\x1b[23;2t"
 HINT = "Ctrl-C ends the wait; the job keeps running"
 
 
@@ -123,6 +127,12 @@ def test_one_job_without_limit_or_estimate_has_no_bar(recorded: Recorded) -> Non
     recorded("live_pending.txt", frame(*at(300, {"churn-2026": job})))
 
 
+def test_no_end_is_promised() -> None:
+    """A job in its last phase may still fail."""
+    job = Timeline([(0, "InProgress", "GeneratingModelInsightsReport"), (7000, "Completed", "Completed")])
+    assert "Completed" not in frame(*at(300, {"churn-2026": job}))
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_twelve_jobs(recorded: Recorded, width: int) -> None:
     """Ended jobs stay in the table with how they ended; those in progress show their age, time left and best metric."""
@@ -179,12 +189,35 @@ def test_no_name_ends_the_title() -> None:
     assert title_of(Progress(["a\x07\x1b]2;b"]), ManualClock().now()) == "a ]2;b: waiting"
 
 
+def test_job_that_is_being_stopped_has_no_estimate() -> None:
+    """Its siblings ran to their ends, and it does not."""
+    progress, now = at(1700)
+    progress.take(estimated(now))
+    progress.take(StopRequested("churn-2026", now, "timeout"))
+    assert "estimate" not in frame(progress, now)
+    phases = [(0, "InProgress", "ModelTuning"), (1000, "Stopping", "Stopping"), (1500, "Stopped", "Stopped")]
+    for second, is_shown in ((900, True), (1200, False), (1700, False)):
+        events, then = at(900, {"churn-2026": Timeline(phases)})
+        events.take(estimated(then))
+        for transition in at(second, {"churn-2026": Timeline(phases)})[0].jobs["churn-2026"].transitions[1:]:
+            events.take(transition)
+        assert ("estimate" in frame(events, then)) is is_shown
+
+
 def test_messages_are_wrapped_at_words() -> None:
     """A warning above the frame is as wide as the terminal, and has the colour of a warning."""
     console = Console(width=30, force_terminal=True, color_system="standard")
     lines = message_lines("warning: the credentials expire in 3h 5m", Tone.WARNING, console)
     assert [re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines] == ["warning: the credentials", "  expire in 3h 5m"]
     assert all(line.startswith("\x1b[") for line in lines)
+
+
+@pytest.mark.parametrize("width", [5, 12, 30])
+def test_no_part_of_a_message_is_lost(width: int) -> None:
+    """What is too wide, as wide characters may be, is broken by the terminal."""
+    console = Console(width=width, force_terminal=True, color_system=None)
+    words = "warning: データが足りませんデータが足りませんデータが足りません in us-east-1"
+    assert "".join(message_lines(words, Tone.WARNING, console)).replace(" ", "") == words.replace(" ", "")
 
 
 def test_a_call_that_has_failed_is_forgotten_with_the_next_look() -> None:
@@ -238,6 +271,27 @@ def test_a_watch_shows_who_is_in_progress_and_counts_the_others() -> None:
     assert frame(Progress(None), now).startswith("no job yet: 0 in progress\n")
     alone, now = at(100, watch=True)
     assert frame(alone, now).startswith("1 job: 1 in progress\n")
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_the_jobs_that_ended_last_are_shown(watch: bool) -> None:
+    """Those that ended first give way, whatever their names; the jobs that are not shown are counted."""
+    ends = {f"job-{number:02}": 2800.0 - 200 * number for number in range(13)}
+    jobs = {
+        name: Timeline([(0, "InProgress", "Starting"), (end, "Failed", "Failed")], failure_reason="no data")
+        for name, end in ends.items()
+    }
+    text = frame(*at(3000, {**jobs, "slow": JOB_OF_HOURS}, watch=watch), height=14)
+    assert re.findall(r"(?:✗|▸) (\S+)", text) == [*list(ends)[:4], "slow"]
+    assert "and 9 more" in text
+
+
+def test_important_columns_remain_beside_long_names() -> None:
+    """A long phase is cut before an important column is left out."""
+    jobs = {f"customer-lifetime-value-emea-{number:02}": JOB for number in range(2)}
+    progress, now = at(2000, jobs)
+    assert re.search(r"emea-00  GeneratingE\S*…  33m 20s +F1 0\.91$", frame(progress, now, 80), re.MULTILINE)
+    assert re.search(r"emea-00  GeneratingE\S*…  F1 0\.91$", frame(progress, now, 65), re.MULTILINE)
 
 
 def test_a_job_that_is_being_stopped() -> None:
@@ -376,9 +430,17 @@ def test_the_view_gives_way_to_the_summary(endpoint: Sandbox, new_job: NewJob) -
         endpoint.advance(job)
         assert shown.end() == 0
         assert shown.text.startswith(f"✓ {job}: completed\n  job              Tabular, objective F1\n")
+        assert bells(shown) == 1
+        keep, title, old = (shown.written.find(text) for text in (KEEP_TITLE, f"]2;{job}: M".encode(), OLD_TITLE))
+        assert 0 <= keep < title < old
         assert "Ctrl-C" not in shown.text
         assert "▸" not in shown.text
         assert b"\x1b[32m" in shown.written
+
+
+def bells(terminal: Terminal) -> int:
+    """How often the bell rang; a title ends with one that does not ring."""
+    return re.sub(rb"\x1b\][^\a]*\a", b"", terminal.written).count(b"\a")
 
 
 @pytest.mark.parametrize(
@@ -401,6 +463,7 @@ def test_where_nothing_is_to_be_drawn_there_are_lines(
             rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\dZ  {job}: InProgress/ModelTuning$", shown.text, re.MULTILINE
         )
         assert b"\x1b[" not in shown.written.partition(b": completed\r\n")[0]
+        assert b"\a" not in shown.written
 
 
 def test_no_color_is_obeyed(endpoint: Sandbox, new_job: NewJob) -> None:
@@ -425,6 +488,8 @@ def test_ctrl_c_takes_the_view_away(endpoint: Sandbox, new_job: NewJob) -> None:
         assert f"to go on waiting: automl-waiter wait {job}" in shown.text
         assert "Ctrl-C" not in shown.text
         assert not shown.screen.cursor.hidden
+        assert OLD_TITLE in shown.written
+        assert bells(shown) == 0, "the user is there"
 
 
 def test_what_a_command_prints_stands_above_the_view(endpoint: Sandbox, new_job: NewJob) -> None:
@@ -469,6 +534,19 @@ def test_a_slow_terminal_loses_nothing() -> None:
     assert len(written) == count + 1
 
 
+def test_title_is_set_again_after_the_shell_had_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many shells set a title of their own; the one from before the wait returns at its end."""
+    monkeypatch.setenv("TERM", "xterm")
+    written: list[str] = []
+    view = LiveView(Progress(["a"]), write=written.append)
+    view.write("line")
+    os.kill(os.getpid(), signal.SIGCONT)
+    view.write("line")
+    view.close(bell=True)
+    title = "\x1b]2;a: waiting\a"
+    assert [text for text in written if "]2;" in text] == ["\x1b[22;2t" + title, title, "\x1b]2;\a\x1b[23;2t\a"]
+
+
 def test_in_the_background_nothing_is_drawn(endpoint: Sandbox, new_job: NewJob) -> None:
     """A shell that has stopped the wait keeps its terminal; brought back, the view begins below what was written."""
     job = new_job("endless")
@@ -499,13 +577,34 @@ def test_who_begins_in_the_background_writes_lines(endpoint: Sandbox, new_job: N
 def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job: NewJob) -> None:
     """Who waits for several sees those in progress in a table, a line for each that has ended, and how all ended."""
     slow, fails = new_job("held"), new_job("failed")
-    with terminal(endpoint, "wait", slow, fails, "--poll", "0.3s") as shown:
+    with terminal(endpoint, "wait", slow, fails, "--poll", "0.3s", "--no-bell") as shown:
         shown.until(lambda text: "2 jobs: 1 failed, 1 in progress" in text)
         assert re.search(rf"^\S+ \S+  error: {fails}: failed: no \[31m data$", shown.text, re.MULTILINE)
         endpoint.advance(slow)
         assert shown.end() == 10
         assert re.search(rf"^  ✓  {slow} +completed ", shown.text, re.MULTILINE)
         assert f"✗ {fails}: failed" in shown.text
+        assert bells(shown) == 0
+
+
+def test_a_watch_shows_a_table_below_its_transitions_and_ends_with_a_summary(endpoint: Sandbox) -> None:
+    """Transitions are results: they stay, also on the terminal of the view."""
+    slow, other = "watched-on-a-terminal", "watched-on-a-terminal-too"
+    endpoint.create_job(slow, scenario="held")
+    endpoint.create_job(other, scenario="held-failure")
+    flags = ("--name-contains", slow, "--until-idle", "--poll", "0.3s")
+    with terminal(endpoint, "watch", *flags) as shown:
+        text = shown.until(lambda text: f"▸ {slow} " in text and f"▸ {other} " in text)
+        assert text.rindex(f"Z  {slow}: InProgress/ModelTuning\n") < text.index("2 jobs: 2 in progress\n")
+        assert "Ctrl-C ends the watch; the jobs keep running" in text
+        endpoint.advance(slow)
+        endpoint.advance(other)
+        assert shown.end() == 10
+        assert f"Z  {slow}: completed\n" in shown.text
+        assert "\n2 jobs followed: 1 " in shown.text
+        assert shown.text.endswith(f"\n  ✗ {other}: failed: A scripted failure.")
+        assert "Ctrl-C" not in shown.text
+        assert bells(shown) == 1
 
 
 def test_the_environment_is_no_reason_to_fail(inside: Command, new_job: NewJob) -> None:

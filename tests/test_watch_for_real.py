@@ -330,7 +330,9 @@ def test_a_watch_that_fails_tells_what_it_knows(sandbox: Sandbox) -> None:
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 69
     assert json.loads(stdout) == {"exit_code": 69, "jobs": []}
-    assert stderr.splitlines()[-1].startswith("automl-waiter: ListAutoMLJobs failed")
+    summary, reason = stderr.splitlines()[-2:]
+    assert summary == "no job followed", "whether there is one, nobody knows"
+    assert reason.startswith("automl-waiter: ListAutoMLJobs failed")
 
 
 def test_a_silent_watch_shows_signs_of_life() -> None:

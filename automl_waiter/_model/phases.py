@@ -123,11 +123,13 @@ def pending_phases(snapshot: Snapshot) -> list[str]:
     """Return the phases that are still to come, as far as they are known.
 
     They follow the recorded jobs, all of them tabular, where those had one way only, and the request: a job that was
-    asked to deploy its model does so last. Which reports a job makes, if any, is not known beforehand.
+    asked to deploy its model does so last. Which reports a job makes, if any, is not known beforehand, nor how it ends.
     """
     state, phases = snapshot.state, list[str]()
     while snapshot.problem_type in (None, "Tabular") and len(following := _RECORDED.get(state, [])) == 1:
         [state] = following
+        if state.is_terminal:
+            break
         phases.append(state.secondary_status)
     is_running = snapshot.status == Status.IN_PROGRESS
     if is_running and stage_of(snapshot.state) in (Stage.PREPARING, Stage.TRAINING):

@@ -29,9 +29,10 @@ _MOST_AT_ONCE = 1000
 # Seconds to wait for a slow terminal that still accepts output.
 _SLOW = 5.0
 
-# xterm's "window manipulation": push the title on its stack, and pop it. Other terminals ignore them.
+# xterm's "window manipulation": push the title on its stack, and pop it. Other terminals ignore them, so the title is
+# emptied first: it must not stay and show a job that has ended.
 _KEEP_TITLE = "\x1b[22;2t"
-_OLD_TITLE = "\x1b[23;2t"
+_OLD_TITLE = "\x1b]2;\a\x1b[23;2t"
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -67,7 +68,7 @@ class LiveView:
         self._writing_since: float | None = None
         self._frame = Frame(self._write)
         self._title = ""
-        self._rings = False
+        self._ending = ""  # what is written when the frame has gone
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._last = threading.Event()
         self._last.set()
@@ -114,8 +115,7 @@ class LiveView:
 
     def close(self, *, bell: bool = False) -> None:
         """Remove the frame, so that later output starts in its place, and ring the bell. Later lines are plain."""
-        self._rings = bell
-        self._news.put(None)
+        self._news.put(_Close(bell))
         self._wait_for(self._thread)
         while self._handlers:
             signal.signal(*self._handlers.popitem())
@@ -171,15 +171,16 @@ class LiveView:
             if _Change.RESUMED in news:
                 # The shell has written below the frame: the next frame starts at the cursor.
                 self._frame.forget()
+                self._title = ""  # and may have changed the title
             written = [item for item in news if isinstance(item, _Lines)]
-            is_closing = None in news
-            if written or is_closing:
+            closing = next((item for item in news if isinstance(item, _Close)), None)
+            if written or closing:
                 self._frame.erase(console.width, above=[line for item in written for line in item.lines])
             for item in written:
                 item.is_written.set()
-            if is_closing:
-                if self._title or self._rings:
-                    self._write((_OLD_TITLE if self._title else "") + ("\a" if self._rings else ""))
+            if closing:
+                if ending := self._ending + ("\a" if closing.bell else ""):
+                    self._write(ending)
                 self._write_the_rest()
                 return
             for event in news:
@@ -189,8 +190,8 @@ class LiveView:
     def _show_title(self, title: str) -> None:
         # The Linux console has no title, and some versions print it.
         if title != self._title and os.environ.get("TERM") != "linux":
-            self._write(f"{'' if self._title else _KEEP_TITLE}\x1b]2;{title}\a")
-            self._title = title
+            self._write(f"{'' if self._ending else _KEEP_TITLE}\x1b]2;{title}\a")
+            self._title, self._ending = title, _OLD_TITLE
 
     def _wait(self) -> list[_News]:
         """Wait until it is time to draw again, and return the news."""
@@ -201,7 +202,7 @@ class LiveView:
         until = time.monotonic() + _SETTLE
         # Events of the same moment are drawn together; the writer of a line is waiting.
         with suppress(queue.Empty):
-            while news[-1] is not None and len(news) < _MOST_AT_ONCE:
+            while not isinstance(news[-1], _Close) and len(news) < _MOST_AT_ONCE:
                 left = max(0.0, until - time.monotonic()) if isinstance(news[-1], Event) else 0.0
                 news.append(self._news.get(timeout=left) if left else self._news.get_nowait())
         return news
@@ -219,7 +220,11 @@ class _Lines(NamedTuple):
     is_written: threading.Event
 
 
-_News = Event | _Lines | _Change | None
+class _Close(NamedTuple):
+    bell: bool
+
+
+_News = Event | _Lines | _Change | _Close
 
 
 class Frame:

@@ -15,7 +15,7 @@ from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import format_duration
 from automl_waiter._system.clock import SystemClock
-from automl_waiter.display.progress import JobProgress, Progress
+from automl_waiter.display.progress import JobProgress, Progress, clock_time
 from automl_waiter.report.document import Block, Document, Fact, Facts, Table, Tone
 from automl_waiter.report.facts import (
     head_of,
@@ -103,8 +103,8 @@ def _one(job: JobProgress, now: datetime, is_over: bool) -> Document:
     if elapsed := job.elapsed(now):
         words, share = elapsed
         facts.append(Fact("elapsed", words if share is None else f"{words} ({100 * share:.0f} %)"))
-    if job.leaderboard is not None and job.leaderboard.candidates:
-        facts.append(Fact("candidates", f"{job.leaderboard.count('Completed')} trained"))
+    if trained := job.trained:
+        facts.append(Fact("candidates", trained))
     if job.reached is not None:
         before, best, _ = job.reached
         was = f", {before.value:.6g} before" if before else ""
@@ -120,7 +120,7 @@ def _one(job: JobProgress, now: datetime, is_over: bool) -> Document:
     rows = tuple(
         (
             phase.name,
-            f"{phase.begin.astimezone(UTC):%H:%M}",
+            clock_time(phase.begin, now.astimezone(UTC)),
             format_duration(round(phase.seconds(now))) + ("" if phase.end else " so far"),
         )
         for phase in phases

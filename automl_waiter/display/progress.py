@@ -13,13 +13,19 @@ from automl_waiter._model.estimates import Estimate
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.phases import Phase, phases_of
 from automl_waiter._model.snapshot import Candidate, Snapshot
-from automl_waiter._model.statuses import State
+from automl_waiter._model.statuses import State, Status
 from automl_waiter._model.text import format_duration
 from automl_waiter._model.tracker import Transition
 from automl_waiter.report.facts import head_of, kind_of
 
 # Of the jobs that ended in a watch, which may last for weeks.
 _KEPT = 10
+
+
+def clock_time(instant: datetime, now: datetime) -> str:
+    """Return the time of day in the zone of `now`, after the day if that is not the day of `now`."""
+    local = instant.astimezone(now.tzinfo)
+    return f"{local:%H:%M}" if local.date() == now.date() else f"{local.day} {local:%b %H:%M}"
 
 
 @dataclass
@@ -85,19 +91,35 @@ class JobProgress:
         until = (self.outcome and self.outcome.ended_at) or now
         return None if self.created_at is None else max(0.0, (until - self.created_at).total_seconds())
 
-    def elapsed(self, now: datetime) -> tuple[str, float | None] | None:
-        """Return the job's age in words, and how much of its runtime limit that is (0 to 1), if it has one."""
-        age = self.age(now)
-        if self.snapshot is None or age is None:
+    @property
+    def trained(self) -> str | None:
+        """How many candidates are trained and in training, if any was listed."""
+        board, most = self.leaderboard, self.max_candidates
+        if board is None or not board.candidates:
             return None
-        words, limit = format_duration(round(age)), self.limit
-        return (f"{words} of at most {format_duration(limit)}", min(1.0, age / limit)) if limit else (words, None)
+        running = board.count("InProgress")
+        words = f"{board.count('Completed')}{f' of at most {most}' if most else ''} trained"
+        return words + (f", {running} in training" if running else "")
+
+    def elapsed(self, now: datetime) -> tuple[str, float | None] | None:
+        """Return the job's age in words, and which share of the estimated time that is (0 to 1), if there is one."""
+        age = self.age(now)
+        if self.created_at is None or age is None:
+            return None
+        words = format_duration(round(age))
+        if self.estimate is not None:
+            total = max(1.0, (self.estimate.ends_at - self.created_at).total_seconds())
+            # It is not done before it is.
+            return f"{words} of about {format_duration(round(total, -1))}", min(0.99, age / total)
+        return f"{words}, runtime limit {format_duration(self.limit)}" if self.limit else words, None
 
     def take(self, event: events.Event) -> None:
         """Update the job from one of its events."""
         match event:
             case Transition():
                 self.transitions.append(event)
+                if event.after.status == Status.STOPPING:
+                    self.estimate = None  # it was of a job that runs to its end
             case events.Poll():
                 self.snapshot, self.retry = event.snapshot, None
                 self.next_poll = event.at + timedelta(seconds=event.next_in)
@@ -112,9 +134,9 @@ class JobProgress:
             case events.Retry():
                 self.retry = event
             case events.StopRequested(cause=cause):
-                self.stop = cause
+                self.stop, self.estimate = cause, None
             case events.Ended(outcome=outcome):
-                self.outcome, self.snapshot = outcome, outcome.snapshot or self.snapshot
+                self.outcome, self.snapshot, self.estimate = outcome, outcome.snapshot or self.snapshot, None
 
     def _reach(self, best: Candidate | None, at: datetime) -> None:
         found = objective_of(best) if best is not None else None
@@ -137,6 +159,8 @@ class Progress:
         self.jobs = {name.lower(): JobProgress(name) for name in names or ()}
         self.ended: Counter[str] = Counter()
         """The number of ended jobs, by how they ended."""
+        self.latest: list[JobProgress] = []
+        """The ended jobs that are kept, in the order in which they ended."""
         self.next_sweep: datetime | None = None
         """When the listing is read next."""
         self.retry: events.Retry | None = None
@@ -156,10 +180,9 @@ class Progress:
                 job.take(event)
                 if isinstance(event, events.Ended):
                     self.ended[head_of(event.outcome)] += 1
-                    if self.is_watch:
-                        ended = [key for key, job in self.jobs.items() if job.outcome is not None]
-                        for key in ended[:-_KEPT]:
-                            del self.jobs[key]
+                    self.latest.append(job)
+                    if self.is_watch and len(self.latest) > _KEPT:
+                        self.jobs.pop(self.latest.pop(0).name.lower(), None)
 
     @property
     def is_stopping(self) -> bool:

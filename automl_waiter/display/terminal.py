@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from rich.console import Console
 from rich.text import Text
 
-from automl_waiter._model.candidates import Leaderboard, Objective
+from automl_waiter._model.candidates import Objective
 from automl_waiter._model.estimate_words import estimate_words, time_left
 from automl_waiter._model.events import Retry
 from automl_waiter._model.phases import Phase, pending_phases
 from automl_waiter._model.text import clean, format_duration
-from automl_waiter.display.progress import JobProgress, Progress
+from automl_waiter.display.progress import JobProgress, Progress, clock_time
 from automl_waiter.report.document import SIGNS, Tone
 from automl_waiter.report.facts import head_of, tone_of
 from automl_waiter.report.plain_text import STYLES
@@ -53,7 +53,8 @@ def frame_lines(progress: Progress, now: datetime, console: Console, hint: str =
 def message_lines(words: str, tone: Tone, console: Console) -> list[str]:
     """Return a message in the colour of its tone, wrapped at words to the width of the terminal."""
     lines = textwrap.wrap(words, max(20, console.width - 1), subsequent_indent="  ", break_on_hyphens=False)
-    return _drawn([Text(line, STYLES[tone]) for line in lines], console.width, console)
+    # The terminal breaks what is still too wide: no part of a message is lost.
+    return _drawn([Text(line, STYLES[tone]) for line in lines], None, console)
 
 
 def title_of(progress: Progress, now: datetime) -> str:
@@ -69,12 +70,14 @@ def title_of(progress: Progress, now: datetime) -> str:
     return f"automl-waiter: {len(running)} in progress, {progress.ended.total()} ended"
 
 
-def _drawn(texts: Sequence[Text], width: int, console: Console) -> list[str]:
+def _drawn(texts: Sequence[Text], width: int | None, console: Console) -> list[str]:
+    """Return the lines with colour escapes, cut to a width if there is one."""
     for text in texts:
-        text.truncate(width, overflow="ellipsis")
+        if width is not None:
+            text.truncate(width, overflow="ellipsis")
     with console.capture() as captured:
         for text in texts:
-            console.print(text, no_wrap=True, crop=False)
+            console.print(text, no_wrap=True, crop=False, overflow="ignore")
     return captured.get().splitlines()
 
 
@@ -89,11 +92,11 @@ def _one(job: JobProgress, now: datetime, width: int, height: int) -> list[Text]
     phases = job.phases if height > _FEW_ROWS else job.phases[-1:]
     lines = [head, *_phase_lines(phases, pending if height > _SOME_ROWS else [], now)]
     lines += _elapsed(job, now, width)
-    if job.estimate is not None and job.outcome is None:
+    if job.estimate is not None:
         words = textwrap.wrap(estimate_words(job.estimate, now, now.tzinfo), max(20, width - _LABELS - 2))
         lines += [_labelled("" if number else "estimate", line) for number, line in enumerate(words)]
-    if job.leaderboard is not None and job.leaderboard.candidates:
-        lines.append(_labelled("candidates", _trained(job.leaderboard, job.max_candidates)))
+    if trained := job.trained:
+        lines.append(_labelled("candidates", trained))
     if job.reached is not None:
         lines.append(_labelled("best so far", clean(_best(job.reached, now))))
     if job.outcome is not None:
@@ -109,7 +112,7 @@ def _one(job: JobProgress, now: datetime, width: int, height: int) -> list[Text]
 
 def _phase_lines(phases: Sequence[Phase], pending: Sequence[str], now: datetime) -> list[Text]:
     widest = max(map(len, [*(clean(phase.name) for phase in phases), *pending]), default=0)
-    times = [_clock(phase.begin, now) for phase in phases]
+    times = [clock_time(phase.begin, now) for phase in phases]
     column = max(map(len, times), default=0)
     lines = []
     for phase, at in zip(phases, times, strict=True):
@@ -120,46 +123,31 @@ def _phase_lines(phases: Sequence[Phase], pending: Sequence[str], now: datetime)
     return [*lines, *(Text(f"  ○ {name}", STYLES[Tone.QUIET]) for name in pending)]
 
 
-def _clock(instant: datetime, now: datetime) -> str:
-    """Return the time of day, after the day if that is not today."""
-    local = instant.astimezone(now.tzinfo)
-    return f"{local:%H:%M}" if local.date() == now.date() else f"{local.day} {local:%b %H:%M}"
-
-
 def _elapsed(job: JobProgress, now: datetime, width: int) -> list[Text]:
     """Return the job's age, with a bar for the share of the estimated time, or a dotted one for that of the limit."""
-    age, limit = job.age(now), job.limit
-    if job.created_at is None or age is None:
+    age, limit, elapsed = job.age(now), job.limit, job.elapsed(now)
+    if age is None or elapsed is None:
         return []
-    line = _labelled("elapsed", format_duration(round(age)))
-    if job.estimate is not None:
-        total = max(1.0, (job.estimate.ends_at - job.created_at).total_seconds())
-        line.append(f" of about {format_duration(round(total, -1))}  ")
-        # It is not done before it is.
-        _bar(line, min(0.99, age / total), "━─", STYLES[Tone.GOOD], width, percent=True)
-    elif limit is not None:
-        line.append(f", runtime limit {format_duration(limit)}  ")
+    words, share = elapsed
+    line = _labelled("elapsed", words)
+    if share is not None:
+        _bar(line, share, "━─", STYLES[Tone.GOOD], width, percent=True)
+        return [line, *([_labelled("limit", format_duration(limit))] if limit else [])]
+    if limit and job.outcome is None:
         share = min(1.0, age / limit)
         _bar(line, share, "▪·", STYLES[Tone.WARNING if share > 0.9 else Tone.QUIET], width, percent=False)
-    if job.estimate is not None and limit is not None:
-        return [line, _labelled("limit", format_duration(limit))]
     return [line]
 
 
 def _bar(line: Text, share: float, characters: str, style: str, width: int, *, percent: bool) -> None:
     words = f" {100 * share:.0f} %" if percent else ""
+    line.append("  ")
     size = min(_BAR, width - line.cell_len - len(words))
     if size >= 5:
         full = round(size * share)
         line.append(characters[0] * full, style)
         line.append(characters[1] * (size - full), STYLES[Tone.QUIET])
     line.append(words if size >= 5 else words.strip())
-
-
-def _trained(board: Leaderboard, most: int | None) -> str:
-    going = board.count("InProgress")
-    words = f"{board.count('Completed')}{f' of at most {most}' if most else ''} trained"
-    return words + (f", {going} in training" if going else "")
 
 
 def _best(reached: tuple[Objective | None, Objective, datetime], now: datetime) -> str:
@@ -202,12 +190,11 @@ def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Te
     # Room for the head, the line on hidden jobs, the next poll, problems and the hint.
     room = max(1, height - 8 - len(lines))
     # Where there is no room for all, those that ended first give way.
-    ended = [job for job in progress.jobs.values() if job.outcome is not None]
-    shown = set(map(id, [*running, *reversed(ended)][:room]))
+    shown = set(map(id, [*running, *reversed(progress.latest)][:room]))
     rows = [job for job in progress.jobs.values() if id(job) in shown]
     if rows:
         lines += _table(rows, now, width)
-    if hidden := len(progress.jobs) - len(rows):
+    if hidden := count - len(rows):
         lines.append(Text(f"  and {hidden} more", STYLES[Tone.QUIET]))
     if not running and not progress.is_watch:
         return lines
@@ -219,21 +206,21 @@ def _many(progress: Progress, now: datetime, width: int, height: int) -> list[Te
 
 _COLUMNS = ("job", "phase", "for", "age", "left", "best")
 _NUMBERS = (2, 3, 4)
-# If space is short, these columns are left out, in this order.
-_DROPPED = (2, 4, 3, 5)
+# Beside job and phase, the most important first. A column is shown if it fits, beside the first ones' phase cut short.
+_WANTED = ((5, 16), (3, 16), (4, 16), (2, 100))
 
 
 def _table(jobs: Sequence[JobProgress], now: datetime, width: int) -> list[Text]:
     """Return a line for each job under a header. An empty column is left out."""
     rows = [_row(job, now) for job in jobs]
-    columns = [column for column in range(len(_COLUMNS)) if column < 2 or any(row[column] for row in rows)]
     widths = [max(map(len, cells)) for cells in zip(_COLUMNS, *rows, strict=True)]
-    room = width - 4
-    for dropped in _DROPPED:
-        if dropped in columns and sum(widths[column] + 2 for column in columns) > room + 2:
-            columns.remove(dropped)
-    spare = room + 2 - sum(widths[column] + 2 for column in columns)
-    widths[1] = max(8, min(widths[1], widths[1] + spare))
+    columns, room = [0, 1], width - 4 - widths[0] - 2
+    for column, phase in _WANTED:
+        if any(row[column] for row in rows) and min(widths[1], phase) + 2 + widths[column] <= room:
+            columns.append(column)
+            room -= 2 + widths[column]
+    columns.sort()
+    widths[1] = max(8, min(widths[1], room))
     lines = []
     for job, row in zip([None, *jobs], [_COLUMNS, *rows], strict=True):
         cells = []
