@@ -449,7 +449,7 @@ def test_library_returns_it_in_both_shells(sandbox: Sandbox, monkeypatch: pytest
         job="churn", job_name="churn", verdict=Verdict.FAILED, exit_code=ExitCode.FAILED, snapshot=snapshot
     )
     [log] = failure_logs(outcome)
-    assert log.lines == ("ERROR no column  'churned'", "starting", "PASSWORD=***", "exit 1")
+    assert log.lines == ("ERROR no column 'churned'", "starting", "PASSWORD=***", "exit 1")
     assert failure_logs(outcome, session=boto3.Session()) == [log] == asyncio.run(aio.failure_logs(outcome))
     assert failure_logs(Outcome(job="x", job_name="x", verdict=Verdict.NOT_FOUND, exit_code=ExitCode.NOT_FOUND)) == []
 

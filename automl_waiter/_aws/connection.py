@@ -13,8 +13,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from automl_waiter._aws.credentials import learn_credentials
 from automl_waiter._aws.errors import from_sdk, quoted
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
+from automl_waiter._model.secrets import learn_environment, learn_url
 from automl_waiter._model.text import in_utc
 from automl_waiter._version import __version__
 
@@ -35,6 +37,9 @@ class Connection:
     def __init__(self, client: Any) -> None:
         self.client = client
         self.region: str = client.meta.region_name
+        config = getattr(client.meta, "config", None)
+        for url in (getattr(config, "proxies", None) or {}).values():
+            learn_url(url)
 
     @property
     def credentials_expire_at(self) -> datetime | None:
@@ -46,15 +51,17 @@ class Connection:
         """A key for the account and region, as far as they are known; None: the client itself is the key."""
         return None
 
+    def learn_secrets(self) -> None:
+        """Learn the secrets that the client sends now; raise AccessDenied if they cannot be sent."""
+        learn_credentials(_credentials_in(self.client))
+
     def renew(self, expired: Any) -> bool:
         """Check for new credentials after those of the client `expired` have expired.
 
         Returns:
             Whether to try again: there are new credentials, or there may be soon.
         """
-        # botocore has no public way from a client to its credentials. Without this private one, they count as fixed.
-        signer = getattr(expired, "_request_signer", None)
-        return _refreshes_itself(getattr(signer, "_credentials", None))
+        return _refreshes_itself(_credentials_in(expired))
 
 
 class OwnConnection(Connection):
@@ -146,6 +153,8 @@ def connect(
     from botocore.exceptions import BotoCoreError, NoRegionError
 
     config = client_config()
+    learn_environment(os.environ)
+    learn_url(endpoint_url)
 
     def make_client(core: Any) -> Any:
         session = boto3.Session(botocore_session=core, region_name=region)
@@ -159,7 +168,8 @@ def connect(
         return OwnConnection(partial(botocore.session.Session, profile=profile), make_client)
     except (BotoCoreError, ValueError) as error:
         problem = from_sdk(error)
-        raise problem if isinstance(problem, AutoMLWaiterError) else InvalidRequest(str(problem)) from error
+        problem = problem if isinstance(problem, AutoMLWaiterError) else InvalidRequest(str(problem))
+    raise problem  # not in the handler: the SDK's words may hold a secret, and a traceback would print them
 
 
 def _credentials_of(session: Any) -> Any:
@@ -173,6 +183,11 @@ def _credentials_of(session: Any) -> Any:
     except (BotoCoreError, OSError, ValueError, KeyError) as error:
         words = f"no credentials can be had ({type(error).__name__}: {quoted(error)}): see the AWS configuration"
         raise AccessDenied(words, code=type(error).__name__) from error
+
+
+def _credentials_in(client: Any) -> Any:
+    # botocore has no public way from a client to its credentials. Without this private one, they count as fixed.
+    return getattr(getattr(client, "_request_signer", None), "_credentials", None)
 
 
 def _refreshes_itself(credentials: Any) -> bool:

@@ -5,6 +5,7 @@ Types and codes decide, never the words of a message. Foreign text is quoted in 
 
 from __future__ import annotations
 
+import re
 import traceback
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,13 +20,15 @@ from automl_waiter._model.errors import (
     TransientKind,
 )
 from automl_waiter._model.snapshot import served_at
-from automl_waiter._model.text import clean, format_duration, redact
+from automl_waiter._model.text import clean, format_duration
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 # The error of an SDK behind a captive portal may hold a whole page.
 _LONGEST_MESSAGE = 400
+# An access key id, the caller's or another's.
+_KEY_ID = re.compile(r"\b((?:AKIA|ASIA))[A-Z2-7]{16}\b")
 # Seconds. AWS accepts a signature that is up to 5 minutes off; a Date header is in whole seconds.
 _CLOCK_SKEW = 240.0
 
@@ -161,7 +164,7 @@ def from_sdk(error: Exception) -> Exception:
 
 def quoted(text: object) -> str:
     """Return foreign text as one harmless line of limited length."""
-    line = redact(clean(text))
+    line = _KEY_ID.sub(r"\1***", clean(text))
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}..."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -51,26 +52,35 @@ class Caller:
 
         client, called_at = self._connection.client, datetime.now(UTC)
         try:
+            self._connection.learn_secrets()
             return getattr(client, _METHODS[operation])(**arguments)
+        except AccessDenied as error:
+            problem: Exception = error
         except ClientError as error:
-            # Not `from error`: AWS's words may repeat the session token, and a traceback would print it.
-            raise self._waiting_for_credentials(
+            problem = self._waiting_for_credentials(
                 from_code(error, operation, subject, self.region, called_at), client, answered=True
-            ) from None
+            )
         except (BotoCoreError, ResponseParserError, OSError, EOFError) as error:
-            raise self._waiting_for_credentials(from_sdk(error), client, answered=False) from error
+            problem = self._waiting_for_credentials(from_sdk(error), client, answered=False)
         except Exception as error:
             # The SDK's failures on a body of unexpected form, and on an environment whose credentials have expired by
             # their own date. An exception from anywhere else did not come from a response.
             match raised_in(error):
                 case "botocore.parsers" | "botocore.utils":
                     said = f"{type(error).__name__}: not the JSON that it should be"
-                    raise TransientError(TransientKind.RESPONSE, said, code=type(error).__name__) from error
+                    problem = TransientError(TransientKind.RESPONSE, said, code=type(error).__name__)
                 case "botocore.credentials":
                     expired = CredentialsExpired(f"the credentials have expired ({quoted(error)}): renew them")
-                    raise self._waiting_for_credentials(expired, client, answered=True) from error
-            said = f"{type(error).__name__}: {quoted(error)}"
-            raise InvalidRequest(f"{operation} cannot be called ({said})", code=type(error).__name__) from error
+                    problem = self._waiting_for_credentials(expired, client, answered=True)
+                case _:
+                    said = f"{type(error).__name__}: {quoted(error)}"
+                    problem = InvalidRequest(f"{operation} cannot be called ({said})", code=type(error).__name__)
+        finally:
+            # They may have been refreshed, and what is answered may repeat them.
+            with suppress(AccessDenied):
+                self._connection.learn_secrets()
+        # Not in a handler: the SDK's error may repeat a secret, and a traceback would print it.
+        raise problem
 
     def _waiting_for_credentials(self, problem: Exception, client: Any, *, answered: bool) -> Exception:
         """Return a transient error if `problem` is expired credentials that can be renewed; otherwise `problem`.

@@ -26,6 +26,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from automl_waiter._model.secrets import hide
+
 if TYPE_CHECKING:  # Only a type: at run time `outcome` imports this module.
     from automl_waiter._model.outcome import Outcome
 
@@ -44,7 +46,7 @@ class AutoMLWaiterError(Exception):
 
     # Keywords only beside the message: unpickling calls the class with `args` alone, then restores the rest.
     def __init__(self, message: str, *, code: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(hide(message))
         self.code = code
         self.outcome: Outcome | None = None
 
@@ -125,7 +127,7 @@ class TransientError(Exception):
     """One attempt failed for a transient reason. Internal: a wait that gives up raises ServiceUnavailable."""
 
     def __init__(self, kind: TransientKind, message: str, *, code: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(hide(message))
         self.kind = kind
         self.code = code
 

@@ -181,7 +181,7 @@ def event_dict(event: Event) -> dict[str, Any]:
         case Ended():
             return head | event.outcome.to_dict()
         case Poll():
-            state = event.state._asdict()
+            state = jsonable(event.state._asdict())
             return head | {"state": state, "polls": event.polls, "next_in": jsonable(event.next_in)}
         case Candidates(leaderboard=board):
             objective = objective_of(board.best) if board.best else None
@@ -189,7 +189,7 @@ def event_dict(event: Event) -> dict[str, Any]:
             more: dict[str, Any] = jsonable({"listed": len(board.candidates), "best": best})
             return head | more
         case Heartbeat():
-            return head | {"state": event.state and event.state._asdict(), "next_in": jsonable(event.next_in)}
+            return head | {"state": event.state and jsonable(event.state._asdict()), "next_in": jsonable(event.next_in)}
         case _:
             rest = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
             members: dict[str, Any] = jsonable({name: rest[name] for name in rest if name not in head})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from automl_waiter._model.console import console_origin
 from automl_waiter._model.job_refs import region_of
-from automl_waiter._model.text import clean, redact
+from automl_waiter._model.text import LONGEST_TEXT, clean
 
 if TYPE_CHECKING:
     from automl_waiter._model.snapshot import Candidate, Snapshot
@@ -110,7 +110,7 @@ def failed_jobs(snapshot: Snapshot, candidates: Iterable[Candidate] = ()) -> lis
     reason, for three reasons at most.
     """
     jobs: list[FailedJob] = []
-    if found := FAILED_JOB.search(snapshot.failure_reason or ""):
+    if found := FAILED_JOB.search(snapshot.failure_reason or "", 0, LONGEST_TEXT):
         jobs += _failed_job(found["arn"])
     by_reason: dict[str, list[FailedJob]] = {}
     for candidate in sorted(candidates, key=lambda one: one.created_at):
@@ -146,5 +146,5 @@ def telling_lines(lines: Sequence[str], count: int) -> tuple[str, ...]:
 
 def _harmless(plain: str) -> str:
     indent = " " * min(_DEEPEST_INDENT, len(plain) - len(plain.lstrip(" ")))
-    words = _SETTING.sub(r"\1***", redact(clean(plain)))
+    words = _SETTING.sub(r"\1***", clean(plain))
     return indent + (words if len(words) <= _LONGEST_LINE else f"{words[:_LONGEST_LINE]}…") if words else ""

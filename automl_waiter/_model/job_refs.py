@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.secrets import spare
 from automl_waiter._model.text import clean, in_utc
 
 # Pattern and length are those of the API reference (AutoMLJobName); the pattern alone allows longer names.
@@ -100,11 +101,13 @@ def _from_string(text: str) -> JobRef:
             raise InvalidRequest(
                 f"{clean(text)!r} is not the ARN of an AutoML job: arn:aws:sagemaker:REGION:ACCOUNT:automl-job/NAME"
             )
+        spare(match["name"], match["name"].lower())
         return JobRef(text, match["name"], text, match["region"], match["account"])
     if not _is_name(text):
         raise InvalidRequest(
             f"{clean(text)!r} is not the name of an AutoML job: 1 to 32 letters, digits and inner hyphens, or its ARN"
         )
+    spare(text, text.lower())
     return JobRef(text, text)
 
 

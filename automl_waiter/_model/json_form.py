@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
+from automl_waiter._model.secrets import hide
 from automl_waiter._model.text import isoformat
 
 
 def jsonable(value: Any) -> Any:
-    """Return `value` in JSON's types: datetimes as ISO 8601 in UTC; null for NaN and infinity."""
+    """Return `value` in JSON's types: datetimes as ISO 8601 in UTC; null for NaN and infinity; no secrets."""
     match value:
         case None | bool() | int():
             return value
+        case Enum():
+            return str(value.value)
         case str():
-            return str(value)  # a plain str, for members of an enumeration too
+            return hide(value)
         case float():
             return value if math.isfinite(value) else None
         case datetime():
@@ -26,4 +30,4 @@ def jsonable(value: Any) -> Any:
         case list() | tuple() | set() | frozenset():
             return [jsonable(item) for item in value]
         case _:
-            return str(value)
+            return hide(str(value))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
+from automl_waiter._model.secrets import hide
 from automl_waiter._model.text import in_utc
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class View:
         return type(self), (self.raw,)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({dict(self.raw)!r})"
+        return hide(f"{type(self).__name__}({dict(self.raw)!r})")
 
 
 def _datetime(value: datetime | str) -> datetime:

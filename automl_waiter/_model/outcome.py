@@ -233,8 +233,8 @@ class Outcome:
 def transition_dict(transition: Transition) -> dict[str, Any]:
     """Return a transition in JSON's types."""
     return {
-        "before": transition.before and transition.before._asdict(),
-        "after": transition.after._asdict(),
+        "before": transition.before and jsonable(transition.before._asdict()),
+        "after": jsonable(transition.after._asdict()),
         "not_before": jsonable(transition.not_before),
         "observed_at": jsonable(transition.observed_at),
     }

@@ -9,14 +9,24 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from automl_waiter._model.errors import InvalidRequest
+from automl_waiter._model.secrets import hide
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _LONGEST = 36_500 * 86400.0
 _DURATION = re.compile("".join(f"(?:{_NUMBER}{unit})?" for unit in _UNITS), re.ASCII)
 
-# C0 (with ESC, CR and LF), DEL and C1, and the separators and bidirectional controls that move or reorder a line.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+# C0 (with ESC, CR and LF), DEL and C1, and the separators of lines.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# What nobody sees but what may reorder a line or hide a text: zero-width, bidirectional and tag characters, fillers and
+# variation selectors.
+_INVISIBLE = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    r"\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+LONGEST_TEXT = 4000
+"""What people are shown of a text, in characters. A FailureReason has up to 1024 (API reference)."""
 # A CI runner may treat a line with one of these as a command (GitHub Actions, Azure Pipelines, TeamCity).
 _RUNNER_COMMAND = re.compile(r"(?<=^:)(?=:)|(?<=#)(?=#\[|#vso\[|#teamcity\[)")
 
@@ -33,7 +43,7 @@ _SECRET = re.compile(
 
 def redact(text: str) -> str:
     """Return `text` without the credentials in its URLs."""
-    return _USERINFO.sub("***", text)
+    return _USERINFO.sub("***", text) if "://" in text else text
 
 
 def redact_command(line: str) -> str:
@@ -45,8 +55,21 @@ def redact_command(line: str) -> str:
 
 
 def clean(text: object) -> str:
-    """Return `text` as one line without control characters or anything that a CI runner would execute."""
-    line = _CONTROL.sub(" ", str(text)).strip()
+    """Return `text` for people, as one harmless line: the one way out for text that others wrote.
+
+    Without secrets, control characters, invisible characters and anything that a CI runner would execute. A text of
+    many pages is cut, and its length is added.
+    """
+    line = str(text)
+    length = len(line)
+    if length > LONGEST_TEXT:
+        line = line[: 2 * LONGEST_TEXT]  # what follows is not shown, but a secret may begin before it
+    if not line.isascii():
+        line = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", _INVISIBLE.sub("", line))
+    line = redact(hide(line))
+    line = _CONTROL.sub(" ", line).strip()
+    if length > LONGEST_TEXT:
+        line = f"{line[:LONGEST_TEXT]}... ({length:,} characters)"
     return _RUNNER_COMMAND.sub(" ", line) if "::" in line or "##" in line else line
 
 

@@ -58,14 +58,18 @@ def _structlog() -> Any:
 
 
 def summary_of(event: events.Event) -> str:
-    """An event in one line for people."""
+    """Return an event in one line for people."""
+    return clean(_words_of(event))
+
+
+def _words_of(event: events.Event) -> str:
     match event:
         case events.Ended(outcome=outcome):
             return outcome.summary
         case events.Retry():
             return f"{_subject(event)}{event.operation} failed ({event.message}), again in {event.delay:.1f}s"
         case Anomaly() | events.Warned() | events.Notice():
-            return f"{_subject(event)}{clean(event.message)}"
+            return f"{_subject(event)}{event.message}"
         case events.Candidates(leaderboard=board):
             return f"{_subject(event)}{len(board.candidates)} candidates"
         case events.Estimated(at=at):
@@ -76,7 +80,7 @@ def summary_of(event: events.Event) -> str:
             details: dict[str, Any] = events.event_dict(event)
             state = details.get("after") or details.get("state") or {}
             words = details.get("message") or details.get("cause") or "/".join(state.values())
-            return f"{_subject(event)}{event.event.replace('_', ' ')} {clean(words)}"
+            return f"{_subject(event)}{event.event.replace('_', ' ')} {words}"
 
 
 def _subject(event: events.Event) -> str:

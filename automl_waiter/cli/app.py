@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import click
 
 from automl_waiter._model.errors import AutoMLWaiterError
 from automl_waiter._model.exit_codes import ExitCode, exit_code_of_error
+from automl_waiter._model.secrets import learn_environment
 from automl_waiter._model.text import clean
 from automl_waiter._version import __version__
 from automl_waiter.cli.export import export
@@ -58,6 +60,7 @@ for command in (wait, watch, status, report, history, demo, sandbox, export):
 
 def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     """Run the command and return its exit code."""
+    learn_environment(os.environ)
     # The SDK logs what the wait reports anyway, with tracebacks that may hold anything.
     logging.getLogger().addHandler(logging.NullHandler())
     for stream in (sys.stdin, sys.stdout, sys.stderr):

@@ -10,20 +10,19 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from automl_waiter._model.events import Ended, Event, Warned
 from automl_waiter._model.exit_codes import ExitCode, is_bad
 from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.secrets import learn_environment
 from automl_waiter._model.text import clean, redact
 from automl_waiter.report.markdown import markdown
 from automl_waiter.report.several import outcomes_document
 
 # A summary page and an output have at most 1 MiB each.
 _MOST_BYTES = 1_000_000
-# Variables whose values must not appear in a run's files; GitHub masks them only in its log.
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN")
-_SHORTEST_SECRET = 8
 # Members of a job that the output `jobs` omits: the response is long and may name unrelated resources.
 _LEFT_OUT = ("describe", "transitions")
 
@@ -50,7 +49,8 @@ class GitHubRun:
         self._warn = warn
         self._environ = environ
         self._quiet = quiet
-        self._secrets = [value for name in _SECRETS if len(value := environ.get(name, "")) >= _SHORTEST_SECRET]
+        # GitHub masks secrets only in its log, not in a run's files.
+        learn_environment(environ)
 
     def tell(self, event: Event) -> None:
         """Annotate the run with errors and warnings."""
@@ -73,15 +73,15 @@ class GitHubRun:
         if len(outputs["jobs"].encode()) > _MOST_BYTES:
             del outputs["jobs"]
             self._warn(f"the output jobs is left out: {len(outcomes)} jobs are more than an output can hold")
-        self._append("GITHUB_OUTPUT", "".join(_output(name, self._safe(value)) for name, value in outputs.items()))
-        page = self._safe(markdown(outcomes_document(outcomes, logs))).encode()
+        self._append("GITHUB_OUTPUT", "".join(_output(name, value) for name, value in outputs.items()))
+        page = markdown(outcomes_document(outcomes, logs)).encode()
         if len(page) > _MOST_BYTES:
             page = page[:_MOST_BYTES].rpartition(b"\n")[0] + b"\n\nMore does not fit on this page.\n"
         self._append("GITHUB_STEP_SUMMARY", page.decode(errors="replace"))
 
     def _annotate(self, kind: str, title: str, message: str) -> None:
         if self._command is not None:
-            words = _escaped(clean(self._safe(message)))
+            words = _escaped(clean(message))
             self._command(f"::{kind} title={_escaped(clean(title), ':,')}::{words}")
 
     def _append(self, variable: str, text: str) -> None:
@@ -93,11 +93,6 @@ class GitHubRun:
                 file.write(text)
         except OSError as error:
             self._warn(f"{variable} could not be written: {error.strerror}")
-
-    def _safe(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return redact(text)
 
 
 def outputs_of(outcomes: Sequence[Outcome], code: ExitCode) -> dict[str, str]:
@@ -112,8 +107,25 @@ def outputs_of(outcomes: Sequence[Outcome], code: ExitCode) -> dict[str, str]:
         outputs |= {"shortfalls": ",".join(job["shortfalls"]), "best-candidate": best.get("name")}
         outputs |= {"metric": best.get("metric"), "value": best.get("value")}
     jobs = [{name: value for name, value in job.items() if name not in _LEFT_OUT} for job in documents]
-    outputs["jobs"] = json.dumps(jobs, allow_nan=False)
-    return {name: "" if value is None else str(value) for name, value in outputs.items()}
+    texts = {name: "" if value is None else _fitting(redact(str(value))) for name, value in outputs.items()}
+    return texts | {"jobs": json.dumps(_redacted(jobs), allow_nan=False)}
+
+
+def _fitting(text: str) -> str:
+    return text if len(text) < _MOST_BYTES // 4 else clean(text)
+
+
+def _redacted(value: Any) -> Any:
+    """Return a value of JSON without the credentials in its URLs."""
+    match value:
+        case str():
+            return redact(value)
+        case list():
+            return [_redacted(item) for item in value]
+        case dict():
+            return {name: _redacted(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 def _output(name: str, value: str) -> str:

@@ -15,6 +15,7 @@ from automl_waiter._model.estimates import Estimate
 from automl_waiter._model.exit_codes import ExitCode, is_bad
 from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.secrets import hide
 from automl_waiter._model.statuses import Status
 from automl_waiter._model.text import clean, format_duration
 from automl_waiter._model.tracker import Anomaly, Transition
@@ -116,10 +117,10 @@ class Reporter:
         if self._quiet and level <= logging.INFO:
             return
         if self._json:
-            self._log(level, name, {"message": line})
+            self._log(level, name, {"message": hide(line)})
         else:
             tone = Tone.BAD if level >= logging.ERROR else Tone.WARNING if level >= logging.WARNING else Tone.PLAIN
-            self._write(f"error: {line}" if tone is Tone.BAD else line, tone)
+            self._write(hide(f"error: {line}" if tone is Tone.BAD else line), tone)
 
     def warn(self, name: str, problem: str) -> None:
         """Report a problem outside the wait."""

@@ -12,7 +12,7 @@ from typing import Any
 from automl_waiter import aio
 from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
-from automl_waiter._model.text import clean, redact
+from automl_waiter._model.text import clean
 from automl_waiter.integrations.results import FAILED_CALLS, logging_to, markdown_of, result_of
 from automl_waiter.waiter import wait_for
 
@@ -89,7 +89,7 @@ def _artifact_of(outcome: Outcome) -> dict[str, str]:
     return {
         "key": f"automl-job-{outcome.job_name.lower()}",
         "markdown": markdown_of(outcome),
-        "description": redact(clean(outcome.summary)),
+        "description": clean(outcome.summary),
     }
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from automl_waiter._model.errors import CredentialsExpired, ServiceUnavailable
 from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
-from automl_waiter._model.text import redact
 from automl_waiter._system.log import level_of, summary_of
 from automl_waiter.report.facts import outcome_document
 from automl_waiter.report.markdown import markdown
@@ -22,7 +21,7 @@ def logging_to(log: Any, on_event: Callable[[Event], object] | None) -> Callable
     """Return a callback that writes each event to a run's log, and then calls the user's callback."""
 
     def call(event: Event) -> object:
-        log.log(level_of(event), redact(summary_of(event)))
+        log.log(level_of(event), summary_of(event))
         return None if on_event is None else on_event(event)
 
     return call
@@ -37,4 +36,4 @@ def result_of(outcome: Outcome) -> dict[str, Any]:
 
 def markdown_of(outcome: Outcome) -> str:
     """Return the outcome as a page in Markdown."""
-    return redact(markdown(outcome_document(outcome)))
+    return markdown(outcome_document(outcome))

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from automl_waiter._model.secrets import hide
 from automl_waiter._model.statuses import State
 from automl_waiter._model.text import in_utc
 from automl_waiter._model.tracker import Transition
@@ -131,7 +132,7 @@ def storable(transition: Transition) -> Transition:
 
 
 def storable_text(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
+    return hide(text).encode(errors="backslashreplace").decode()
 
 
 def stored(instant: datetime | None) -> str | None:

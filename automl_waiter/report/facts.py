@@ -13,7 +13,7 @@ from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.failure_logs import FAILED_JOB, FailureLog
 from automl_waiter._model.phases import Phase, phases_of
 from automl_waiter._model.statuses import SecondaryStatus
-from automl_waiter._model.text import format_duration
+from automl_waiter._model.text import LONGEST_TEXT, format_duration
 from automl_waiter._model.verdicts import EXPLANATIONS, Verdict
 from automl_waiter.report.document import (
     Bar,
@@ -250,7 +250,7 @@ def _counted(count: int, thing: str) -> str:
 
 def _reason(reason: str) -> Iterator[Fact]:
     """Yield a failure reason in parts: what failed, which job that was, and its message."""
-    if found := FAILED_JOB.search(reason):
+    if found := FAILED_JOB.search(reason, 0, LONGEST_TEXT):
         yield Fact("reason", reason[: found.start()].strip() or "a job of its own failed", Tone.BAD)
         yield Fact("failed job", found["arn"], is_code=True, link=console_url(found["arn"]))
         if said := reason[found.end() :].strip():

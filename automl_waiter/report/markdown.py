@@ -50,7 +50,7 @@ def _lines(block: Block) -> Iterator[str]:
                 value = value if fact.link is None else f"[{value}]({fact.link})"
                 yield f"- **{escaped(fact.label)}:** {value}"
         case Table(columns=columns, rows=rows, numbers=numbers):
-            yield f"| {' | '.join(columns)} |"
+            yield f"| {' | '.join(map(escaped, columns))} |"
             yield f"|{'|'.join('---:' if index in numbers else '---' for index in range(len(columns)))}|"
             for row in rows:
                 yield f"| {' | '.join(map(escaped, row))} |"

@@ -14,7 +14,7 @@ from dagster import Failure, In, MetadataValue, Out, Output, op
 from automl_waiter._model.errors import AutoMLWaiterError
 from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
-from automl_waiter._model.text import clean, redact
+from automl_waiter._model.text import clean
 from automl_waiter.integrations.results import FAILED_CALLS, logging_to, markdown_of, result_of
 from automl_waiter.waiter import Waiter, wait_for
 
@@ -43,7 +43,7 @@ def wait_in(
         outcome = wait_for(job, client=client, on_event=logging_to(context.log, on_event), **options)
     except AutoMLWaiterError as error:
         raise Failure(
-            redact(clean(error)),
+            clean(error),
             metadata=metadata_of(error.outcome) if error.outcome else None,
             allow_retries=isinstance(error, FAILED_CALLS),
         ) from error
@@ -95,7 +95,7 @@ def metadata_of(outcome: Outcome) -> dict[str, Any]:
         ("value", number, best.get("value")),
         ("endpoint_name", text, outcome.endpoint_name),
         ("shortfalls", text, ", ".join(outcome.shortfalls) or None),
-        ("failure_reason", text, outcome.failure_reason and redact(clean(outcome.failure_reason))),
+        ("failure_reason", text, outcome.failure_reason and clean(outcome.failure_reason)),
         ("created_at", instant, outcome.created_at),
         ("ended_at", instant, outcome.ended_at),
         ("duration_seconds", number, took),

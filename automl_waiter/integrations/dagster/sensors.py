@@ -17,7 +17,7 @@ from automl_waiter._model.events import Ended
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
-from automl_waiter._model.text import clean, redact, seconds_of
+from automl_waiter._model.text import clean, seconds_of
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Verdict, required_parts
 from automl_waiter._system.machine import Machine
 from automl_waiter._wiring import ONE_POLL, Gateways, wait_kernel
@@ -89,7 +89,7 @@ def automl_job_sensor(
         outcomes = _outcomes_of(due, gateways, options)
         for outcome in outcomes:
             if outcome.error is not None:
-                context.log.warning(redact(clean(outcome.summary)))
+                context.log.warning(clean(outcome.summary))
         ended = [outcome for outcome in outcomes if outcome.verdict in _ENDS]
         shown = [f"{jobs[arn].name}: {jobs[arn].state}" for arn in followed if arn in jobs and arn not in due]
         # A job that was listed and no longer exists has no end to report.
@@ -181,4 +181,4 @@ def _skip_reason(states: Sequence[str]) -> str:
     if not states:
         return "no job that matches is in progress"
     more = [f"and {len(states) - _MOST_SHOWN} more"] if len(states) > _MOST_SHOWN else []
-    return redact("; ".join([*map(clean, states[:_MOST_SHOWN]), *more]))
+    return "; ".join([*map(clean, states[:_MOST_SHOWN]), *more])
