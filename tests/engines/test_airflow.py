@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,7 +41,8 @@ from guide import REQUEST, pasted
 from sqlalchemy import select
 
 from automl_waiter._model import errors
-from automl_waiter.integrations.airflow import clients
+from automl_waiter._model.errors import InvalidRequest
+from automl_waiter.integrations.airflow import clients, instances, starting
 from automl_waiter.integrations.airflow.operators import AutoMLJobOperator
 from automl_waiter.integrations.airflow.sensors import AutoMLJobSensor
 from automl_waiter.integrations.airflow.triggers import AutoMLJobTrigger, time_left
@@ -121,11 +123,160 @@ def test_good_enough_stops_the_job(run: Run, new_job: Callable[[str], str], defe
     assert (state, result["verdict"], result["status"]) == (TaskInstanceState.SUCCESS, "condition_met", "Stopped")
 
 
-def test_a_job_that_is_there_is_taken_up(run: Run, new_job: Callable[[str], str]) -> None:
-    """A task that is tried again waits for the job that it has started, and starts no other."""
+FAST = {"poke_interval": 0.2}
+AGAIN = {"retries": 2, "retry_delay": timedelta(seconds=0)}
+
+
+@pytest.mark.parametrize("dies", ["before the answer is noted", "after it"])
+def test_a_retry_resumes_the_job_that_its_task_has_started(
+    run: Run, endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch, dies: str
+) -> None:
+    """A task whose worker dies after the job was started waits for that job in its next try, and starts no other."""
+    name, tries = new_name(), []
+    if dies == "before the answer is noted":
+        monkeypatch.setattr(starting._Tries, "succeeded", lambda *_: 1 / 0)
+
+    class Dying(AutoMLJobOperator):
+        def begin(self, context: Any) -> None:
+            tries.append(self.job)
+            if len(tries) == 1:
+                raise RuntimeError("the worker dies")
+            super().begin(context)
+
+        def _start(self, context: Any) -> str:
+            try:
+                return super()._start(context)
+            except ZeroDivisionError:
+                tries.append(None)
+                raise
+
+    state, result, _ = run(Dying, request={**REQUEST, "AutoMLJobName": name}, **AGAIN)
+    assert (state, result["job_name"], result["origin"], len(tries)) == ("success", name, "resumed", 2)
+
+
+@pytest.mark.parametrize(
+    ("if_exists", "state", "suffix"), [("resume", "failed", ""), ("fail", "failed", ""), ("increment", "success", "-2")]
+)
+def test_the_job_of_another_run_is_not_this_run_s(run: Run, if_exists: str, state: str, suffix: str) -> None:
+    """A second run with the same name does not pass off the first run's job as its own."""
+    request = {**REQUEST, "AutoMLJobName": new_name()}
+    first = run(AutoMLJobOperator, request=request)[1]
+    assert first["origin"] == "started"
+    found, result, tries = run(AutoMLJobOperator, request=request, if_exists=if_exists, **AGAIN)
+    assert (found, tries) == (state, 1)
+    if result is not None:
+        assert (result["job_name"], result["origin"]) == (first["job_name"] + suffix, "incremented")
+
+
+class Store(dict[str, Any]):
+    """Airflow's task state."""
+
+    set, delete = dict.__setitem__, dict.__delitem__
+
+
+class Service:
+    """A client that starts jobs, and calls the names of others taken."""
+
+    def __init__(self, **taken: timedelta) -> None:
+        self.created = {name.replace("_", "-"): datetime.now(UTC) - age for name, age in taken.items()}
+        self.meta = SimpleNamespace(region_name="us-east-1")
+        self.fault: Exception | None = None
+        self.repeated = 0
+
+    def create_auto_ml_job_v2(self, **request: Any) -> dict[str, str]:
+        name = request["AutoMLJobName"]
+        if self.fault is not None:
+            raise self.fault
+        if name in self.created:
+            response = {"Error": {"Code": "ResourceInUse"}, "ResponseMetadata": {"RetryAttempts": self.repeated}}
+            raise ClientError(response, "CreateAutoMLJobV2")  # type: ignore[arg-type]
+        self.created[name] = datetime.now(UTC)
+        return {"AutoMLJobArn": f"arn:{name}"}
+
+    def describe(self, name: str) -> Any:
+        name = name.removeprefix("arn:")
+        return SimpleNamespace(created_at=self.created[name], arn=f"arn:{name}", status="Failed")
+
+    def start(self, name: str, if_exists: Any = "resume", **context: Any) -> Any:
+        return tuple(starting.start_job(self, {"AutoMLJobName": name}, if_exists, context, self.describe))
+
+
+def test_a_call_whose_answer_was_lost_has_started_the_job() -> None:
+    """Where the SDK repeated the call, the refusal of the second one means the job that the first has started."""
+    service = Service(a=timedelta(0), old=timedelta(days=1))
+    service.repeated = 1
+    assert service.start("a", "fail", task_state_store=Store()) == ("arn:a", "resumed")
+    with pytest.raises(InvalidRequest, match="this task has not started it"):
+        service.start("old", task_state_store=Store())
+
+
+def test_a_refused_name_is_never_taken_for_the_task_s_own_later() -> None:
+    """A cleared task whose name another has taken is refused again, however young that job is."""
+    service, store = Service(a=timedelta(0)), Store()
+    for _ in range(2):
+        with pytest.raises(InvalidRequest):
+            service.start("a", task_state_store=store)
+
+
+def test_increment_starts_another_job_after_a_failed_one() -> None:
+    """A cleared task with "increment" whose own job has failed starts the next, with a name that is not too long."""
+    service, store = Service(), Store()
+    name = "a" * 29 + "-bc"
+    assert service.start(name, "increment", task_state_store=store)[1] == "started"
+    assert service.start(name, "increment", task_state_store=store) == (f"arn:{'a' * 29}-2", "incremented")
+
+
+def test_before_airflow_3_3_a_job_is_the_task_s_if_its_run_had_begun() -> None:
+    """Without task state, a job that was created since the run began counts as the task's."""
+    service = Service(new=timedelta(minutes=1), old=timedelta(hours=1))
+    run = SimpleNamespace(start_date=datetime.now(UTC) - timedelta(minutes=5))
+    assert service.start("new", dag_run=run) == ("arn:new", "resumed")
+    assert service.start("other", dag_run=run) == ("arn:other", "started")
+    with pytest.raises(InvalidRequest):
+        service.start("old", dag_run=run)
+
+
+@pytest.mark.parametrize("code", ["ResourceLimitExceeded", "ThrottlingException", "InternalFailure"])
+def test_a_start_that_may_succeed_later_is_retried(code: str) -> None:
+    """A quota has room again when another job ends: Airflow may try again."""
+    service = Service()
+    service.fault = ClientError({"Error": {"Code": code, "Message": "no"}}, "CreateAutoMLJobV2")
+    with pytest.raises(errors.ServiceUnavailable, match=code):
+        service.start("a", task_state_store=Store())
+
+
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "on the worker"])
+@pytest.mark.parametrize("make", [AutoMLJobOperator, AutoMLJobSensor])
+def test_a_job_may_be_the_response_that_created_it(run: Run, endpoint: Sandbox, make: Any, deferrable: bool) -> None:
+    """The XCom of a task that created a job is a job, in both modes."""
+    name = new_name()
+    response = {**endpoint.create_job(name, scenario="completed"), "ResponseMetadata": {"RequestId": "1"}}
+    state, result, _ = run(make, job=response, deferrable=deferrable, **(FAST if make is AutoMLJobSensor else {}))
+    assert (state, result["job_name"]) == ("success", name)
+
+
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "on the worker"])
+@pytest.mark.parametrize("make", [AutoMLJobOperator, AutoMLJobSensor])
+def test_execution_timeout_ends_the_wait_like_timeout(
+    run: Run, new_job: Callable[[str], str], endpoint: Sandbox, make: Any, deferrable: bool, capfd: Any
+) -> None:
+    """In both modes the job is stopped, the task fails, and no retry follows."""
+    name = new_job("endless")
+    more = {"deferrable": deferrable, "stop_on_kill": True, "execution_timeout": timedelta(seconds=4)}
+    state, _, tries = run(make, job=name, **more, **AGAIN, **(FAST if make is AutoMLJobSensor else {}))
+    assert (state, tries) == ("failed", 1)
+    assert endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"] == "Stopped"
+    said = capfd.readouterr()
+    assert "execution_timeout has passed" in said.out + said.err
+
+
+def test_a_success_at_the_execution_timeout_counts(new_job: Callable[[str], str], endpoint: Sandbox) -> None:
+    """The job is polled once more when execution_timeout has passed."""
     name = new_job("completed")
-    state, result, _ = run(AutoMLJobOperator, request={**REQUEST, "AutoMLJobName": name})
-    assert (state, result["job_name"]) == (TaskInstanceState.SUCCESS, name)
+    endpoint.advance(name)
+    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    trigger = AutoMLJobTrigger(job=name, deadline="auto", execution_deadline=past, stop_on_kill=True)
+    assert asyncio.run(_first(trigger))["error"] is None
 
 
 @pytest.mark.parametrize("make", [AutoMLJobOperator, AutoMLJobSensor])
@@ -151,9 +302,8 @@ def test_the_task_ends_as_the_job_did(
     state: str,
 ) -> None:
     """A job that did not give what was asked of it, or in time, fails its task, and no retry follows."""
-    more = {"poke_interval": 0.2} if make is AutoMLJobSensor else {}
-    retries = {"retries": 2, "retry_delay": timedelta(seconds=0)}
-    found, result, tries = run(make, job=new_job(script), deferrable=deferrable, **options, **more, **retries)
+    more = FAST if make is AutoMLJobSensor else {}
+    found, result, tries = run(make, job=new_job(script), deferrable=deferrable, **options, **more, **AGAIN)
     assert (found, tries) == (state, 1)
     assert (result is not None) == (state == "success")
 
@@ -171,19 +321,44 @@ def test_a_failed_call_is_tried_again(
             monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(url))
             return super().execute(context)
 
-    state, result, _ = run(
-        Flaky, job=job, error_budget=0.5, retries=2, retry_delay=timedelta(seconds=0), deferrable=False
-    )
+    state, result, _ = run(Flaky, job=job, error_budget=0.5, deferrable=False, **AGAIN)
     assert (state, result["verdict"], len(tries)) == ("success", "completed", 2)
 
 
-def test_a_poke_that_finds_nobody_fails_its_task(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sensor on the worker gives up when AWS cannot be reached for its error budget."""
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection("http://127.0.0.1:9"))
-    more = {"deferrable": False, "error_budget": 0.3, "poke_interval": 0.2, "timeout": 30, "retries": 0}
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "on the worker"])
+def test_an_outage_is_no_soft_failure(run: Run, monkeypatch: pytest.MonkeyPatch, deferrable: bool) -> None:
+    """A sensor that cannot reach AWS for its error budget fails and is tried again, also with soft_fail."""
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(NOBODY))
+    more = {"deferrable": deferrable, "error_budget": 0.3, "timeout": 30, "soft_fail": True, **FAST}
+    state, _, tries = run(AutoMLJobSensor, job=new_name(), retries=1, retry_delay=timedelta(seconds=0), **more)
+    assert (state, tries) == ("failed", 2)
+    assert run(AutoMLJobSensor, job=new_name(), never_fail=True, **{**more, "soft_fail": False})[0] == "skipped"
+
+
+def test_a_poke_takes_some_seconds_at_most(new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poke that cannot reach AWS leaves the rest to the next one, and the error budget counts from poke to poke."""
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(NOBODY))
+    store = Store()
+    sensor = AutoMLJobSensor(task_id="wait", job=new_job("endless"), deferrable=False, mode="reschedule", timeout=1)
     begun = time.monotonic()
-    assert run(AutoMLJobSensor, job=new_name(), **more)[0] == "failed"
-    assert time.monotonic() - begun < 25
+    assert not sensor.poke({"task_state_store": store})
+    assert time.monotonic() - begun < 4
+    store.update(dict.fromkeys(store, "2026-01-01T00:00:00+00:00"))
+    with pytest.raises(errors.ServiceUnavailable):
+        sensor.poke({"task_state_store": store})
+    assert not sensor.poke({"task_state_store": store})
+    assert store
+
+
+def test_a_good_poke_ends_an_outage(new_job: Callable[[str], str], endpoint: Sandbox) -> None:
+    """After a poke that reached AWS the error budget is whole again."""
+    store = Store(automl_failing_since="2026-01-01T00:00:00+00:00")
+    sensor = AutoMLJobSensor(task_id="wait", job=new_job("endless"), deferrable=False)
+    assert not sensor.poke({"task_state_store": store})
+    assert not store
 
 
 def test_a_poke_gives_a_new_job_some_time(endpoint: Sandbox) -> None:
@@ -235,6 +410,9 @@ def test_a_sensor_may_skip_what_follows(run: Run, new_job: Callable[[str], str])
     [
         ({"job": "a", "request": REQUEST}, "give either request"),
         ({}, "give either request"),
+        ({"request": "{'AutoMLJobName': 'a'}"}, "render_template_as_native_obj"),
+        ({"request": {**REQUEST, "AutoMLJobName": "a", "RoleArm": "b"}}, "RoleArm"),
+        ({"request": {"AutoMLJobName": "a"}}, "InputDataConfig"),
         ({"job": "no/name"}, "InvalidRequest"),
         ({"job": "a", "until": "BestCandidat.Name"}, "InvalidRequest"),
         ({"job": "a", "require": "endpont"}, "InvalidRequest"),
@@ -249,7 +427,8 @@ def test_a_mistake_is_told_before_the_wait(run: Run, arguments: dict[str, Any], 
 
 def test_a_trigger_is_made_again_of_what_it_serializes(new_job: Callable[[str], str]) -> None:
     """A trigger's class and arguments are JSON, and make an equal one, with its deadline as an instant."""
-    trigger = AutoMLJobTrigger(job="a", deadline="2026-01-01T00:00:00+00:00", require=("endpoint",), stop_on_kill=True)
+    instants = {"deadline": "2026-01-01T00:00:00+00:00", "execution_deadline": "2026-01-02T00:00:00+00:00"}
+    trigger = AutoMLJobTrigger(job="a", **instants, require=("endpoint",), stop_on_kill=True)
     path, arguments = trigger.serialize()
     assert path == "automl_waiter.integrations.airflow.triggers.AutoMLJobTrigger"
     assert AutoMLJobTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
@@ -277,17 +456,105 @@ def test_a_trigger_past_its_deadline_polls_once(new_job: Callable[[str], str], e
     assert asyncio.run(_first(AutoMLJobTrigger(job=name, deadline=past)))["error"] is None
 
 
-def test_who_is_killed_stops_the_job_where_that_was_asked_for(new_job: Callable[[str], str], endpoint: Sandbox) -> None:
-    """A trigger whose task a user kills stops its job, and one that was not asked to leaves it."""
-    for stop_on_kill, status in ((False, "InProgress"), (True, "Stopped")):
-        name = new_job("endless")
-        trigger = AutoMLJobTrigger(job=name, stop_on_kill=stop_on_kill, until="Stopped", poll=0.2)
-        asyncio.run(trigger.on_kill())
-        operator = AutoMLJobOperator(task_id="wait", job=name, stop_on_kill=stop_on_kill)
-        operator.on_kill()
-        client = clients.client_of(operator.connection)
-        found = client.describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"]
-        assert found in ((status,) if status == "InProgress" else (status, "Stopping"))
+INSTANCE = SimpleNamespace(dag_id="dag", run_id="run", task_id="wait", map_index=-1)
+
+
+def was_stopped(endpoint: Sandbox, name: str) -> bool:
+    status = endpoint.client().describe_auto_ml_job_v2(AutoMLJobName=name)["AutoMLJobStatus"]
+    return status in ("Stopping", "Stopped")
+
+
+@pytest.mark.parametrize(
+    ("state", "ended", "stop_on_kill", "stops"),
+    [
+        ("failed", None, True, True),
+        ("success", None, True, True),
+        ("queued", 6, True, True),
+        (None, None, True, True),
+        ("failed", None, False, False),
+        ("deferred", None, True, False),
+        ("success", 7, True, False),
+        ("running", 7, True, False),
+        (ConnectionError("no answer"), None, True, False),
+    ],
+)
+def test_a_trigger_stops_the_job_of_a_task_that_somebody_has_ended(
+    new_job: Callable[[str], str],
+    endpoint: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    state: Any,
+    ended: int | None,
+    stop_on_kill: bool,
+    stops: bool,
+) -> None:
+    """It does not if the task is still deferred, its wait has ended by itself (7), or Airflow does not answer."""
+
+    def states(**_: Any) -> Any:
+        if isinstance(state, Exception):
+            raise state
+        return {"run": {"wait": state}}
+
+    monkeypatch.setattr(instances.RuntimeTaskInstance, "get_task_states", states)
+    monkeypatch.setattr(instances.XCom, "get_one", lambda **_: ended)
+    trigger = AutoMLJobTrigger(job=(name := new_job("endless")), stop_on_kill=stop_on_kill)
+    trigger.task_instance, trigger.trigger_id = INSTANCE, 7
+    asyncio.run(trigger.on_kill())
+    assert was_stopped(endpoint, name) == stops
+
+
+@pytest.mark.parametrize(
+    ("state", "stop_on_kill", "stops"),
+    [
+        ("failed", True, True),
+        ("restarting", True, True),
+        (None, True, True),
+        ("failed", False, False),
+        ("running", True, False),
+        ("up_for_retry", True, False),
+        (ConnectionError("no answer"), True, False),
+        (TimeoutError("never answers"), True, False),
+    ],
+)
+def test_a_worker_stops_the_job_of_a_task_that_somebody_has_ended(
+    new_job: Callable[[str], str],
+    endpoint: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    state: Any,
+    stop_on_kill: bool,
+    stops: bool,
+) -> None:
+    """It does not where the worker is shut down, or was paused until Airflow tried the task again."""
+    is_asked_for_ever = threading.Event()
+
+    def states(**_: Any) -> Any:
+        if isinstance(state, TimeoutError):
+            is_asked_for_ever.wait()
+        if isinstance(state, Exception):
+            raise state
+        return {"run": {"wait": state}}
+
+    monkeypatch.setattr(instances.RuntimeTaskInstance, "get_task_states", states)
+    monkeypatch.setattr("automl_waiter.integrations.airflow.waiting._ASKING_S", 1.0)
+    operator = AutoMLJobOperator(task_id="wait", job=(name := new_job("endless")), stop_on_kill=stop_on_kill)
+    operator.begin({"ti": INSTANCE})
+    operator.on_kill()
+    is_asked_for_ever.set()
+    assert was_stopped(endpoint, name) == stops
+
+
+def test_a_trigger_notes_the_end_of_its_wait(new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note is for a triggerer that was paused; where it cannot be made, the event comes all the same."""
+    noted: dict[str, Any] = {}
+
+    def note(key: str, value: Any, **of: Any) -> None:
+        noted.update(of, value=value)
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(instances.XCom, "set", note)
+    trigger = AutoMLJobTrigger(job=new_job("completed"), stop_on_kill=True, poll=0.2)
+    trigger.task_instance, trigger.trigger_id = INSTANCE, 7
+    assert asyncio.run(_first(trigger))["error"] is None
+    assert noted == {**vars(INSTANCE), "value": 7}
 
 
 def test_the_waits_of_a_process_share_a_client() -> None:
@@ -323,7 +590,7 @@ def test_retries_follow_what_may_pass() -> None:
         for name, error in vars(errors).items()
         if isinstance(error, type)
         and issubclass(error, errors.AutoMLWaiterError)
-        and type(operator.failure_of(error, "")).__name__ != "AirflowFailException"
+        and not isinstance(operator.failure_of(error, ""), AirflowFailException)
     }
     assert found == {"ServiceUnavailable", "CredentialsExpired"}
 
