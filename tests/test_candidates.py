@@ -199,6 +199,20 @@ def test_nobody_watches_and_they_are_not_listed() -> None:
     assert jobs.listings == []
 
 
+def test_candidates_of_jobs_in_a_listing_are_read_for_a_view() -> None:
+    """A view of twelve jobs shows the best of each, as soon as each trains."""
+    jobs = Listed(ManualClock())
+    names = [f"job-{number}" for number in range(12)]
+    for name in names:
+        jobs.add(name, JOB)
+    jobs.problems = [AccessDenied("may not")]
+    events = list(waiter.events_of(kernel_of(names, [jobs] * 12, seen(), jobs.clock), jobs.clock))
+    boards = [event for event in events if isinstance(event, Candidates)]
+    assert len({board.job_name for board in boards}) == 11, "one was denied, and is left alone"
+    assert min(jobs.listings) >= 600
+    assert len(jobs.listings) < 12 * 12
+
+
 @both_shells
 def test_who_may_not_list_them_is_left_alone(shell: str) -> None:
     """Where IAM denies it, they are absent: nobody is told, and nobody asks again."""
@@ -431,9 +445,10 @@ def test_a_wait_for_a_candidate_that_cannot_be_listed_says_so() -> None:
     assert events[-1].outcome.verdict == "condition_met"
 
 
-def test_after_a_sleep_the_job_is_looked_at_before_a_wait_gives_up() -> None:
+@pytest.mark.parametrize("second", [*range(700, 1400, 20)])
+def test_after_a_sleep_the_job_is_looked_at_before_a_wait_gives_up(second: int) -> None:
     """A machine that slept past the deadline looks at the job before it gives up, also where a listing was due."""
-    clock = Sleepy([(1000, 7220)])
+    clock = Sleepy([(second, 7220)])
     jobs = Listed(clock)
     events = watched(jobs, wait_options(until=f"{VALUE} > `2`", timeout=5400))
     assert isinstance(events[-1], Ended)

@@ -730,13 +730,23 @@ def test_a_mass_stop_is_seen_in_one_sweep() -> None:
     assert waited.notices == []
 
 
-def test_a_machine_that_slept_past_the_deadline_reads_the_listing_once_more() -> None:
+@pytest.mark.parametrize("second", [*range(596, 616, 2)])
+def test_a_machine_that_slept_past_the_deadline_reads_the_listing_once_more(second: float) -> None:
     """On waking there is a last look, and who has ended meanwhile has ended."""
     jobs = [Job(f"job-{number}", 0.0, script(2000)) for number in range(10)]
-    clock = Sleepy([(600.0, HOUR)])
+    clock = Sleepy([(second, HOUR)])
     service = Service(clock, jobs, max_rate=50)
     events = run([job.name for job in jobs], [service] * 10, wait_options(timeout=1000), clock)
     assert {event.outcome.verdict for event in events if isinstance(event, Ended)} == {Verdict.COMPLETED}
+
+
+def test_auto_timeout_of_a_listed_job_ends_its_wait() -> None:
+    """Each job's own runtime limit and 30 minutes, although the listing shows neither."""
+    script = Timeline([(0, "InProgress", "ModelTuning"), (9000, "Completed", "Completed")], max_runtime=600)
+    jobs = [Job(f"job-{number}", 0.0, script) for number in range(8)]
+    waited = Fleet(jobs, timeout="auto")
+    assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.TIMED_OUT}
+    assert all(2399 <= outcome.waited <= 2402 for outcome in waited.outcomes.values())
 
 
 def test_a_listing_that_is_denied_later_leaves_each_job_to_be_described() -> None:

@@ -1,13 +1,17 @@
 """The table of statuses, held against botocore's model and the recordings."""
 
 import itertools
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.session
 import pytest
 from conftest import RECORDED, ROOT
 
+from automl_waiter._model.phases import pending_phases
+from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import REACHABLE, STAGES, STATES, STEPS, TERMINAL, SecondaryStatus, State, Status
+from automl_waiter.testing import Timeline
 
 
 def enum(name: str) -> set[str]:
@@ -72,3 +76,25 @@ def test_the_page_is_made_from_the_table() -> None:
     namespace: dict[str, Any] = {"__name__": "make_statuses"}
     exec((ROOT / "docs" / "make_statuses.py").read_text(), namespace)
     assert (ROOT / "docs" / "statuses.md").read_text() == namespace["page"]()
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "pending"),
+    [
+        (("InProgress", "Starting"), {}, ["AnalyzingData", "FeatureEngineering", "ModelTuning", "reports, if any"]),
+        (("InProgress", "ModelTuning"), {"deploy": True}, ["reports, if any", "DeployingModel"]),
+        (("InProgress", "DeployingModel"), {"deploy": True}, []),
+        (("InProgress", "Starting"), {"problem_type": "TimeSeriesForecasting"}, ["reports, if any"]),
+        (("InProgress", "MergingAutoMLTaskReports"), {}, []),
+        (("Stopping", "Stopping"), {}, []),
+        (("Completed", "Completed"), {}, []),
+    ],
+)
+def test_pending_phases_are_those_of_the_recorded_jobs_and_of_the_request(
+    state: tuple[str, str], more: Any, pending: list[str]
+) -> None:
+    """A view promises no phase that may not come."""
+    timeline = Timeline([(0, *state)], **more)
+    created = datetime(2026, 11, 26, tzinfo=UTC)
+    snapshot = Snapshot(timeline.response(0, name="churn", created=created, arn="arn"))
+    assert pending_phases(snapshot) == pending
