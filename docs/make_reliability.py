@@ -211,7 +211,7 @@ def _survive(ordeals: Sequence[Ordeal], at_once: int = _AT_ONCE) -> list[Survive
 
 def _is_whole(signalled: Signalled) -> bool:
     [job] = json.loads(signalled.stdout)["jobs"]
-    return job["verdict"] == "cancelled" and "to go on waiting: automl-waiter wait " in signalled.stderr
+    return job["verdict"] == "cancelled" and "to resume: automl-waiter wait " in signalled.stderr
 
 
 def _looks(survived: Survived) -> int:

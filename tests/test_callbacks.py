@@ -250,7 +250,7 @@ def test_events_go_to_structlog_where_it_is_configured() -> None:
 
 
 FAILED_CALL = Retry("churn", NOW, "DescribeAutoMLJobV2", 1, "throttled", "ThrottlingException", "Rate exceeded", 0.5)
-UNEXPECTED = Anomaly("churn", NOW, AnomalyKind.UNKNOWN_STATUS, "a status that is not known: New")
+UNEXPECTED = Anomaly("churn", NOW, AnomalyKind.UNKNOWN_STATUS, "unknown status: New")
 
 
 @pytest.mark.parametrize("event", [FAILED_CALL, UNEXPECTED, Notice(None, NOW, "listing is denied")])

@@ -410,7 +410,7 @@ def test_good_enough_means_at_most_for_a_metric_that_is_minimized(
 )
 def test_good_enough_excludes_until_and_stop_on_until(more: Any) -> None:
     """It is both in one. It goes with a stop at the timeout."""
-    with pytest.raises(InvalidRequest, match="good enough excludes until"):
+    with pytest.raises(InvalidRequest, match="good enough cannot be combined with until"):
         wait_options(good_enough=0.9, **more)
     assert wait_options(good_enough=0.9, stop_on="timeout", timeout=5).stop_on == {"until", "timeout"}
 
@@ -428,7 +428,7 @@ def test_who_may_not_list_them_waits_for_the_response_and_knows_it() -> None:
     jobs.problems = [AccessDenied("may not")] * 100
     events = watched(jobs, wait_options(until=f"{VALUE} > `0.7`"))
     [warning] = [event for event in events if isinstance(event, Warned)]
-    assert warning.message == "the condition is not tried on the candidates: may not"
+    assert warning.message == "the condition is evaluated on the describe response only: may not"
     assert isinstance(events[-1], Ended)
     assert events[-1].outcome.verdict == "condition_met"
     assert events[-1].outcome.secondary_status == "GeneratingExplainabilityReport"
@@ -440,7 +440,9 @@ def test_a_wait_for_a_candidate_that_cannot_be_listed_says_so() -> None:
     jobs.problems = [no_network()] * 4
     events = watched(jobs, wait_options(until=f"{VALUE} > `0.8`"))
     [warning] = [event for event in events if isinstance(event, Warned)]
-    assert warning.message.startswith("the condition is not tried on the candidates: ListCandidatesForAutoMLJob failed")
+    assert warning.message.startswith(
+        "the condition is evaluated on the describe response only: ListCandidatesForAutoMLJob failed"
+    )
     assert isinstance(events[-1], Ended)
     assert events[-1].outcome.verdict == "condition_met"
 

@@ -80,7 +80,7 @@ def test_a_missing_job_is_looked_for_again(inside: Command, monkeypatch: pytest.
     result = inside("wait", "no-such-job", "-o", "json")
     assert result.returncode == 14
     assert time.monotonic() - begun >= 1
-    assert "looking again for 1s" in result.stderr
+    assert "polling again for 1s" in result.stderr
     [job] = json.loads(result.stdout)["jobs"]
     assert job["status"] is None
     assert job["job_arn"] is None

@@ -73,9 +73,7 @@ def test_credentials_of_the_environment_end_the_wait_with_the_way_on(endpoint: F
     assert code == 77
     assert json.loads(stdout)["jobs"][0]["error"]["type"] == "CredentialsExpired"
     assert len(endpoint.calls("DescribeAutoMLJobV2", job)) == 1
-    assert "to go on waiting: automl-waiter wait static --timeout 2h --output json --quiet" in stderr.replace(
-        "1h59m59s", "2h"
-    )
+    assert "to resume: automl-waiter wait static --timeout 2h --output json --quiet" in stderr.replace("1h59m59s", "2h")
     assert "s3cr3t-token" not in stdout + stderr
 
 
@@ -132,7 +130,7 @@ def test_a_credential_process_that_fails_is_told_for_each_job(
     assert code == document["exit_code"] == 77
     assert [job["error"]["type"] for job in document["jobs"]] == ["AccessDenied"] * 2
     assert "no credentials can be had" in stderr
-    assert stderr.splitlines()[-1] == "to go on waiting: automl-waiter wait a b --output json"
+    assert stderr.splitlines()[-1] == "to resume: automl-waiter wait a b --output json"
     assert "Traceback" not in stderr
 
 

@@ -139,7 +139,7 @@ def test_a_stopped_job_needs_attention() -> None:
     stopped = changed(outcomes["stopped"], FailureReason="the budget was exceeded")
     text = plain(outcomes_document([outcomes["completed"], stopped]))
     assert (
-        "Needs attention\n  ✗ stopped: stopped: the budget was exceeded. The candidates of a stopped job remain usable"
+        "Needs attention\n  ✗ stopped: stopped: the budget was exceeded. You can still use the completed candidates"
         in text
     )
     assert "AttributeValue=StopAutoMLJob" in text
@@ -184,7 +184,7 @@ def test_partial_failures_among_several_jobs_are_named() -> None:
     partly = changed(several_outcomes()["completed"], PartialFailureReasons=[{"PartialFailureMessage": "half of it"}])
     partly = replace(partly, verdict=Verdict.DEGRADED, shortfalls=(Part.NO_PARTIAL_FAILURES,))
     text = plain(outcomes_document([partly, partly]))
-    assert "! completed: completed, but a part of the job failed: half of it. The result lacks what failed" in text
+    assert "! completed: completed, but a part of the job failed: half of it. The partial failures above list" in text
 
 
 def test_many_jobs_in_trouble_have_one_line_each() -> None:
@@ -219,18 +219,18 @@ def test_the_text_is_as_wide_as_the_terminal(recorded: Recorded, width: int, mon
     recorded(f"outcome_failed_{width}.txt", text)
 
 
-# What is told
+# Outcomes and reports of one job
 
 
 def test_a_reason_without_a_job_of_its_own_stands_as_it_is() -> None:
     """A failure reason of another form is told whole; where there is none, that is said."""
     text = plain(outcome_document(outcome_of(replace(FAILED, failure_reason="no data"))))
     assert "  reason           no data\n" in text
-    assert "The job says no more than the reason above." in text
+    assert "Fix the cause. Then create a new job" in text
     nothing = outcome_of(FAILED)
     assert nothing.snapshot is not None
     silent = Snapshot({name: value for name, value in nothing.snapshot.raw.items() if name != "FailureReason"})
-    assert "The job gives no reason." in plain(outcome_document(replace(nothing, snapshot=silent)))
+    assert "AWS gave no reason: check" in plain(outcome_document(replace(nothing, snapshot=silent)))
 
 
 def test_candidates_that_failed_say_why() -> None:
@@ -252,12 +252,22 @@ def test_candidates_that_may_not_be_listed_are_told_as_missing() -> None:
     assert "best candidate   simulated-001, F1 0.91" in text
 
 
+def test_a_job_that_ran_into_its_limit_has_no_failed_endpoint_to_check() -> None:
+    """At the runtime limit AWS does not start a deployment, so the next step is to deploy, or to raise the limit."""
+    outcome = outcome_of(DEGRADED)
+    assert outcome.snapshot is not None
+    raw = {**outcome.snapshot.raw, "AutoMLJobSecondaryStatus": "MaxAutoMLJobRuntimeReached"}
+    text = plain(outcome_document(replace(outcome, snapshot=Snapshot(raw))))
+    assert "did not deploy" in text
+    assert "list-endpoints" not in text
+
+
 @pytest.mark.parametrize(
     ("raw", "step"),
     [
         ({"AutoMLJobSecondaryStatus": "ExplainabilityError"}, "without its explainability report"),
         ({"AutoMLJobSecondaryStatus": "ModelInsightsError"}, "without its model insights report"),
-        ({"PartialFailureReasons": [{"PartialFailureMessage": "half"}]}, "see the partial failures."),
+        ({"PartialFailureReasons": [{"PartialFailureMessage": "half"}]}, "The partial failures above list"),
         ({"BestCandidate": None}, "automl-waiter report simulated --region us-east-1"),
     ],
 )
@@ -408,7 +418,7 @@ def test_text_for_a_file_is_one_line_a_fact() -> None:
 def test_a_job_is_told_in_a_line() -> None:
     """What one look has found stands in one line: the state and the age, or the end, what was reached, and why not more."""
     running = outcome_of(Timeline(PHASES), timeout=0, start=700)
-    assert status_line(running) == "simulated: InProgress/ModelTuning, 11m 40s after its creation"
+    assert status_line(running) == "simulated: InProgress/ModelTuning, 11m 40s after creation"
     assert status_line(outcome_of(COMPLETED)) == "simulated: completed after 38m 30s; F1 0.91"
     assert status_line(outcome_of(DEGRADED)) == "simulated: completed after 38m 30s; missing: endpoint; F1 0.91"
     assert (
@@ -687,11 +697,11 @@ def test_some_candidates_are_better_than_none() -> None:
     [
         (
             "Failed Job Arn: arn:aws:sagemaker:r:1:training-job/x",
-            [("reason", "a job of its own failed"), ("failed job", "arn:aws:sagemaker:r:1:training-job/x")],
+            [("reason", "a step of the job failed"), ("failed step", "arn:aws:sagemaker:r:1:training-job/x")],
         ),
         (
             "a. Failed Job Arn: arn:aws:x:r:1:other/x, Error message: b",
-            [("reason", "a."), ("failed job", "arn:aws:x:r:1:other/x"), ("its message", "b")],
+            [("reason", "a."), ("failed step", "arn:aws:x:r:1:other/x"), ("message", "b")],
         ),
     ],
 )

@@ -37,7 +37,7 @@ def test_status_says_when_the_job_will_end(inside: Command) -> None:
     result = inside("status", "churn-5")
 
     assert (result.returncode, result.stderr) == (75, "")
-    assert re.fullmatch(rf"churn-5: InProgress/ModelTuning, 40m( \ds)? after its creation, {WORDS}\n", result.stdout)
+    assert re.fullmatch(rf"churn-5: InProgress/ModelTuning, 40m( \ds)? after creation, {WORDS}\n", result.stdout)
 
 
 def test_status_has_the_estimate_in_json(inside: Command) -> None:

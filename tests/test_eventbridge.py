@@ -383,8 +383,8 @@ def test_a_value_that_is_no_bus_is_named(value: str, inside: Command) -> None:
     result = inside("wait", "a", "--publish", value)
     assert result.returncode == 2
     [line] = result.stderr.splitlines()
-    told = f"{value!r} is no bus: write eventbridge:NAME or eventbridge:ARN"
-    assert line == f"automl-waiter: Invalid value for '--publish': {told}"
+    problem = f"{value!r} is not a bus: write eventbridge:NAME or eventbridge:ARN"
+    assert line == f"automl-waiter: Invalid value for '--publish': {problem} (see automl-waiter wait --help)"
 
 
 @pytest.mark.parametrize("bus_name", ["", "a/b", "arn:aws:x"])

@@ -315,7 +315,7 @@ def refusing(code: str) -> CloudWatchLogs:
 def test_log_group_that_does_not_exist_has_no_log() -> None:
     """AWS creates it with the first job of its kind."""
     [log] = read(refusing("ResourceNotFoundException").lines)
-    assert log.problem == "there is no log"
+    assert log.problem == "no log found"
 
 
 def test_denied_call_names_the_permission() -> None:
@@ -327,7 +327,7 @@ def test_denied_call_names_the_permission() -> None:
 def test_job_without_a_log_says_so() -> None:
     """A job that failed before it started has none."""
     [log] = read(lambda job: [])
-    assert (log.lines, log.problem) == ((), "there is no log")
+    assert (log.lines, log.problem) == ((), "no log found")
 
 
 def test_candidates_are_listed_where_they_are_not_known() -> None:

@@ -34,7 +34,7 @@ class Runner:
 
     def finish(self, *outcomes: Outcome) -> dict[str, str]:
         for outcome in outcomes:
-            self.run.tell(Ended(outcome.job_name, NOW, outcome))
+            self.run.report(Ended(outcome.job_name, NOW, outcome))
         self.run.finish(outcomes, outcomes[0].exit_code)
         return outputs(self.output.read_text())
 
@@ -96,7 +96,7 @@ def test_no_text_of_a_job_makes_an_output_of_its_own(tmp_path: Path) -> None:
 def test_the_log_has_an_annotation(tmp_path: Path) -> None:
     """A job that failed is an error on the run, a warning one, and one that did as asked none; each is a single line."""
     runner = Runner(tmp_path)
-    runner.run.tell(Warned("a", NOW, "may be stuck"))
+    runner.run.report(Warned("a", NOW, "may be stuck"))
     runner.finish(failed(job_name="churn"), simulate(Timeline([(0, "Completed", "Completed")])).outcome)
     assert runner.lines == [
         "::warning title=a::may be stuck",
@@ -137,7 +137,7 @@ def test_more_than_fits_is_told(tmp_path: Path) -> None:
     many = [failed(replace(FAILED, failure_reason="long " * 300), job_name=f"job-{number}") for number in range(1000)]
     runner.run.finish(many, ExitCode.FAILED)
     assert set(outputs(runner.output.read_text())) == {"exit-code"}
-    assert runner.warnings == ["the output jobs is left out: 1000 jobs are more than an output can hold"]
+    assert runner.warnings == ["the step output `jobs` is omitted: 1000 jobs exceed its size limit"]
     page = runner.summary.read_text()
     assert len(page.encode()) < 1024 * 1024
     assert page.endswith("\n\nMore does not fit on this page.\n")

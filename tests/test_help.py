@@ -45,7 +45,7 @@ def test_the_most_used_commands_come_first(inside: Command) -> None:
     ("arguments", "told"),
     [
         (["wiat", "a"], "no command 'wiat'; did you mean wait?"),
-        (["xyz"], "no command 'xyz'; there are wait, watch, status, report, history, demo, sandbox, export"),
+        (["xyz"], "no command 'xyz'; commands: wait, watch, status, report, history, demo, sandbox, export"),
         (["wait", "a", "--timeuot", "3"], "--timeout"),
         (["wait", "a", "--output", "jsn"], "'json'"),
     ],
@@ -65,7 +65,7 @@ def test_the_nearest_job_of_a_journal_is_named(inside: Command, new_job: object,
     assert inside("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
     result = inside("history", "--journal", journal, f"{job}x")
     assert result.returncode == 2
-    assert f"holds no job '{job}x'; did you mean {job}?" in result.stderr
+    assert f"has no job '{job}x'; did you mean {job}?" in result.stderr
 
 
 def test_the_readme_shows_the_view_as_it_is() -> None:

@@ -658,9 +658,7 @@ def test_a_locked_file_holds_up_nothing(path: Path, opened: Callable[..., Open])
         assert time.monotonic() - begun < 0.3, "it is not tried on every call"
     assert journaled(path) == ["Phase0"]
     [warning] = journal.warnings
-    assert warning == (
-        f"the journal {path} is locked by another process; the wait goes on and tries again to write to it"
-    )
+    assert warning == (f"the journal {path} is locked by another process; the wait continues and retries the write")
     journal.flush()
     assert journaled(path) == ["Phase0"], "it is tried again in some seconds"
     journal.clock.seconds += 10
@@ -814,7 +812,7 @@ def test_a_directory_that_is_missing_may_come(tmp_path: Path) -> None:
     journal.clock.seconds += 10
     assert journal.deliver(seen(1)) == ["Phase1"]
     [warning] = journal.warnings
-    assert warning.startswith(f"the journal {path} cannot be created: there is no such directory; the wait goes on")
+    assert warning.startswith(f"the journal {path} cannot be created: there is no such directory; the wait continues")
     path.parent.mkdir()
     journal.clock.seconds += 10
     assert journal.deliver(seen(2)) == ["Phase2"]
@@ -892,7 +890,7 @@ def test_a_file_that_is_not_ours_to_write_stays_as_it_is(
         journal.clock.seconds += 10
     assert journal.resume(EVERYTHING, ["stdout"]) == Resumption()
     journal.close()
-    assert journal.warnings == [f"the journal {path} {words}; the wait goes on without it"]
+    assert journal.warnings == [f"the journal {path} {words}; the wait continues without it"]
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
     with pytest.raises(JournalError, match=" is ") as raised:
@@ -945,7 +943,7 @@ def test_a_directory_is_no_journal(tmp_path: Path) -> None:
     """It is warned of once, and the wait goes on."""
     journal = Open(tmp_path)
     assert journal.deliver(seen(0), seen(1)) == ["Phase0", "Phase1"]
-    assert journal.warnings == [f"the journal {tmp_path} is not a file; the wait goes on without it"]
+    assert journal.warnings == [f"the journal {tmp_path} is not a file; the wait continues without it"]
 
 
 def test_a_file_that_was_removed_is_not_written_to(path: Path, opened: Callable[..., Open]) -> None:
@@ -954,7 +952,7 @@ def test_a_file_that_was_removed_is_not_written_to(path: Path, opened: Callable[
     journal.deliver(seen(0))
     path.unlink()
     assert journal.deliver(seen(1), seen(2)) == ["Phase1", "Phase2"]
-    assert journal.warnings == [f"the journal {path} was removed or replaced; the wait goes on without it"]
+    assert journal.warnings == [f"the journal {path} was removed or replaced; the wait continues without it"]
     assert not path.exists()
 
 
@@ -968,7 +966,7 @@ def test_a_log_that_was_removed_is_noticed(path: Path, opened: Callable[..., Ope
     journal.flush()
     [warning] = journal.warnings
     words = f"has lost its log, {path.name}-wal, which was removed or replaced"
-    assert warning == f"the journal {path} {words}; the wait goes on without it"
+    assert warning == f"the journal {path} {words}; the wait continues without it"
     assert journal.deliver(seen(1)) == ["Phase1"]
     assert (journaled(path), pending(path)) == (["Phase0"], [])
 
@@ -1030,7 +1028,7 @@ def test_a_file_that_cannot_be_written_for_a_while(
         now[0] = undo
         journal.flush()
     journal.close()
-    assert journal.warnings == [f"the journal {path} {words}; the wait goes on and tries again to write to it"]
+    assert journal.warnings == [f"the journal {path} {words}; the wait continues and retries the write"]
     assert (journaled(path), pending(path)) == (["Phase0", *phases], [])
 
 
@@ -1044,7 +1042,7 @@ def test_a_disk_that_takes_no_more(path: Path, puppet: Callable[[], Puppet]) -> 
     assert writer.do("sum((deliver(number) for number in range(1, 4)), [])") == ["Phase1", "Phase2", "Phase3"]
     assert journaled(path) == ["Phase0"]
     [warning] = writer.do("warnings")
-    assert warning.startswith(f"the journal {path} cannot be used: disk I/O error; the wait goes on")
+    assert warning.startswith(f"the journal {path} cannot be used: disk I/O error; the wait continues")
     writer.do(f"resource.setrlimit(resource.RLIMIT_FSIZE, ({hard}, {hard}))")
     writer.do("seconds += 10")
     assert writer.do("deliver(4)") == ["Phase4"]
@@ -1251,7 +1249,7 @@ def test_history_that_there_is_not(path: Path) -> None:
     tell_a_story(path)
     with pytest.raises(JournalError) as raised:
         read_history(path, ["fraud", "nobody\x1b[31m"])
-    assert str(raised.value) == f"the journal {path} holds no job 'nobody [31m'"
+    assert str(raised.value) == f"the journal {path} has no job 'nobody [31m'"
     with pytest.raises(JournalError, match="is not a file"):
         read_history(path.parent)
     empty = path.with_name("empty")
@@ -1362,7 +1360,7 @@ def test_an_empty_history_says_so(path: Path, capsys: pytest.CaptureFixture[str]
         journal.open()
     print_history(path, [], "text")
     print_history(path, [], "json")
-    assert capsys.readouterr().out == 'the journal holds no job\n{"jobs": []}\n'
+    assert capsys.readouterr().out == 'the journal has no jobs\n{"jobs": []}\n'
 
 
 # Any sequence of events

@@ -202,7 +202,7 @@ def test_a_listing_of_more_than_25_pages_leaves_its_jobs_to_be_described() -> No
     waited = Fleet([*jobs, *deep], older(2600))
     assert is_right(waited, [*jobs, *deep])
     assert waited.pages[0] == max(waited.pages) == 25
-    assert waited.notices == ["50 jobs were not found in the listing: described one by one"]
+    assert waited.notices == ["50 jobs were not in the listing and will be described one by one"]
     assert set(waited.pages[1:]) <= {1, 2}
     assert max(waited.lags[job.name] for job in jobs) < 16
 
@@ -234,7 +234,7 @@ def test_tokens_that_are_always_refused_leave_the_jobs_to_be_described() -> None
     waited = Fleet(jobs, service=refusing)
     assert is_right(waited, jobs)
     [notice] = waited.notices
-    assert "each job is described by itself" in notice
+    assert "the jobs will be described one by one" in notice
     assert waited.service.lists == 4
 
 
@@ -287,7 +287,7 @@ def test_jobs_that_the_listing_does_not_show_are_described() -> None:
     others = [Job(f"other-{number}", -10 * HOUR - number, script(600)) for number in range(2000)]
     waited = Fleet([*jobs, *ancient], others)
     assert is_right(waited, [*jobs, *ancient])
-    assert waited.notices == ["3 jobs were not found in the listing: described one by one"]
+    assert waited.notices == ["3 jobs were not in the listing and will be described one by one"]
     assert waited.service.lists < waited.seconds / 10 * 3
 
 
@@ -357,7 +357,7 @@ def test_a_listing_that_alone_fails_is_left_and_tried_again() -> None:
     waited = Fleet(jobs, service=listing_as(away))
     assert is_right(waited, jobs)
     assert len(waited.notices) == 1
-    assert "described by itself" in waited.notices[0]
+    assert "described one by one" in waited.notices[0]
     assert waited.longest_lag < 250
     assert waited.service.lists > 200
     assert 60 < waited.service.describes < 1000

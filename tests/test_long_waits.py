@@ -346,7 +346,7 @@ def test_a_stop_that_is_refused_because_the_job_has_just_ended(within: bool) -> 
         assert (wait.outcome.exit_code, wait.outcome.error, warnings) == (0, None, [])
     else:
         assert (wait.outcome.exit_code, wait.outcome.error) == (124, refused)
-        assert warnings == ["the job could not be stopped and goes on: the job is not in progress"]
+        assert warnings == ["the job could not be stopped and keeps running: the job is not in progress"]
 
 
 def test_a_job_that_somebody_else_stopped_is_stopped() -> None:

@@ -205,4 +205,4 @@ def test_a_view_that_fails_does_not_end_the_wait(
     monkeypatch.delenv("AUTOML_WAITER_PROGRESS", raising=False)
     simulated_jobs.add("churn", Timeline([(0, "Completed", "Completed")]))
     assert wait_for("churn").verdict == "completed"
-    assert "the wait cannot be shown here; it continues" in caplog.text
+    assert "cannot show the progress of the wait; it continues" in caplog.text

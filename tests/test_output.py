@@ -102,8 +102,8 @@ def test_a_stream_that_is_closed_from_the_start_is_no_error(
 @pytest.mark.parametrize(
     ("redirection", "line"),
     [
-        ("<&-", "no job: standard input holds no names"),
-        ("</dev/null", "no job: standard input holds no names"),
+        ("<&-", "no job: standard input has no names"),
+        ("</dev/null", "no job: standard input has no names"),
         ("<latin-1", "standard input, line 1: 'm\\\\xfcller' is not the name of an AutoML job"),
     ],
 )
@@ -251,7 +251,7 @@ def test_lines_have_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
         nonlocal now
         for event in events:
             now += 600
-            reporter.tell(event)
+            reporter.report(event)
         return [line.partition("  ")[2] for line in capsys.readouterr().err.splitlines()]
 
     ends_at = NOW + timedelta(minutes=12)
@@ -281,11 +281,11 @@ def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixtur
     """Off a terminal a wait of a day without news writes a line at least every five minutes, whatever the clock says."""
     now, lines = 0.0, [0.0]
     reporter = Reporter("console", quiet=False, clock=lambda: now)
-    reporter.tell(Transition("churn", "arn", None, TUNING, NOW, None))
+    reporter.report(Transition("churn", "arn", None, TUNING, NOW, None))
     capsys.readouterr()
     while now < 86400:
         left = delay
-        reporter.tell(Poll("churn", NOW, TUNING_JOB, 1, left))
+        reporter.report(Poll("churn", NOW, TUNING_JOB, 1, left))
         while left:
             if told := capsys.readouterr().err:
                 lines.append(now)
@@ -294,7 +294,7 @@ def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixtur
             slept = min(left, HEARTBEAT_EVERY_S)
             now, left = now + slept, left - slept
             if left:
-                reporter.tell(Heartbeat("churn", NOW, TUNING, left))
+                reporter.report(Heartbeat("churn", NOW, TUNING, left))
     gaps = [after - before for before, after in itertools.pairwise(lines)]
     assert max(gaps) <= 300
     assert statistics.mean(gaps) > 200
@@ -305,7 +305,7 @@ def test_an_outage_is_told_ever_more_rarely(capsys: pytest.CaptureFixture[str]) 
     reporter = Reporter("console", quiet=False)
     for attempt in range(1, 101):
         at = NOW + timedelta(seconds=attempt)
-        reporter.tell(Retry("churn", at, "DescribeAutoMLJobV2", attempt, "server", "InternalFailure", "said no", 2.0))
+        reporter.report(Retry("churn", at, "DescribeAutoMLJobV2", attempt, "server", "InternalFailure", "said no", 2.0))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 7
-    assert lines[0] == "2026-11-24 09:30:01Z  churn: DescribeAutoMLJobV2 failed (said no), again in 2.0s"
+    assert lines[0] == "2026-11-24 09:30:01Z  churn: DescribeAutoMLJobV2 failed (said no), retrying in 2.0s"

@@ -112,7 +112,7 @@ def test_each_bad_name_on_standard_input_is_reported_with_its_line(
     monkeypatch.setattr("sys.stdin", io.StringIO("b_d\n" * 13))
     [line] = inside("wait", "-").stderr.splitlines()
     assert line.count("b_d") == 10
-    assert line.endswith("; and 3 more")
+    assert line.endswith("; and 3 more (see automl-waiter wait --help)")
 
 
 def test_one_job_in_two_spellings_is_one_job(inside: Command, new_job: NewJob) -> None:

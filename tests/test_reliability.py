@@ -116,8 +116,8 @@ def assert_told(signalled: Signalled, moment: Moment, signum: signal.Signals, jo
     assert document["exit_code"] == signalled.code
     assert document["jobs"][0]["verdict"] == "cancelled"
     assert document["jobs"][0]["status"] == ("InProgress" if moment.is_begun else None)
-    [resume] = [line for line in signalled.stderr.splitlines() if line.startswith("to go on waiting: ")]
-    words = shlex.split(resume.removeprefix("to go on waiting: "))
+    [resume] = [line for line in signalled.stderr.splitlines() if line.startswith("to resume: ")]
+    words = shlex.split(resume.removeprefix("to resume: "))
     assert words == ["automl-waiter", "wait", job, *moment.arguments, "--output", "json"]
     assert signalled.stops == ("interrupt" in moment.arguments)
     assert "Traceback" not in signalled.stderr

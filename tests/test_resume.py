@@ -145,5 +145,5 @@ def test_the_command_says_it_on_stderr(code: int, fault: Fault | None, flags: li
         env = endpoint_environment(endpoint.url)
         result = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == code
-    again = shlex.split(result.stderr.splitlines()[-1].removeprefix("to go on waiting: "))
+    again = shlex.split(result.stderr.splitlines()[-1].removeprefix("to resume: "))
     assert again == ["automl-waiter", "wait", "churn", *flags, "--quiet"]

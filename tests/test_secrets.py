@@ -80,12 +80,12 @@ def test_no_way_out_shows_a_secret(
     log_event(retry)
     for form in ("console", "json"):
         reporter = Reporter(form, quiet=False)
-        reporter.tell(event)
-        reporter.tell(retry)
+        reporter.report(event)
+        reporter.report(retry)
         reporter.warn("exec", reason)
     files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     run = GitHubRun(print, print, files)
-    run.tell(event)
+    run.report(event)
     run.finish([outcome], ExitCode.FAILED)
     changed = Transition("simulated", ARN, None, State("Failed", TOKEN), AT, None)
     shown = [
@@ -258,7 +258,7 @@ def test_any_failure_reason_can_be_told(reason: str, tmp_path: Path, capfd: pyte
     outcome = failed(reason)
     files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     GitHubRun(print, print, files).finish([outcome], ExitCode.FAILED)
-    Reporter("console", quiet=False).tell(Ended("simulated", AT, outcome))
+    Reporter("console", quiet=False).report(Ended("simulated", AT, outcome))
     document = outcome_document(outcome)
     people = [
         *(path.read_text() for path in tmp_path.iterdir()),

@@ -485,7 +485,7 @@ def test_ctrl_c_takes_the_view_away(endpoint: Sandbox, new_job: NewJob) -> None:
         shown.interrupt()
         assert shown.end() == 130
         assert f"! {job}: the wait was interrupted" in shown.text
-        assert f"to go on waiting: automl-waiter wait {job}" in shown.text
+        assert f"to resume: automl-waiter wait {job}" in shown.text
         assert "Ctrl-C" not in shown.text
         assert not shown.screen.cursor.hidden
         assert OLD_TITLE in shown.written
@@ -561,7 +561,7 @@ def test_in_the_background_nothing_is_drawn(endpoint: Sandbox, new_job: NewJob) 
         text = shown.until(lambda text: "Ctrl-C ends the wait" in text.partition("mine")[2])
         assert text.index("Stopped") < text.index("mine") < text.rindex("▸ ModelTuning")
         shown.send("\x03")
-        text = shown.until(lambda text: "to go on waiting" in text)
+        text = shown.until(lambda text: "to resume: " in text)
         assert "mine" in text
 
 
@@ -613,19 +613,22 @@ def test_the_environment_is_no_reason_to_fail(inside: Command, new_job: NewJob) 
     assert result.returncode == 0
     result = inside("wait", new_job("completed"), "--poll", "0.2s", environment={"AUTOML_WAITER_PROGRESS": "Live"})
     assert result.returncode == 0
-    assert "warning: AUTOML_WAITER_PROGRESS is none of auto, live, lines, github" in result.stderr
+    assert "warning: AUTOML_WAITER_PROGRESS must be one of auto, live, lines, github" in result.stderr
 
 
 def test_a_live_view_without_a_terminal_is_bad_usage(command: Command) -> None:
     """Who asks for what cannot be had reads why."""
     result = command("wait", "a", "--progress", "live", environment={"TERM": "xterm"})
     assert result.returncode == 2
-    assert result.stderr == "automl-waiter: --progress live needs a terminal on stderr that can be drawn on\n"
+    assert result.stderr == (
+        "automl-waiter: --progress live needs stderr to be a terminal that supports cursor movement "
+        "(see automl-waiter wait --help)\n"
+    )
     with_json = Terminal(
         "wait", "a", "--progress", "live", "-o", "jsonl", env=endpoint_environment("http://127.0.0.1:9")
     )
     assert with_json.end() == 2
-    assert "goes with neither -q, --log-format json nor -o jsonl" in with_json.text
+    assert "cannot be combined with -q, --log-format json, or -o jsonl" in with_json.text
     with_json.close()
 
 

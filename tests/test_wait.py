@@ -320,13 +320,13 @@ def test_a_deciding_job_leaves_the_others_in_progress() -> None:
     [
         (lambda: Wait(COMPLETED), "churn: completed"),
         (lambda: Wait(FAILED), "churn: failed: no data"),
-        (lambda: Wait(Timeline([(0, "Stopped", "Stopped")])), "churn: was stopped"),
-        (lambda: Wait(COMPLETED, until="ModelTuning"), "churn: the condition holds (InProgress/ModelTuning)"),
-        (lambda: Wait(COMPLETED, until="DeployingModel"), "churn: completed before the condition held"),
-        (lambda: Wait(ENDLESS, timeout=90), "churn: timed out after 1m 30s, the job is InProgress/ModelTuning"),
+        (lambda: Wait(Timeline([(0, "Stopped", "Stopped")])), "churn: stopped"),
+        (lambda: Wait(COMPLETED, until="ModelTuning"), "churn: condition met (InProgress/ModelTuning)"),
+        (lambda: Wait(COMPLETED, until="DeployingModel"), "churn: completed before the condition was met"),
+        (lambda: Wait(ENDLESS, timeout=90), "churn: timed out after 1m 30s; the job is InProgress/ModelTuning"),
         (
             lambda: Wait(ENDLESS, cancel_at=90),
-            "churn: the wait was cancelled after 1m 30s, the job is InProgress/ModelTuning",
+            "churn: wait interrupted after 1m 30s; the job is InProgress/ModelTuning",
         ),
         (lambda: Wait(ENDLESS, once=True), "churn: still in progress (InProgress/Starting)"),
         (lambda: Wait(ENDLESS, faults=[InvalidRequest("no")]), "churn: no"),

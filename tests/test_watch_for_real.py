@@ -331,7 +331,7 @@ def test_a_watch_that_fails_tells_what_it_knows(sandbox: Sandbox) -> None:
     assert process.returncode == 69
     assert json.loads(stdout) == {"exit_code": 69, "jobs": []}
     summary, reason = stderr.splitlines()[-2:]
-    assert summary == "no job followed", "whether there is one, nobody knows"
+    assert summary == "no jobs followed", "whether there is one, nobody knows"
     assert reason.startswith("automl-waiter: ListAutoMLJobs failed")
 
 
@@ -343,6 +343,6 @@ def test_a_silent_watch_shows_signs_of_life() -> None:
     reporter._lines.write = written.append  # type: ignore[method-assign]
     for _ in range(360):
         seconds[0] += 10
-        reporter.tell(Sweep(None, EPOCH, 3, 1, 10.0))
+        reporter.report(Sweep(None, EPOCH, 3, 1, 10.0))
     assert 12 <= len(written) <= 15
     assert "3 jobs are in progress, next check in 10s" in written[0]

@@ -49,5 +49,5 @@ class Ages:
         self._stalled.add(state)
         return (
             f"nothing has changed for {format_duration(seconds)}, neither a status nor LastModifiedTime: "
-            f"the job may be stuck in {clean(state)}; the wait goes on"
+            f"the job may be stuck in {clean(state)}; still waiting"
         )

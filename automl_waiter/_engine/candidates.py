@@ -92,7 +92,8 @@ class CandidateSchedule:
             # A permanent error, such as a denial, is not retried.
             self.next_at = now + pause if is_transient else None
             is_due = self._is_for_a_candidate and self._failures == (_WARN_AT_FAILURE if is_transient else 1)
-            return None, f"the condition is not tried on the candidates: {board.error}" if is_due else None
+            warning = f"the condition is evaluated on the describe response only: {board.error}"
+            return None, warning if is_due else None
         self._failures = 0
         if pages.token is not None:
             self._partial, self.next_at = pages, now  # the rest, in the next pause

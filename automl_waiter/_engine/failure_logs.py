@@ -65,7 +65,7 @@ async def read_failure_logs(
             lines = await _lines(kernel, reader, job, count, until)
         except Exception as error:
             return [*logs, _log(job, problem=clean(error))]  # the next one would say the same
-        logs.append(_log(job, lines, None if lines else "there is no log"))
+        logs.append(_log(job, lines, None if lines else "no log found"))
     return logs
 
 

@@ -199,7 +199,7 @@ class JobWait:
             has_grace = answer.finished < self._not_found_until and not is_timed_out and not self._options.once
             if self._seen_at is None and has_grace:
                 if is_first:
-                    await self._notice(f"not found yet; looking again for {format_duration(self._options.grace)}")
+                    await self._notice(f"not found; polling again for {format_duration(self._options.grace)}")
                 await self._sleep(min(self._now + _NOT_FOUND_POLL_S, self._not_found_until))
                 return None
             return await self._not_found(error)
@@ -211,13 +211,13 @@ class JobWait:
     async def _not_found(self, error: JobNotFound) -> Outcome:
         hint = ""
         if self._seen_at is not None:
-            hint = "; it was there before"
+            hint = "; it existed before"
         else:
             if self._now < self._deadline:
                 names = (await self._calls.find_names(self._job.name, self._deadline)).response
                 hint = f"; did you mean {', '.join(map(clean, names))}?" if names else ""
             if self._job.account is not None:
-                hint += f"; the ARN is of account {self._job.account}: are these its credentials?"
+                hint += f"; the ARN belongs to account {self._job.account}: are these credentials for that account?"
         return self._outcome(Verdict.NOT_FOUND, error=JobNotFound(f"{error}{hint}", code=error.code))
 
     # The job is followed in a listing
@@ -366,14 +366,14 @@ class JobWait:
     async def _set_auto_deadline(self, snapshot: Snapshot) -> None:
         limit = snapshot.completion_criteria.max_runtime_seconds
         age = self._now - self._ages.created
-        left, words = _AUTO_WITHOUT_LIMIT_S - age, "the job names no limit to its runtime"
+        left, words = _AUTO_WITHOUT_LIMIT_S - age, "the job has no runtime limit"
         if limit is not None:
             left = limit + _AUTO_MARGIN_S - age
-            words = f"the job's limit is {format_duration(limit)}, and 30m are added"
+            words = f"the job's runtime limit of {format_duration(limit)} plus 30m"
         self._deadline = self._now + left
         if self._following is not None:
             self._following.is_enough = True
-        await self._notice(f"the timeout is in {format_duration(max(0.0, left))}: {words}")
+        await self._notice(f"timing out in {format_duration(max(0.0, left))}: {words}")
 
     async def _deadline_reached(self, error: AutoMLWaiterError | None) -> Outcome | None:
         """Stop the job if `stop_on` says so, otherwise time out."""
@@ -383,7 +383,7 @@ class JobWait:
         if self._is_stop_accepted:
             await self._warn(f"the job has not stopped within {format_duration(_STOP_TIMEOUT_S)}")
         elif self._stop_error is not None:
-            await self._warn(f"the job could not be stopped and goes on: {self._stop_error}")
+            await self._warn(f"the job could not be stopped and keeps running: {self._stop_error}")
             error = self._stop_error
         return self._outcome(Verdict.CONDITION_MET if self._stop_cause == "until" else Verdict.TIMED_OUT, error=error)
 
@@ -416,7 +416,7 @@ class JobWait:
             try:
                 await self._stop("interrupt", _INTERRUPT_STOP_S)
                 if self._stop_error is not None:
-                    await self._warn(f"the job could not be stopped and goes on: {self._stop_error}")
+                    await self._warn(f"the job could not be stopped and keeps running: {self._stop_error}")
             except Cancelled:
                 pass
         code = ExitCode(128 + cancelled.signal)
@@ -468,7 +468,7 @@ class JobWait:
         if expires is not None and self._now + left < self._deadline:
             await self._warn(
                 f"the credentials expire at {isoformat(expires)}, in {format_duration(max(0.0, left))}, and this wait "
-                "may last longer: renew them by then, and it goes on with the new ones"
+                "may take longer: renew them by then, and it continues with the new ones"
             )
         if stall := self._ages.stall_warning(snapshot.state, self._now):
             await self._warn(stall)

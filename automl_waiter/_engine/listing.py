@@ -161,7 +161,7 @@ class Listing:
         hidden = [job for job in self._listed() if job in reader.missing]
         if hidden and is_first:
             few = "1 job was" if len(hidden) == 1 else f"{len(hidden)} jobs were"
-            await self._notice(f"{few} not found in the listing: described one by one")
+            await self._notice(f"{few} not in the listing and will be described one by one")
         self._detach(hidden)
         self._pages = reader.useful_pages
         self._after_newest(reader)
@@ -242,7 +242,7 @@ class Listing:
                 self._kernel.put(job.news, answer._replace(error=type(error)(str(error), code=error.code)))
             return False
         if not self._has_failed:
-            await self._notice(f"each job is described by itself, at the pace that the call budget allows: {error}")
+            await self._notice(f"the jobs will be described one by one, because the listing failed: {error}")
         self._detach(self._listed())
         if not answer.exhausted:
             return False

@@ -167,9 +167,7 @@ class _Attempts:
             # The deadline bounds this, and the error budget does not: waiting for a token extends it.
             until = self._limits.deadline + _LAST_TOKEN_S
             if not await self._kernel.token(self._bucket, until, is_first=is_first):
-                raise TransientError(
-                    TransientKind.TIMEOUT, "its turn in the call budget did not come in time: see the max rate"
-                )
+                raise TransientError(TransientKind.TIMEOUT, "no token of the rate limit in time: raise the max rate")
             self._started = self._clock.monotonic()
             self._limits.budget_ends += self._started - asked
         until = self._limits.attempt_until(self._started)
@@ -258,8 +256,8 @@ class _Attempts:
         times = "once" if self._failures == 1 else f"{self._failures} times"
         kind = CredentialsExpired if last.kind is TransientKind.CREDENTIALS else ServiceUnavailable
         return kind(
-            f"{self._call.operation} failed {times} since {isoformat(self._begun_at)} ({lasted}) without one good "
-            f"answer; the last error, {last.kind}: {last}",
+            f"{self._call.operation} failed {times} since {isoformat(self._begun_at)} ({lasted}), without one "
+            f"successful call; the last error, {last.kind}: {last}",
             code=last.code,
         )
 

@@ -22,7 +22,7 @@ from automl_waiter._model.statuses import Status
 from automl_waiter._model.text import Duration, clean, format_duration, seconds_of
 
 LISTED_WITHIN = timedelta(seconds=60)
-"""A new job may appear in the listing this long after its creation."""
+"""A new job may appear in the listing this long after creation."""
 
 _LONGEST_NAME_PART = 63
 _LONGEST_SINCE_S = 36_500 * 86400.0
@@ -50,7 +50,7 @@ def matching(name_contains: str | None = None, since: datetime | Duration | None
             too far back.
     """
     if name_contains is not None and not isinstance(name_contains, str):
-        raise InvalidRequest(f"name_contains is a part of a name, not of type {type(name_contains).__name__}")
+        raise InvalidRequest(f"name_contains is part of a name, not of type {type(name_contains).__name__}")
     if name_contains is not None and not 0 < len(name_contains) <= _LONGEST_NAME_PART:
         raise InvalidRequest(f"a part of a name has 1 to {_LONGEST_NAME_PART} characters, not {len(name_contains)}")
     if isinstance(since, datetime):

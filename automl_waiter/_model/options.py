@@ -115,18 +115,18 @@ def wait_options(**options: Unpack[Options]) -> WaitOptions:
             checked[field_name] = check(value)
     if "good_enough" in checked:
         if "until" in checked or "until" in checked.get("stop_on", ()):
-            raise InvalidRequest("good enough excludes until and stop on until: it is both in one")
+            raise InvalidRequest("good enough cannot be combined with until or stop on until: it does both")
         checked["until"] = checked.pop("good_enough")
         checked["stop_on"] = checked.get("stop_on", frozenset()) | {"until"}
     result = WaitOptions(**checked)
     if "until" in result.stop_on and result.until is None:
-        raise InvalidRequest("stop_on until needs an until condition")
+        raise InvalidRequest("stop on until needs an until condition")
     if "timeout" in result.stop_on and result.timeout is None:
-        raise InvalidRequest("stop_on timeout needs a timeout")
+        raise InvalidRequest("stop on timeout needs a timeout")
     if isinstance(result.poll, Fixed) and "max_rate" not in checked:
         interval = seconds_of(result.poll.interval)
         if interval < _SHORTEST_POLL_S:
-            raise InvalidRequest(f"a poll every {interval:g} s needs a max rate: the calls per second you allow")
+            raise InvalidRequest(f"a poll every {interval:g} s needs a max rate, in calls per second")
         return replace(result, max_rate=max(DEFAULT_MAX_RATE, 2 / interval))
     return result
 

@@ -167,21 +167,21 @@ class Outcome:
             case Verdict.DEGRADED:
                 words = f"completed, but {'; '.join(EXPLANATIONS[part] for part in self.shortfalls)}"
             case Verdict.FAILED:
-                words = f"failed: {clean(self.failure_reason or 'AWS gives no reason')}"
+                words = f"failed: {clean(self.failure_reason or 'AWS gave no reason')}"
             case Verdict.STOPPED:
-                words = "was stopped"
+                words = "stopped"
             case Verdict.CONDITION_MET:
-                words = f"the condition holds ({self._state})"
+                words = f"condition met ({self._state})"
             case Verdict.CONDITION_NOT_MET:
-                words = "completed before the condition held"
+                words = "completed before the condition was met"
             case Verdict.TIMED_OUT:
-                words = f"timed out after {waited}, the job is {self._state}"
+                words = f"timed out after {waited}; the job is {self._state}"
                 if self.error:
                     words += f"; the last call failed: {self.error}"
             case Verdict.CANCELLED:
-                words = f"the wait was cancelled after {waited}, the job is {self._state}"
+                words = f"wait interrupted after {waited}; the job is {self._state}"
             case Verdict.IN_PROGRESS:
-                words = f"still in progress ({self._state})" if self.snapshot else "not looked at"
+                words = f"still in progress ({self._state})" if self.snapshot else "not polled"
             case _:
                 words = str(self.error)
         return f"{self.job_name}: {words}"
@@ -191,7 +191,7 @@ class Outcome:
 
     @property
     def _state(self) -> str:
-        return clean(self.snapshot.state) if self.snapshot else "not seen yet"
+        return clean(self.snapshot.state) if self.snapshot else "not observed yet"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome in JSON's types: an item of `jobs` in the output of `automl-waiter wait -o json`."""

@@ -145,27 +145,27 @@ class Tracker:
         # The service lower-cases the name in an ARN and compares names case-insensitively.
         if self._arn is not None and snapshot.arn.lower() != self._arn.lower():
             raise JobReplaced(
-                f"the name {snapshot.name} means {snapshot.arn} here, but the job waited for is {self._arn}: "
-                "use the credentials of that job's account"
+                f"the name {snapshot.name} is {snapshot.arn} here, but you wait for {self._arn}: use the credentials "
+                "of that job's account"
             )
         if self._created_at is not None and snapshot.created_at != self._created_at:
             raise JobReplaced(
-                f"the name {snapshot.name} now means another job, created at {isoformat(snapshot.created_at)}; "
-                f"the job waited for was created at {isoformat(self._created_at)}"
+                f"the name {snapshot.name} now belongs to another job, created at {isoformat(snapshot.created_at)}; "
+                f"you wait for the one created at {isoformat(self._created_at)}"
             )
         self._arn, self._created_at = snapshot.arn, snapshot.created_at
 
     def _anomalies(self, name: str, before: State | None, after: State, at: datetime) -> tuple[Anomaly, ...]:
         found: list[tuple[AnomalyKind, str, str]] = []
         if after.status not in _STATUSES:
-            found.append((AnomalyKind.UNKNOWN_STATUS, after.status, "a status that is not known"))
+            found.append((AnomalyKind.UNKNOWN_STATUS, after.status, "unknown status"))
         if after.secondary_status not in _SECONDARY_STATUSES:
-            found.append((AnomalyKind.UNKNOWN_SECONDARY_STATUS, after.secondary_status, "a phase that is not known"))
+            found.append((AnomalyKind.UNKNOWN_SECONDARY_STATUS, after.secondary_status, "unknown secondary status"))
         if not found and after not in STATES:
-            found.append((AnomalyKind.UNEXPECTED_STATE, str(after), "a pair of statuses that is not known"))
+            found.append((AnomalyKind.UNEXPECTED_STATE, str(after), "unknown pair of statuses"))
         elif before in REACHABLE and after in STATES and after not in REACHABLE[before]:
-            found.append((AnomalyKind.UNEXPECTED_MOVE, f"{before} -> {after}", "a move that is not expected"))
+            found.append((AnomalyKind.UNEXPECTED_MOVE, f"{before} -> {after}", "unexpected transition"))
         # Each anomaly is reported once, however often the job returns to it.
         new = [(kind, what, words) for kind, what, words in found if (kind, what) not in self._reported]
         self._reported.update((kind, what) for kind, what, _ in new)
-        return tuple(Anomaly(name, at, kind, f"{words}: {what}; the wait goes on") for kind, what, words in new)
+        return tuple(Anomaly(name, at, kind, f"{words}: {what}; still waiting") for kind, what, words in new)

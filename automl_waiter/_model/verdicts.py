@@ -43,10 +43,10 @@ DEFAULT_REQUIREMENT = (Part.BEST_CANDIDATE, Part.ENDPOINT)
 """The parts that a job was created to produce."""
 
 EXPLANATIONS = {
-    Part.BEST_CANDIDATE: "the job has no best candidate",
-    Part.ENDPOINT: "a deployment was asked for, and there is no endpoint",
-    Part.EXPLAINABILITY: "the explainability report could not be made",
-    Part.INSIGHTS: "the model insights report could not be made",
+    Part.BEST_CANDIDATE: "there is no best candidate",
+    Part.ENDPOINT: "the requested endpoint does not exist",
+    Part.EXPLAINABILITY: "the explainability report failed",
+    Part.INSIGHTS: "the model insights report failed",
     Part.NO_PARTIAL_FAILURES: "a part of the job failed",
 }
 
@@ -65,6 +65,6 @@ def required_parts(require: object) -> frozenset[Part]:
     unknown = [name for name in names if name not in [part.value for part in Part]]
     if unknown:
         raise InvalidRequest(
-            f"{clean(unknown[0])!r} is no part that can be required: {', '.join(Part)}, or all or none alone"
+            f"{clean(unknown[0])!r} is not a part that you can require: use {', '.join(Part)}, or all or none alone"
         )
     return frozenset(map(Part, names))

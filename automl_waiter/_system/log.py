@@ -67,7 +67,7 @@ def _words_of(event: events.Event) -> str:
         case events.Ended(outcome=outcome):
             return outcome.summary
         case events.Retry():
-            return f"{_subject(event)}{event.operation} failed ({event.message}), again in {event.delay:.1f}s"
+            return f"{_subject(event)}{event.operation} failed ({event.message}), retrying in {event.delay:.1f}s"
         case Anomaly() | events.Warned() | events.Notice():
             return f"{_subject(event)}{event.message}"
         case events.Candidates(leaderboard=board):
@@ -75,7 +75,7 @@ def _words_of(event: events.Event) -> str:
         case events.Estimated(at=at):
             return f"{_subject(event)}{estimate_words(event, at)}"
         case events.Sweep():
-            return f"{event.running} jobs are in progress, {event.pages} pages were read"
+            return f"{event.running} jobs in progress, {event.pages} pages read"
         case _:
             details: dict[str, Any] = events.event_dict(event)
             state = details.get("after") or details.get("state") or {}
@@ -84,5 +84,5 @@ def _words_of(event: events.Event) -> str:
 
 
 def _subject(event: events.Event) -> str:
-    """Whose event it is; none of a single job's, if it is of the listing of many."""
+    """Return the job's name for the start of a line; empty for an event of a listing."""
     return "" if event.job_name is None else f"{event.job_name}: "

@@ -61,7 +61,7 @@ class CallThreads:
 
         def run() -> None:
             if self._clock() >= work.until:
-                work.fail(TransientError(TransientKind.TIMEOUT, "its turn did not come in time"))
+                work.fail(TransientError(TransientKind.TIMEOUT, "no free call thread in time"))
             else:
                 context.run(work.run)
             with self._lock:

@@ -33,23 +33,22 @@ _NO_ARGUMENTS: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "N
     cls=PageGroup,
     context_settings=CONTEXT,
     examples=[
-        ("automl-waiter wait churn-2026 && ./deploy.sh", "Wait, and deploy only if the job gave what was asked of it:"),
-        ("automl-waiter report churn-2026", "See what happened to a job that nobody watched:"),
-        ("automl-waiter demo", "See it at work, without an AWS account:"),
+        ("automl-waiter wait churn-2026 && ./deploy.sh", "Wait, and deploy only if the job succeeded:"),
+        ("automl-waiter report churn-2026", "Report what happened to a job:"),
+        ("automl-waiter demo", "Try it without an AWS account:"),
     ],
     lists={
         "Exit codes": EXIT_CODES,
         "Environment": ENVIRONMENT,
-        "Completion of commands, flags and names of jobs": COMPLETION,
+        "Shell completion of commands, flags and job names": COMPLETION,
     },
 )
 @click.version_option(__version__, prog_name="automl-waiter", message="%(prog)s %(version)s")
 @shared(*AWS)
 def cli(_: Flags) -> None:
-    """Wait until an Amazon SageMaker AutoML job is done, and know how it ended.
+    """Wait for a SageMaker Autopilot (AutoML) job, and get an exit code you can trust.
 
-    Results go to stdout, everything for people to stderr, and the exit code says how it ended. COMMAND --help has the
-    rest.
+    Results go to stdout, progress and messages to stderr. Run COMMAND --help for the options of a command.
     """
 
 
@@ -75,6 +74,9 @@ def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
         return ExitCode.USAGE
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "automl-waiter"
+        return _fail(f"{error.format_message().removesuffix('.')} (see {command} --help)", error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except AutoMLWaiterError as error:

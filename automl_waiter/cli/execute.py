@@ -43,7 +43,7 @@ def command_words(text: str) -> list[str]:
     if not words:
         raise click.BadParameter("the command is empty")
     if shutil.which(words[0]) is None:
-        raise click.BadParameter(f"{clean(words[0])!r} is no program that can be run; for a pipeline write sh -c '...'")
+        raise click.BadParameter(f"{clean(words[0])!r} is not an executable program; for a pipeline write sh -c '...'")
     return words
 
 
@@ -118,7 +118,7 @@ class CommandRunner:
                 time.sleep(_LOCK_SLICE_S)
         try:
             if self._is_abandoned:
-                return "was not run: the wait was interrupted"
+                return "did not run: the wait was interrupted"
             return self._run_for(transition, lock.descriptors if lock else ())
         finally:
             if lock:
@@ -151,12 +151,12 @@ class CommandRunner:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_KILL_AFTER)
             if process.returncode is None:
-                return f"has run for {self._limit:g}s and cannot be ended"
-            return f"was ended after {self._limit:g}s"
+                return f"has run for {self._limit:g}s and cannot be killed"
+            return f"was killed after {self._limit:g}s"
         finally:
             self._process = None
         if self._is_abandoned:
-            return "was ended: the wait was interrupted"
+            return "was killed: the wait was interrupted"
         return f"exited with {code}" if code else None
 
 

@@ -20,17 +20,17 @@ from automl_waiter.integrations.stepfunctions import DEFAULT_TIMEOUT, state_mach
     cls=PageGroup,
     short_help="Print a Step Functions definition or an IAM policy.",
     examples=[
-        ("automl-waiter export asl --timeout 24h > wait.asl.json", "A state machine that waits as wait does:"),
-        ("automl-waiter export iam-policy --with stop", "The least rights of a wait that may stop its job:"),
+        ("automl-waiter export asl --timeout 24h > wait.asl.json", "Export a state machine that waits up to a day:"),
+        ("automl-waiter export iam-policy --with stop", "Export the policy of a wait that may stop its job:"),
     ],
 )
 def export() -> None:
-    """Print the wait in the form that something else wants it in, as JSON."""
+    """Print the wait in the JSON format of another system."""
 
 
 @export.command(
-    short_help="The wait as a Step Functions definition.",
-    examples=[("automl-waiter export asl --timeout 24h > wait.asl.json", "A state machine that gives a job a day:")],
+    short_help="Print a Step Functions state machine that waits.",
+    examples=[("automl-waiter export asl --timeout 24h > wait.asl.json", "Wait up to a day:")],
 )
 @click.option(
     "--timeout",
@@ -38,39 +38,44 @@ def export() -> None:
     default=DEFAULT_TIMEOUT,
     show_default=format_duration(DEFAULT_TIMEOUT),
     metavar="DURATION",
-    help="For the whole wait. The longer it is, the rarer are the looks, so that the history has room for them.",
+    help="Time limit of the whole wait. A longer limit polls less often, to stay below 25,000 history events.",
 )
 @REQUIRE
 def asl(timeout: float, require: tuple[str, ...]) -> int:
-    """Print the wait as the definition of a Step Functions standard workflow, in Amazon States Language.
+    """Print a Step Functions standard workflow that waits for a job, in Amazon States Language.
 
-    Its input is {"AutoMLJobName": "..."}, its output the job's last response. An execution that does not succeed
-    fails with the name of an error class of the library: JobFailed, JobStopped, JobDegraded, WaitTimeout, JobNotFound,
-    AccessDenied, ServiceUnavailable. Its role needs sagemaker:DescribeAutoMLJobV2.
+    Its input is {"AutoMLJobName": "..."}, and its output is the job's last response. If the job does not succeed, the
+    execution fails with one of these errors: JobFailed, JobStopped, JobDegraded, WaitTimeout, JobNotFound,
+    AccessDenied, ServiceUnavailable. Its role needs the permission sagemaker:DescribeAutoMLJobV2.
     """
     return _print(state_machine(timeout=timeout, required=required_parts(require)))
 
 
 @export.command(
     "iam-policy",
-    short_help="The least IAM policy that a wait needs.",
-    examples=[("automl-waiter export iam-policy --with candidates --with listing", "For the live view and for watch:")],
+    short_help="Print the least IAM policy that a wait needs.",
+    examples=[
+        (
+            "automl-waiter export iam-policy --with candidates --with listing",
+            "Allow the live view with candidates, and watch:",
+        )
+    ],
 )
 @click.option(
     "--with",
     "features",
     multiple=True,
     type=click.Choice([feature.value for feature in Feature]),
-    help="candidates: the live view, report, a condition on BestCandidate. estimate: when a job will end. listing: "
-    "watch, many jobs, and the nearest name to one that there is not. stop: --stop-on. publish: --publish. logs: the "
-    "log of what failed. Repeatable; without any, a wait alone.",
+    help="Feature to allow, beyond a plain wait. Repeatable. candidates: candidates in the live view, in a report, and "
+    "in a condition on BestCandidate. estimate: when a job will end. listing: watch, many jobs, and suggestions for a "
+    "mistyped name. stop: --stop-on. publish: --publish. logs: the log of a failed step.",
 )
 @click.option(
     "--jobs",
     multiple=True,
     default=(EVERY_JOB,),
     metavar="ARN",
-    help="The jobs that may be waited for: an ARN, in which * and ? stand for others; repeatable.",
+    help="ARN of the jobs to allow, with * and ? as wildcards. Repeatable.",
 )
 @click.option(
     "--bus",
@@ -78,7 +83,7 @@ def asl(timeout: float, require: tuple[str, ...]) -> int:
     multiple=True,
     default=(EVERY_BUS,),
     metavar="ARN",
-    help="The event buses that may be published to: an ARN, as above; repeatable.",
+    help="ARN of the event buses to allow, with * and ? as wildcards. Repeatable.",
 )
 def policy(features: tuple[str, ...], jobs: tuple[str, ...], buses: tuple[str, ...]) -> int:
     """Print the least IAM policy that a wait with these features needs."""

@@ -108,7 +108,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # gener
         except ValueError as error:
             self.fail(" or ".join([str(error), *self._words]), param, ctx)
         if self._positive and not seconds > 0:
-            self.fail("it must be longer than 0", param, ctx)
+            self.fail("must be longer than 0", param, ctx)
         return seconds
 
 
@@ -137,7 +137,7 @@ class BusParam(click.ParamType):  # type: ignore[type-arg,unused-ignore] # as ab
             region_of_bus(bus)
             if kind == "eventbridge":
                 return bus
-        return self.fail(f"{clean(value)!r} is no bus: write eventbridge:NAME or eventbridge:ARN", param, ctx)
+        return self.fail(f"{clean(value)!r} is not a bus: write eventbridge:NAME or eventbridge:ARN", param, ctx)
 
 
 def _given_before(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -146,44 +146,44 @@ def _given_before(ctx: click.Context, param: click.Parameter, value: str | None)
 
 
 AWS = (
-    click.option("--profile", callback=_given_before, help="The AWS profile."),
-    click.option("--region", callback=_given_before, help="The AWS region; an ARN's own region comes first."),
-    click.option("--endpoint-url", callback=_given_before, help="The SageMaker endpoint, where it is not AWS's own."),
+    click.option("--profile", callback=_given_before, help="AWS profile."),
+    click.option("--region", callback=_given_before, help="AWS region. The region of a job's ARN takes precedence."),
+    click.option("--endpoint-url", callback=_given_before, help="SageMaker endpoint, if it is not AWS."),
 )
 JOBS = click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_jobs)
-OUTPUT = click.option("-o", "--output", type=click.Choice(OUTPUTS), default="text", help="What to print on stdout.")
+OUTPUT = click.option("-o", "--output", type=click.Choice(OUTPUTS), default="text", help="Format of stdout.")
 REQUIRE = click.option(
     "--require",
     multiple=True,
     type=click.Choice([*(part.value for part in Part), "all", "none"]),
     default=tuple(map(str, DEFAULT_REQUIREMENT)),
-    show_default="best-candidate, endpoint: what was asked of the job",
+    show_default="best-candidate, endpoint",
     metavar="PART|all|none",
-    help=f"A part of the success that must not be missing, if it was to be; repeatable. Parts: {', '.join(Part)}.",
+    help=f"Part that a successful job must have, if it was requested of the job. Repeatable. Parts: {', '.join(Part)}.",
 )
-RESULTS = (OUTPUT, click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."), REQUIRE)
+RESULTS = (OUTPUT, click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr."), REQUIRE)
 PACE = together(
     click.option(
         "--poll",
         type=Duration({"auto": None}, positive=True),
         default="auto",
         metavar="DURATION|auto",
-        help="How often to poll. auto: the wait returns within 5 s of the job's end, or a twentieth of its age, and "
-        "never later than 60 s.",
+        help="Time between polls. auto: the wait returns within 5 s of the job's end, or within 5 % of the job's age, "
+        "and never later than 60 s.",
     ),
     click.option(
         "--max-rate",
         type=click.FloatRange(min=0, min_open=True),
         show_default=f"{DEFAULT_MAX_RATE:g}, or what --poll needs",
         metavar="CALLS_PER_SECOND",
-        help="The most calls to an account and region, for all jobs together.",
+        help="Limit on the calls to an account and region, shared by all jobs.",
     ),
     click.option(
         "--error-budget",
         type=Duration(),
         default="15m",
         metavar="DURATION",
-        help="How long calls may go on failing.",
+        help="How long to retry transient errors without a successful call.",
     ),
 )
 journal_option = functools.partial(
@@ -194,22 +194,22 @@ SUBSCRIBERS = (
         "--exec",
         "command",
         metavar="COMMAND",
-        help="Run this on each transition, without a shell; AUTOML_STATUS and others in its environment say which.",
+        help="Run this command on each transition, without a shell. It gets AUTOML_JOB_NAME, AUTOML_STATUS and other "
+        "variables.",
     ),
     click.option(
         "--publish",
         "bus",
         type=BusParam(),
         metavar="eventbridge:BUS",
-        help="Put an event on this EventBridge bus on each transition: a name, in the job's region, or an ARN.",
+        help="Put an event on this EventBridge bus on each transition. BUS is an ARN, or a name in the job's region.",
     ),
-    journal_option(help="Keep transitions and deliveries in this file, and continue after what it says was delivered."),
+    journal_option(help="Record transitions and deliveries in this file. After a restart, resume where it ends."),
 )
 NO_ESTIMATE = click.option(
     "--no-estimate",
     is_flag=True,
-    help="Do not estimate when a job will end. An estimate takes one ListAutoMLJobs call, for the durations of similar "
-    "jobs.",
+    help="Do not estimate when a job will end. An estimate needs one call of ListAutoMLJobs.",
 )
 PROGRESS = together(
     click.option(
@@ -217,8 +217,8 @@ PROGRESS = together(
         "display",
         type=click.Choice(DISPLAYS),
         default="auto",
-        help="What stderr shows meanwhile: a live view, lines, or what GitHub Actions understands. auto: by where it "
-        "runs.",
+        help="What to show on stderr: a live view, lines, or lines with annotations for GitHub Actions. auto: depends "
+        "on where it runs.",
     ),
     click.option(
         "--no-bell",
@@ -227,7 +227,7 @@ PROGRESS = together(
         flag_value=False,
         default=True,
         show_default=False,
-        help="Do not ring the terminal's bell at the end.",
+        help="Do not ring the terminal bell at the end.",
     ),
 )
-LOG_FORMAT = click.option("--log-format", type=click.Choice(LOG_FORMATS), default="console", help="The form of stderr.")
+LOG_FORMAT = click.option("--log-format", type=click.Choice(LOG_FORMATS), default="console", help="Format of stderr.")

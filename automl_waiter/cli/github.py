@@ -52,7 +52,7 @@ class GitHubRun:
         # GitHub masks secrets only in its log, not in a run's files.
         learn_environment(environ)
 
-    def tell(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         """Annotate the run with errors and warnings."""
         match event:
             case Ended(outcome=outcome) if is_bad(outcome.exit_code):
@@ -72,7 +72,7 @@ class GitHubRun:
         outputs = outputs_of(outcomes, code)
         if len(outputs["jobs"].encode()) > _MOST_BYTES:
             del outputs["jobs"]
-            self._warn(f"the output jobs is left out: {len(outcomes)} jobs are more than an output can hold")
+            self._warn(f"the step output `jobs` is omitted: {len(outcomes)} jobs exceed its size limit")
         self._append("GITHUB_OUTPUT", "".join(_output(name, value) for name, value in outputs.items()))
         page = markdown(outcomes_document(outcomes, logs)).encode()
         if len(page) > _MOST_BYTES:

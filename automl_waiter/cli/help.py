@@ -13,52 +13,41 @@ from automl_waiter._model.text import clean
 # The options' parameter names by subject, in the order of the page.
 _SECTIONS = {
     "Which jobs": ("name_contains", "since"),
-    "When it ends": ("timeout", "until", "good_enough", "stop_on", "until_any", "fail_fast", "until_idle"),
-    "What counts as success": ("require",),
-    "How often AWS is called": ("poll", "max_rate", "error_budget"),
-    "What it allows": ("features", "jobs", "buses"),
-    "What is told, and to whom": (
-        "output",
-        "form",
-        "logs",
-        "quiet",
-        "no_estimate",
-        "display",
-        "has_bell",
-        "log_format",
-        "command",
-        "bus",
-        "journal_path",
-    ),
-    "Where AWS is": ("profile", "region", "endpoint_url"),
+    "When to return": ("timeout", "until", "good_enough", "stop_on", "until_any", "fail_fast", "until_idle"),
+    "Success": ("require",),
+    "Polling": ("poll", "max_rate", "error_budget", "no_estimate"),
+    "Permissions": ("features", "jobs", "buses"),
+    "Output": ("output", "form", "logs", "quiet", "display", "has_bell", "log_format"),
+    "Notifications and journal": ("command", "bus", "journal_path"),
+    "AWS": ("profile", "region", "endpoint_url"),
 }
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 """The settings of click for every command; those of a group hold for its commands."""
 
 EXIT_CODES = (
-    ("0", "Completed with what was required, or --until holds"),
-    ("2", "bad usage, or a request that AWS calls invalid"),
+    ("0", "Completed with everything required, or --until holds"),
+    ("2", "bad usage, or a request that AWS rejects as invalid"),
     ("10", "Failed"),
     ("11", "Stopped"),
     ("12", "Completed, but a required part is missing"),
     ("14", "no such job, or another job under this name"),
     ("15", "Completed before --until held"),
-    ("69", "AWS could not be reached within the error budget"),
+    ("69", "no successful call within the error budget"),
     ("74", "the result could not be written (status, report, history, export)"),
     ("75", "still in progress (status)"),
     ("77", "access denied, or credentials missing, invalid or expired"),
-    ("124", "timed out (the job goes on, unless --stop-on timeout)"),
-    ("129, 130, 143", "SIGHUP, SIGINT, SIGTERM"),
-    ("of several", "the first that occurs in 129, 130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0"),
+    ("124", "timed out (the job keeps running, unless --stop-on timeout)"),
+    ("129, 130, 143", "interrupted by SIGHUP, SIGINT, SIGTERM"),
+    ("several jobs", "the first that applies of 129, 130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0"),
 )
 ENVIRONMENT = (
-    ("AWS_PROFILE, AWS_REGION, ...", "What every AWS program reads, boto3's variables all."),
-    ("AWS_ENDPOINT_URL_SAGEMAKER", "The endpoint, where --endpoint-url names none."),
-    ("AUTOML_WAITER_PROGRESS", "What stderr shows, where --progress says nothing; in a notebook, lines is no view."),
-    ("NO_COLOR", "No colours."),
-    ("CI, TERM=dumb", "Lines instead of a live view."),
-    ("GITHUB_ACTIONS", "Set to true, as GitHub sets it: outputs, a summary and annotations for the step."),
+    ("AWS_PROFILE, AWS_REGION, ...", "All variables of boto3 work."),
+    ("AWS_ENDPOINT_URL_SAGEMAKER", "The default of --endpoint-url."),
+    ("AUTOML_WAITER_PROGRESS", "The default of --progress. In a notebook, `lines` turns the view off."),
+    ("NO_COLOR", "Turns colours off."),
+    ("CI, TERM=dumb", "Print lines instead of a live view."),
+    ("GITHUB_ACTIONS", "If true, as GitHub sets it, write annotations, the step's outputs and its summary."),
 )
 COMPLETION = (
     ("~/.bashrc", 'eval "$(_AUTOML_WAITER_COMPLETE=bash_source automl-waiter)"'),
@@ -140,6 +129,6 @@ class PageGroup(Page, click.Group):
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             known = self.list_commands(ctx)
             nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
+            hint = f"did you mean {nearest[0]}?" if nearest else f"commands: {', '.join(known)}"
             raise click.UsageError(f"no command {clean(name)!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:  # it loads SQLite, which most commands do not need
 
 @click.command(
     cls=Page,
-    short_help="Show what a journal holds.",
-    examples=[("automl-waiter history --journal jobs.db -o json churn-2026", "What was seen of a job, for a program:")],
+    short_help="Print the records of a journal.",
+    examples=[("automl-waiter history --journal jobs.db -o json churn-2026", "Print a job's transitions as JSON:")],
 )
 @click.argument("jobs", nargs=-1, metavar="[JOB...]", shell_complete=complete_journaled_jobs)
-@shared(journal_option(required=True, help="The journal."), OUTPUT)
+@shared(journal_option(required=True, help="Journal to read."), OUTPUT)
 def history(flags: Flags, jobs: tuple[str, ...]) -> int:
-    """Show what a journal holds, of each JOB or of all: how they went, and what was not delivered yet."""
+    """Print what a journal recorded of each JOB, or of all jobs: transitions, outcomes, and pending deliveries."""
     return print_history(str(flags.journal_path), jobs, flags.output)
 
 
@@ -68,11 +68,11 @@ def _lines_of(histories: Iterable[JobHistory]) -> Iterator[str]:
         is_empty = False
         yield from _text_of(history)
     if is_empty:
-        yield "the journal holds no job"
+        yield "the journal has no jobs"
 
 
 def _text_of(history: JobHistory) -> list[str]:
-    head = f"{clean(history.job_name)}: {clean(history.state or 'not seen yet')}"
+    head = f"{clean(history.job_name)}: {clean(history.state or 'not observed yet')}"
     if history.verdict is not None:
         head += f", {clean(history.verdict.replace('_', ' '))} (exit code {history.exit_code})"
     facts: list[tuple[str, object]] = [("arn", history.job_arn)]

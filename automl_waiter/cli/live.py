@@ -81,7 +81,7 @@ class LiveView:
         self._thread = threading.Thread(target=self._run, name="automl-waiter-view", daemon=True)
         self._thread.start()
 
-    def tell(self, event: Event) -> None:
+    def update(self, event: Event) -> None:
         """Update the view with an event."""
         self._news.put(event)
 
@@ -95,7 +95,7 @@ class LiveView:
         elif not is_held_up:
             self._last.wait(PATIENCE)
 
-    def say(self, line: str, tone: Tone) -> None:
+    def print_line(self, line: str, tone: Tone) -> None:
         """Write a permanent line for people, coloured by its tone and wrapped at words."""
         from automl_waiter.display.terminal import message_lines
         from automl_waiter.report.plain_text import console_for

@@ -89,7 +89,7 @@ class Reporter:
         self._printed: dict[str, Estimate] = {}
         """The last one that was a line."""
 
-    def tell(self, event: events.Event) -> None:
+    def report(self, event: events.Event) -> None:
         """Report an event, if people should see it."""
         match event:
             case events.Estimated():
@@ -98,7 +98,7 @@ class Reporter:
                 self._estimates.pop(event.job_name, None)
                 self._printed.pop(event.job_name, None)
         if self._view is not None:
-            self._view.tell(event)
+            self._view.update(event)
         if self._quiet and not (isinstance(event, events.Ended) and is_bad(event.outcome.exit_code)):
             return
         if self._json:
@@ -167,9 +167,9 @@ class Reporter:
             case events.Notice():
                 return summary_of(event)
             case events.StopRequested(cause="interrupt"):
-                return f"{event.job_name}: told to stop"
+                return f"{event.job_name}: stop requested"
             case events.StopRequested():
-                return f"{event.job_name}: told to stop ({event.cause}); waiting until it has"
+                return f"{event.job_name}: stop requested ({event.cause}); waiting until it has stopped"
             case events.Ended(outcome=outcome) if self._ends and (self._progress or outcome.error):
                 return ("error: " if is_bad(outcome.exit_code) else "") + outcome.summary
             case _:
@@ -193,7 +193,7 @@ class Reporter:
         if self._view is None:
             self._lines.write(line)
         else:
-            self._view.say(line, tone)
+            self._view.print_line(line, tone)
 
     def _is_due(self, quiet: float) -> bool:
         """Return whether a line is due now, because none follows for `quiet` seconds or until a heartbeat."""
@@ -265,7 +265,7 @@ class ResultWriter:
             line = f"{_time_of(transition)}  {clean(_transition_line(transition))}"
         done(self._write(line))
 
-    def tell(self, event: events.Event) -> None:
+    def write_event(self, event: events.Event) -> None:
         """Write another event, in the forms that report events as they happen."""
         if self._output == "jsonl" and not isinstance(event, events.Poll | events.Sweep | events.Heartbeat):
             self._write(json_line(events.event_dict(event)))
@@ -293,7 +293,7 @@ class ResultWriter:
         """Write lines, and return whether somebody may get them; after a failure, write nothing."""
         if self._view is not None:
             for line in lines:
-                self._view.say(line, Tone.PLAIN)
+                self._view.print_line(line, Tone.PLAIN)
             return True
         self.problem = self.problem or write_results(lines)
         return self.problem is None and sys.stdout is not None

@@ -32,8 +32,8 @@ from automl_waiter.waiter import outcome_of, read_logs, result_of
     cls=Page,
     short_help="Report what happened to a job.",
     examples=[
-        ("automl-waiter report churn-2026 --format html > churn.html", "One page to read and to send to others:"),
-        ("automl-waiter report churn-2026 --journal jobs.db", "With the phases that a wait or a watch observed:"),
+        ("automl-waiter report churn-2026 --format html > churn.html", "Make one page that you can send to others:"),
+        ("automl-waiter report churn-2026 --journal jobs.db", "Include the phases that a wait or a watch observed:"),
     ],
 )
 @click.argument("job", shell_complete=complete_jobs)
@@ -42,24 +42,24 @@ from automl_waiter.waiter import outcome_of, read_logs, result_of
     "form",
     type=click.Choice(["text", "markdown", "html"]),
     default="text",
-    help="html: one page with the main figures and charts of the phases and candidates. It loads nothing.",
+    help="Format of the report. html: one self-contained page with charts of the phases and candidates.",
 )
 @click.option(
     "--logs",
     type=LineCount(),
     default=LINES,
     metavar="N|none",
-    help="How many lines to show of the log of what failed.",
+    help="Number of log lines to show of a failed step.",
 )
-@shared(journal_option(help="Report the phases that this file holds."), *AWS)
+@shared(journal_option(help="Include the phases that this journal recorded."), *AWS)
 @click.pass_obj
 def report(interrupts: Interrupts, /, flags: Flags, job: str, form: str, logs: int) -> int:
-    """Report what happened to JOB, a name or an ARN, whether or not anything waited for it.
+    """Report what happened to JOB, a name or an ARN, even if nothing waited for it.
 
-    The report has its phases, its candidates with their algorithms, the best one's metrics, the locations of its
-    notebooks, reports and model, what is missing and why, and the next steps. The times of the candidates bound the
-    phases that no poll observed. It needs sagemaker:ListCandidatesForAutoMLJob for the candidates, and
-    logs:DescribeLogStreams and logs:GetLogEvents for the log of what failed.
+    The report lists the phases, the candidates, the metrics of the best one, the S3 locations of notebooks, reports and
+    model, the log of a failed step, and the next steps. Without a journal it derives the phases from the times of the
+    candidates. Candidates need the permission sagemaker:ListCandidatesForAutoMLJob, and the log needs
+    logs:DescribeLogStreams and logs:GetLogEvents.
     """
     ref = job_ref(job)
     with interrupts.ending():

@@ -56,10 +56,10 @@ def open_screen(
     is_live = display == "auto" and not is_log and is_terminal() and is_in_foreground() and not os.environ.get("CI")
     if display == "live":
         if not is_terminal():
-            raise click.UsageError("--progress live needs a terminal on stderr that can be drawn on")
+            raise click.UsageError("--progress live needs stderr to be a terminal that supports cursor movement")
         if is_log:
             raise click.UsageError(
-                "--progress live goes with neither -q, --log-format json nor -o jsonl on the same terminal"
+                "--progress live cannot be combined with -q, --log-format json, or -o jsonl on the same terminal"
             )
         is_live = True
     view = github = None
@@ -84,7 +84,7 @@ def open_screen(
         has_bell=flags.has_bell and not os.environ.get("CI"),
     )
     if switch not in ("", *DISPLAYS):
-        reporter.warn("progress", f"{SWITCH} is none of {', '.join(DISPLAYS)}")
+        reporter.warn("progress", f"{SWITCH} must be one of {', '.join(DISPLAYS)}")
     if is_github:
         from automl_waiter.cli.github import GitHubRun
 

@@ -166,11 +166,11 @@ class Session:
     def _report(self, event: Event) -> None:
         if self._writer.is_running and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED:
             return  # a job that nobody watches any more has no outcome to report
-        self._reporter.tell(event)
+        self._reporter.report(event)
         if self._watched is not None:
             self._watched.take(event)
         if self._github is not None:
-            self._github.tell(event)
+            self._github.report(event)
         match event:
             case Transition():
                 self._hand_out(event)
@@ -180,11 +180,11 @@ class Session:
                 # A watch may last for weeks, and needs only the exit codes.
                 is_kept = not self._writer.is_running or self._writer.keeps_outcomes or self._github is not None
                 self._outcomes[outcome.job] = outcome if is_kept else replace(outcome, snapshot=None, transitions=())
-                self._writer.tell(event)
+                self._writer.write_event(event)
                 if self._journal is not None:
                     self._journal.record_outcome(outcome)
             case _:
-                self._writer.tell(event)
+                self._writer.write_event(event)
                 if self._journal is not None:
                     self._journal.flush()
                     if isinstance(event, Sweep) and event.reported_to is not None and self._watch is not None:
@@ -226,7 +226,7 @@ class Session:
             self._github.finish(outcomes, code, logs)
         resume = self._resume(outcomes)
         if resume is not None:
-            self._reporter.note("resume", f"to go on waiting: {resume}", level=logging.WARNING)
+            self._reporter.note("resume", f"to resume: {resume}", level=logging.WARNING)
         for other in self._others:
             other.finish()
         self._reporter.finish()

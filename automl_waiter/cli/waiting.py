@@ -52,15 +52,15 @@ _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
 
 @click.command(
     cls=Page,
-    short_help="Block until every job has ended.",
+    short_help="Wait until every job has ended.",
     examples=[
-        ("automl-waiter wait churn-2026 --timeout 6h --stop-on timeout", "Give a job six hours, and then stop it:"),
-        ("automl-waiter wait a b c --fail-fast -o json", "Wait for several, until one does not succeed:"),
+        ("automl-waiter wait churn-2026 --timeout 6h --stop-on timeout", "Stop the job after six hours:"),
+        ("automl-waiter wait a b c --fail-fast -o json", "Wait for several jobs, or until one does not succeed:"),
         (
             "automl-waiter wait churn-2026 --good-enough 0.9",
-            "Stop the job as soon as a candidate reaches 0.9, and pay for no more training:",
+            "Stop the job as soon as a candidate reaches 0.9, to save training time:",
         ),
-        ("automl-waiter wait churn-2026 --exec ./notify.sh --journal jobs.db", "Tell somebody of each phase, once:"),
+        ("automl-waiter wait churn-2026 --exec ./notify.sh --journal jobs.db", "Run a script on each transition:"),
     ],
     lists=_LISTS,
 )
@@ -70,30 +70,30 @@ _LISTS = {"Exit codes": EXIT_CODES, "Environment": ENVIRONMENT}
     type=Duration({"auto": "auto", "none": None}),
     default="none",
     metavar="DURATION|auto|none",
-    help="For the whole wait. auto: the job's own limit and 30 minutes.",
+    help="Time limit of the whole wait. auto: the job's runtime limit plus 30 minutes.",
 )
 @PACE
 @click.option(
     "--until",
     metavar="EXPR",
     shell_complete=complete_until,
-    help="Return earlier: a status, a phase, or JMESPath over the response.",
+    help="Return as soon as this holds: a status, a phase, or a JMESPath expression over the response.",
 )
 @click.option(
     "--good-enough",
     type=float,
     metavar="VALUE",
-    help="Stop the job as soon as a candidate's objective is at least as good as VALUE, and exit with 0; 15 if it "
-    "completes before. For --until and --stop-on until in one.",
+    help="Stop the job as soon as a candidate's objective is at least as good as VALUE, and exit 0. Exit 15 if the job "
+    "completes first. Replaces --until and --stop-on until.",
 )
 @click.option(
     "--stop-on",
     multiple=True,
     type=click.Choice(["until", "timeout", "interrupt"]),
-    help="Stop the job when --until holds, at the timeout, or on SIGINT, SIGTERM or SIGHUP; repeatable.",
+    help="Stop the job when --until holds, at the timeout, or on SIGINT, SIGTERM or SIGHUP. Repeatable.",
 )
-@click.option("--any", "until_any", is_flag=True, help="Wait until the first job has ended.")
-@click.option("--fail-fast", is_flag=True, help="Wait until the first job that does not succeed.")
+@click.option("--any", "until_any", is_flag=True, help="Return when the first job has ended.")
+@click.option("--fail-fast", is_flag=True, help="Return as soon as one job does not succeed.")
 @shared(*SUBSCRIBERS, *RESULTS, NO_ESTIMATE, PROGRESS, LOG_FORMAT, *AWS)
 @click.pass_context
 def wait(
@@ -108,15 +108,14 @@ def wait(
     until_any: bool,
     fail_fast: bool,
 ) -> int:
-    """Block until every JOB has ended: its name or its ARN; - reads names from standard input.
+    """Wait until every JOB, a name or an ARN, has ended. Use - to read names from standard input.
 
-    On a terminal it shows the phases, the candidates and the time meanwhile; elsewhere it writes a line for each
-    transition, and one at least every five minutes. It needs sagemaker:DescribeAutoMLJobV2,
-    sagemaker:ListCandidatesForAutoMLJob to show candidates or to wait for one, and sagemaker:ListAutoMLJobs to estimate
-    when a job will end.
+    On a terminal you see the phases, the candidates and an estimate of the end. Elsewhere you get a line for each
+    transition, and at least one every five minutes. Waiting needs the permission sagemaker:DescribeAutoMLJobV2.
+    Candidates need sagemaker:ListCandidatesForAutoMLJob, and an estimate needs sagemaker:ListAutoMLJobs.
     """
     if until_any and fail_fast:
-        raise click.UsageError("--any and --fail-fast exclude each other")
+        raise click.UsageError("use either --any or --fail-fast")
     causes = [cause for cause in stop_on if cause != "interrupt"]
     options = flags.wait_options(timeout=timeout, until=until, good_enough=good_enough, stop_on=causes)
     hint = "Ctrl-C ends the wait; the jobs keep running"
@@ -148,29 +147,29 @@ def wait(
 
 @click.command(
     cls=Page,
-    short_help="Follow every job that matches, new ones included.",
+    short_help="Follow all jobs, including new ones.",
     examples=[
-        ("automl-waiter watch -o jsonl --exec ./notify.sh --journal jobs.db", "Tell of every job, for weeks:"),
-        ("automl-waiter watch --name-contains nightly- --until-idle && ./deploy.sh", "Wait until none is in progress:"),
+        ("automl-waiter watch -o jsonl --exec ./notify.sh --journal jobs.db", "Report every job, for weeks:"),
+        ("automl-waiter watch --name-contains nightly- --until-idle && ./deploy.sh", "Wait until no job is running:"),
     ],
     lists=_LISTS,
 )
-@click.option("--name-contains", help="Only jobs whose names contain this, in any case.")
+@click.option("--name-contains", help="Only jobs whose names contain this text, ignoring case.")
 @click.option(
     "--since",
     type=Duration(),
     metavar="DURATION",
-    help="Jobs that were created within this time, ended ones too; by default those in progress, and new ones.",
+    help="Include jobs created within this time, even ended ones. Default: jobs in progress and new ones.",
 )
-@click.option("--until-idle", is_flag=True, help="End when no job is in progress; by default only a signal ends it.")
+@click.option("--until-idle", is_flag=True, help="Return when no job is in progress. Default: run until a signal.")
 @shared(PACE, *SUBSCRIBERS, *RESULTS, NO_ESTIMATE, PROGRESS, LOG_FORMAT, *AWS)
 @click.pass_obj
 def watch(
     interrupts: Interrupts, /, flags: Flags, name_contains: str | None, since: float | None, until_idle: bool
 ) -> int:
-    """Follow every job of the account and region that matches, new ones included, and tell each transition.
+    """Follow all matching jobs of the account and region, including new ones, and print each transition.
 
-    It needs sagemaker:ListAutoMLJobs, and describes each job that has ended.
+    It needs the permissions sagemaker:ListAutoMLJobs and, for each ended job, sagemaker:DescribeAutoMLJobV2.
     """
     options = flags.wait_options()
     which = matching(name_contains, since)
@@ -188,15 +187,15 @@ def watch(
 
 @click.command(
     cls=Page,
-    short_help="Look once; the exit code says how the job is.",
-    examples=[("automl-waiter status -q -o none churn-2026; echo $?", "75 means that it is still in progress:")],
+    short_help="Poll each job once.",
+    examples=[("automl-waiter status -q -o none churn-2026; echo $?", "Print 75 if the job is still in progress:")],
     lists=_LISTS,
 )
 @JOBS
 @shared(*RESULTS, NO_ESTIMATE, *AWS)
 @click.pass_obj
 def status(interrupts: Interrupts, /, flags: Flags, jobs: tuple[str, ...]) -> int:
-    """Look once at each JOB, print how it is, and say it by the exit code."""
+    """Poll each JOB once, print its status, and return it as the exit code."""
     options = replace(ONE_POLL, required=required_parts(flags.require), estimate=not flags.no_estimate)
     reporter = Reporter("console", quiet=flags.quiet, progress=False)
     refs = _refs(jobs, interrupts)
@@ -221,7 +220,7 @@ def _refs(jobs: Sequence[str], interrupts: Interrupts) -> list[JobRef]:
         more = [f"and {len(problems) - _SHOWN_PROBLEMS} more"] if len(problems) > _SHOWN_PROBLEMS else []
         raise click.UsageError("; ".join([*problems[:_SHOWN_PROBLEMS], *more]))
     if not refs:
-        raise click.UsageError("no job: standard input holds no names")
+        raise click.UsageError("no job: standard input has no names")
     return list({ref.key: ref for ref in refs}.values())
 
 

@@ -38,7 +38,7 @@ class WatchSummary:
         """Yield the summary."""
         jobs = len(self._running) + self._ended.total()
         if not jobs:
-            yield "no job followed"
+            yield "no jobs followed"
             return
         counts = [f"{count} {head}" for head, count in self._ended.most_common()]
         counts += [f"{len(self._running)} in progress"] if self._running else []

@@ -40,7 +40,7 @@ def notebook_view(names: Iterable[str]) -> Iterator[list[Callable[[Event], objec
             try:
                 subscribers.append(stack.enter_context(closing(NotebookView(names))).take)
             except Exception as error:
-                log_problem(logging.ERROR, "the wait cannot be shown here; it continues", error)
+                log_problem(logging.ERROR, "cannot show the progress of the wait; it continues", error)
         yield subscribers
 
 

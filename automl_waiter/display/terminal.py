@@ -45,7 +45,7 @@ def frame_lines(progress: Progress, now: datetime, console: Console, hint: str =
     if progress.deadline is not None and not progress.is_stopping:
         texts.append(_labelled("timeout", _time_until(progress.deadline, now)))
     if hint:
-        words = "Ctrl-C ends the wait; a job that is being stopped still stops" if progress.is_stopping else hint
+        words = "Ctrl-C ends the wait; the job still stops" if progress.is_stopping else hint
         texts.append(Text("  " + words, STYLES[Tone.QUIET]))
     return _drawn(texts[-max(1, height - 1) :], width, console)
 

@@ -95,4 +95,4 @@ def _artifact_of(outcome: Outcome) -> dict[str, str]:
 
 def _warn_of(error: Exception, log: Any) -> None:
     # The outcome of hours of work is known: a server that is down for a moment must not lose it.
-    log.warning("the artifact could not be made: %s", clean(f"{type(error).__name__}: {error}"))
+    log.warning("could not create the artifact: %s", clean(f"{type(error).__name__}: {error}"))

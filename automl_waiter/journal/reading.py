@@ -137,7 +137,7 @@ class JournalReader:
             for job in named:
                 found = self._db.execute("SELECT id FROM job WHERE name = ? OR arn = ?", (job, job)).fetchall()
                 if not found:
-                    raise JournalError(f"the journal {clean(self._path)} holds no job {clean(job)!r}{self._hint(job)}")
+                    raise JournalError(f"the journal {clean(self._path)} has no job {clean(job)!r}{self._hint(job)}")
                 numbers.update(number for (number,) in found)
         return self._histories(numbers)
 

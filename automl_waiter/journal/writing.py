@@ -342,8 +342,8 @@ class Journal:
     def _warn_once(self, problem: Problem) -> None:
         if problem.kind not in self._warned:
             self._warned.add(problem.kind)
-            rest = "without it" if problem.is_final else "and tries again to write to it"
-            self._warnings.append(f"the journal {clean(self._path)} {clean(problem.words)}; the wait goes on {rest}")
+            rest = "without it" if problem.is_final else "and retries the write"
+            self._warnings.append(f"the journal {clean(self._path)} {clean(problem.words)}; the wait continues {rest}")
 
 
 def _identity_of(path: Path) -> tuple[int, int] | None:

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 _SPLITS = ("Train", "Validation", "Test")
 # The other verdicts are shown by their own names.
 _HEADS = {
-    Verdict.CONDITION_MET: "the condition holds",
-    Verdict.CONDITION_NOT_MET: "completed before the condition held",
-    Verdict.CANCELLED: "the wait was cancelled",
+    Verdict.CONDITION_MET: "condition met",
+    Verdict.CONDITION_NOT_MET: "completed before the condition was met",
+    Verdict.CANCELLED: "wait interrupted",
 }
 _UNDECIDED_TONE = {
     Verdict.TIMED_OUT: Tone.WARNING,
@@ -152,7 +152,7 @@ def report_document(
         *_missing_facts(outcome),
         Fact(
             "generated",
-            moment(polled_at) + ("" if ended_at else f", {_span(snapshot.created_at, polled_at)} after its creation"),
+            moment(polled_at) + ("" if ended_at else f", {_span(snapshot.created_at, polled_at)} after creation"),
         ),
     ]
     blocks: list[Block | None] = [
@@ -214,7 +214,7 @@ def _job_facts(snapshot: Snapshot) -> Iterator[Fact]:
     limit = snapshot.completion_criteria.max_runtime_seconds
     if limit is not None:
         is_reached = snapshot.secondary_status == SecondaryStatus.MAX_AUTO_ML_JOB_RUNTIME_REACHED
-        words = f"{format_duration(limit)}, which ended the training" if is_reached else format_duration(limit)
+        words = f"{format_duration(limit)}, reached before the job was done" if is_reached else format_duration(limit)
         yield Fact("runtime limit", words, Tone.WARNING if is_reached else Tone.PLAIN)
 
 
@@ -251,10 +251,10 @@ def _counted(count: int, thing: str) -> str:
 def _reason(reason: str) -> Iterator[Fact]:
     """Yield a failure reason in parts: what failed, which job that was, and its message."""
     if found := FAILED_JOB.search(reason, 0, LONGEST_TEXT):
-        yield Fact("reason", reason[: found.start()].strip() or "a job of its own failed", Tone.BAD)
-        yield Fact("failed job", found["arn"], is_code=True, link=console_url(found["arn"]))
+        yield Fact("reason", reason[: found.start()].strip() or "a step of the job failed", Tone.BAD)
+        yield Fact("failed step", found["arn"], is_code=True, link=console_url(found["arn"]))
         if said := reason[found.end() :].strip():
-            yield Fact("its message", said, Tone.BAD)
+            yield Fact("message", said, Tone.BAD)
     elif reason:
         yield Fact("reason", reason, Tone.BAD)
 
@@ -366,7 +366,7 @@ def status_line(outcome: Outcome) -> str:
         return outcome.summary
     if not snapshot.state.is_terminal:
         now = outcome.transitions[-1].observed_at
-        words = [str(snapshot.state), f"{_span(snapshot.created_at, now)} after its creation"]
+        words = [str(snapshot.state), f"{_span(snapshot.created_at, now)} after creation"]
         words += [estimate_words(outcome.estimate, now)] if outcome.estimate else []
         return f"{outcome.job_name}: {', '.join(words)}"
     how = "completed" if outcome.verdict is Verdict.DEGRADED and not outcome.ok else head_of(outcome)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from automl_waiter._model.failure_logs import failed_jobs
 from automl_waiter._model.job_refs import region_of
+from automl_waiter._model.statuses import SecondaryStatus
 from automl_waiter._model.verdicts import Part, Verdict
 from automl_waiter.report.document import Note, Notes
 
@@ -53,30 +54,36 @@ def _notes(outcome: Outcome) -> Iterator[Note]:
         match part:
             case Part.BEST_CANDIDATE:
                 yield Note(
-                    "No candidate finished with a result. The report lists how far each came. More time "
-                    "(MaxAutoMLJobRuntimeInSeconds) or more candidates may help.",
+                    "No candidate completed. The report lists the status of each. A higher limit "
+                    "(MaxAutoMLJobRuntimeInSeconds, MaxCandidates) may help.",
+                    report_command(outcome),
+                )
+            case Part.ENDPOINT if snapshot.secondary_status == SecondaryStatus.MAX_AUTO_ML_JOB_RUNTIME_REACHED:
+                # docs.aws.amazon.com, CreateAutoMLJobV2, MaxAutoMLJobRuntimeInSeconds: then nothing is deployed.
+                yield Note(
+                    "The job reached its runtime limit, so it did not deploy. Deploy the best candidate yourself, or "
+                    "create a new job with a higher MaxAutoMLJobRuntimeInSeconds.",
                     report_command(outcome),
                 )
             case Part.ENDPOINT:
                 yield Note(
-                    "The failed endpoint's FailureReason (aws sagemaker describe-endpoint) says why. "
-                    "You can still deploy the best candidate's InferenceContainers by hand.",
+                    "Read the FailureReason of the failed endpoint. You can still deploy the best candidate's "
+                    "InferenceContainers yourself.",
                     f"aws sagemaker list-endpoints --status-equals Failed --creation-time-after {since}{where}",
                 )
             case Part.EXPLAINABILITY | Part.INSIGHTS:
                 report = "explainability" if part is Part.EXPLAINABILITY else "model insights"
                 yield Note(
-                    f"The model works without its {report} report. The failed processing job says why there is none.",
+                    f"The model works without its {report} report. Read the failed processing job's FailureReason.",
                     f"aws sagemaker list-processing-jobs --status-equals Failed --creation-time-after {since}{where}",
                 )
             case _:
-                yield Note("The result lacks what failed: see the partial failures.")
+                yield Note("The partial failures above list what is missing from the result.")
     if snapshot.status == "Failed":
         yield from _after_failure(snapshot, where)
     if outcome.verdict is Verdict.STOPPED:
         yield Note(
-            "The candidates of a stopped job remain usable: the report lists them. "
-            "If neither you nor a wait with --stop-on stopped it, CloudTrail knows who did.",
+            "You can still use the completed candidates that the report lists. CloudTrail records who stopped the job.",
             "aws cloudtrail lookup-events "
             f"--lookup-attributes AttributeKey=EventName,AttributeValue=StopAutoMLJob{where}",
         )
@@ -85,10 +92,10 @@ def _notes(outcome: Outcome) -> Iterator[Note]:
 def _after_failure(snapshot: Snapshot, where: str) -> Iterator[Note]:
     jobs = failed_jobs(snapshot)
     if not jobs:
-        said = "The job says no more than the reason above." if snapshot.failure_reason else "The job gives no reason."
-        yield Note(f"{said} A failed job cannot be restarted: create a new one.")
+        cause = "Fix the cause" if snapshot.failure_reason else "AWS gave no reason: check the input data and the role"
+        yield Note(f"{cause}. Then create a new job: a failed one cannot be restarted.")
     for job in jobs:
         yield Note(
-            "Read the failed job's log and fix the cause. Then create a new job: a failed one cannot be restarted.",
+            "Read the log and fix the cause. Then create a new job: a failed one cannot be restarted.",
             f"aws logs tail {job.group} --since 30d --log-stream-name-prefix {shlex.quote(job.name)}{where}",
         )

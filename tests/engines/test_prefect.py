@@ -245,7 +245,7 @@ def test_an_artifact_that_cannot_be_made_loses_no_outcome(
     monkeypatch.setattr("automl_waiter.integrations.prefect.create_markdown_artifact", refuse)
     with caplog.at_level(logging.WARNING):
         assert flow_of(waiting, new_job("completed"), client=endpoint.client())["verdict"] == "completed"
-    assert "the artifact could not be made: RuntimeError: no server" in caplog.messages
+    assert "could not create the artifact: RuntimeError: no server" in caplog.messages
 
 
 def test_no_artifact_is_made_that_is_not_wanted(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
