@@ -17,59 +17,20 @@ import pytest
 from conftest import Command, Recorded
 from processes import endpoint_environment
 from rich.console import Console
+from scenes import HINT, JOB, OTHERS, PHASES, at, estimated
 from terminals import Terminal
-from virtual import kernel_of
 
-from automl_waiter._model.events import Estimated, Poll, Retry, StopRequested, Sweep
-from automl_waiter._model.options import CANDIDATES_EVERY_S, WaitOptions
+from automl_waiter._model.events import Poll, Retry, StopRequested, Sweep
 from automl_waiter.cli.live import Frame, LiveView
 from automl_waiter.display.progress import Progress
 from automl_waiter.display.terminal import frame_lines, message_lines, title_of
 from automl_waiter.report.document import Tone
 from automl_waiter.sandbox.server import Sandbox
-from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
-from automl_waiter.waiter import events_of
+from automl_waiter.testing import ManualClock, Timeline
 
-PHASES = [
-    (0, "InProgress", "Starting"),
-    (60, "InProgress", "AnalyzingData"),
-    (570, "InProgress", "FeatureEngineering"),
-    (1110, "InProgress", "ModelTuning"),
-]
-JOB = Timeline(
-    [*PHASES, (1890, "InProgress", "GeneratingExplainabilityReport"), (2310, "Completed", "Completed")],
-    max_runtime=3600,
-)
-OTHERS = {
-    "churn-2026": JOB,
-    "fraud-detection-with-a-long-name": Timeline([*PHASES, (7000, "Completed", "Completed")]),
-    "spam": Timeline([(0, "InProgress", "Starting"), (200, "Failed", "Failed")], failure_reason="no data"),
-    "demand": Timeline(
-        [(0, "InProgress", "AnalyzingData"), (500, "Completed", "Completed")], problem_type="TimeSeriesForecasting"
-    ),
-}
 JOB_OF_HOURS = Timeline([(0, "InProgress", "Starting"), (9000, "Completed", "Completed")])
 NewJob = Callable[[str], str]
 KEEP_TITLE, OLD_TITLE = b"\x1b[22;2t", b"\x1b]2;\a\x1b[23;2t"
-HINT = "Ctrl-C ends the wait; the job keeps running"
-
-
-def at(
-    second: float, jobs: dict[str, Timeline] | None = None, *, start: float = 0.0, watch: bool = False
-) -> tuple[Progress, datetime]:
-    """What is known so many seconds after a wait began, and the time then."""
-    jobs, clock = jobs or {"churn-2026": JOB}, ManualClock()
-    scripted, progress = ScriptedJobs(clock), Progress(None if watch else jobs)
-    for name, timeline in jobs.items():
-        scripted.add(name, timeline, start=start)
-    options = WaitOptions(candidates_every=CANDIDATES_EVERY_S)
-    begin = clock.now()
-    kernel = kernel_of(list(jobs), [scripted] * len(jobs), options, clock)
-    for event in events_of(kernel, clock):
-        if clock.monotonic() > second:
-            break
-        progress.take(event)
-    return progress, begin + timedelta(seconds=second)
 
 
 def frame(progress: Progress, now: datetime, width: int = 100, height: int = 40) -> str:
@@ -77,12 +38,6 @@ def frame(progress: Progress, now: datetime, width: int = 100, height: int = 40)
         width=width, height=height, no_color=True, force_terminal=False, markup=False, emoji=False, highlight=False
     )
     return "".join(f"{line}\n" for line in frame_lines(progress, now, console, HINT))
-
-
-def estimated(now: datetime, name: str = "churn-2026", left: float = 1080) -> Estimated:
-    """An estimate of the end in so many seconds."""
-    ends = [now + timedelta(seconds=left + more) for more in (0, -240, 300)]
-    return Estimated(*ends, based_on=6, job_name=name, at=now)
 
 
 def retried(progress: Progress, now: datetime, attempt: int, name: str | None = "churn-2026") -> Retry:
