@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stop a job as soon as its best candidate is good enough, and print which one that is.
+# Stop a job as soon as a candidate is good enough, and print that candidate.
 #   ./good_enough.sh JOB VALUE
 set -u
 
@@ -9,7 +9,7 @@ code=$?
 case $code in
   0) python3 -c 'import json; best = json.load(open("outcome.json"))["jobs"][0]["best_candidate"]
 print("good enough:", best["name"], best["metric"], best["value"])' ;;
-  15) echo "$1 completed, and no candidate was good enough" ;;
-  *) echo "stderr says what happened to $1" ;;
+  15) echo "$1 completed without a candidate that is good enough" ;;
+  *) echo "see stderr for what happened to $1" ;;
 esac
 exit $code

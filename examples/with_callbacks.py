@@ -1,22 +1,22 @@
-"""Wait for a job and be told of each change: python with_callbacks.py JOB"""
+"""Wait for a job and print each transition: python with_callbacks.py JOB"""
 
 import sys
 
 from automl_waiter import JobDegraded, JobFailed, Transition, wait_for
 
 
-def tell(change: Transition) -> None:
+def report(change: Transition) -> None:
     print(f"{change.observed_at:%H:%M:%S}  {change.after}", flush=True)
 
 
 def main(job: str) -> int:
     try:
-        outcome = wait_for(job, timeout="auto", on_transition=tell)
+        outcome = wait_for(job, timeout="auto", on_transition=report)
     except JobFailed as error:
         print(f"failed: {error.outcome and error.outcome.failure_reason}")
         return 1
     except JobDegraded as error:
-        print(f"done, but {error}")
+        print(f"a part is missing: {error}")
         return 1
     best = outcome.best_candidate
     if best is not None and best.objective is not None:

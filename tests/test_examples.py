@@ -128,7 +128,7 @@ def test_the_examples_run(endpoint: Sandbox, tmp_path: Path) -> None:
         0,
         "deploy the best candidate of example-good\n",
     )
-    assert told_by(str(EXAMPLES / "pipeline_step.sh"), "example-bad") == (10, "example-bad gave no model\n")
+    assert told_by(str(EXAMPLES / "pipeline_step.sh"), "example-bad") == (10, "example-bad has no model\n")
     code, told = told_by(sys.executable, str(EXAMPLES / "with_callbacks.py"), "example-good")
     assert code == 0
     assert "best: example-good-001, F1 0.91" in told
@@ -200,7 +200,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory, endpoint: Sandbox, index
     """A runner on which the steps of the action have run that come before the wait."""
     folder = tmp_path_factory.mktemp("runner")
     steps = {"python": {"outputs": {"python-path": sys.executable}}}
-    runner = Runner(folder, endpoint_environment(endpoint.url) | index, steps=steps, inputs=inputs(job="any"))
+    runner = Runner(
+        folder,
+        endpoint_environment(endpoint.url) | index,
+        steps=steps,
+        inputs=inputs(job="any", source="automl-waiter"),
+    )
     code, told = runner.run(INSTALL, folder)
     assert code == 0, told
     return runner
@@ -211,7 +216,7 @@ def action(installed: Runner) -> Callable[..., Runner]:
     """A runner of the action with these inputs."""
 
     def given(**values: str) -> Runner:
-        installed.contexts["inputs"] = inputs(**values)
+        installed.contexts["inputs"] = inputs(**{"source": "automl-waiter", **values})
         return installed
 
     return given
@@ -282,19 +287,19 @@ def test_the_inputs_of_the_action_count(
 @pytest.mark.parametrize("name", list(ACTION["inputs"]))
 def test_no_input_is_evaluated(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path, name: str) -> None:
     """Whatever an input holds, it is one word of the command: what a shell would run in it is not run."""
-    job, step = new_end("completed"), INSTALL if name == "version" else WAIT
+    job, step = new_end("completed"), INSTALL if name == "source" else WAIT
     for hostile in ("$(touch evaluated)", 'x"; touch evaluated; "', "x; touch evaluated", "x\ntouch evaluated"):
         code, told = action(**{"job": job, name.replace("-", "_"): hostile}).run(step, tmp_path)
         assert code != 0, told
         assert not (tmp_path / "evaluated").exists(), hostile
 
 
-def test_the_action_installs_the_version_that_is_asked_for(action: Callable[..., Runner], tmp_path: Path) -> None:
-    """The version that there is is installed; one that there is not fails the step before the wait."""
-    assert action(job="any", version=__version__).run(INSTALL, tmp_path)[0] == 0
-    code, told = action(job="any", version="99").run(INSTALL, tmp_path)
+def test_the_action_installs_its_source(action: Callable[..., Runner], tmp_path: Path) -> None:
+    """The input `source` is what pip installs; if pip cannot, the step fails before the wait."""
+    assert action(job="any", source=f"automl-waiter=={__version__}").run(INSTALL, tmp_path)[0] == 0
+    code, printed = action(job="any", source="automl-waiter==99").run(INSTALL, tmp_path)
     assert code == 1
-    assert "automl-waiter==99" in told
+    assert "automl-waiter==99" in printed
 
 
 def test_a_cancelled_run_ends_the_wait(action: Callable[..., Runner], new_job: NewJob, tmp_path: Path) -> None:
@@ -337,6 +342,7 @@ def test_the_workflow_goes_from_start_to_end(action: Callable[..., Runner], endp
     # The second attempt of the job that waits, with the output that the first attempt of the other has left.
     runner.contexts = {
         "github": {"run_attempt": 2},
+        "vars": {"AUTOML_WAITER_SOURCE": "automl-waiter"},
         "needs": {WORKFLOW["jobs"]["wait"]["needs"]: {"outputs": {"job": job}}},
     }
     values = {name.replace("-", "_"): runner.filled(value) for name, value in use["with"].items()}
@@ -374,7 +380,8 @@ def bare(endpoint: Sandbox, index: dict[str, str], tmp_path: Path) -> dict[str, 
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
     folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "automl-waiter").exists()]
-    return endpoint_environment(endpoint.url) | index | {"PATH": os.pathsep.join([str(programs), *folders])}
+    found = {"PATH": os.pathsep.join([str(programs), *folders]), "AUTOML_WAITER_SOURCE": "automl-waiter"}
+    return endpoint_environment(endpoint.url) | index | found
 
 
 STEP = str(EXAMPLES / "pipeline_step.sh")
@@ -385,8 +392,15 @@ def test_the_step_installs_what_is_missing(bare: dict[str, str], new_end: NewJob
     """Where the command is not installed the step does that first, and hands on the exit code."""
     job = new_end("failed")
     done = run(STEP, job, env=bare, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (10, f"{job} gave no model\n"), done.stderr
+    assert (done.returncode, done.stdout) == (10, f"{job} has no model\n"), done.stderr
     assert json.loads((tmp_path / "outcome.json").read_text())["jobs"][0]["verdict"] == "failed"
+
+
+def test_the_step_without_a_source_names_the_variable(bare: dict[str, str], tmp_path: Path) -> None:
+    """It exits with 2 before it installs anything."""
+    done = run(STEP, "churn", env=bare | {"AUTOML_WAITER_SOURCE": ""}, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "set AUTOML_WAITER_SOURCE" in done.stderr
 
 
 def test_the_step_does_not_wait_with_what_it_could_not_install(bare: dict[str, str], tmp_path: Path) -> None:
@@ -412,7 +426,10 @@ def test_a_cancelled_step_ends_its_wait(
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 128 + signum
     assert outcome["jobs"][0]["verdict"] == "cancelled"
-    assert stdout == f"the wait ended before {job}, which may still be running; stderr says how to wait on\n"
+    assert (
+        stdout
+        == f"the wait ended before {job}, which may still be running; stderr has the command that resumes the wait\n"
+    )
     assert f"automl-waiter wait {job} --timeout auto --output json" in stderr
 
 
@@ -438,13 +455,13 @@ def test_the_image_runs_the_command_as_nobody() -> None:
     assert any(f"--owner={user} --group={group} {instructions('WORKDIR')[-1]}" in each for each in instructions("RUN"))
 
 
-def test_the_image_installs_the_version_that_is_asked_for(installed: Runner) -> None:
-    """The build installs this package, the newest or one by its version; one that there is not ends the build."""
-    [install] = [each for each in instructions("RUN") if each.startswith("pip")]
-    assert instructions("ARG") == ['VERSION=""']
+def test_the_image_installs_its_source(installed: Runner) -> None:
+    """The build installs the clone in which it runs, or its argument SOURCE; if pip cannot, the build fails."""
+    [install] = re.findall(r"^RUN --mount=type=bind,target=/src \\\n  (pip .*)$", DOCKERFILE, re.MULTILINE)
+    assert instructions("ARG") == ["SOURCE=/src"]
     env = installed.env | {"PATH": f"{installed.folder}/automl-waiter/bin:{os.environ['PATH']}"}
-    for version, code in (("", 0), (__version__, 0), ("99", 1)):
-        done = run("sh", "-c", install, env=env | {"VERSION": version})
+    for source, code in (("automl-waiter", 0), ("automl-waiter==99", 1)):
+        done = run("sh", "-c", install, env=env | {"SOURCE": source})
         assert done.returncode == code, done.stderr
 
 
