@@ -29,7 +29,7 @@ from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.secrets import hide, learn, learn_environment, learn_key_id, learn_url
 from automl_waiter._model.snapshot import Snapshot
-from automl_waiter._model.statuses import State
+from automl_waiter._model.statuses import SecondaryStatus, State, Status
 from automl_waiter._model.text import clean
 from automl_waiter._system.log import log_event, summary_of
 from automl_waiter.cli.execute import environment_of
@@ -52,9 +52,9 @@ COMPLETED = Timeline([(0, "Completed", "Completed")])
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test knows its own secrets only."""
+    """Each test knows its own secrets and job names only."""
     monkeypatch.setattr(secrets, "_forms", {})
-    monkeypatch.setattr(secrets, "_names", set(secrets._names))
+    monkeypatch.setattr(secrets, "_names", {*Status, *SecondaryStatus})
     monkeypatch.setattr(secrets, "_compiled", None)
 
 
