@@ -1,4 +1,4 @@
-"""The performance page's sections as Markdown, measured; docs/performance.md has them all."""
+"""The performance page's sections as Markdown, measured; docs/explanation/pace.md has them all."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ It does not use the number of trained candidates: that needs a second call for e
 
 A tabular job of the base whose every phase takes its median:
 
-![The delays over a job's life]({folder}/pace.svg)
+![The delays over a job's life](pace.svg)
 
 """
 
 _RESULTS = """\
 ### Every policy
 
-![Calls against lag, for every policy]({folder}/pareto.svg)
+![Calls against lag, for every policy](pareto.svg)
 
 """
 
@@ -138,7 +138,7 @@ _FLEETS = """\
 ## Many jobs
 
 Waits for many jobs share one call budget. From seven jobs on, the waiter reads the newest pages of ListAutoMLJobs, a
-hundred jobs a page, and describes a job when it has ended. [How](many_jobs.md).
+hundred jobs a page, and describes a job when it has ended. [How](../howto/many_jobs.md).
 
 """
 
@@ -225,8 +225,8 @@ def polling(jobs: int, folder: Path) -> str:
                 cut=f"{cut:.0%}",
                 base=_table(("share", "problem type", "phases to the end of training", "and after it"), assumptions()),
             ),
-            _RULES.format(folder=folder.name),
-            _RESULTS.format(folder=folder.name) + _results(results),
+            _RULES,
+            _RESULTS + _results(results),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Makes docs/command.md from the command's own help: python docs/make_command.py"""
+"""Make docs/reference/command.md from the command's own help: python docs/make_command.py"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,4 +39,4 @@ def _help(title: str, command: click.Command, ctx: click.Context) -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("command.md").write_text(page())
+    (Path(__file__).parent / "reference" / "command.md").write_text(page())

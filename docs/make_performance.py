@@ -1,4 +1,4 @@
-"""Make docs/performance.md and its pictures from measurements: python docs/make_performance.py [SECTION...]
+"""Make docs/explanation/pace.md and its pictures from measurements: python docs/make_performance.py [SECTION...]
 
 All sections take about half an hour; one that is named (polling, estimates, fleets, peers, overhead) replaces the
 page's, and must be measured on a machine like the one that the page names. It needs Linux, the extra `[bench]` for the
@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PAGE = HERE / "performance.md"
+PAGE = HERE / "explanation" / "pace.md"
 sys.path.insert(0, str(HERE.parent))
 
 from benchmarks import page
@@ -30,7 +30,7 @@ _LIBRARIES = ("boto3", "awscli", "sagemaker-core")
 
 
 SECTIONS = {
-    "polling": lambda: page.polling(page.JOBS, HERE / "performance"),
+    "polling": lambda: page.polling(page.JOBS, PAGE.parent),
     "estimates": page.estimates,
     "fleets": page.fleets,
     "peers": page.peers,

@@ -1,4 +1,4 @@
-"""Makes docs/reliability.md from measurements: python docs/make_reliability.py
+"""Make docs/explanation/reliability.md from measurements: python docs/make_reliability.py
 
 It takes about ten minutes, and wants Linux, the extras `[sandbox,test]`, and a machine with nothing else to do.
 """
@@ -50,7 +50,7 @@ PASSING = """\
 
 For each fault one wait, whose first two calls meet it. The job behind it has failed, so the exit code that is
 expected is 10. {survived} of {tried} were survived. Throttling comes after one good answer: who is throttled before any
-waits for up to 100 seconds, as [one of many](many_jobs.md) that may have begun at once.
+waits for up to 100 seconds, as [one of many](../howto/many_jobs.md) that may have begun at once.
 
 """
 
@@ -229,4 +229,4 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 if __name__ == "__main__":
-    (HERE / "reliability.md").write_text(page())
+    (HERE / "explanation" / "reliability.md").write_text(page())

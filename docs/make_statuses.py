@@ -1,4 +1,4 @@
-"""Makes docs/statuses.md from the table in automl_waiter/_model/statuses.py: python docs/make_statuses.py"""
+"""Make docs/reference/statuses.md from the table in automl_waiter/_model/statuses.py: python docs/make_statuses.py"""
 
 from pathlib import Path
 
@@ -38,4 +38,4 @@ def _id(state: State) -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("statuses.md").write_text(page())
+    (Path(__file__).parent / "reference" / "statuses.md").write_text(page())

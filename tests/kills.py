@@ -1,4 +1,4 @@
-"""`watch --journal` killed again and again: tests assert what comes of it, docs/reliability.md shows the numbers."""
+"""`watch --journal` killed again and again: tests assert what comes of it, docs/explanation/reliability.md shows the numbers."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the command is put through: outages, signals and a soak, each measured. Tests assert it, docs/reliability.md tells it."""
+"""What the command is put through: outages, signals and a soak, each measured. Tests assert it, docs/explanation/reliability.md tells it."""
 
 import asyncio
 import gc

@@ -23,7 +23,7 @@ from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
 from automl_waiter.waiter import events_of
 
 PACKAGE = ROOT / "automl_waiter"
-PAGE = (ROOT / "docs" / "architecture.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 COROUTINES = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 
 

@@ -16,7 +16,7 @@ from benchmarks.fleets import Setting
 from benchmarks.polling import DEFAULT, FIXED, KAPPA, PEERS, POPULATIONS, measure
 from benchmarks.workloads import BASE, NO_REPORTS, QUICK_V2, SMALL, VARIANTS, Population, recorded, recorded_jobs
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "explanation" / "pace.md"
 
 
 def cost_of_fixed(population: Population, count: int) -> float:
@@ -186,7 +186,7 @@ def test_an_endpoint_with_a_limit_throttles_describes_and_counts_them() -> None:
 
 
 def test_the_page_says_what_was_promised_and_all_of_it_was_met() -> None:
-    """docs/performance.md has each promise, with a figure within its bound, and a row for each policy and workload."""
+    """docs/explanation/pace.md has each promise, with a figure within its bound, and a row for each policy and workload."""
     text = PAGE.read_text()
     rows = re.findall(r"^\| (.+) \| ([\d.]+) \| at most ([\d.]+) \| (.+) \|$", text, re.MULTILINE)
     assert len(rows) == len(POPULATIONS) + 19
@@ -199,7 +199,7 @@ def test_the_page_says_what_was_promised_and_all_of_it_was_met() -> None:
         for policy in PEERS:
             name = f"**{policy}**" if policy == DEFAULT else policy
             assert f"| {population.name} | {name} |" in text
-    for picture in re.findall(r"\]\((performance/\w+\.svg)\)", text):
+    for picture in re.findall(r"\]\((\w+\.svg)\)", text):
         assert (PAGE.parent / picture).read_text().startswith("<?xml")
 
 

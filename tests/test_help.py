@@ -27,10 +27,10 @@ def test_each_command_has_a_page(inside: Command, name: str) -> None:
 
 
 def test_the_pages_in_the_docs_are_those_of_the_inside() -> None:
-    """docs/command.md is what docs/make_command.py makes, but for where lines are broken."""
+    """docs/reference/command.md is what docs/make_command.py makes, but for where lines are broken."""
     code = "import runpy; print(runpy.run_path('docs/make_command.py')['page']())"
     made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert made.split() == (ROOT / "docs" / "command.md").read_text().split()
+    assert made.split() == (ROOT / "docs" / "reference" / "command.md").read_text().split()
 
 
 def test_the_most_used_commands_come_first(inside: Command) -> None:

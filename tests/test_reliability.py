@@ -104,7 +104,7 @@ def test_a_signal_ends_the_wait_at_once(endpoint: FaultyEndpoint, moment: Moment
         seconds.append(signalled.seconds)
         if signalled.seconds < 0.5:
             break
-    # docs/reliability.md has the seconds of a quiet machine, and must be below 0.5. Here other tests run beside it, and
+    # The page has the seconds of a quiet machine, and must be below 0.5. Here other tests run beside it, and
     # what could hold it up (a call, a pause, a command, a poll) lasts for 10 s and more.
     assert min(seconds) < 1
 
@@ -141,8 +141,8 @@ def test_a_second_signal_leaves_at_once(endpoint: FaultyEndpoint) -> None:
 
 
 def test_the_page_of_reliability_is_of_all_that_is_tried() -> None:
-    """docs/reliability.md has a row for each fault, error, ordeal and moment, and every wait in it ended as it should."""
-    page = (ROOT / "docs" / "reliability.md").read_text()
+    """The page has a row for each fault, error, ordeal and moment, and every wait in it ended as it should."""
+    page = (ROOT / "docs" / "explanation" / "reliability.md").read_text()
     rows = {cells[1].strip(): cells for cells in (line.split("|") for line in page.splitlines()) if len(cells) > 3}
     tried = [*PASSING_FAULTS, *PERMANENT_FAULTS, *(it.name for it in [*ORDEALS, ABSENT]), *(it.name for it in MOMENTS)]
     assert [name for name in tried if name not in rows] == []

@@ -72,10 +72,10 @@ def test_every_recorded_move_is_expected(job: dict[str, Any]) -> None:
 
 
 def test_the_page_is_made_from_the_table() -> None:
-    """docs/statuses.md is what docs/make_statuses.py makes."""
+    """docs/reference/statuses.md is what docs/make_statuses.py makes."""
     namespace: dict[str, Any] = {"__name__": "make_statuses"}
     exec((ROOT / "docs" / "make_statuses.py").read_text(), namespace)
-    assert (ROOT / "docs" / "statuses.md").read_text() == namespace["page"]()
+    assert (ROOT / "docs" / "reference" / "statuses.md").read_text() == namespace["page"]()
 
 
 @pytest.mark.parametrize(

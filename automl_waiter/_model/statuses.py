@@ -13,7 +13,7 @@ differ by a *path* of several steps: the poll after `Starting` may find `ModelTu
 closure of `STEPS`. A move outside it is an anomaly: it is reported and is never an error, because the table is our
 knowledge and not the service's promise.
 
-`docs/statuses.md` is made from this file.
+`docs/reference/statuses.md` is made from this file.
 """
 
 from __future__ import annotations
