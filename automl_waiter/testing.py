@@ -1,4 +1,4 @@
-"""For your tests: scripted jobs, and a clock that you control.
+"""For your tests: scripted jobs, and a clock that you control::
 
     from automl_waiter.testing import Timeline, simulate
 

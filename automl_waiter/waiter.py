@@ -308,7 +308,9 @@ def watch(
         options: Those of `wait_for`.
 
     Raises:
-        WaitInterrupted, JobNotFound, JobReplaced: As in `wait_for`, where the watch of a job ended before the job.
+        WaitInterrupted: The watch of a job ended before the job.
+        JobNotFound: As in `wait_for`.
+        JobReplaced: As in `wait_for`.
         ServiceError: AWS refused, or could not be reached; a watch of all needs ListAutoMLJobs.
     """
     waiter = Waiter(client, **options)

@@ -6,20 +6,34 @@ from pathlib import Path
 import click
 
 from automl_waiter.cli.app import cli
+from automl_waiter.cli.help import COMPLETION, ENVIRONMENT
 
 HEAD = """\
 # The command
 
-This page is made from `automl-waiter --help` and that of each command by `python docs/make_command.py`.
+This page is made from the command's own `--help` by `python docs/make_command.py`. The lists that all commands share
+are at the end: [exit codes](#exit-codes), [environment](#environment) and [completion](#completion).
+"""
+EXIT_CODES = """\
+## Exit codes
+
+[Exit codes](exit_codes.md) has each code, what it means and what to do. [Output](output.md) has the forms of stdout and
+stderr, and [IAM permissions](iam.md) the permissions that each feature needs.
 """
 _WIDTH = 100
 
 
 def page() -> str:
-    """The page's text."""
+    """Return the page's text."""
     with cli.make_context("automl-waiter", [], resilient_parsing=True) as top:
-        parts = [HEAD, _help("automl-waiter", cli, top)]
-        parts += _pages("automl-waiter", cli, top)
+        parts = [HEAD, _help("automl-waiter", cli, top), *_pages("automl-waiter", cli, top)]
+    rows = "".join(f"| `{names}` | {what} |\n" for names, what in ENVIRONMENT)
+    lines = "".join(f"- `{file}`: `{line}`\n" for file, line in COMPLETION)
+    parts += [
+        EXIT_CODES,
+        f"## Environment\n\n| variable | meaning |\n|---|---|\n{rows}",
+        f"## Completion\n\nA shell completes commands, flags, names of jobs and phases after this line:\n\n{lines}",
+    ]
     return "\n".join(parts)
 
 
@@ -35,7 +49,9 @@ def _pages(before: str, group: click.Group, parent: click.Context) -> Iterator[s
 def _help(title: str, command: click.Command, ctx: click.Context) -> str:
     formatter = click.HelpFormatter(width=_WIDTH - 2, max_width=_WIDTH)
     command.format_help(ctx, formatter)
-    return f"## `{title}`\n\n```text\n{formatter.getvalue().rstrip()}\n```\n"
+    # The lists that follow are the same in every command.
+    text = formatter.getvalue().partition("\n\nExit codes:\n")[0]
+    return f"## `{title}`\n\n```text\n{text.rstrip()}\n```\n"
 
 
 if __name__ == "__main__":

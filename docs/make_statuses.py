@@ -2,39 +2,54 @@
 
 from pathlib import Path
 
-from automl_waiter._model.statuses import STAGES, STATES, STEPS, Evidence, State
+from automl_waiter._model.statuses import STAGES, STATES, STEPS, Evidence, State, Step
 
 HEAD = """\
 # The statuses of an AutoML job
 
 This page is made from `automl_waiter/_model/statuses.py` by `python docs/make_statuses.py`.
 
-A job shows a primary and a secondary status. Only the primary one ends it: Completed, Failed or Stopped. Two looks are
-minutes apart, so a wait may see any later state next, not just the next step. A state or a move that is not here is
-reported once and waited on.
+A job has a primary and a secondary status. Only the primary one says whether the job has ended: Completed, Failed or
+Stopped. Two polls are minutes apart, so the next poll may find any later state, not just the next one. A state or a
+step that is not on this page is reported once, and the wait continues.
+"""
+STEPS_HEAD = """\
+## Steps
 
-Evidence: *recorded* in the saved output of a real job; *documented* by AWS's reference; *inferred* from a like step.
+From each state, the states that can come next, by their evidence: *recorded* in the saved output of a real job;
+*documented* by AWS's reference; *inferred* from a similar step. From every state InProgress a job can also go to
+Stopping, Stopped or Failed.
+
+| from | recorded | documented | inferred |
+|---|---|---|---|
 """
 
 
 def page() -> str:
-    """The page's text."""
-    lines = [HEAD, "## States of a job that has not ended", "", "| state | stage |", "|---|---|"]
-    lines += [f"| {state} | {stage.value} |" for state, stage in STAGES.items()]
-    lines += ["", "## Ends", ""]
-    lines += [f"- {state}" for state in sorted(STATES) if state.is_terminal]
-    lines += ["", "## Steps", "", "From every state InProgress a job can also go to Stopping, Stopped or Failed.", ""]
-    lines += ["```mermaid", "stateDiagram-v2"]
-    shown = [step for step in STEPS if step.after.status not in ("Stopping", "Stopped", "Failed")]
-    lines += [f"  {_id(step.before)} --> {_id(step.after)}" for step in shown if step.evidence is not Evidence.INFERRED]
-    lines += ["```", "", "The diagram leaves out what is inferred; the table has it.", ""]
-    lines += ["| from | to | evidence |", "|---|---|---|"]
-    lines += [f"| {step.before} | {step.after} | {step.evidence.value} |" for step in shown]
-    return "\n".join(lines) + "\n"
+    """Return the page's text."""
+    states = [f"| {state} | {stage.value} |" for state, stage in STAGES.items()]
+    ends = [f"- {state}" for state in sorted(STATES) if state.is_terminal]
+    lines = [HEAD, "## States of a job that has not ended", "", "| state | stage |", "|---|---|", *states]
+    lines += ["", "## Ends", "", *ends, ""]
+    return "\n".join([*lines, STEPS_HEAD]) + "".join(_row(state) for state in STAGES)
 
 
-def _id(state: State) -> str:
-    return state.secondary_status if state.status == "InProgress" else f"{state.status}_{state.secondary_status}"
+def _row(state: State) -> str:
+    cells = [
+        ", ".join(
+            _name(step.after) for step in STEPS if (step.before, step.evidence) == (state, evidence) and _is_shown(step)
+        )
+        for evidence in (Evidence.RECORDED, Evidence.DOCUMENTED, Evidence.INFERRED)
+    ]
+    return f"| {' | '.join([_name(state), *cells])} |\n"
+
+
+def _is_shown(step: Step) -> bool:
+    return step.before.status != "InProgress" or step.after.status not in ("Stopping", "Stopped", "Failed")
+
+
+def _name(state: State) -> str:
+    return state.secondary_status if state.status == "InProgress" else str(state)
 
 
 if __name__ == "__main__":

@@ -176,13 +176,13 @@ def test_the_json_is_the_documented_document(inside: Command, new_job: NewJob) -
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", instant)
 
 
-def test_the_readme_names_every_member_and_every_variable() -> None:
-    """Whoever reads the README knows the members of a job in the JSON, and what --exec finds in its environment."""
-    readme = (ROOT / "README.md").read_text()
+def test_the_page_of_the_output_names_every_member_and_every_variable() -> None:
+    """A reader finds the members of a job in the JSON, and what --exec finds in its environment."""
+    page = (ROOT / "docs" / "reference" / "output.md").read_text()
     outcome = Outcome(job="a", job_name="a", verdict=Verdict.IN_PROGRESS, exit_code=ExitCode.IN_PROGRESS)
     at = datetime(2026, 11, 24, tzinfo=UTC)
     variables = environment_of(Transition("a", "arn", None, State("InProgress", "Starting"), at, None))
-    assert [name for name in [*outcome.to_dict(), *variables] if f"`{name}`" not in readme] == []
+    assert [name for name in [*outcome.to_dict(), *variables] if f"`{name}`" not in page] == []
 
 
 def test_jsonl_prints_an_event_a_line(inside: Command, new_job: NewJob) -> None:

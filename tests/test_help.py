@@ -8,8 +8,10 @@ import pytest
 from conftest import ROOT, Command
 
 from automl_waiter.cli.github import outputs_of
+from automl_waiter.cli.output import DISPLAYS
 from automl_waiter.testing import Timeline, simulate
 
+OUTPUT = (ROOT / "docs" / "reference" / "output.md").read_text()
 COMMANDS = ["wait", "watch", "status", "report", "history", "demo", "sandbox", "export"]
 
 
@@ -69,15 +71,16 @@ def test_the_nearest_job_of_a_journal_is_named(inside: Command, new_job: object,
 
 
 def test_the_readme_shows_the_view_as_it_is() -> None:
-    """The README's picture of the live view is its recording, and its table of --progress has each choice."""
+    """The README's picture of the live view is its recording."""
     readme = (ROOT / "README.md").read_text()
     assert f"```text\n{(ROOT / 'tests' / 'recordings' / 'live_estimate_80.txt').read_text()}```" in readme
-    for choice in ("live", "lines", "github"):
-        assert f"| `{choice}` | " in readme
 
 
-def test_the_readme_names_the_outputs_of_a_step() -> None:
-    """Whoever writes a workflow finds each output in the README."""
-    readme = (ROOT / "README.md").read_text()
+def test_the_page_of_the_output_has_each_choice_of_progress() -> None:
+    for choice in DISPLAYS[1:]:
+        assert f"| `{choice}` | " in OUTPUT
+
+
+def test_the_page_of_the_output_names_the_outputs_of_a_step() -> None:
     outcome = simulate(Timeline([(0, "Completed", "Completed")])).outcome
-    assert all(f"`{name}`" in readme for name in outputs_of([outcome], outcome.exit_code))
+    assert all(f"`{name}`" in OUTPUT for name in outputs_of([outcome], outcome.exit_code))

@@ -1,4 +1,4 @@
-"""What can be raised. Every public error is in this tree:
+"""What can be raised. Every public error is in this tree::
 
     AutoMLWaiterError
     ├── JobEnded                 the job ended, but not as asked
@@ -68,7 +68,7 @@ class JobDegraded(JobEnded):
 
 
 class ConditionNotMet(JobEnded):
-    """The job's status is Completed, and `until` had not held in any look."""
+    """The job's status is Completed, and `until` held at no poll."""
 
 
 class WaitInterrupted(AutoMLWaiterError):

@@ -127,7 +127,7 @@ class Outcome:
 
     @property
     def best_candidate(self) -> Candidate | None:
-        """The best model so far: the one that met the condition, otherwise the response's."""
+        """The candidate that met the condition, if there is one; otherwise the response's best candidate."""
         if self.verdict is Verdict.CONDITION_MET and self.met_by is not None:
             return self.met_by
         return self.snapshot.best_candidate if self.snapshot else None
@@ -139,7 +139,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether `exit_code` is 0: the job succeeded as required, or the condition was met."""
+        """Whether the job succeeded as required, or the condition was met (`exit_code` is 0)."""
         return self.exit_code == ExitCode.OK
 
     def check(self) -> Outcome:

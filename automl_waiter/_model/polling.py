@@ -112,7 +112,7 @@ def promised_lag(age: float) -> float:
 class PhaseAware:
     """The default: a wait returns within 5 s of the job's end, or a twentieth of its age, and never later than 60 s.
 
-    So no delay is longer than `promised_lag`; only calls and throttling come on top. The delay is
+    So no delay is longer than that; only calls and throttling come on top. The delay is
 
     - that long while the job prepares and trains, and in a report before a deployment; at most 45 s in the first ten
       minutes of training

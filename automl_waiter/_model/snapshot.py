@@ -320,7 +320,7 @@ class Snapshot(View):
 
     @property
     def completion_criteria(self) -> CompletionCriteria:
-        """The limits in force: those that AWS resolved, otherwise those in the problem type's config."""
+        """The limits in force, as AWS resolved them, otherwise as the problem type's config has them."""
         criteria: dict[str, Any] = {}
         config = self.raw.get("AutoMLProblemTypeConfig") or {}
         for holder in (*config.values(), self.raw.get("ResolvedAttributes") or {}):

@@ -51,7 +51,7 @@ class Transition:
 
     @property
     def id(self) -> str:
-        """The transition's id: the same each time it is delivered, whichever process observed it, and when."""
+        """The transition's id, the same each time it is delivered, whichever process observed it, and when."""
         # Without `before` and the times, which differ between processes.
         words = [self.job_arn.lower(), *self.after, self.repeat]
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]

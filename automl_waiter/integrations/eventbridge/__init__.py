@@ -1,7 +1,11 @@
-"""Events of AutoML jobs on an EventBridge bus, which SageMaker itself sends only for its other jobs.
+"""Events of AutoML jobs on an EventBridge bus. SageMaker itself sends events only for its other jobs.
 
-with EventBridgePublisher("ml-events") as publisher:
-    wait_for("churn-2026", on_event=publisher)
+Use the publisher as a callback of the wait::
+
+    with EventBridgePublisher("ml-events") as publisher:
+        wait_for("churn-2026", on_event=publisher)
+
+`event_entry` makes an event without publishing it.
 """
 
 from automl_waiter.integrations.eventbridge.entries import DETAIL_TYPE, SOURCE, event_entry

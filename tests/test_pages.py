@@ -1,0 +1,110 @@
+"""The pages of the documentation: their links resolve, and their tables are those of the code."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Command
+
+from automl_waiter import ExitCode, JobNotFound, JobReplaced, Part, Verdict
+from automl_waiter._aws.permissions import Feature, iam_policy
+from automl_waiter._model.exit_codes import _PRECEDENCE, exit_code_of
+from automl_waiter.cli.help import EXIT_CODES
+from automl_waiter.testing import ScriptedJobs, Timeline, simulated_jobs
+
+__all__ = ["simulated_jobs"]
+
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+REFERENCE = DOCS / "reference"
+FENCE = re.compile(r"^ *(`{3,}).*?^ *\1", re.MULTILINE | re.DOTALL)
+
+
+def rows(page: Path, heading: str = "") -> list[list[str]]:
+    """Return the cells of a page's rows, without the heads of its tables; from a heading on, if one is given."""
+    text = page.read_text()
+    part = text[text.index(f"\n## {heading}\n") :].partition("\n## ")[2].partition("\n## ")[0] if heading else text
+    lines = [line for line in part.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ +(.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    """A relative link names a file, and its fragment a heading."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text())):
+        path, _, fragment = link.partition("#")
+        target = page.parent / path if path else page
+        if re.match(r"\w+:", link):
+            continue
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_exit_code_has_a_row() -> None:
+    page = REFERENCE / "exit_codes.md"
+    codes = [row[0] for row in rows(page) if row[0].isdigit()]
+    assert codes == [str(code.value) for code in ExitCode]
+    assert f"that applies: {', '.join(map(str, _PRECEDENCE))}." in page.read_text()
+
+
+def test_the_help_lists_every_exit_code() -> None:
+    codes = [code for words, _ in EXIT_CODES[:-1] for code in words.split(", ")]
+    assert codes == [str(code.value) for code in ExitCode]
+    assert EXIT_CODES[-1][1].endswith(f" {', '.join(map(str, _PRECEDENCE))}")
+
+
+def test_every_verdict_has_its_exit_code() -> None:
+    table = {verdict: code for verdict, _, code in rows(REFERENCE / "exit_codes.md", "Verdicts")[1:]}
+    assert list(table) == [f"`{verdict}`" for verdict in Verdict]
+    errors = {Verdict.NOT_FOUND: JobNotFound("a"), Verdict.REPLACED: JobReplaced("a")}
+    for verdict in Verdict:
+        expected = exit_code_of(verdict, shortfalls=Part, required=Part, error=errors.get(verdict))
+        assert str(expected.value) in table[f"`{verdict}`"]
+
+
+def test_every_part_has_a_row() -> None:
+    assert [row[0] for row in rows(REFERENCE / "exit_codes.md", "Required parts")[1:]] == [f"`{part}`" for part in Part]
+
+
+def test_each_feature_has_its_permissions() -> None:
+    """The table names the actions that the policy has with this feature, and without any."""
+    table = {row[1].strip("`"): re.findall(r"`(\w+:\w+)`", row[2]) for row in rows(REFERENCE / "iam.md")[1:8]}
+    assert sorted(table) == sorted(["", *Feature])
+    for name, actions in table.items():
+        allowed = [
+            action for one in iam_policy([Feature(name)] if name else [])["Statement"] for action in one["Action"]
+        ]
+        assert actions == [action for action in allowed if not name or action not in table[""]]
+
+
+def test_the_policy_is_the_one_that_is_printed(inside: Command) -> None:
+    page = (REFERENCE / "iam.md").read_text()
+    command, printed = re.findall(r"```console\n\$ automl-waiter (.*?)\n(.*?)```", page, re.DOTALL)[0]
+    assert json.loads(inside(*shlex.split(command)).stdout) == json.loads(printed)
+
+
+def test_the_python_on_the_page_of_the_library_runs(
+    simulated_jobs: ScriptedJobs,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("churn-2026", "fraud-2026"):
+        simulated_jobs.add(name, Timeline([(0, "InProgress", "Starting"), (600, "Completed", "Completed")]))
+
+    class Client:
+        def create_auto_ml_job_v2(self, **_: Any) -> dict[str, str]:
+            return {"AutoMLJobArn": "arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn-2026"}
+
+    (block,) = re.findall(r"```python\n(.*?)```", (REFERENCE / "library.md").read_text(), re.DOTALL)
+    exec(block, {"client": Client(), "request": {}})
+    assert "fraud-2026 completed 0" in capsys.readouterr().out
