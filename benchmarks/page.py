@@ -38,38 +38,39 @@ _POLLING = """\
 ## Poll policies
 
 The default policy makes one promise: **a wait returns within 5 s of the job's end, or a twentieth of the job's age
-where that is more, and never later than 60 s.** Calls, throttling and `max_rate` come on top. This table measures the
-promise, and what it costs:
+where that is more, and never later than 60 s.** Calls, throttling and `max_rate` come on top.
+
+Frequent polls cost calls, and rare ones cost time. To compare policies, each wait has a *cost*: κ · calls + lag. *Lag*
+is the time from the job's end until the wait returns, in seconds. *κ* is the seconds of lag that one call is worth: at
+κ = 0.1, an hour of polls every 30 s is worth 12 s of lag. The table has the cost of the default, divided by that of a
+poll every 30 s. Below 1, the default is better.
 
 {criteria}
-*Lag* is the time from a job's end until the wait returns. *κ* is the seconds of lag that one call is worth, and *cost*
-is κ · calls + lag. At κ = 0.1, an hour of polls every 30 s is worth 12 s of lag.
-
-**Where polling every 30 s is better.** The default costs more on these jobs, so many times as much:
+**Where polling every 30 s is better.** The default costs more on these jobs, by the factor in parentheses:
 
 {worse}
 At κ = {kappa} these are jobs of about half an hour that end straight from training: no report precedes their end, and a
 twentieth of their age is up to a minute. At κ = 1, where a call is worth ten times as much, they are all the jobs of
-less than an hour: the promise takes more calls than its lag is worth. For such jobs, use `--poll 30s`.
+less than an hour: the promise takes more calls than the shorter lag is worth. For such jobs, use `--poll 30s`.
 
 """
 
 _POPULATIONS = """\
 ### The jobs
 
-Each policy drives the real wait loop in virtual time; calls take no time. A wait begins in the first minute of a job.
-{jobs} jobs of each population, {many} of those with a bound of their own; a tenth of them for a poll every 5 s, which
-therefore has no ratios.
+Each policy runs the real wait loop in virtual time, where calls take no time. A wait starts in the first minute of a
+job. Each population has {jobs} jobs, or {many} if it has a bound of its own. A poll every 5 s is tried on a tenth of
+them, and therefore has no ratios.
 
 {populations}
-- *Recorded*: the jobs that public notebooks printed to their ends. A recording that begins in the middle of a job is
-  played at the age that the job had then, and with its own runtime limit where that was printed.
+- *Recorded*: the jobs that public notebooks printed to their ends. If a recording starts in the middle of a job, the
+  wait starts at that age. The job has its own runtime limit if the notebook printed it.
 - *Assumed* durations are log-normal. The table below has each phase's median in minutes, with the standard deviation of
-  the logarithm in parentheses. Half of the jobs name a runtime limit (2, 4 or 8 hours), which ends them if they still
-  train by then; 4 % fail, at any time before their reports. A base job lasts {mean} minutes on average; {cut} of them
-  are ended by their limit.
-- *Small data*: the tabular jobs of the base, but training takes 8 minutes (0.5). *Quick V2 jobs*: Starting 10 s (0.4)
-  and ModelTuning 160 s (0.25), no limit.
+  the logarithm in parentheses. Half of the jobs have a runtime limit (2, 4 or 8 hours), which ends them if they are
+  still training then. 4 % fail, at any time before their reports. A base job lasts {mean} minutes on average; its limit
+  ends {cut} of them.
+- *Small data*: the tabular jobs of the base, but training takes 8 minutes (0.5). *Quick V2 jobs*: Starting takes 10 s
+  (0.4) and ModelTuning 160 s (0.25), and there is no limit.
 - *Variants* of the base: without report phases, without limits, with other durations, with more failures, and with a
   LastModifiedTime that is always that of the poll, so that it does not show how old a phase is. Then each problem type.
 
@@ -79,20 +80,22 @@ therefore has no ratios.
 _RULES = """\
 ### When the default polls
 
-`PhaseAware` has no options. Its constants, and why they are so, are in `automl_waiter/_model/polling.py`.
+`PhaseAware` has no options. Its constants and the reasons for them are in `automl_waiter/_model/polling.py`.
 
-- *Preparing and training*: as rarely as the promise allows. In the first ten minutes of training at least every 45 s.
-- *A report, deploying*: after half the square root of the phase's age; LastModifiedTime shows when it began. When one
-  begins, half of what is left of its first 4.5 minutes, or of a 24th of the job's age, if that is longer.
+- *Preparing and training*: as rarely as the promise allows, but at least every 45 s in the first ten minutes of
+  training.
+- *A report, a deployment*: after half the square root of the phase's age, which LastModifiedTime shows. While the
+  phase is quiet, after half of what remains of that, if it is longer. The first 4.5 minutes are quiet, or a 24th of
+  the job's age if that is less.
 - A report that a deployment follows (`ModelDeployConfig`) is polled like training.
-- *Stopping*, and an error in a report: after half the square root of the phase's age.
-- The job's own `MaxAutoMLJobRuntimeInSeconds`: 2 s after it, then after half the time since.
-- The first delay is a random part of its value, so that waits that start together spread out; later ones are shortened
-  by up to a tenth. All are longer while AWS throttles.
+- *Stopping*, and after an error in a report: after half the square root of the phase's age.
+- *The runtime limit* (`MaxAutoMLJobRuntimeInSeconds`): 2 s after it, then after half the time since.
+- The first delay is a random part of its value, so that waits that start together spread out. Later delays are
+  shortened by up to a tenth. All are longer while AWS throttles.
 
-It does not use the number of trained candidates: that needs a second call for each poll, and another right.
+It does not use the number of trained candidates: that needs a second call for each poll, and another permission.
 
-A tabular job of the base whose every phase takes its median:
+A tabular job of the base in which each phase takes its median:
 
 ![The delays over a job's life](pace.svg)
 
@@ -116,12 +119,12 @@ estimate, because the siblings' durations spread too widely.
 """
 
 _FAMILIES = """\
-**The families are assumed.** Durations are log-normal. A family's typical one is from {shortest:.0f} minutes to
-{longest:.0f} hours, and its spread (the standard deviation of the logarithm) from {least:.0%} to {most:.0%}, each
-doubling equally likely. It has {counts} completed siblings. In {changed:.0%} of the families the data changes at one
-job, and the time doubles from then on. {failed:.0%} of the jobs fail, and do not count. Each end is estimated at
-{ages} of the mean of the last three durations, if the job still runs then. Each row but the first is of {fewer}
-families.
+**The families are assumed.** Durations are log-normal. The typical duration of a family is from {shortest:.0f}
+minutes to {longest:.0f} hours, and its spread (the standard deviation of the logarithm) from {least:.0%} to
+{most:.0%}, each doubling equally likely. A family has {counts} completed siblings. In {changed:.0%} of the families
+the data changes at one job, and later jobs take twice as long. {failed:.0%} of the jobs fail, and do not count. Each
+end is estimated when the job has lasted {ages} of the mean of the last three durations, if it is still running then.
+Each row but the first has {fewer} families.
 
 Nothing foresees a change at the job itself. Where durations spread by 30% or more, there is an estimate only if the
 siblings are close by chance, and then its interval is too narrow.
@@ -129,8 +132,8 @@ siblings are close by chance, and then its interval is too narrow.
 """
 
 _REPEATS = """\
-**Recorded repeats.** The same notebook in the same account, run again, in minutes. The last run is estimated at its
-start, from the runs before it. One sibling is not enough.
+**Recorded repeats.** The same notebook in the same account, run again; times in minutes. The last run is estimated at
+its start, from the runs before it. One sibling is not enough.
 
 """
 
@@ -138,68 +141,68 @@ _FLEETS = """\
 ## Many jobs
 
 Waits for many jobs share one call budget. From seven jobs on, the waiter reads the newest pages of ListAutoMLJobs, a
-hundred jobs a page, and describes a job when it has ended. [How](../howto/many_jobs.md).
+hundred jobs a page, and describes a job when it has ended. [How many jobs are followed](../howto/many_jobs.md).
 
 """
 
 _SIZES = """\
 ### Fleets, in virtual time
 
-Base jobs that run at second 0 at random ages: of jobs that begin evenly within {window:.0f} hours, those that still
-run. The max rate is {rate:g} calls/s, and the service throttles at {rate:g} calls/s (burst {burst:g}). *A describe per
-job*: the default's pace for each by itself, under the same budget; fewer than 7 jobs are described in both rows.
-Assumed, because AWS does not document it: LastModifiedTime moves with each status, and every {moves:.0f} minutes within
-a phase. *Lag* is from a job's end until the wait reports it; an end that is not reported when the watch is over counts
-with the time that has passed since. Watched for {watched},
-or until all have ended, so the calls a minute are means of fleets that shrink.
+A fleet is the base jobs that are running at second 0, of jobs that start evenly over {window:.0f} hours. The max rate
+is {rate:g} calls/s, and the service throttles at {rate:g} calls/s (burst {burst:g}). *A describe per job*: each job
+is polled by itself at the default's pace, under the same budget; fewer than 7 jobs are described in both rows.
+Assumed, because AWS does not document it: LastModifiedTime changes with each status, and every {moves:.0f} minutes
+within a phase. *Lag* is from a job's end until the wait reports it. An end that is not reported when the watch ends
+counts with the time since then. Each fleet is watched for {watched}, or until all jobs have ended, so the calls a
+minute are means of fleets that shrink.
 
 """
 
 _HARDSHIPS = """\
-A small budget, and a long listing. The rows of {few} jobs are at {slow:g} calls/s, max rate and service both. *Among
-others*: that many ended jobs of the account were created among those of the fleet. Among {crowd:,}, the oldest jobs of
-the fleet are on pages that the default does not read; it describes those.
+A small budget, and a long listing. The rows of {few} jobs have {slow:g} calls/s, as their max rate and as the service's
+limit. *Among others*: that many ended jobs of the account were created among those of the fleet. Among {crowd:,}, the
+oldest jobs of the fleet are on pages that the default does not read; it describes those.
 
 """
 
 _HERD = """\
 ### A herd, in virtual time
 
-{processes} processes, each with a budget of its own, begin in the same second to wait for jobs that were created in the
+{processes} processes, each with a budget of its own, start in the same second to wait for jobs that were created in the
 minute before, against {rate:g} calls/s (burst {burst:g}), for half an hour. In the first second all of them call. Each
-of the default's {herds} herds has other jobs and other chances.
+of the default's {herds} herds has other jobs and other random numbers.
 
 """
 
 _THOUSAND = """\
 ### In one process, for real
 
-Over HTTP, through one client, the waiting in a process of its own; jobs of a minute, of which a tenth fails and a tenth
-is stopped. {jobs} jobs at a max rate of {raised:g} calls/s; and {fewer} begun together at the default's {default:g},
-against an endpoint that throttles at {limit:g} calls/s (burst {burst:g}). Memory is the most that the process held,
-less what it held after one describe call. *Late* is from the last job's end until the last wait returned: where all end
-at about the same time, the describes of their ends wait for their turns.
+Over HTTP, through one client, with the waits in a process of their own. A job lasts a minute; a tenth fails and a
+tenth is stopped. {jobs} jobs have a max rate of {raised:g} calls/s. {fewer} start together at the default's
+{default:g}, against an endpoint that throttles at {limit:g} calls/s (burst {burst:g}). Memory is the most that the
+process held, less what it held after one describe call. *Late* is from the last job's end until the last wait
+returned: where all end at about the same time, the describes of their ends wait for tokens.
 
 """
 
 _PEERS = """\
 ## Peers, for real
 
-Each waiter in processes of its own, with boto3 over HTTP, at one endpoint in the same run. Four waits each for a
-recorded job of {minutes:.0f} minutes, played {speed} times faster, at paces that are as much faster: the default
-here, 30 s as in botocore's own waiters for SageMaker, and sagemaker-core's 5 s. An import is that of the waiter and
-the SDK, which this package loads with its first call. A poll's CPU is that of the whole process in a loop of polls;
-sagemaker-core's, which takes whole seconds only, without a pause. Two idle hours are extrapolated from {watched:.0f}
-seconds at those paces, the default's being that for a job that has trained for half an hour. A thread of
-sagemaker-core's wakes 4 times a second for its panel, also where nothing is shown.
+Each waiter runs in processes of its own, with boto3 over HTTP, against one endpoint in the same run. It waits four
+times for a recorded job of {minutes:.0f} minutes, played {speed} times faster, at a pace that is as much faster: the
+default here, 30 s as in botocore's own waiters for SageMaker, and sagemaker-core's 5 s. An import is that of the
+waiter and the SDK, which this package loads with its first call. A poll's CPU is that of the whole process in a loop
+of polls; sagemaker-core's loop, which takes whole seconds only, has no pause. Two idle hours are extrapolated from
+{watched:.0f} seconds at those paces; the default's is that of a job that has trained for half an hour. A thread of
+sagemaker-core wakes 4 times a second for its panel, even if nothing is shown.
 
 """
 
 _OVERHEAD = """\
 ## Our own overhead
 
-The poll and the call are measured in alternating blocks of one process, at the same pace; programs by the wall, in
-turn, and their medians given.
+Polls and calls alternate in blocks of one process, at the same pace. Programs are timed by the wall clock, in turn; the
+table has their medians.
 
 """
 

@@ -6,6 +6,7 @@ It takes about ten minutes, and wants Linux, the extras `[sandbox,test]`, and a 
 import json
 import os
 import platform
+import re
 import signal
 import sys
 import tempfile
@@ -37,62 +38,89 @@ from reliability import (
 
 from automl_waiter._model.errors import TransientKind
 
-HEAD = """\
-# What a wait survives
+TITLE = "# What a wait survives\n"
 
-This page is made by `python docs/make_reliability.py`, which measures everything on it: the command in processes of its
-own, against an HTTP endpoint on real sockets that fails as it is told to. `tests/test_reliability.py` and
-`tests/test_faults.py` assert the same. Seconds include the start of Python and of the SDK; they are those of {machine}.
+RESULTS = (
+    (
+        "a transient fault: throttling, a 5xx, a reset, a broken answer, a captive portal",
+        "{survived} of {faults} kinds survived",
+    ),
+    (
+        "a permanent error: access denied, an invalid request",
+        "{at_once} of {errors} ended the wait after one call, with the error's own exit code",
+    ),
+    (
+        "a longer outage: a minute of errors, a refused connection, a token that is renewed",
+        "{outlived} of {outages} waits ended with the job's own exit code",
+    ),
+    ("SIGINT or SIGTERM", "the process ended within {longest} s, with the outcome so far on stdout"),
+    (
+        "one call in five fails, during {waits} waits in one process",
+        "{ended} waits ended as their jobs did; {twice} transitions were delivered twice",
+    ),
+    (
+        "`kill -9` of a `watch --journal`, {kills} times",
+        "every observed transition was delivered, and no acknowledged one again",
+    ),
+)
+
+HEAD = """\
+## How it is measured
+
+This page is made by `python docs/make_reliability.py`, which measures everything on it. It runs the command in
+processes of its own, against an HTTP endpoint on real sockets that fails on demand. `tests/test_reliability.py` and
+`tests/test_faults.py` assert the same. Seconds include the start of Python and of the SDK, on {machine}.
 """
 
 PASSING = """\
-## Faults that may pass
+## Transient faults
 
-For each fault one wait, whose first two calls meet it. The job behind it has failed, so the exit code that is
-expected is 10. {survived} of {tried} were survived. Throttling comes after one good answer: who is throttled before any
-waits for up to 100 seconds, as [one of many](../howto/many_jobs.md) that may have begun at once.
+For each fault one wait, whose first two calls fail with it. The job has failed, so the expected exit code is 10.
+{survived} of {tried} waits survived. Throttling comes after one good answer: a client that is throttled on its first
+call waits for up to 100 seconds, because it is probably [one of many](../howto/many_jobs.md) that started in the same
+second.
 
 """
 
 PERMANENT = """\
-## Errors that end a wait at once
+## Permanent errors
 
-Repeating these would help nobody. Each ended with the exit code of its class, after one call.
+A retry would not help. Each error ended its wait with the exit code of its class, after one call.
 
 """
 
 OUTAGES = """\
 ## Longer outages
 
-The jobs behind them had ended in different ways, and the exit code that is expected is each job's own.
+The jobs had ended in different ways. The expected exit code is each job's own.
 
 """
 
 SIGNALS = """\
 ## Seconds from a signal to the end of the process
 
-SIGINT and SIGTERM, {times} times each, at every moment. {whole} of {tried} times the outcome so far was on stdout, as
-one JSON document, and the command that waits on was on stderr.
+SIGINT and SIGTERM, {times} times each, at every moment. In {whole} of {tried} cases stdout had the outcome so far, as
+one JSON document, and stderr the command that resumes the wait.
 
 """
 
 SOAK = """\
 ## A soak
 
-One process waits for {waits} jobs at once, for half of them under asyncio, for two minutes. One call in five meets one
-of the faults above. {completed} waits ended as their jobs did; of the {due} transitions {different} were told, and
-{repeated} told twice. Of {calls} calls {faults} failed and were made again.
+One process waits for {waits} jobs at once for two minutes, for half of them under asyncio. One call in five fails with
+one of the faults above. {completed} waits ended as their jobs did. Of the {due} transitions {different} were delivered,
+and {repeated} were delivered twice. Of {calls} calls {faults} failed and were repeated.
 
 """
 
 KILLS = """\
 ## A journal under kills
 
-Two `watch` processes share one `--journal`, each with an `--exec` command of its own. They are started and killed at
+Two `watch` processes share one `--journal`. Each has an `--exec` command of its own. They are started and killed at
 random, while jobs are created and end, and the wall clock of each jumps by up to a day, five times a second. Every
 transition that either of them observed was delivered to both commands, and no acknowledged one was delivered again. No
-command ran beside itself for one transition. Each kill repeated at most the command that was running, under the same
-`AUTOML_TRANSITION_ID`.
+command ran twice at the same time for one transition. Each kill repeated at most the command that was running, with the
+same `AUTOML_TRANSITION_ID`.
 
 """
 
@@ -104,10 +132,38 @@ _KILLS = 200
 
 
 def page() -> str:
-    """The page's text, measured."""
+    """Return the page's text, measured."""
     machine = f"a machine with {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    sections = [HEAD.format(machine=machine), passing(), permanent(), outages(), signals(), soaked(), killed()]
-    return "\n".join(sections)
+    sections = "\n".join([passing(), permanent(), outages(), signals(), soaked(), killed()])
+    return "\n".join([TITLE, results(sections), HEAD.format(machine=machine), sections])
+
+
+def results(sections: str) -> str:
+    """Return the section at the top of the page: the main figures of the sections below it."""
+    tables = [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
+        for section in sections.split("\n## ")
+    ]
+    faults, errors, outages, signals, _, kills = (rows[2:] for rows in tables[-6:])
+    [survived] = re.findall(r"(\d+) of \d+ waits survived", sections)
+    [(waits, ended, twice)] = re.findall(
+        r"waits for (\d+) jobs at once.*?(\d+) waits ended as .*?(\d+) were delivered twice", sections, re.DOTALL
+    )
+    figures = {
+        "survived": survived,
+        "faults": len(faults),
+        "at_once": sum(calls == "1" for _, _, _, calls, _ in errors),
+        "errors": len(errors),
+        "outlived": sum(expected == code for _, expected, code, *_ in outages),
+        "outages": len(outages),
+        "longest": max(longest for *_, longest in signals),
+        "waits": waits,
+        "ended": ended,
+        "twice": twice,
+        "kills": sum(int(row[3]) for row in kills),
+    }
+    rows = [[cell.format_map(figures) for cell in row] for row in RESULTS]
+    return "## What you get\n\n" + _table(("what happens", "measured"), rows)
 
 
 def passing() -> str:
@@ -154,7 +210,7 @@ def signals() -> str:
             seconds = sorted(it.seconds for it in measured)
             rows.append((moment.name, f"{seconds[len(seconds) // 2]:.2f}", f"{seconds[-1]:.2f}"))
     head = SIGNALS.format(times=_SIGNALS_EACH, whole=whole, tried=len(MOMENTS) * 2 * _SIGNALS_EACH)
-    return head + _table(("where it finds the wait", "median", "longest"), rows)
+    return head + _table(("when it arrives", "median", "longest"), rows)
 
 
 def soaked() -> str:
@@ -175,7 +231,7 @@ def soaked() -> str:
         "before": result.before,
         "after a third": result.early,
         "after two thirds": result.late,
-        "when all were over": result.after,
+        "after all had ended": result.after,
     }
     rows = [(when, it.threads, it.descriptors, f"{it.memory:.1f}") for when, it in held.items()]
     return head + _table(("the process", "threads", "file descriptors", "resident memory (MiB)"), rows)

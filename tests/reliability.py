@@ -179,7 +179,7 @@ _FIRST_PROCESS = ("unshare", "--pid", "--fork", "--mount-proc")
 _SLOW_SDK = str(Path(__file__).with_name("slow_sdk"))
 
 MOMENTS = [
-    Moment("between two looks", arguments=("--poll", "1m")),
+    Moment("between two polls", arguments=("--poll", "1m")),
     Moment("in the middle of a call", [Handler.is_silent], shows="", is_begun=False),
     Moment("in the pause after a throttle", [service_error(400, "SlowDown")] * 99, shows="failed", is_begun=False),
     Moment("while the SDK is loaded", shows="importing", env={"PYTHONPATH": _SLOW_SDK}, is_begun=False),

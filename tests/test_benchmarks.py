@@ -203,6 +203,11 @@ def test_the_page_says_what_was_promised_and_all_of_it_was_met() -> None:
         assert (PAGE.parent / picture).read_text().startswith("<?xml")
 
 
+def test_the_results_at_the_top_of_the_page_are_those_of_its_sections() -> None:
+    results = runpy.run_path(str(ROOT / "docs" / "make_performance.py"))["results"]
+    assert f"\n{results(PAGE.read_text())}\n" in PAGE.read_text()
+
+
 def test_one_section_of_the_page_is_replaced_and_the_others_stay() -> None:
     """`docs/make_performance.py fleets` measures one section: the one with the same heading is replaced."""
     replaced = runpy.run_path(str(ROOT / "docs" / "make_performance.py"))["replaced"]

@@ -1,6 +1,7 @@
 """The command through outages, signals and a soak: what a user must be able to rely on, in processes of its own."""
 
 import json
+import runpy
 import shlex
 import signal
 import time
@@ -153,6 +154,11 @@ def test_the_page_of_reliability_is_of_all_that_is_tried() -> None:
     ordeals = [*ORDEALS, ABSENT]
     assert {it.name: int(rows[it.name][3]) for it in ordeals} == {it.name: it.code for it in ordeals}
     assert max(float(rows[it.name][3]) for it in MOMENTS) < 0.5
+
+
+def test_the_results_at_the_top_of_the_page_are_those_of_its_sections() -> None:
+    page = (ROOT / "docs" / "explanation" / "reliability.md").read_text()
+    assert f"\n{runpy.run_path(str(ROOT / 'docs' / 'make_reliability.py'))['results'](page)}\n" in page
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from conftest import ROOT, Command
@@ -39,31 +39,33 @@ def unknown(response: dict[str, Any]) -> dict[str, Any]:
     return response | {"AutoMLJobSecondaryStatus": "Tidying"} if "EndTime" not in response else response
 
 
-WAITS: dict[str, dict[str, Any]] = {
-    "completed": {"timeline": COMPLETED},
-    "failed": {"timeline": FAILED},
-    "stopped": {"timeline": STOPPED},
-    "degraded": {"timeline": DEPLOY_ERROR},
-    "until": {"timeline": COMPLETED, "until": "ModelTuning"},
-    "until never": {"timeline": COMPLETED, "until": "DeployingModel"},
-    "good enough": {"timeline": Timeline([*TRAINING, (9000, "Completed", "Completed")]), "good_enough": 0.1},
-    "timeout": {"timeline": ENDLESS, "timeout": 300, "stop_on": "timeout"},
-    "auto": {"timeline": ENDLESS, "timeout": "auto"},
-    "cancelled": {"timeline": ENDLESS, "cancel_at": 90},
-    "not found": {"timeline": None},
-    "replaced": {"timeline": COMPLETED, "change": replaced},
-    "denied": {"timeline": COMPLETED, "faults": [AccessDenied("may not", code="AccessDeniedException")]},
-    "one poll": {"timeline": ENDLESS, "once": True},
-    "retried": {"timeline": COMPLETED, "faults": [no_network()]},
-    "anomaly": {"timeline": COMPLETED, "change": unknown},
-    "expiring": {"timeline": ENDLESS, "timeout": 7200, "credentials_expire_at": EPOCH + timedelta(hours=1)},
-}
+def waits() -> dict[str, dict[str, Any]]:
+    """Return the options of waits of every kind."""
+    return {
+        "completed": {"timeline": COMPLETED},
+        "failed": {"timeline": FAILED},
+        "stopped": {"timeline": STOPPED},
+        "degraded": {"timeline": DEPLOY_ERROR},
+        "until": {"timeline": COMPLETED, "until": "ModelTuning"},
+        "until never": {"timeline": COMPLETED, "until": "DeployingModel"},
+        "good enough": {"timeline": Timeline([*TRAINING, (9000, "Completed", "Completed")]), "good_enough": 0.1},
+        "timeout": {"timeline": ENDLESS, "timeout": 300, "stop_on": "timeout"},
+        "auto": {"timeline": ENDLESS, "timeout": "auto"},
+        "cancelled": {"timeline": ENDLESS, "cancel_at": 90},
+        "not found": {"timeline": None},
+        "replaced": {"timeline": COMPLETED, "change": replaced},
+        "denied": {"timeline": COMPLETED, "faults": [AccessDenied("may not", code="AccessDeniedException")]},
+        "one poll": {"timeline": ENDLESS, "once": True},
+        "retried": {"timeline": COMPLETED, "faults": [no_network()]},
+        "anomaly": {"timeline": COMPLETED, "change": unknown},
+        "expiring": {"timeline": ENDLESS, "timeout": 7200, "credentials_expire_at": EPOCH + timedelta(hours=1)},
+    }
 
 
 @pytest.fixture(scope="module")
 def told() -> list[Event]:
     """Return the events of waits of every kind, in virtual time: of one job, and of many in a listing."""
-    alone = [event for options in WAITS.values() for event in Wait(**options).events]
+    alone = [event for options in waits().values() for event in Wait(**options).events]
     return [*alone, *waited(*MANY)[0]]
 
 
@@ -89,7 +91,9 @@ def test_what_is_printed_is_valid(documents: list[dict[str, Any]], lines: list[d
 
 def test_waits_of_every_kind_are_validated(documents: list[dict[str, Any]], lines: list[dict[str, Any]]) -> None:
     assert {job["verdict"] for document in documents for job in document["jobs"]} == set(Verdict)
-    assert {line["event"] for line in lines} == set(SCHEMA["$defs"]["event"]["properties"]["event"]["enum"])
+    kinds = SCHEMA["$defs"]["event"]["properties"]["event"]["enum"]
+    assert {line["event"] for line in lines} == set(kinds)
+    assert {kind.event for kind in get_args(Event)} == {*kinds, *SILENT}
 
 
 @pytest.mark.parametrize("words", [["wait", "--poll", "0.2s"], ["status", "absent"]])
