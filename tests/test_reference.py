@@ -1,10 +1,9 @@
-"""The pages of the documentation: their links resolve, and their tables are those of the code."""
+"""The links of the pages resolve, and the tables of the reference are those of the code."""
 
 import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import ROOT, Command
@@ -13,9 +12,6 @@ from automl_waiter import ExitCode, JobNotFound, JobReplaced, Part, Verdict
 from automl_waiter._aws.permissions import Feature, iam_policy
 from automl_waiter._model.exit_codes import _PRECEDENCE, exit_code_of
 from automl_waiter.cli.help import EXIT_CODES
-from automl_waiter.testing import ScriptedJobs, Timeline, simulated_jobs
-
-__all__ = ["simulated_jobs"]
 
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
@@ -92,19 +88,3 @@ def test_the_policy_is_the_one_that_is_printed(inside: Command) -> None:
     page = (REFERENCE / "iam.md").read_text()
     command, printed = re.findall(r"```console\n\$ automl-waiter (.*?)\n(.*?)```", page, re.DOTALL)[0]
     assert json.loads(inside(*shlex.split(command)).stdout) == json.loads(printed)
-
-
-def test_the_python_on_the_page_of_the_library_runs(
-    simulated_jobs: ScriptedJobs,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for name in ("churn-2026", "fraud-2026"):
-        simulated_jobs.add(name, Timeline([(0, "InProgress", "Starting"), (600, "Completed", "Completed")]))
-
-    class Client:
-        def create_auto_ml_job_v2(self, **_: Any) -> dict[str, str]:
-            return {"AutoMLJobArn": "arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn-2026"}
-
-    (block,) = re.findall(r"```python\n(.*?)```", (REFERENCE / "library.md").read_text(), re.DOTALL)
-    exec(block, {"client": Client(), "request": {}})
-    assert "fraud-2026 completed 0" in capsys.readouterr().out
