@@ -1,6 +1,8 @@
 """The settings of the documentation: sphinx-build -W --keep-going -n docs build/docs"""
 
 import inspect
+import re
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.util.inspect import stringify_signature
@@ -17,10 +19,14 @@ html_title = f"automl-waiter {release}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_copy_source = False
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 # The anchors of headings are those of GitHub, where the pages are read too.
 myst_heading_anchors = 4
 
 default_role = "code"
+smartquotes_action = "D"  # dashes only: "auto" is a value, with the quotes that Python takes
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_type_aliases = {"Duration": "Duration", "Event": "automl_waiter.Event"}
@@ -36,15 +42,19 @@ class _Unreadable:
         return "..."
 
 
-def _signature(_app: Sphinx, what: str, _name: str, obj: object, _options: object, shown: str | None, _: object):  # type: ignore[no-untyped-def]
-    """Show no default whose repr is pages long or no expression, and of a class with a mocked base its own options."""
-    if shown is None or not ("<" in shown or "{" in shown or shown == "(*args: Any, **kwargs: Any)"):
+def _signature(
+    _app: Sphinx, what: str, _name: str, obj: Any, _options: object, shown: str | None, returned: str | None
+) -> tuple[str, str | None] | None:
+    """Show no default whose repr is long or no expression, and of a class with a mocked base its own options."""
+    if shown is None:
         return None
-    signature = inspect.signature(obj.__init__ if what == "class" else obj)
-    parameters = [_readable(one) for one in signature.parameters.values() if one.name != "self"]
-    return stringify_signature(
-        signature.replace(parameters=parameters), unqualified_typehints=True, show_return_annotation=what != "class"
-    ), None
+    if "{" in shown or "<" in shown or shown == "(*args: Any, **kwargs: Any)":
+        signature = inspect.signature(obj.__init__ if what == "class" else obj)
+        parameters = [_readable(one) for one in signature.parameters.values() if one.name != "self"]
+        signature = signature.replace(parameters=parameters)
+        shown = stringify_signature(signature, unqualified_typehints=True, show_return_annotation=False)
+    # Sphinx 9 shows an alias in a union by its internal class.
+    return re.sub(r"TypeAliasForwardRef\('([\w.]+)'\)", r"\1", shown), returned
 
 
 def _readable(parameter: inspect.Parameter) -> inspect.Parameter:

@@ -24,7 +24,7 @@ TITLE = "# What a wait costs\n"
 RESULTS = (
     (
         "a wait returns within 5 s of the job's end, or a twentieth of the job's age, and never later than 60 s",
-        "{} of that at most",
+        "at most {} of that",
         "lag of any job, of the promised",
     ),
     ("its mean lag is short (base jobs)", "{} of that of a poll every 30 s", "base: mean lag, of fixed 30 s's"),

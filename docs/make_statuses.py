@@ -20,8 +20,8 @@ From each state, the states that can come next, by their evidence: *recorded* in
 *documented* by AWS's reference; *inferred* from a similar step. From every state InProgress a job can also go to
 Stopping, Stopped or Failed.
 
-| from | recorded | documented | inferred |
-|---|---|---|---|
+| from | to |
+|---|---|
 """
 
 
@@ -35,13 +35,12 @@ def page() -> str:
 
 
 def _row(state: State) -> str:
-    cells = [
-        ", ".join(
-            _name(step.after) for step in STEPS if (step.before, step.evidence) == (state, evidence) and _is_shown(step)
-        )
-        for evidence in (Evidence.RECORDED, Evidence.DOCUMENTED, Evidence.INFERRED)
-    ]
-    return f"| {' | '.join([_name(state), *cells])} |\n"
+    cells = []
+    for evidence in (Evidence.RECORDED, Evidence.DOCUMENTED, Evidence.INFERRED):
+        steps = [step for step in STEPS if (step.before, step.evidence) == (state, evidence) and _is_shown(step)]
+        if steps:
+            cells.append(f"*{evidence.value}*: {', '.join(_name(step.after) for step in steps)}")
+    return f"| {_name(state)} | {'; '.join(cells)} |\n"
 
 
 def _is_shown(step: Step) -> bool:

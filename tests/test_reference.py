@@ -4,10 +4,12 @@ import json
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from conftest import ROOT, Command
 
+import automl_waiter.testing
 from automl_waiter import ExitCode, JobNotFound, JobReplaced, Part, Verdict
 from automl_waiter._aws.permissions import Feature, iam_policy
 from automl_waiter._model.exit_codes import _PRECEDENCE, exit_code_of
@@ -45,6 +47,14 @@ def test_links_resolve(page: Path) -> None:
         if not target.exists() or (fragment and fragment not in anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize("module", [automl_waiter, automl_waiter.testing], ids=lambda module: module.__name__)
+def test_every_public_name_is_on_the_page_of_the_library(module: ModuleType) -> None:
+    page = (REFERENCE / "library.md").read_text()
+    shown = set(re.findall(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)", page, re.MULTILINE))
+    shown |= {name for names in re.findall(r"^   :members: (.+)$", page, re.MULTILINE) for name in names.split(", ")}
+    assert set(module.__all__) - shown == {"__version__"} & set(module.__all__)
 
 
 def test_every_exit_code_has_a_row() -> None:
