@@ -20,6 +20,8 @@ from automl_waiter._model.exit_codes import ExitCode, combined_exit_code
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.snapshot import Candidate, Snapshot
+from automl_waiter._model.statuses import State
 from automl_waiter._model.text import (
     clean,
     format_duration,
@@ -29,6 +31,7 @@ from automl_waiter._model.text import (
     redact,
     redact_command,
 )
+from automl_waiter._model.tracker import Transition
 from automl_waiter._model.verdicts import Verdict
 from automl_waiter.cli.output import json_line
 
@@ -285,3 +288,54 @@ def test_the_readme_lists_every_exit_code() -> None:
 def test_a_job_that_is_known_already_is_itself() -> None:
     """What was made of a name is taken as it is."""
     assert job_ref(job := job_ref("churn")) is job
+
+
+def candidate(**raw: object) -> Candidate:
+    return Candidate({"CandidateName": "churn-001", **raw})
+
+
+AT = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
+F1 = {"FinalAutoMLJobObjectiveMetric": {"MetricName": "F1", "Value": 0.912345678}}
+STARTING, TUNING = State("InProgress", "Starting"), State("InProgress", "ModelTuning")
+RUNNING = {"AutoMLJobName": "churn", "AutoMLJobStatus": "InProgress", "AutoMLJobSecondaryStatus": "ModelTuning"}
+COMPLETED = Snapshot({**RUNNING, "BestCandidate": candidate(CandidateStatus="Completed", **F1).raw})
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (candidate(CandidateStatus="Completed", **F1), "Candidate('churn-001', F1=0.912346)"),
+        (candidate(CandidateStatus="Failed", **F1), "Candidate('churn-001', F1=0.912346, Failed)"),
+        (candidate(), "Candidate('churn-001')"),
+        (Candidate({}), "Candidate()"),
+        (Snapshot(RUNNING), "Snapshot('churn', InProgress/ModelTuning)"),
+        (
+            Transition("churn", ARN, STARTING, TUNING, observed_at=AT, not_before=AT),
+            "Transition('churn', InProgress/Starting -> InProgress/ModelTuning at 2026-01-01 09:30:00 UTC)",
+        ),
+        (
+            Transition("churn", ARN, None, TUNING, observed_at=AT, not_before=None),
+            "Transition('churn', InProgress/ModelTuning at 2026-01-01 09:30:00 UTC)",
+        ),
+        (
+            Outcome(job="a", job_name="a", verdict=Verdict.COMPLETED, exit_code=ExitCode.OK, snapshot=COMPLETED),
+            "Outcome('a', completed, F1=0.912346)",
+        ),
+        (
+            Outcome(job="a", job_name="a", verdict=Verdict.FAILED, exit_code=ExitCode.FAILED),
+            "Outcome('a', failed: AWS gave no reason)",
+        ),
+    ],
+)
+def test_repr_says_what_matters_most(shown: object, text: str) -> None:
+    """A list or a dict of them is read in a notebook."""
+    assert repr(shown) == text
+
+
+def test_repr_is_short_and_harmless_whatever_aws_says() -> None:
+    """A failure reason has up to 1024 characters, and a name may hold an escape sequence."""
+    snapshot = Snapshot({"AutoMLJobStatus": "Failed", "FailureReason": "no\x1b[31m data " * 60})
+    outcome = Outcome(job="a", job_name="a\x1b", verdict=Verdict.FAILED, exit_code=ExitCode.FAILED, snapshot=snapshot)
+    assert repr(outcome).startswith("Outcome('a', failed: no [31m data no [31m data ")
+    assert repr(outcome).endswith("...)")
+    assert len(repr(outcome)) < 140

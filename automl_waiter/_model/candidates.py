@@ -57,6 +57,12 @@ def objective_of(candidate: Candidate) -> Objective | None:
     return Objective(metric, final.value, final.type == "Minimize" if final.type else is_minimized(metric))
 
 
+def objective_repr(candidate: Candidate | None) -> str:
+    """Return a candidate's objective for a repr, such as `F1=0.91`; nothing if it has no value yet."""
+    objective = objective_of(candidate) if candidate else None
+    return f"{objective.metric}={objective.value:.6g}" if objective else ""
+
+
 def is_usable(candidate: Candidate) -> bool:
     """Return whether the candidate is a completed model with an objective: a failed one may have a value too."""
     return candidate.status == "Completed" and objective_of(candidate) is not None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from automl_waiter._model.candidates import objective_repr
 from automl_waiter._model.errors import (
     AutoMLWaiterError,
     ConditionNotMet,
@@ -22,7 +23,7 @@ from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.snapshot import Candidate, Snapshot
 from automl_waiter._model.statuses import SecondaryStatus, Status
-from automl_waiter._model.text import clean, format_duration
+from automl_waiter._model.text import clean, format_duration, short_repr
 from automl_waiter._model.tracker import Transition
 from automl_waiter._model.verdicts import EXPLANATIONS, Part, Verdict
 
@@ -160,6 +161,10 @@ class Outcome:
     @property
     def summary(self) -> str:
         """How the wait ended, in one line for people."""
+        return f"{self.job_name}: {self._words}"
+
+    @property
+    def _words(self) -> str:
         waited = format_duration(self.waited)
         match self.verdict:
             case Verdict.COMPLETED:
@@ -184,10 +189,10 @@ class Outcome:
                 words = f"still in progress ({self._state})" if self.snapshot else "not polled"
             case _:
                 words = str(self.error)
-        return f"{self.job_name}: {words}"
+        return words
 
     def __repr__(self) -> str:
-        return f"<Outcome {clean(self.summary)}>"
+        return short_repr(self, self.job_name, self._words, objective_repr(self.best_candidate))
 
     @property
     def _state(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from automl_waiter._model.candidates import objective_repr
 from automl_waiter._model.members import (
     Member,
     View,
@@ -28,7 +29,7 @@ from automl_waiter._model.members import (
     texts,
 )
 from automl_waiter._model.statuses import State
-from automl_waiter._model.text import in_utc
+from automl_waiter._model.text import in_utc, short_repr
 
 
 class S3DataSource(View):
@@ -203,6 +204,10 @@ class Candidate(View):
         "InferenceContainerDefinitions", _containers, {}, InferenceContainer, keyed=True
     )
 
+    def __repr__(self) -> str:
+        name, status = self.raw.get("CandidateName"), self.raw.get("CandidateStatus")
+        return short_repr(self, name, objective_repr(self), None if status == "Completed" else status)
+
 
 class JobArtifacts(View):
     candidate_definition_notebook_location = optional_text("CandidateDefinitionNotebookLocation")
@@ -334,6 +339,10 @@ class Snapshot(View):
 
     # Two responses that say the same of a job are equal, whatever their request ids.
     _compared = response
+
+    def __repr__(self) -> str:
+        statuses = (self.raw.get(name) for name in ("AutoMLJobStatus", "AutoMLJobSecondaryStatus"))
+        return short_repr(self, self.raw.get("AutoMLJobName"), "/".join(map(str, filter(None, statuses))))
 
 
 def served_at(response: Any) -> datetime | None:

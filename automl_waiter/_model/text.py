@@ -27,6 +27,8 @@ _INVISIBLE = re.compile(
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 LONGEST_TEXT = 4000
 """What people are shown of a text, in characters. A FailureReason has up to 1024 (API reference)."""
+_LONGEST_WORDS = 120
+"""What a repr shows of one text, in characters."""
 # A CI runner may treat a line with one of these as a command (GitHub Actions, Azure Pipelines, TeamCity).
 _RUNNER_COMMAND = re.compile(r"(?<=^:)(?=:)|(?<=#)(?=#\[|#vso\[|#teamcity\[)")
 
@@ -71,6 +73,18 @@ def clean(text: object) -> str:
     if length > LONGEST_TEXT:
         line = f"{line[:LONGEST_TEXT]}... ({length:,} characters)"
     return _RUNNER_COMMAND.sub(" ", line) if "::" in line or "##" in line else line
+
+
+def short_repr(shown: object, name: str | None, *words: str | None) -> str:
+    """Return a repr of one line: the type, the name at AWS, and those of the words that are known, shortened.
+
+    Write words in ASCII: printing another character raises an error on a console that does not have it.
+    """
+    found = [repr(clean(name))] if name else []
+    for word in filter(None, words):
+        text = clean(word)
+        found.append(text if len(text) <= _LONGEST_WORDS else f"{text[: _LONGEST_WORDS - 3].rstrip()}...")
+    return f"{type(shown).__name__}({', '.join(found)})"
 
 
 Duration = float | timedelta | str

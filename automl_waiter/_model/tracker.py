@@ -17,13 +17,13 @@ from automl_waiter._model.errors import JobReplaced
 from automl_waiter._model.job_refs import JobRef
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import REACHABLE, STATES, SecondaryStatus, State, Status
-from automl_waiter._model.text import isoformat
+from automl_waiter._model.text import in_utc, isoformat, short_repr
 
 _STATUSES = frozenset(Status)
 _SECONDARY_STATUSES = frozenset(SecondaryStatus)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Transition:
     """The change between two polls. The job may have passed through other phases in between.
 
@@ -60,6 +60,11 @@ class Transition:
     def at(self) -> datetime:
         """`observed_at`, under the name that every event has."""
         return self.observed_at
+
+    def __repr__(self) -> str:
+        before = f"{self.before} -> " if self.before else ""
+        at = f"{in_utc(self.observed_at):%Y-%m-%d %H:%M:%S} UTC"
+        return short_repr(self, self.job_name, f"{before}{self.after} at {at}")
 
 
 class AnomalyKind(StrEnum):
