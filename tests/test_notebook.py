@@ -1,10 +1,11 @@
 """The live view of a notebook, in a real kernel."""
 
+import re
 import sys
 import threading
 import time
 import types
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
@@ -18,6 +19,9 @@ from automl_waiter import InvalidRequest, wait_for
 from automl_waiter._model.events import Ended, StopRequested
 from automl_waiter.display import notebook_view
 from automl_waiter.display.notebook import NotebookView, fragments
+from automl_waiter.display.progress import Progress
+from automl_waiter.report.html import fragment
+from automl_waiter.report.several import outcomes_document
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import ScriptedJobs, Timeline, simulate, simulated_jobs
 
@@ -55,7 +59,13 @@ class Watched(NotebookClient):
 
     def html(self, cell: int) -> str:
         """The HTML that a cell shows at the end."""
-        return "".join(output.get("data", {}).get("text/html", "") for output in self.nb.cells[cell].outputs)
+        html = "".join(output.get("data", {}).get("text/html", "") for output in self.nb.cells[cell].outputs)
+        return re.sub(r' style="[^"]*"', "", html)
+
+
+def html_of(progress: Progress, now: datetime, *, is_over: bool = False) -> str:
+    """What a view shows, without the styles of its cells."""
+    return re.sub(r' style="[^"]*"', "", fragments(progress, now, is_over=is_over))
 
 
 def test_a_notebook_shows_the_wait(endpoint: Sandbox, new_job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +96,7 @@ def test_one_job_while_it_goes_on() -> None:
     progress, now = at(1700)
     progress.take(retried(progress, now, 2))
     progress.take(StopRequested("churn-2026", now, "until"))
-    text = fragments(progress, now)
+    text = html_of(progress, now)
     for told in (
         "Tabular (BinaryClassification), objective F1",
         "28m 20s, runtime limit 1h<",
@@ -104,38 +114,57 @@ def test_estimate_is_shown_with_its_zone() -> None:
     progress, now = at(1700)
     progress.take(estimated(now))
     words = "about 18m left, done around 00:46 UTC (00:42–00:51), based on 6 similar jobs"
-    assert words in fragments(progress, now)
-    assert "28m 20s of about 46m 20s (61 %)" in fragments(progress, now)
+    assert words in html_of(progress, now)
+    assert "28m 20s of about 46m 20s (61 %)" in html_of(progress, now)
     several, now = at(1700, OTHERS)
     several.take(estimated(now))
-    assert "<td>about 18m left</td>" in fragments(several, now)
+    assert "<td>about 18m left</td>" in html_of(several, now)
 
 
 @pytest.mark.parametrize("jobs", [None, OTHERS])
 def test_interrupted_cell_shows_the_last_state_and_no_next_check(jobs: Any) -> None:
     """Nobody checks the job any more."""
     progress, now = at(1700, jobs)
-    text = fragments(progress, now, is_over=True)
+    text = html_of(progress, now, is_over=True)
     assert "the wait was interrupted; last state: " in text
     assert "next check" not in text
+
+
+def test_cells_carry_their_own_alignment_background_and_colours() -> None:
+    """The styles of notebooks outrank a class, and a notebook that is not trusted yet shows no others."""
+    html = fragment(outcomes_document([simulate(OTHERS[name]).outcome for name in ("spam", "churn-2026")]))
+    starts = re.findall("<(?:table|thead|tr|th|td)\\b[^>]*>", html)
+    assert starts
+    assert not [start for start in starts if "style=" not in start]
+    assert '<td style="text-align:left;color:#ea5455;color:var(--bad)">failed</td>' in html
+    assert re.search(
+        '<td class="number" style="text-align:right;color:#1f9d48;color:var\\(--good\\)">38m 30s</td>', html
+    )
+    assert '<tr style="background:none">' in html
+    assert '<table style="margin:0;color:inherit">' in html
+
+
+def test_fragment_adds_no_heading_to_the_notebook() -> None:
+    """Jupyter lists h1 and h2 of outputs in the notebook's table of contents."""
+    assert not re.search("<h[1-6]", fragment(outcomes_document([simulate(OTHERS["spam"]).outcome])))
 
 
 def test_phase_of_another_day_has_its_date() -> None:
     """A wait may last for days."""
     progress, now = at(1700)
-    assert '<td class="number">00:19</td>' in fragments(progress, now)
-    assert '<td class="number">1 Jan 00:19</td>' in fragments(progress, now + timedelta(days=1))
+    assert '<td class="number">00:19</td>' in html_of(progress, now)
+    assert '<td class="number">1 Jan 00:19</td>' in html_of(progress, now + timedelta(days=1))
 
 
 def test_several_jobs_while_they_go_on() -> None:
     """Of several there is a table, with how those ended that have."""
     progress, now = at(1700, OTHERS)
-    text = fragments(progress, now + timedelta(seconds=5))
+    text = html_of(progress, now + timedelta(seconds=5))
     assert "2 in progress" in text
     assert "<td>spam</td><td>failed</td>" in text
     assert "<td>churn-2026</td><td>ModelTuning</td>" in text
     first, then = at(0, {"a": OTHERS["spam"], "b": OTHERS["spam"]})
-    assert "not found yet" in fragments(type(first)(["a", "b"]), then)
+    assert "not found yet" in html_of(type(first)(["a", "b"]), then)
 
 
 def test_the_last_thing_that_is_shown_is_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:

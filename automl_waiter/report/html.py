@@ -6,14 +6,13 @@ import html
 from collections.abc import Iterator
 
 from automl_waiter.report.charts import bars_svg, escaped, plot_svg
-from automl_waiter.report.document import Bars, Block, Document, Fact, Facts, Figures, Log, Notes, Plot, Table
+from automl_waiter.report.document import Bars, Block, Document, Fact, Facts, Figures, Log, Notes, Plot, Table, Tone
 
-# Colours for light and dark: a page follows the reader's system, a fragment the notebook's theme.
 STYLE = """
 .amw{--good:#1a7f37;--warning:#9a6700;--bad:#cf222e;--quiet:#6e7781;--line:#8884;--mark:#0969da;
 font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60rem}
-.amw h1{font-size:1.35rem;margin:.2em 0 .6em;font-weight:600;overflow-wrap:anywhere}
-.amw h2{font-size:1.05rem;margin:1.6em 0 .5em;font-weight:600}
+.amw .head{font-size:1.35rem;margin:.2em 0 .6em;font-weight:600;overflow-wrap:anywhere}
+.amw .title{font-size:1.05rem;margin:1.6em 0 .5em;font-weight:600}
 .amw .good{color:var(--good)}.amw .warning{color:var(--warning)}.amw .bad{color:var(--bad)}
 .amw .quiet{color:var(--quiet)}
 .amw table{border-collapse:collapse;margin:0;font-size:inherit}
@@ -27,7 +26,7 @@ font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60r
 .amw code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere;background:none}
 .amw ul{margin:0;padding-left:1.2em}
 .amw .log{max-height:24em;overflow:auto;border-left:3px solid var(--line);padding-left:.8em}
-.amw pre{margin:.3em 0 .6em;white-space:pre-wrap;overflow-wrap:anywhere}
+.amw pre{margin:.3em 0 .6em;white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere}
 .amw a{color:var(--mark);overflow-wrap:anywhere}
 .amw .figures{display:flex;flex-wrap:wrap;gap:.8em 2.4em;margin:0 0 1.2em}
 .amw .figures div{display:flex;flex-direction:column-reverse}
@@ -42,10 +41,12 @@ font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60r
 .amw svg .axis{stroke:var(--line)}.amw svg .point{fill:var(--mark)}
 .amw svg .best{stroke:var(--good);stroke-width:2;stroke-linecap:square}
 """
+# A page follows the reader's system.
 _PAGE_STYLE = """
 .amw svg text{paint-order:stroke;stroke:var(--page);stroke-width:4px}
 :root{color-scheme:light dark;--page:#fff;--text:#1f2328}
-@media(prefers-color-scheme:dark){:root{--page:#0d1117;--text:#e6edf3}}
+@media(prefers-color-scheme:dark){:root{--page:#0d1117;--text:#e6edf3}
+.amw{--good:#3fb950;--warning:#d29922;--bad:#f85149;--quiet:#8b949e;--mark:#58a6ff}}
 body{margin:2rem auto;padding:0 1.2rem;max-width:60rem;background:var(--page);color:var(--text)}
 @media(max-width:36rem){body{margin:1rem auto;padding:0 .8rem}.amw.page{font-size:13px}
 .amw td,.amw th{padding-right:.8em}.amw .figures{gap:.6em 1.6em}.amw .figures b{font-size:1.6rem}
@@ -55,17 +56,22 @@ body{margin:2rem auto;padding:0 1.2rem;max-width:60rem;background:var(--page);co
 @media print{body{margin:0;max-width:none}.amw .wide{overflow:visible}.amw svg,.amw tr,.amw li{break-inside:avoid}
 .amw h2{break-after:avoid}}
 """
-_DARK = "--good:#3fb950;--warning:#d29922;--bad:#f85149;--quiet:#8b949e;--mark:#58a6ff"
-# A notebook's theme may differ from the system's: Jupyter and VS Code mark theirs on the page's body.
-_DARK_STYLE = f"""
-@media(prefers-color-scheme:dark){{.amw.page{{{_DARK}}}}}
-[data-jp-theme-light=false] .amw,.vscode-dark .amw,.vscode-high-contrast .amw{{{_DARK}}}
+# Readable on light and dark. A notebook that is not trusted yet shows these: Jupyter removes styles with variables.
+_COLOURS = {Tone.GOOD: "#1f9d48", Tone.WARNING: "#b87a00", Tone.BAD: "#ea5455", Tone.QUIET: "#808080"}
+# A fragment follows the text around it: the notebook's theme need not be the system's, and each marks it differently.
+_FRAGMENT_STYLE = f"""
+.amw{{{"".join(f"--{tone.value}:color-mix(in srgb,currentColor 25%,{colour});" for tone, colour in _COLOURS.items())}
+--mark:color-mix(in srgb,currentColor 25%,#3a8ae8)}}
+.amw pre,.amw td code,.amw pre code{{color:inherit;background:none;padding:0;border:0}}
+.amw .wide td:not(.number){{white-space:normal}}.amw table+.wide{{margin-top:.8em}}
 """
+_TABLE = '<table style="margin:0;color:inherit">'
 
 
 def fragment(document: Document) -> str:
     """Return the document as an HTML fragment with its style, in the colours of its surroundings."""
-    return f'<style>{STYLE}{_DARK_STYLE}</style><div class="amw">{_body(document)}</div>'
+    # No h1 and h2: Jupyter would list them among the notebook's own headings.
+    return f'<style>{STYLE}{_FRAGMENT_STYLE}</style><div class="amw">{_body(document, "div", "div")}</div>'
 
 
 def page(document: Document) -> str:
@@ -76,27 +82,28 @@ def page(document: Document) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         # No text of a job can make the page load or run anything.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{title}</title><style>{STYLE}{_PAGE_STYLE}{_DARK_STYLE}</style></head>\n"
-        f'<body><main class="amw page">{_body(document)}</main></body></html>\n'
+        f"<title>{title}</title><style>{STYLE}{_PAGE_STYLE}</style></head>\n"
+        f'<body><main class="amw page">{_body(document, "h1", "h2")}</main></body></html>\n'
     )
 
 
-def _body(document: Document) -> str:
-    head = f'<span class="{document.tone.value}">{escaped(document.head)}</span>'
-    return f"<h1>{escaped(document.subject)}: {head}</h1>\n" + "\n".join(
-        part for block in document.blocks for part in _block(block)
+def _body(document: Document, head: str, title: str) -> str:
+    """Return the document's HTML; `head` and `title` are the elements of its head and of the titles of its blocks."""
+    words = f'<span class="{document.tone.value}">{escaped(document.head)}</span>'
+    return f'<{head} class="head">{escaped(document.subject)}: {words}</{head}>\n' + "\n".join(
+        part for block in document.blocks for part in _block(block, title)
     )
 
 
-def _block(block: Block) -> Iterator[str]:
+def _block(block: Block, title_element: str) -> Iterator[str]:
     if block.title is not None:
-        yield f"<h2>{escaped(block.title)}</h2>"
+        yield f'<{title_element} class="title">{escaped(block.title)}</{title_element}>'
     match block:
         case Figures(figures=figures):
             numbers = (f"<div><b>{escaped(one.value)}</b><span>{escaped(one.label)}</span></div>" for one in figures)
             yield f'<div class="figures">{"".join(numbers)}</div>'
         case Facts(facts=facts):
-            yield f"<table><tbody>{''.join(map(_fact, facts))}</tbody></table>"
+            yield f"{_TABLE}<tbody>{''.join(map(_fact, facts))}</tbody></table>"
         case Table():
             yield f'<div class="wide">{_table(block)}</div>'
         case Notes(notes=notes):
@@ -119,17 +126,33 @@ def _block(block: Block) -> Iterator[str]:
             yield f'<div class="chart plot">{plot_svg(block)}</div>'
 
 
+# Each row and cell carries its own style: those of Jupyter, VS Code and Colab align cells to the right and stripe rows,
+# with selectors that outrank a class.
+def _row(cells: str) -> str:
+    return f'<tr style="background:none">{cells}</tr>'
+
+
+def _cell(start: str, content: str, tone: Tone = Tone.PLAIN, *, is_number: bool = False) -> str:
+    kind, align = (' class="number"', "right") if is_number else ("", "left")
+    colour = f";color:{_COLOURS[tone]};color:var(--{tone.value})" if tone in _COLOURS else ""
+    return f'<{start}{kind} style="text-align:{align}{colour}">{content}</{start[:2]}>'
+
+
 def _fact(fact: Fact) -> str:
     value = f"<code>{escaped(fact.value)}</code>" if fact.is_code else escaped(fact.value)
     if fact.link is not None:
         value = f'<a href="{escaped(fact.link)}" rel="noreferrer">{value}</a>'
-    return f'<tr><th scope="row">{escaped(fact.label)}</th><td class="{fact.tone.value}">{value}</td></tr>'
+    return _row(_cell('th scope="row"', escaped(fact.label), Tone.QUIET) + _cell("td", value, fact.tone))
 
 
 def _table(table: Table) -> str:
-    def cells(tag: str, row: tuple[str, ...]) -> str:
-        kinds = (' class="number"' if index in table.numbers else "" for index in range(len(row)))
-        return "".join(f"<{tag}{kind}>{escaped(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+    def row(tag: str, cells: tuple[str, ...], tone: Tone) -> str:
+        return _row(
+            "".join(
+                _cell(tag, escaped(cell), tone, is_number=index in table.numbers) for index, cell in enumerate(cells)
+            )
+        )
 
-    rows = (f'<tr class="{table.tone_of(index).value}">{cells("td", row)}</tr>' for index, row in enumerate(table.rows))
-    return f"<table><thead><tr>{cells('th', table.columns)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    rows = (row("td", cells, table.tone_of(index)) for index, cells in enumerate(table.rows))
+    head = row("th", table.columns, Tone.QUIET)
+    return f'{_TABLE}<thead style="background:none">{head}</thead><tbody>{"".join(rows)}</tbody></table>'
