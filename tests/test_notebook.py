@@ -18,7 +18,7 @@ from test_view import OTHERS, at, estimated, retried
 from automl_waiter import InvalidRequest, wait_for
 from automl_waiter._model.events import Ended, StopRequested
 from automl_waiter.display import notebook_view
-from automl_waiter.display.notebook import NotebookView, fragments
+from automl_waiter.display.notebook import NotebookView, mimebundle, view_document
 from automl_waiter.display.progress import Progress
 from automl_waiter.report.html import fragment
 from automl_waiter.report.several import outcomes_document
@@ -32,15 +32,29 @@ import boto3
 client = boto3.client("sagemaker", endpoint_url={url!r}, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
 """
 WAIT = "from automl_waiter import wait_for\noutcome = wait_for({job!r}, client=client, poll=0.3, check=False)"
+WAIT_AND_SHOW = "again = wait_for({job!r}, client=client, poll=0.3, check=False)\nagain"
 WAIT_ALL = """
 from automl_waiter import aio
 outcomes = await aio.wait_for_all({jobs!r}, client=client, poll=0.3)
+outcomes
+"""
+INTERRUPTED = """
+import _thread, threading
+threading.Timer(1.0, _thread.interrupt_main).start()
+try:
+    wait_for({job!r}, client=client, poll=0.3)
+except KeyboardInterrupt:
+    pass
 """
 SWITCHED_OFF = """
 import os
 os.environ["AUTOML_WAITER_PROGRESS"] = "lines"
 wait_for({job!r}, client=client, poll=0.3, check=False).verdict
 """
+
+
+def unstyled(html: str) -> str:
+    return re.sub(r' style="[^"]*"', "", html)
 
 
 class Watched(NotebookClient):
@@ -58,37 +72,52 @@ class Watched(NotebookClient):
         return super().process_message(msg, cell, cell_index)
 
     def html(self, cell: int) -> str:
-        """The HTML that a cell shows at the end."""
-        html = "".join(output.get("data", {}).get("text/html", "") for output in self.nb.cells[cell].outputs)
-        return re.sub(r' style="[^"]*"', "", html)
+        """The HTML that a cell shows at the end, without styles."""
+        return unstyled(self._shown(cell, "text/html"))
+
+    def text(self, cell: int) -> str:
+        """The same as plain text."""
+        return self._shown(cell, "text/plain")
+
+    def _shown(self, cell: int, form: str) -> str:
+        return "".join(output.get("data", {}).get(form, "") for output in self.nb.cells[cell].outputs)
 
 
 def html_of(progress: Progress, now: datetime, *, is_over: bool = False) -> str:
-    """What a view shows, without the styles of its cells."""
-    return re.sub(r' style="[^"]*"', "", fragments(progress, now, is_over=is_over))
+    """What a view shows, without styles."""
+    return unstyled(mimebundle(view_document(progress, now, is_over=is_over))["text/html"])
 
 
 def test_a_notebook_shows_the_wait(endpoint: Sandbox, new_job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cell that waits shows how the job is, and at its end how it ended; so does one that awaits several; and it can be
-    switched off."""
+    """A cell that waits shows how the job is, and in the end how it ended, once, and so does one that awaits several. After
+    an interrupt it shows the last state. It can be switched off."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("AUTOML_WAITER_PROGRESS", raising=False)
-    slow, fails, other = new_job("completed"), new_job("failed"), new_job("failed")
+    slow, fails, other, endless = (new_job(script) for script in ("completed", "failed", "failed", "endless"))
     watched = Watched(
         CONNECT.format(url=endpoint.url),
         WAIT.format(job=slow),
-        WAIT_ALL.format(jobs=[slow, fails]),
-        SWITCHED_OFF.format(job=other),
         "outcome",
+        WAIT_ALL.format(jobs=[slow, fails]),
+        WAIT_AND_SHOW.format(job=fails),
+        INTERRUPTED.format(job=endless),
+        SWITCHED_OFF.format(job=other),
     )
     watched.execute()
     assert any("InProgress/ModelTuning</span>" in shown and "so far" in shown for shown in watched.shown)
     assert len(watched.nb.cells[1].outputs) == 1
-    assert f'{slow}: <span class="good">completed</span>' in watched.html(1)
-    assert '2 jobs: <span class="bad">1 completed, 1 failed</span>' in watched.html(2)
-    assert f"<td>{fails}</td><td>failed</td>" in watched.html(2)
-    assert watched.html(3) == ""
-    assert f'{slow}: <span class="good">completed</span>' in watched.html(4)
+    completed = f'{slow}: <span class="good">completed</span>'
+    assert completed in watched.html(1), "also after a later cell has displayed the outcome"
+    assert "Metrics of the best candidate" in watched.text(1)
+    assert completed in watched.html(2)
+    assert '2 jobs: <span class="bad">1 completed, 1 failed</span>' in watched.html(3)
+    assert len(watched.nb.cells[3].outputs) == 2
+    assert f"'{fails}': Outcome('{fails}', failed: no [31m data)" in watched.text(3)
+    assert watched.html(4).count(f"{fails}: <span") == watched.text(4).count(f"{fails}: failed") == 1
+    assert [output.output_type for output in watched.nb.cells[4].outputs] == ["display_data", "execute_result"]
+    assert f"{endless}: wait interrupted at " in watched.text(5)
+    assert re.search(r"last state +InProgress/ModelTuning\n.*- The job keeps running\.", watched.text(5), re.DOTALL)
+    assert watched.html(6) == ""
 
 
 def test_one_job_while_it_goes_on() -> None:
@@ -121,13 +150,45 @@ def test_estimate_is_shown_with_its_zone() -> None:
     assert "<td>about 18m left</td>" in html_of(several, now)
 
 
-@pytest.mark.parametrize("jobs", [None, OTHERS])
-def test_interrupted_cell_shows_the_last_state_and_no_next_check(jobs: Any) -> None:
-    """Nobody checks the job any more."""
-    progress, now = at(1700, jobs)
+def test_interrupted_cell_shows_when_and_the_last_state_that_was_observed() -> None:
+    """Nobody checks the job any more, so there is no next check and no duration beyond the last one."""
+    progress, now = at(1700)
+    progress.take(estimated(now))
+    text = html_of(progress, now + timedelta(seconds=50), is_over=True)
+    for told in (
+        'churn-2026: <span class="warning">wait interrupted at 00:29 UTC</span>',
+        '<th scope="row">last state</th><td>InProgress/ModelTuning</td>',
+        '<th scope="row">last check</th><td>2026-01-01 00:28:',
+        "at least 9m 5s",
+        "The job keeps running. Run the cell again to continue the wait.",
+    ):
+        assert told in text
+    for told in ("next check", "so far", "left"):
+        assert told not in text.partition("</style>")[2].replace("best so far", "")
+
+
+def test_interrupted_cell_says_which_of_several_jobs_keep_running() -> None:
+    """How the others ended is known."""
+    progress, now = at(1700, OTHERS)
     text = html_of(progress, now, is_over=True)
-    assert "the wait was interrupted; last state: " in text
+    assert '4 jobs: <span class="warning">wait interrupted at ' in text
+    assert "The jobs in progress keep running." in text
+    assert "<td>spam</td><td>failed</td>" in text
     assert "next check" not in text
+
+
+def test_interrupted_cell_promises_nothing_of_a_job_that_was_not_found_or_is_being_stopped() -> None:
+    """The one may not exist, and the other ends."""
+    progress, now = at(0)
+    assert "running" not in html_of(type(progress)(["a"]), now, is_over=True)
+    progress.take(StopRequested("churn-2026", now, "until"))
+    assert "AWS was asked to stop the job:" in html_of(progress, now, is_over=True)
+
+
+def test_view_says_when_it_was_true() -> None:
+    """The kernel may die: then nobody updates the view."""
+    assert re.search(r"2026-01-01 00:28:\d\d UTC, next check at 00:2[89]:\d\d<", html_of(*at(1700)))
+    assert re.search(r"2026-01-01 00:28:\d\d UTC, next check at 00:2[89]:\d\d<", html_of(*at(1700, OTHERS)))
 
 
 def test_cells_carry_their_own_alignment_background_and_colours() -> None:
@@ -173,12 +234,11 @@ def test_the_last_thing_that_is_shown_is_how_it_ended(monkeypatch: pytest.Monkey
 
     class Handle:
         @staticmethod
-        def update(html: str) -> None:
+        def update(bundle: dict[str, str], *, raw: bool) -> None:
             time.sleep(0.2)
-            shown.append(html)
+            shown.append(bundle)
 
     notebook = types.ModuleType("IPython.display")
-    notebook.HTML = str  # type: ignore[attr-defined]
     notebook.display = lambda *_, **__: Handle()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython.display", notebook)
     progress, now = at(100)
@@ -189,7 +249,8 @@ def test_the_last_thing_that_is_shown_is_how_it_ended(monkeypatch: pytest.Monkey
     outcome = simulate(OTHERS["spam"]).outcome
     view.take(Ended("churn-2026", now, outcome))
     view.close()
-    assert 'class="bad">failed</span>' in shown[-1]
+    assert 'class="bad">failed</span>' in unstyled(shown[-1]["text/html"])
+    assert shown[-1]["text/plain"].startswith("simulated: failed")
 
 
 def test_a_wait_that_cannot_begin_leaves_no_view(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
 
 from automl_waiter._model.events import Event
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._system.log import log_problem
+
+if TYPE_CHECKING:
+    from automl_waiter.report.document import Document
 
 SWITCH = "AUTOML_WAITER_PROGRESS"
 """The environment variable that selects the view, if nothing else does."""
@@ -44,13 +48,27 @@ def notebook_view(names: Iterable[str]) -> Iterator[list[Callable[[Event], objec
         yield subscribers
 
 
-def _repr_html(shown: Outcome | Snapshot) -> str:
+def _document(shown: Outcome | Snapshot) -> Document:
     from automl_waiter.report.facts import outcome_document, snapshot_document
+
+    return outcome_document(shown) if isinstance(shown, Outcome) else snapshot_document(shown)
+
+
+def _repr_html(shown: Outcome | Snapshot) -> str:
     from automl_waiter.report.html import fragment
 
-    return fragment(outcome_document(shown) if isinstance(shown, Outcome) else snapshot_document(shown))
+    return fragment(_document(shown))
 
 
-# The form of outcomes and snapshots in notebooks: the model does not know how it is displayed.
+def _repr_mimebundle(shown: Outcome | Snapshot, **_: object) -> dict[str, str]:
+    """Return what IPython displays: HTML for a notebook, and the same as text for a terminal."""
+    from automl_waiter.display.notebook import mimebundle, yield_to
+
+    yield_to(shown)
+    return mimebundle(_document(shown))
+
+
+# How outcomes and snapshots are displayed: the model does not know. `_repr_html_` is for tools without IPython.
 for _shown in (Outcome, Snapshot):
     setattr(_shown, "_repr_html_", _repr_html)  # noqa: B010 - an attribute that the class does not declare
+    setattr(_shown, "_repr_mimebundle_", _repr_mimebundle)  # noqa: B010

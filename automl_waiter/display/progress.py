@@ -36,6 +36,7 @@ class JobProgress:
         name: The job's name.
         snapshot: The last describe response.
         transitions: The observed transitions.
+        last_poll: When the job was last polled, or found changed in a listing (UTC).
         next_poll: When the next poll is (UTC).
         leaderboard: The candidates in the last listing.
         estimate: When the job will end, if that can be estimated.
@@ -48,6 +49,7 @@ class JobProgress:
     name: str
     snapshot: Snapshot | None = None
     transitions: list[Transition] = field(default_factory=list)
+    last_poll: datetime | None = None
     next_poll: datetime | None = None
     leaderboard: Leaderboard | None = None
     estimate: Estimate | None = None
@@ -118,10 +120,11 @@ class JobProgress:
         match event:
             case Transition():
                 self.transitions.append(event)
+                self.last_poll = event.at
                 if event.after.status == Status.STOPPING:
                     self.estimate = None  # it was of a job that runs to its end
             case events.Poll():
-                self.snapshot, self.retry = event.snapshot, None
+                self.snapshot, self.retry, self.last_poll = event.snapshot, None, event.at
                 self.next_poll = event.at + timedelta(seconds=event.next_in)
                 self._reach(event.snapshot.best_candidate, event.at)
             case events.Candidates(leaderboard=board):
@@ -161,6 +164,8 @@ class Progress:
         """The number of ended jobs, by how they ended."""
         self.latest: list[JobProgress] = []
         """The ended jobs that are kept, in the order in which they ended."""
+        self.last_sweep: datetime | None = None
+        """When the listing was last read."""
         self.next_sweep: datetime | None = None
         """When the listing is read next."""
         self.retry: events.Retry | None = None
@@ -170,7 +175,7 @@ class Progress:
         """Update the state from an event."""
         match event:
             case events.Sweep(at=at, next_in=seconds):
-                self.next_sweep, self.retry = at + timedelta(seconds=seconds), None
+                self.last_sweep, self.next_sweep, self.retry = at, at + timedelta(seconds=seconds), None
             case events.Retry(job_name=None):
                 self.retry = event
             case _ if event.job_name is not None:
@@ -193,6 +198,11 @@ class Progress:
     def running(self) -> list[JobProgress]:
         """The jobs whose wait has not ended, in the order of their first observation."""
         return [job for job in self.jobs.values() if job.outcome is None]
+
+    @property
+    def last_poll(self) -> datetime | None:
+        """When a job was last polled, or the listing was read."""
+        return max(filter(None, [self.last_sweep, *(job.last_poll for job in self.running)]), default=None)
 
     @property
     def next_poll(self) -> datetime | None:

@@ -62,9 +62,10 @@ _COLOURS = {Tone.GOOD: "#1f9d48", Tone.WARNING: "#b87a00", Tone.BAD: "#ea5455", 
 _FRAGMENT_STYLE = f"""
 .amw{{{"".join(f"--{tone.value}:color-mix(in srgb,currentColor 25%,{colour});" for tone, colour in _COLOURS.items())}
 --mark:color-mix(in srgb,currentColor 25%,#3a8ae8)}}
-.amw pre,.amw td code,.amw pre code{{color:inherit;background:none;padding:0;border:0}}
+.amw pre,.amw pre code{{color:inherit;background:none;padding:0;border:0}}
 .amw .wide td:not(.number){{white-space:normal}}.amw table+.wide{{margin-top:.8em}}
 """
+_BOLD = 'style="font-weight:600"'
 _TABLE = '<table style="margin:0;color:inherit">'
 
 
@@ -89,15 +90,16 @@ def page(document: Document) -> str:
 
 def _body(document: Document, head: str, title: str) -> str:
     """Return the document's HTML; `head` and `title` are the elements of its head and of the titles of its blocks."""
-    words = f'<span class="{document.tone.value}">{escaped(document.head)}</span>'
-    return f'<{head} class="head">{escaped(document.subject)}: {words}</{head}>\n' + "\n".join(
+    colour = _colour(document.tone)
+    words = f'<span class="{document.tone.value}" style="{colour}">{escaped(document.head)}</span>'
+    return f'<{head} class="head" {_BOLD}>{escaped(document.subject)}: {words}</{head}>\n' + "\n".join(
         part for block in document.blocks for part in _block(block, title)
     )
 
 
 def _block(block: Block, title_element: str) -> Iterator[str]:
     if block.title is not None:
-        yield f'<{title_element} class="title">{escaped(block.title)}</{title_element}>'
+        yield f'<{title_element} class="title" {_BOLD}>{escaped(block.title)}</{title_element}>'
     match block:
         case Figures(figures=figures):
             numbers = (f"<div><b>{escaped(one.value)}</b><span>{escaped(one.label)}</span></div>" for one in figures)
@@ -134,12 +136,17 @@ def _row(cells: str) -> str:
 
 def _cell(start: str, content: str, tone: Tone = Tone.PLAIN, *, is_number: bool = False) -> str:
     kind, align = (' class="number"', "right") if is_number else ("", "left")
-    colour = f";color:{_COLOURS[tone]};color:var(--{tone.value})" if tone in _COLOURS else ""
-    return f'<{start}{kind} style="text-align:{align}{colour}">{content}</{start[:2]}>'
+    return f'<{start}{kind} style="text-align:{align};{_colour(tone)}">{content}</{start[:2]}>'
+
+
+def _colour(tone: Tone) -> str:
+    return f"color:{_COLOURS[tone]};color:var(--{tone.value})" if tone in _COLOURS else ""
 
 
 def _fact(fact: Fact) -> str:
-    value = f"<code>{escaped(fact.value)}</code>" if fact.is_code else escaped(fact.value)
+    value = escaped(fact.value)
+    if fact.is_code:
+        value = f'<code style="background:none;padding:0">{value}</code>'
     if fact.link is not None:
         value = f'<a href="{escaped(fact.link)}" rel="noreferrer">{value}</a>'
     return _row(_cell('th scope="row"', escaped(fact.label), Tone.QUIET) + _cell("td", value, fact.tone))

@@ -32,12 +32,20 @@ _UNBROKEN = 100_000
 
 
 def console_for(*, is_terminal: bool, width: int | None = None) -> Console:
-    """Return a rich console that writes nowhere, because rich ends the process when a write fails.
+    """Return a rich console that writes nowhere: rich ends the process when a write fails, and displays in a notebook.
 
     Without `width` it is as wide as the terminal. It reads no markup and colours no numbers.
     """
     file = io.StringIO()
-    return Console(file=file, force_terminal=is_terminal, width=width, markup=False, highlight=False, emoji=False)
+    return Console(
+        file=file,
+        force_terminal=is_terminal,
+        force_jupyter=False,
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
 
 
 def text_lines(document: Document, stream: TextIO | None = None) -> list[str]:
