@@ -1,10 +1,10 @@
-"""What docs/pipelines.md says to paste, for the tests that run it, and the job that it starts."""
+"""What docs/howto/pipelines.md says to paste, for the tests that run it, and the job that it starts."""
 
 import re
 from pathlib import Path
 from typing import Any
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "pipelines.md").read_text()
+GUIDE = (Path(__file__).parents[1] / "docs" / "howto" / "pipelines.md").read_text()
 
 REQUEST: dict[str, Any] = {
     "AutoMLJobInputDataConfig": [

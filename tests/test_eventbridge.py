@@ -427,12 +427,12 @@ def test_without_a_report_the_log_is_told(bus: EventBus, events: Any, caplog: py
 
 
 def examples() -> list[dict[str, Any]]:
-    page = (ROOT / "docs" / "eventbridge.md").read_text()
+    page = (ROOT / "docs" / "howto" / "notifications.md").read_text()
     return [json.loads(found) for found in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
 
 
 def test_the_page_shows_an_event_as_it_is_received(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
-    """docs/eventbridge.md's event has the members of a real one, in their order, of the same types."""
+    """docs/howto/notifications.md's event has the members of a real one, in their order, of the same types."""
     wait(new_job("completed"))
     end = bus.received()[-1]
     shown, _ = examples()
@@ -442,14 +442,14 @@ def test_the_page_shows_an_event_as_it_is_received(wait: Wait, bus: EventBus, ne
     assert {name: type(value) for name, value in end["detail"].items()} == {
         name: type(value) for name, value in shown["detail"].items()
     }
-    page = (ROOT / "docs" / "eventbridge.md").read_text()
+    page = (ROOT / "docs" / "howto" / "notifications.md").read_text()
     table = page.partition("| member of `detail` |")[2].partition("\n\n")[0]
     told = {name for row in re.findall(r"(?m)^\| (`.*?) \|", table) for name in re.findall(r"`(\w+)`", row)}
     assert told == set(shown["detail"])
 
 
 def test_the_pages_rule_lets_through_what_it_says(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
-    """The rule of docs/eventbridge.md hands its target the end of a job that failed, and not that of a good one."""
+    """The rule of docs/howto/notifications.md hands its target the end of a job that failed, and not that of a good one."""
     _, pattern = examples()
     bus.add_rule(pattern)
     wait(new_job("completed"), bad := new_job("failed"))

@@ -1,4 +1,4 @@
-"""The commands that docs/pipelines.md says to paste, run by a shell with AWS's own command line against moto."""
+"""The commands that docs/howto/pipelines.md says to paste, run by a shell with AWS's own command line against moto."""
 
 import json
 import os

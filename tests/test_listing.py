@@ -622,8 +622,8 @@ def test_every_end_is_seen_whichever_calls_fail(
 
 
 def test_the_page_states_the_bounds_that_hold() -> None:
-    """docs/many_jobs.md has the numbers of the code: the budget, the pace of a listing, and when jobs are described."""
-    page = (ROOT / "docs" / "many_jobs.md").read_text()
+    """docs/howto/many_jobs.md has the numbers of the code: the budget, the pace of a listing, and when jobs are described."""
+    page = (ROOT / "docs" / "howto" / "many_jobs.md").read_text()
     assert f"{DEFAULT_MAX_RATE:g} calls a second" in page
     assert f"grows back within {budget._RECOVERY / 60:g} minutes" in page
     assert f"within {retries._HERD_PAUSE_S:g} seconds" in page

@@ -596,7 +596,7 @@ def test_retries_follow_what_may_pass() -> None:
 
 
 def test_the_dag_of_the_guide_runs(run: Run) -> None:
-    """What docs/pipelines.md says to paste is a DAG that starts a job and waits for it."""
+    """What docs/howto/pipelines.md says to paste is a DAG that starts a job and waits for it."""
     found = re.sub(r"(?m)^churn\(\)$", "made = churn()", pasted("Airflow", "python"))
     names: dict[str, Any] = {"REQUEST": REQUEST}
     exec(compile(found, "guide", "exec"), names)

@@ -420,7 +420,7 @@ def test_what_makes_no_sense_is_found_when_the_code_is_loaded(arguments: dict[st
 
 
 def test_the_job_of_the_guide_runs(endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/pipelines.md says to paste starts a job and waits for it."""
+    """What docs/howto/pipelines.md says to paste starts a job and waits for it."""
     for variable, value in endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1").items():
         monkeypatch.setenv(variable, value)
     names: dict[str, Any] = {"REQUEST": REQUEST | {"AutoMLJobName": f"guide-{os.urandom(6).hex()}"}}

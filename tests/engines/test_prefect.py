@@ -284,7 +284,7 @@ def test_a_flow_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJ
 
 
 def test_the_flow_of_the_guide_runs(endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/pipelines.md says to paste starts a job and waits for it."""
+    """What docs/howto/pipelines.md says to paste starts a job and waits for it."""
     for variable, value in endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1").items():
         monkeypatch.setenv(variable, value)
     names: dict[str, Any] = {"REQUEST": REQUEST | {"AutoMLJobName": f"guide-{os.urandom(6).hex()}"}}

@@ -1,4 +1,4 @@
-"""A transition as an event on a bus. docs/eventbridge.md documents its form."""
+"""A transition as an event on a bus. docs/howto/notifications.md documents its form."""
 
 from __future__ import annotations
 
