@@ -1,0 +1,307 @@
+"""Each snippet on the pages works: it passes its language's checker, and it runs where that takes no AWS account."""
+
+import ast
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import copy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+import pytest
+import yaml
+from event_bus import EventBus
+from guide import REQUEST
+from pages import ALL, PAGES, ROOT, Block, command_lines, prose, sessions
+from processes import endpoint_environment
+
+from automl_waiter.cli import main
+from automl_waiter.cli.app import cli
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import ManualClock
+
+SHELL = [block for block in ALL if block.language in ("sh", "console")]
+DATA = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
+# Nobody pastes these: what a program prints, a drawing, and what only builds the site.
+SHOWN = ("text", "mermaid", "{toctree}", "{eval-rst}", "{note}", "{warning}", "{tip}", "{tab-set}", "{tab-item}")
+
+JOBS = ("churn-2026", "fraud-2026")
+"""The jobs that a page may wait for. On these pages they fail."""
+FAILED_ON = ("docs/howto/failure_logs.md",)
+NOT_TYPED = ("architecture.md",)
+"""It shows a part of a class, shortened."""
+ENGINES = ("airflow", "dagster", "prefect")
+"""They are not installed here: tests/engines runs their snippets."""
+
+NOT_RUN = {
+    "demo": "plays for 15 seconds",
+    "sandbox": "serves until it is interrupted",
+    "watch": "follows until it is interrupted, and with --until-idle for twenty seconds",
+}
+"""Command lines that are parsed only, and why."""
+
+# A group without a command shows its help; before click 8.2 it exits.
+NO_COMMAND = getattr(click.exceptions, "NoArgsIsHelpError", click.exceptions.Exit)
+ENDS = {0, 10, 11, 12, 15, 75}
+"""The exit codes by which a command says how a job is."""
+
+
+def named(block: object) -> str:
+    return str(block)
+
+
+def test_the_language_of_each_block_has_a_check() -> None:
+    """A block in a language that nothing here checks fails, and so does one without a language."""
+    known = {"python", "sh", "console", "powershell", *DATA, *SHOWN}
+    assert [f"{block}: {block.language!r}" for block in ALL if block.language not in known] == []
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.language in DATA], ids=named)
+def test_data_parses(block: Block) -> None:
+    """JSON, YAML and TOML can be read."""
+    assert DATA[block.language](block.text)
+
+
+# Python
+
+
+SESSIONS = sessions()
+
+
+def modules_of(session: list[Block]) -> set[str]:
+    """The top-level modules that a session imports."""
+    parts = [part for block in session for part in ast.walk(ast.parse(block.text))]
+    names = [alias.name for part in parts if isinstance(part, ast.Import) for alias in part.names]
+    names += [part.module or "" for part in parts if isinstance(part, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names}
+
+
+def is_of_an_engine(session: list[Block]) -> bool:
+    return not modules_of(session).isdisjoint(ENGINES)
+
+
+def at_its_lines(session: list[Block]) -> str:
+    """The session as a file in which each line stands where it is on the page, so that errors name the page's lines."""
+    text = ""
+    for block in session:
+        text += "\n" * (block.line - 1 - text.count("\n")) + block.text
+    return text
+
+
+def free_names(session: list[Block]) -> set[str]:
+    """The names that a session reads and the page leaves to its reader."""
+    names = [part for block in session for part in ast.walk(ast.parse(block.text)) if isinstance(part, ast.Name)]
+    bound = {part.id for part in names if not isinstance(part.ctx, ast.Load)}
+    imported = {
+        alias.asname or alias.name
+        for block in session
+        for part in ast.walk(ast.parse(block.text))
+        if isinstance(part, ast.Import | ast.ImportFrom)
+        for alias in part.names
+    }
+    return {part.id for part in names} & {"REQUEST", "request", "client"} - bound - imported
+
+
+def file_of(block: Block, ending: str) -> str:
+    """The name that the page gives the block, or one that says where it stands."""
+    return block.file_name or re.sub(r"\W", "_", str(block)) + ending
+
+
+def test_the_python_on_the_pages_is_typed(tmp_path: Path) -> None:
+    """mypy --strict finds nothing in it. Where an engine is missing, its decorators and their functions are untyped."""
+    found = [session for session in SESSIONS if not session[0].page.endswith(NOT_TYPED)]
+    for session in found:
+        text = at_its_lines(session)
+        assert text.startswith("\n\n")  # for what follows: a page begins with a title
+        types = "from typing import Any; client: Any; request: dict[str, Any]; REQUEST: dict[str, Any]"
+        untyped = "# mypy: allow-untyped-defs, allow-untyped-decorators, allow-untyped-calls"
+        head = f"{types if free_names(session) else ''}\n{untyped if is_of_an_engine(session) else ''}"
+        (tmp_path / file_of(session[0], ".py")).write_text(head + text[1:])
+    assert len(list(tmp_path.iterdir())) == len(found)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    options = ["--strict", "--follow-imports=silent", "--config-file", str(ROOT / "pyproject.toml")]
+    options += ["--cache-dir", str(ROOT / ".mypy_cache")]
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, *files],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.fixture(scope="module")
+def bus() -> Iterator[EventBus]:
+    with EventBus() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Sandbox]:
+    """A sandbox in which a job lasts 0.3 seconds."""
+    with Sandbox(speed=10_000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def ended() -> Iterator[Sandbox]:
+    """A sandbox in which a job has ended as soon as it is created."""
+    with Sandbox(speed=1e6) as sandbox:
+        yield sandbox
+
+
+Enter = Callable[[Sandbox], None]
+
+
+@pytest.fixture
+def enter(bus: EventBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enter:
+    """Leads to a sandbox without jobs, from a folder that has what a reader's has."""
+
+    def use(sandbox: Sandbox) -> None:
+        sandbox._responses.backends.clear()
+        environment = endpoint_environment(sandbox.url, AWS_DEFAULT_REGION="us-east-1")
+        environment |= {"AWS_ENDPOINT_URL": sandbox.url, "AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url}
+        for name in set(os.environ) - set(environment):
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        for name in ("notify.sh", "deploy.sh"):
+            Path(name).write_text("#!/bin/sh\n")
+            Path(name).chmod(0o755)
+
+    return use
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait's pauses take no time. The jobs' time is real."""
+    clock = ManualClock(epoch=datetime.now(UTC))
+    monkeypatch.setattr("automl_waiter.waiter.Machine", lambda *_: copy(clock))
+    monkeypatch.setattr("automl_waiter.aio.AsyncioMachine", lambda: copy(clock))
+
+
+def is_of_pytest(session: list[Block]) -> bool:
+    return any(re.search(r"^(async )?def test_", block.text, re.MULTILINE) for block in session)
+
+
+RUN_HERE = [
+    session
+    for session in SESSIONS
+    if not is_of_an_engine(session)
+    and not is_of_pytest(session)
+    and session[0].file_name is None
+    and session[0].page != "docs/tutorial.md"  # tests/test_tutorial.py runs it in a terminal
+]
+
+
+@pytest.mark.parametrize("session", RUN_HERE, ids=lambda session: named(session[0]))
+def test_the_python_on_the_pages_runs(session: list[Block], running: Sandbox, enter: Enter, hurried: None) -> None:
+    """It runs as it stands, while the jobs that it names run in the sandbox."""
+    enter(running)
+    scenario = "failed" if session[0].page in FAILED_ON else "completed"
+    request = {**REQUEST, "AutoMLJobName": "new-2026"}
+    names = {"client": running.client(), "request": request, "REQUEST": request}
+    for job in JOBS:
+        running.create_job(job, scenario=scenario)
+    exec(compile(at_its_lines(session), session[0].page, "exec"), {name: names[name] for name in free_names(session)})
+
+
+def test_the_tests_on_the_pages_pass(tmp_path: Path) -> None:
+    """pytest passes the tests that a page tells its reader to write."""
+    found = [session for session in SESSIONS if is_of_pytest(session)]
+    for number, session in enumerate(found):
+        (tmp_path / f"test_{number}.py").write_text(at_its_lines(session))
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+# The shell
+
+
+def test_the_shell_on_the_pages_is_sound(tmp_path: Path) -> None:
+    """shellcheck finds nothing in it."""
+    for block in SHELL:
+        shebang = "" if block.text.startswith("#!") else "#!/usr/bin/env bash\n"
+        (tmp_path / file_of(block, ".sh")).write_text(shebang + block.shell)
+    scripts = [path.name for path in tmp_path.iterdir()]
+    program = Path(sys.executable).with_name("shellcheck")
+    # No file that a page sources is at hand (SC1091), and a page may say to change the folder (SC2164).
+    words = [str(program), "-e", "SC1091,SC2164", "-f", "gcc", *scripts]
+    checked = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def lines_of(block: Block) -> list[list[str]]:
+    """The command lines of a block: all in a shell's language, and those after a `$` in what is shown."""
+    if block.language == "powershell":
+        return [words for line in block.text.splitlines() for words in command_lines(line.partition("#")[0])]
+    if block.language == "text":
+        return [words for line in re.findall(r"^ *\$ (.*)$", block.text, re.M) for words in command_lines(line)]
+    return list(command_lines(block.shell))
+
+
+LINES = [
+    pytest.param(words, id=f"{block}-{number}")
+    for block in ALL
+    if block.language in ("sh", "console", "powershell", "text")
+    for number, words in enumerate(lines_of(block))
+    if words
+]
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """Lets click parse a command line, which raises an error for what it does not know; returns the parameters."""
+    found: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(click.Command, "invoke", lambda _, context: found.update(context.params))
+        cli.main(list(words), prog_name="automl-waiter", standalone_mode=False)
+    return found
+
+
+@pytest.mark.parametrize("words", LINES)
+def test_each_command_line_parses(words: list[str]) -> None:
+    """Each command, flag and value on the pages is one that there is."""
+    parsed(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_command_line_in_a_sentence_parses(page: Path) -> None:
+    """In a sentence too, each command and flag is one that there is; there, what it needs may be left out."""
+    for line in re.findall(r"(?<!`)`(automl-waiter [^`]+)`(?!`)", prose(page)):
+        for words in command_lines(line):
+            with suppress(click.exceptions.MissingParameter, NO_COMMAND):
+                parsed(words)
+
+
+def is_run(words: list[str]) -> bool:
+    return words[0] not in NOT_RUN and not any("$" in word for word in words)
+
+
+@pytest.mark.parametrize("words", [line for line in LINES if is_run(line.values[0])])
+def test_each_command_line_runs(
+    words: list[str], ended: Sandbox, enter: Enter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that ends by itself says how a job is, and never that it was called wrongly; its jobs have ended."""
+    enter(ended)
+    given = parsed(words)
+    jobs = {*given.get("jobs", ()), given.get("job")} if words[0] in ("wait", "status", "report") else set()
+    for job in {"churn-2026", *jobs} - {"-", None}:
+        ended.create_job(job)
+    if words[0] in ("history", "report") and given["journal_path"]:
+        main(["wait", "churn-2026", "--journal", given["journal_path"]])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("churn-2026\n"))
+    assert main(words) in ENDS
