@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import freezegun
 import pytest
-from conftest import ROOT
 from processes import clean_environment
 
 import automl_waiter
@@ -410,20 +409,3 @@ def test_the_users_own_mock_is_followed(monkeypatch: pytest.MonkeyPatch) -> None
         outcome = wait_for("churn", client=client, timeout=0, check=False)
     assert outcome.verdict == Verdict.TIMED_OUT
     assert outcome.status == "InProgress"
-
-
-def test_the_readmes_python_runs(simulated_jobs: ScriptedJobs, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every block of Python in the README runs as it stands."""
-    script = Timeline([(0, "InProgress", "Starting"), (600, "Completed", "Completed")])
-    for name in ("churn-2026", "fraud-2026"):
-        simulated_jobs.add(name, script)
-
-    class Client:
-        def create_auto_ml_job_v2(self, **_: Any) -> dict[str, str]:
-            return {"AutoMLJobArn": "arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn-2026"}
-
-    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
-    assert len(blocks) == 3
-    for block in blocks:
-        exec(block.split("```")[0], {"client": Client(), "request": {}})
-    assert "0.91" in capsys.readouterr().out

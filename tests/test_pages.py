@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import copy
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,9 @@ from processes import endpoint_environment
 
 from automl_waiter.cli import main
 from automl_waiter.cli.app import cli
+from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.sandbox.server import Sandbox
-from automl_waiter.testing import ManualClock
+from automl_waiter.testing import ManualClock, simulate
 
 SHELL = [block for block in ALL if block.language in ("sh", "console")]
 DATA = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
@@ -197,12 +200,15 @@ def is_of_pytest(session: list[Block]) -> bool:
     return any(re.search(r"^(async )?def test_", block.text, re.MULTILINE) for block in session)
 
 
+RUN_BY_NAME = ("create_job.py", "notify.py")
+"""tests/test_tutorial.py runs the first, and a test below the second."""
+
 RUN_HERE = [
     session
     for session in SESSIONS
     if not is_of_an_engine(session)
     and not is_of_pytest(session)
-    and session[0].file_name is None
+    and session[0].file_name not in RUN_BY_NAME
     and session[0].page != "docs/tutorial.md"  # tests/test_tutorial.py runs it in a terminal
 ]
 
@@ -225,8 +231,41 @@ def test_the_tests_on_the_pages_pass(tmp_path: Path) -> None:
     for number, session in enumerate(found):
         (tmp_path / f"test_{number}.py").write_text(at_its_lines(session))
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # as in an activated environment
+    env = os.environ | {"PATH": path}
+    result = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
+
+
+def test_the_script_for_slack_posts_the_end(
+    running: Sandbox, enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script on the page of notifications posts one message, at the job's end."""
+    [script] = [block for block in ALL if block.file_name == "notify.py"]
+    posted: list[object] = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+    enter(running)
+    (tmp_path / "notify.py").write_text(script.text)
+    running.create_job("churn-2026")
+    with HTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", f"http://127.0.0.1:{server.server_port}")
+        assert main(["wait", "churn-2026", "--exec", f"{sys.executable} notify.py", "--poll", "0.2s"]) == 0
+        server.shutdown()
+    assert posted == [{"text": "churn-2026: Completed"}]
+
+
+def test_the_page_lists_each_scenario() -> None:
+    """docs/howto/testing.md says of each scenario of the sandbox by which exit code it ends."""
+    page = (ROOT / "docs" / "howto" / "testing.md").read_text()
+    listed = {name: int(code) for name, code in re.findall(r"(?m)^\| `([a-z-]+)` \| .* \| (\d+)\b.*\|$", page)}
+    assert listed == {name: simulate(timeline).outcome.exit_code for name, timeline in SCENARIOS.items()}
 
 
 # The shell
