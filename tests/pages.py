@@ -1,4 +1,4 @@
-"""The snippets on the pages: where each stands, and the command lines of `automl-waiter` in them."""
+"""The snippets of README.md and docs/: where each stands, and the command lines of `automl-waiter` in them."""
 
 import ast
 import re
@@ -15,8 +15,8 @@ _FENCE = re.compile(
 )
 _COMMENT = re.compile(r"<!--.*?-->", re.S)
 _OPERATORS = set("();<>|&")
-# What may stand before a command that it runs.
-_BEFORE = re.compile(r"\w+=.*|!|\{|if|then|else|do|while|until|exec|time|nohup|docker run .*", re.S)
+# What may stand before a command, and runs it.
+_RUNS_NEXT = re.compile(r"\w+=.*|!|\{|if|then|else|do|while|until|exec|time|nohup|docker run .*", re.S)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Yields the fenced blocks of a page, in order."""
+    """Yield the fenced blocks of a page, in order."""
     text = page.read_text()
     for found in _FENCE.finditer(text):
         indent = found["indent"]
@@ -83,7 +83,7 @@ ALL = [block for page in PAGES for block in blocks(page)]
 
 
 def sessions() -> list[list[Block]]:
-    """Blocks that run one after another: one that begins with an import starts anew, as in a file of its own."""
+    """Return the blocks of Python by session: a block that begins with an import starts a session on its page."""
     found: list[list[Block]] = []
     for block in (block for block in ALL if block.language == "python"):
         first = next((part for part in ast.parse(block.text).body if not isinstance(part, ast.Expr)), None)
@@ -95,12 +95,12 @@ def sessions() -> list[list[Block]]:
 
 
 def prose(page: Path) -> str:
-    """The page without its blocks and comments."""
+    """Return the page without its blocks and comments."""
     return _COMMENT.sub("", _FENCE.sub("", page.read_text()))
 
 
 def command_lines(shell: str) -> Iterator[list[str]]:
-    """Yields the words after each `automl-waiter` in lines of shell, without redirections."""
+    """Yield the words after each `automl-waiter` in lines of shell, without redirections."""
     for words in _statements(shell):
         for place, word in enumerate(words):
             if word.rpartition("/")[2] == "automl-waiter" and _is_run(words[:place]):
@@ -112,11 +112,11 @@ def command_lines(shell: str) -> Iterator[list[str]]:
 
 
 def _is_run(before: list[str]) -> bool:
-    return all(_BEFORE.fullmatch(word) for word in before) or bool(_BEFORE.fullmatch(" ".join(before)))
+    return all(_RUNS_NEXT.fullmatch(word) for word in before) or bool(_RUNS_NEXT.fullmatch(" ".join(before)))
 
 
 def _statements(shell: str) -> Iterator[list[str]]:
-    """Yields the words of each statement: what an operator or a line's end closes."""
+    """Yield the words of each statement: what an operator or a line's end closes."""
     for line in _lines(shell.replace("\\\n", " ")):
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
@@ -138,7 +138,7 @@ def _statements(shell: str) -> Iterator[list[str]]:
 
 
 def _lines(shell: str) -> Iterator[str]:
-    """Yields the lines; those that one pair of quotes spans are one."""
+    """Yield the lines; those that one pair of quotes spans are one."""
     begun = ""
     for line in shell.splitlines(keepends=True):
         begun += line

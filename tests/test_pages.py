@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import logging
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ import boto3
 import click
 import pytest
 import yaml
+from conftest import Command
 from event_bus import EventBus
 from guide import REQUEST
 from pages import ALL, PAGES, ROOT, Block, command_lines, prose, sessions
@@ -32,30 +34,35 @@ from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import ManualClock, simulate
 
-SHELL = [block for block in ALL if block.language in ("sh", "console")]
 DATA = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
-# Nobody pastes these: what a program prints, a drawing, and what only builds the site.
-SHOWN = ("text", "mermaid", "{toctree}", "{eval-rst}", "{note}", "{warning}", "{tip}", "{tab-set}", "{tab-item}")
+SHELLS = ("sh", "console")
+# What a program prints, a drawing, and what only builds the site.
+NOT_PASTED = ("text", "mermaid", "{toctree}", "{eval-rst}", "{note}", "{warning}", "{tip}")
 
 JOBS = ("churn-2026", "fraud-2026")
-"""The jobs that a page may wait for. On these pages they fail."""
-FAILED_ON = ("docs/howto/failure_logs.md",)
+"""The jobs that Python on a page may wait for."""
+WITH_FAILED_JOBS = ("docs/howto/failure_logs.md",)
+GIVEN = ("REQUEST", "request", "client")
+"""Names that a page may leave to its reader: the arguments of CreateAutoMLJobV2, and a SageMaker client."""
+
+# What is not checked here in full, and why.
+ENGINES = ("airflow", "dagster", "prefect")
+"""They are not installed beside the tests. tests/engines runs their snippets."""
 NOT_TYPED = ("architecture.md",)
 """It shows a part of a class, shortened."""
-ENGINES = ("airflow", "dagster", "prefect")
-"""They are not installed here: tests/engines runs their snippets."""
-
+RUN_ELSEWHERE = ("create_job.py", "notify.py")
+"""Files that a page says to save: tests/test_tutorial.py runs the first, and a test below the second."""
 NOT_RUN = {
     "demo": "plays for 15 seconds",
     "sandbox": "serves until it is interrupted",
     "watch": "follows until it is interrupted, and with --until-idle for twenty seconds",
 }
-"""Command lines that are parsed only, and why."""
+"""Commands whose lines are only parsed."""
 
+ENDS = {0, 10, 11, 12, 15, 75}
+"""The exit codes of a command that reports a job's status."""
 # A group without a command shows its help; before click 8.2 it exits.
 NO_COMMAND = getattr(click.exceptions, "NoArgsIsHelpError", click.exceptions.Exit)
-ENDS = {0, 10, 11, 12, 15, 75}
-"""The exit codes by which a command says how a job is."""
 
 
 def named(block: object) -> str:
@@ -63,9 +70,16 @@ def named(block: object) -> str:
 
 
 def test_the_language_of_each_block_has_a_check() -> None:
-    """A block in a language that nothing here checks fails, and so does one without a language."""
-    known = {"python", "sh", "console", "powershell", *DATA, *SHOWN}
+    """A block without a language, or in one that nothing here checks, fails."""
+    known = {"python", "powershell", *SHELLS, *DATA, *NOT_PASTED}
     assert [f"{block}: {block.language!r}" for block in ALL if block.language not in known] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_block_is_overlooked(page: Path) -> None:
+    """Every fence on a page belongs to a block, and so is closed."""
+    assert "```" not in prose(page)
+    assert "~~~" not in prose(page)
 
 
 @pytest.mark.parametrize("block", [block for block in ALL if block.language in DATA], ids=named)
@@ -76,58 +90,59 @@ def test_data_parses(block: Block) -> None:
 
 # Python
 
-
 SESSIONS = sessions()
 
 
-def modules_of(session: list[Block]) -> set[str]:
-    """The top-level modules that a session imports."""
-    parts = [part for block in session for part in ast.walk(ast.parse(block.text))]
-    names = [alias.name for part in parts if isinstance(part, ast.Import) for alias in part.names]
-    names += [part.module or "" for part in parts if isinstance(part, ast.ImportFrom)]
-    return {name.partition(".")[0] for name in names}
+def nodes(session: list[Block]) -> list[ast.AST]:
+    return [node for block in session for node in ast.walk(ast.parse(block.text))]
 
 
 def is_of_an_engine(session: list[Block]) -> bool:
-    return not modules_of(session).isdisjoint(ENGINES)
+    """Return whether the session imports an engine."""
+    found = nodes(session)
+    names = [alias.name for node in found if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in found if isinstance(node, ast.ImportFrom)]
+    return not {name.partition(".")[0] for name in names}.isdisjoint(ENGINES)
+
+
+def is_of_pytest(session: list[Block]) -> bool:
+    """Return whether the session is a file of tests."""
+    return any(isinstance(node, ast.FunctionDef) and node.name.startswith("test_") for node in nodes(session))
 
 
 def at_its_lines(session: list[Block]) -> str:
-    """The session as a file in which each line stands where it is on the page, so that errors name the page's lines."""
+    """Return the session as a file in which each line has its number on the page, so that errors name it."""
     text = ""
     for block in session:
         text += "\n" * (block.line - 1 - text.count("\n")) + block.text
     return text
 
 
-def free_names(session: list[Block]) -> set[str]:
-    """The names that a session reads and the page leaves to its reader."""
-    names = [part for block in session for part in ast.walk(ast.parse(block.text)) if isinstance(part, ast.Name)]
-    bound = {part.id for part in names if not isinstance(part.ctx, ast.Load)}
-    imported = {
-        alias.asname or alias.name
-        for block in session
-        for part in ast.walk(ast.parse(block.text))
-        if isinstance(part, ast.Import | ast.ImportFrom)
-        for alias in part.names
+def given_names(session: list[Block]) -> set[str]:
+    """Return the names of `GIVEN` that the session reads and does not define."""
+    found = nodes(session)
+    names = [node for node in found if isinstance(node, ast.Name)]
+    defined = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    defined |= {
+        alias.asname or alias.name for node in found if isinstance(node, ast.ImportFrom) for alias in node.names
     }
-    return {part.id for part in names} & {"REQUEST", "request", "client"} - bound - imported
+    return {node.id for node in names}.intersection(GIVEN) - defined
 
 
 def file_of(block: Block, ending: str) -> str:
-    """The name that the page gives the block, or one that says where it stands."""
+    """Return the name that the page gives the block, or one that says where it stands."""
     return block.file_name or re.sub(r"\W", "_", str(block)) + ending
 
 
 def test_the_python_on_the_pages_is_typed(tmp_path: Path) -> None:
-    """mypy --strict finds nothing in it. Where an engine is missing, its decorators and their functions are untyped."""
+    """mypy --strict accepts it. Without the engine, the functions and decorators of an engine may be untyped."""
     found = [session for session in SESSIONS if not session[0].page.endswith(NOT_TYPED)]
     for session in found:
         text = at_its_lines(session)
-        assert text.startswith("\n\n")  # for what follows: a page begins with a title
+        assert text.startswith("\n\n")  # a page begins with a title: room for two lines
         types = "from typing import Any; client: Any; request: dict[str, Any]; REQUEST: dict[str, Any]"
         untyped = "# mypy: allow-untyped-defs, allow-untyped-decorators, allow-untyped-calls"
-        head = f"{types if free_names(session) else ''}\n{untyped if is_of_an_engine(session) else ''}"
+        head = f"{types if given_names(session) else ''}\n{untyped if is_of_an_engine(session) else ''}"
         (tmp_path / file_of(session[0], ".py")).write_text(head + text[1:])
     assert len(list(tmp_path.iterdir())) == len(found)
     files = sorted(path.name for path in tmp_path.iterdir())
@@ -152,14 +167,14 @@ def bus() -> Iterator[EventBus]:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Sandbox]:
-    """A sandbox in which a job lasts 0.3 seconds."""
-    with Sandbox(speed=10_000) as sandbox:
+    """A sandbox in which a job lasts some minutes."""
+    with Sandbox(speed=10) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
 def ended() -> Iterator[Sandbox]:
-    """A sandbox in which a job has ended as soon as it is created."""
+    """A sandbox in which a job ends as soon as it is created."""
     with Sandbox(speed=1e6) as sandbox:
         yield sandbox
 
@@ -168,8 +183,8 @@ Enter = Callable[[Sandbox], None]
 
 
 @pytest.fixture
-def enter(bus: EventBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enter:
-    """Leads to a sandbox without jobs, from a folder that has what a reader's has."""
+def enter(bus: EventBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Enter]:
+    """Point this process at a sandbox without jobs, in a folder with the programs that the pages name."""
 
     def use(sandbox: Sandbox) -> None:
         sandbox._responses.backends.clear()
@@ -185,44 +200,41 @@ def enter(bus: EventBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ent
             Path(name).write_text("#!/bin/sh\n")
             Path(name).chmod(0o755)
 
-    return use
+    yield use
+    logging.getLogger("automl_waiter").setLevel(logging.NOTSET)  # a page turns it on
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait's pauses take no time. The jobs' time is real."""
+def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the time of jobs in a sandbox be that of the waits, whose pauses take no time."""
     clock = ManualClock(epoch=datetime.now(UTC))
+    elapsed = property(lambda job: (clock.now() - job.created).total_seconds() * job.speed)
+    monkeypatch.setattr("automl_waiter.sandbox.backend.ScriptedJob.elapsed", elapsed)
     monkeypatch.setattr("automl_waiter.waiter.Machine", lambda *_: copy(clock))
     monkeypatch.setattr("automl_waiter.aio.AsyncioMachine", lambda: copy(clock))
 
-
-def is_of_pytest(session: list[Block]) -> bool:
-    return any(re.search(r"^(async )?def test_", block.text, re.MULTILINE) for block in session)
-
-
-RUN_BY_NAME = ("create_job.py", "notify.py")
-"""tests/test_tutorial.py runs the first, and a test below the second."""
 
 RUN_HERE = [
     session
     for session in SESSIONS
     if not is_of_an_engine(session)
     and not is_of_pytest(session)
-    and session[0].file_name not in RUN_BY_NAME
+    and session[0].file_name not in RUN_ELSEWHERE
     and session[0].page != "docs/tutorial.md"  # tests/test_tutorial.py runs it in a terminal
 ]
 
 
 @pytest.mark.parametrize("session", RUN_HERE, ids=lambda session: named(session[0]))
-def test_the_python_on_the_pages_runs(session: list[Block], running: Sandbox, enter: Enter, hurried: None) -> None:
+def test_the_python_on_the_pages_runs(session: list[Block], running: Sandbox, enter: Enter, virtual_time: None) -> None:
     """It runs as it stands, while the jobs that it names run in the sandbox."""
     enter(running)
-    scenario = "failed" if session[0].page in FAILED_ON else "completed"
+    scenario = "failed" if session[0].page in WITH_FAILED_JOBS else "completed"
     request = {**REQUEST, "AutoMLJobName": "new-2026"}
     names = {"client": running.client(), "request": request, "REQUEST": request}
     for job in JOBS:
         running.create_job(job, scenario=scenario)
-    exec(compile(at_its_lines(session), session[0].page, "exec"), {name: names[name] for name in free_names(session)})
+    code = compile(at_its_lines(session), session[0].page, "exec")
+    exec(code, {name: names[name] for name in given_names(session)})
 
 
 def test_the_tests_on_the_pages_pass(tmp_path: Path) -> None:
@@ -237,10 +249,8 @@ def test_the_tests_on_the_pages_pass(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout
 
 
-def test_the_script_for_slack_posts_the_end(
-    running: Sandbox, enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The script on the page of notifications posts one message, at the job's end."""
+def test_the_script_for_slack_posts_the_end(command: Command, new_job: Callable[[str], str], tmp_path: Path) -> None:
+    """The script on the page of notifications posts one message for a job that is observed before and at its end."""
     [script] = [block for block in ALL if block.file_name == "notify.py"]
     posted: list[object] = []
 
@@ -250,15 +260,15 @@ def test_the_script_for_slack_posts_the_end(
             self.send_response(200)
             self.end_headers()
 
-    enter(running)
     (tmp_path / "notify.py").write_text(script.text)
-    running.create_job("churn-2026")
+    job, notify = new_job("completed"), f"{sys.executable} {tmp_path / 'notify.py'}"
     with HTTPServer(("127.0.0.1", 0), Webhook) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("SLACK_WEBHOOK_URL", f"http://127.0.0.1:{server.server_port}")
-        assert main(["wait", "churn-2026", "--exec", f"{sys.executable} notify.py", "--poll", "0.2s"]) == 0
+        webhook = {"SLACK_WEBHOOK_URL": f"http://127.0.0.1:{server.server_port}"}
+        ended = command("wait", job, "--exec", notify, "--poll", "0.2s", environment=webhook)
+        assert ended.returncode == 0, ended.stderr
         server.shutdown()
-    assert posted == [{"text": "churn-2026: Completed"}]
+    assert posted == [{"text": f"{job}: Completed"}], ended.stderr
 
 
 def test_the_page_lists_each_scenario() -> None:
@@ -273,7 +283,7 @@ def test_the_page_lists_each_scenario() -> None:
 
 def test_the_shell_on_the_pages_is_sound(tmp_path: Path) -> None:
     """shellcheck finds nothing in it."""
-    for block in SHELL:
+    for block in (block for block in ALL if block.language in SHELLS):
         shebang = "" if block.text.startswith("#!") else "#!/usr/bin/env bash\n"
         (tmp_path / file_of(block, ".sh")).write_text(shebang + block.shell)
     scripts = [path.name for path in tmp_path.iterdir()]
@@ -285,7 +295,7 @@ def test_the_shell_on_the_pages_is_sound(tmp_path: Path) -> None:
 
 
 def lines_of(block: Block) -> list[list[str]]:
-    """The command lines of a block: all in a shell's language, and those after a `$` in what is shown."""
+    """Return the command lines of a block; in what a program prints, those after a `$`."""
     if block.language == "powershell":
         return [words for line in block.text.splitlines() for words in command_lines(line.partition("#")[0])]
     if block.language == "text":
@@ -296,14 +306,14 @@ def lines_of(block: Block) -> list[list[str]]:
 LINES = [
     pytest.param(words, id=f"{block}-{number}")
     for block in ALL
-    if block.language in ("sh", "console", "powershell", "text")
+    if block.language in (*SHELLS, "powershell", "text")
     for number, words in enumerate(lines_of(block))
     if words
 ]
 
 
 def parsed(words: list[str]) -> dict[str, Any]:
-    """Lets click parse a command line, which raises an error for what it does not know; returns the parameters."""
+    """Return the parameters of a command line; click raises an error for what it does not know."""
     found: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(click.Command, "invoke", lambda _, context: found.update(context.params))
@@ -313,13 +323,13 @@ def parsed(words: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("words", LINES)
 def test_each_command_line_parses(words: list[str]) -> None:
-    """Each command, flag and value on the pages is one that there is."""
+    """Each command, flag and value on the pages exists."""
     parsed(words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_command_line_in_a_sentence_parses(page: Path) -> None:
-    """In a sentence too, each command and flag is one that there is; there, what it needs may be left out."""
+    """Each command and flag in a sentence exists. A sentence may leave out required arguments."""
     for line in re.findall(r"(?<!`)`(automl-waiter [^`]+)`(?!`)", prose(page)):
         for words in command_lines(line):
             with suppress(click.exceptions.MissingParameter, NO_COMMAND):
@@ -327,6 +337,7 @@ def test_each_command_line_in_a_sentence_parses(page: Path) -> None:
 
 
 def is_run(words: list[str]) -> bool:
+    """Return whether a command line ends by itself, and takes no value from the reader."""
     return words[0] not in NOT_RUN and not any("$" in word for word in words)
 
 
@@ -334,7 +345,7 @@ def is_run(words: list[str]) -> bool:
 def test_each_command_line_runs(
     words: list[str], ended: Sandbox, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each that ends by itself says how a job is, and never that it was called wrongly; its jobs have ended."""
+    """Each reports how its jobs ended, and never bad usage."""
     enter(ended)
     given = parsed(words)
     jobs = {*given.get("jobs", ()), given.get("job")} if words[0] in ("wait", "status", "report") else set()

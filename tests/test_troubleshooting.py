@@ -37,7 +37,10 @@ def test_each_quoted_message_is_printed(inside: Command, faulty: FaultyEndpoint)
         [
             inside("status", "churn-2026", environment=nowhere).stderr,
             inside("status", "churn-2062").stderr,
-            *(inside("wait", name, "--timeout", "0.5s", environment=here).stderr for name in ("denied", "unknown", "throttled")),
+            *(
+                inside("wait", name, "--timeout", "0.5s", environment=here).stderr
+                for name in ("denied", "unknown", "throttled")
+            ),
             inside("wait", "churn-2026", "--error-budget", "0s", environment=proxy).stderr,
         ]
     )
