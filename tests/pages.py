@@ -149,3 +149,10 @@ def _lines(shell: str) -> Iterator[str]:
         yield begun
         begun = ""
     assert not begun, f"a quote is not closed: {begun}"
+
+
+def assert_shows(output: str, shown: list[str], where: object) -> None:
+    """Check that each line which a page shows is a line of the output, in this order."""
+    lines = iter(line.rstrip() for line in output.splitlines())
+    for line in shown:
+        assert line in lines, f"{where} shows {line!r}, and this was printed:\n{output}"

@@ -25,7 +25,7 @@ import yaml
 from conftest import Command
 from event_bus import EventBus
 from guide import REQUEST
-from pages import ALL, PAGES, ROOT, Block, command_lines, prose, sessions
+from pages import ALL, PAGES, ROOT, Block, assert_shows, command_lines, prose, sessions
 from processes import endpoint_environment
 
 from automl_waiter.cli import main
@@ -50,6 +50,8 @@ ENGINES = ("airflow", "dagster", "prefect")
 """They are not installed beside the tests. tests/engines runs their snippets."""
 NOT_TYPED = ("architecture.md",)
 """It shows a part of a class, shortened."""
+TUTORIAL = "docs/tutorial.md"
+"""tests/test_tutorial.py does all of it in a terminal."""
 RUN_ELSEWHERE = ("create_job.py", "notify.py")
 """Files that a page says to save: tests/test_tutorial.py runs the first, and a test below the second."""
 NOT_RUN = {
@@ -220,7 +222,7 @@ RUN_HERE = [
     if not is_of_an_engine(session)
     and not is_of_pytest(session)
     and session[0].file_name not in RUN_ELSEWHERE
-    and session[0].page != "docs/tutorial.md"  # tests/test_tutorial.py runs it in a terminal
+    and session[0].page != TUTORIAL
 ]
 
 
@@ -341,17 +343,35 @@ def is_run(words: list[str]) -> bool:
     return words[0] not in NOT_RUN and not any("$" in word for word in words)
 
 
+def run(words: list[str], sandbox: Sandbox) -> int:
+    """Run a command line whose jobs are in the sandbox, and return its exit code."""
+    given = parsed(words)
+    jobs = {*given.get("jobs", ()), given.get("job")} if words[0] in ("wait", "status", "report") else set()
+    for job in {"churn-2026", *jobs} - {"-", None}:
+        sandbox.create_job(job)
+    if words[0] in ("history", "report") and given["journal_path"]:
+        main(["wait", "churn-2026", "--journal", given["journal_path"]])
+    return main(words)
+
+
 @pytest.mark.parametrize("words", [line for line in LINES if is_run(line.values[0])])
 def test_each_command_line_runs(
     words: list[str], ended: Sandbox, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each reports how its jobs ended, and never bad usage."""
     enter(ended)
-    given = parsed(words)
-    jobs = {*given.get("jobs", ()), given.get("job")} if words[0] in ("wait", "status", "report") else set()
-    for job in {"churn-2026", *jobs} - {"-", None}:
-        ended.create_job(job)
-    if words[0] in ("history", "report") and given["journal_path"]:
-        main(["wait", "churn-2026", "--journal", given["journal_path"]])
     monkeypatch.setattr(sys, "stdin", io.StringIO("churn-2026\n"))
-    assert main(words) in ENDS
+    assert run(words, ended) in ENDS
+
+
+def test_a_console_block_shows_what_is_printed(
+    ended: Sandbox, enter: Enter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a page shows below a command is in the command's output."""
+    for block in (block for block in ALL if block.language == "console" and block.page != TUTORIAL):
+        for command, shown in block.dialogue:
+            if shown:
+                enter(ended)
+                [words] = command_lines(command)
+                run(words, ended)
+                assert_shows(capsys.readouterr().out, shown, block)

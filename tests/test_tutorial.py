@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from pages import ALL, Block, sessions
+from pages import ALL, Block, assert_shows, sessions
 from processes import clean_environment
 
 TUTORIAL = [block for block in ALL if block.page == "docs/tutorial.md"]
@@ -66,13 +66,6 @@ class Terminal:
         with suppress(ProcessLookupError):
             os.killpg(self._shell.pid, signal.SIGKILL)
         self._shell.communicate()
-
-
-def assert_shows(output: str, shown: list[str], block: Block) -> None:
-    """Each line that the page shows is a line of the output, in this order."""
-    lines = iter(line.rstrip() for line in output.splitlines())
-    for line in shown:
-        assert line in lines, f"{block} shows {line!r}, and this was printed:\n{output}"
 
 
 def free_port() -> str:
