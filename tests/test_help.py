@@ -70,12 +70,6 @@ def test_the_nearest_job_of_a_journal_is_named(inside: Command, new_job: object,
     assert f"has no job '{job}x'; did you mean {job}?" in result.stderr
 
 
-def test_the_readme_shows_the_view_as_it_is() -> None:
-    """The README's picture of the live view is its recording."""
-    readme = (ROOT / "README.md").read_text()
-    assert f"```text\n{(ROOT / 'tests' / 'recordings' / 'live_estimate_80.txt').read_text()}```" in readme
-
-
 def test_the_page_of_the_output_has_each_choice_of_progress() -> None:
     for choice in DISPLAYS[1:]:
         assert f"| `{choice}` | " in OUTPUT

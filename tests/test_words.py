@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -277,12 +276,6 @@ def test_the_gravest_exit_code_wins(codes: list[ExitCode]) -> None:
     """The exit code of several jobs is one of theirs, by the documented order, whatever theirs is."""
     order = [129, 130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0]
     assert combined_exit_code(codes) == next(code for code in order if code in codes)
-
-
-def test_the_readme_lists_every_exit_code() -> None:
-    """The README's table has every exit code that the command uses."""
-    table = "".join(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| "))
-    assert {int(number) for number in re.findall(r"\b\d{1,3}\b", table)} >= set(ExitCode)
 
 
 def test_a_job_that_is_known_already_is_itself() -> None:
