@@ -25,7 +25,7 @@ html_css_files = ["site.css"]
 # The anchors of headings are those of GitHub, where the pages are read too.
 myst_heading_anchors = 4
 
-default_role = "code"
+default_role = "py:obj"  # what is no public name is shown as code
 smartquotes_action = "D"  # dashes only: "auto" is a value, with the quotes that Python takes
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
