@@ -20,6 +20,11 @@ From each state, the states that can come next, by their evidence: *recorded* in
 *documented* by AWS's reference; *inferred* from a similar step. From every state InProgress a job can also go to
 Stopping, Stopped or Failed.
 
+A job that is being stopped may keep its phase: one recorded job shows Stopping/PreTraining.
+
+Most recorded jobs were created by CreateAutoMLJob. Three were created by CreateAutoMLJobV2: two trained one candidate
+and completed after 151 and 216 seconds, and a time-series job was in PreTraining 4 seconds after its creation.
+
 | from | to |
 |---|---|
 """

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_a_created_job_runs_through_its_phases(sandbox: Sandbox) -> None:
     """A job moves by itself to its end, and describes as it was created."""
     client = sandbox.client()
     arn = client.create_auto_ml_job_v2(AutoMLJobName="Churn", ModelDeployConfig={"EndpointName": "mine"}, **REQUEST)
-    assert arn["AutoMLJobArn"] == "arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn"
+    assert arn["AutoMLJobArn"] == "arn:aws:sagemaker:us-east-1:123456789012:automl-job/Churn"
     first = client.describe_auto_ml_job_v2(AutoMLJobName="CHURN")
     assert first["AutoMLJobStatus"] == "InProgress"
     assert "EndTime" not in first
@@ -75,7 +76,7 @@ def test_names_and_scenarios_are_checked(sandbox: Sandbox) -> None:
 
 
 def test_a_stopped_job_is_stopping_and_then_stopped() -> None:
-    """StopAutoMLJob takes a while, and does nothing to a job that has ended."""
+    """StopAutoMLJob takes a while, and is refused for a job that has ended, as its siblings are."""
     with Sandbox(speed=100) as sandbox:
         client = sandbox.client()
         sandbox.create_job("churn")
@@ -83,8 +84,11 @@ def test_a_stopped_job_is_stopping_and_then_stopped() -> None:
         assert client.describe_auto_ml_job_v2(AutoMLJobName="churn")["AutoMLJobStatus"] == "Stopping"
         time.sleep(0.8)
         assert client.describe_auto_ml_job_v2(AutoMLJobName="churn")["AutoMLJobStatus"] == "Stopped"
-        client.stop_auto_ml_job(AutoMLJobName="churn")
-        assert client.describe_auto_ml_job_v2(AutoMLJobName="churn")["AutoMLJobStatus"] == "Stopped"
+        with pytest.raises(ClientError) as raised:
+            client.stop_auto_ml_job(AutoMLJobName="churn")
+    error = raised.value.response["Error"]
+    assert error["Code"] == "ValidationException"
+    assert error["Message"] == "The request was rejected because the AutoML job is in status Stopped."
 
 
 def test_a_job_is_advanced_to_its_next_status() -> None:
@@ -145,21 +149,23 @@ def test_candidates_come_with_the_training(sandbox: Sandbox) -> None:
     assert len(one["Candidates"]) == 1
 
 
-def test_the_aws_cli_can_use_it(sandbox: Sandbox) -> None:
+def test_the_aws_cli_can_use_it(endpoint: Sandbox) -> None:
     """The AWS CLI creates, describes, lists and stops jobs, and lists candidates."""
-    env = clean_environment(AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL_SAGEMAKER=sandbox.url)
+    env = clean_environment(AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url)
+    name = f"cli-{os.urandom(6).hex()}"
 
     def aws(*arguments: str) -> Any:
         command = [sys.executable, "-m", "awscli", "sagemaker", *arguments]
         output = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
         return json.loads(output) if output else None
 
-    request = {**REQUEST, "AutoMLJobName": "churn", "Tags": [{"Key": "automl-waiter:scenario", "Value": "stopped"}]}
-    assert aws("create-auto-ml-job-v2", "--cli-input-json", json.dumps(request))["AutoMLJobArn"].endswith("/churn")
-    aws("stop-auto-ml-job", "--auto-ml-job-name", "churn")
-    assert aws("describe-auto-ml-job-v2", "--auto-ml-job-name", "churn")["AutoMLJobStatus"] in ("Stopping", "Stopped")
-    assert aws("list-auto-ml-jobs")["AutoMLJobSummaries"][0]["AutoMLJobName"] == "churn"
-    assert "Candidates" in aws("list-candidates-for-auto-ml-job", "--auto-ml-job-name", "churn")
+    request = {**REQUEST, "AutoMLJobName": name, "Tags": [{"Key": "automl-waiter:scenario", "Value": "endless"}]}
+    assert aws("create-auto-ml-job-v2", "--cli-input-json", json.dumps(request))["AutoMLJobArn"].endswith(f"/{name}")
+    aws("stop-auto-ml-job", "--auto-ml-job-name", name)
+    assert aws("describe-auto-ml-job-v2", "--auto-ml-job-name", name)["AutoMLJobStatus"] in ("Stopping", "Stopped")
+    [listed] = aws("list-auto-ml-jobs", "--name-contains", name)["AutoMLJobSummaries"]
+    assert listed["AutoMLJobName"] == name
+    assert "Candidates" in aws("list-candidates-for-auto-ml-job", "--auto-ml-job-name", name)
 
 
 @pytest.mark.parametrize(
@@ -173,13 +179,14 @@ def test_the_aws_cli_can_use_it(sandbox: Sandbox) -> None:
         ("explainability-error", 0),
         ("deploy-error", 12),
         ("merging-reports", 0),
+        ("quick", 0),
     ],
 )
 def test_each_scenario_has_its_exit_code(scenario: str, code: int) -> None:
     """The scenarios end as their names say."""
     assert simulate(SCENARIOS[scenario]).outcome.exit_code == code
     assert set(SCENARIOS) >= {scenario}
-    assert len(SCENARIOS) == 8
+    assert len(SCENARIOS) == 9
 
 
 def conforms(shape: Any, value: Any, path: str) -> None:
@@ -253,7 +260,7 @@ def test_what_it_does_not_serve_is_refused_in_the_protocol(sandbox: Sandbox) -> 
         client.describe_auto_ml_job(AutoMLJobName="churn")
     assert raised.value.response["Error"]["Code"] == "UnknownOperationException"
     with pytest.raises(ClientError) as raised:
-        client.list_tags(ResourceArn="arn:aws:sagemaker:us-east-1:123456789012:automl-job/other")
+        client.list_tags(ResourceArn="arn:aws:sagemaker:us-east-1:123456789012:nothing/other")
     assert raised.value.response["Error"]["Code"] == "InternalFailure"
     assert "<" not in raised.value.response["Error"]["Message"].replace("<class", "")
 
@@ -315,7 +322,7 @@ def test_a_sandbox_that_cannot_play_is_refused(options: dict[str, Any]) -> None:
 
 
 def test_a_job_has_the_objective_that_it_was_given() -> None:
-    """The given objective stands in the job, its resolved attributes and all its candidates; no deployment is invented."""
+    """The given objective stands in the job and all its candidates; no deployment is invented."""
     with Sandbox(speed=1e6) as sandbox:
         client = sandbox.client()
         client.create_auto_ml_job_v2(
@@ -329,7 +336,7 @@ def test_a_job_has_the_objective_that_it_was_given() -> None:
         time.sleep(0.05)
         job = client.describe_auto_ml_job_v2(AutoMLJobName="churn")
         candidates = client.list_candidates_for_auto_ml_job(AutoMLJobName="churn", MaxResults=100)["Candidates"]
-    assert job["ResolvedAttributes"]["AutoMLJobObjective"] == job["AutoMLJobObjective"] == {"MetricName": "RMSE"}
+    assert job["AutoMLJobObjective"] == {"MetricName": "RMSE"}
     metrics = [one["FinalAutoMLJobObjectiveMetric"] for one in candidates]
     assert {(metric["MetricName"], metric["Type"]) for metric in metrics} == {("RMSE", "Minimize")}
     assert job["BestCandidate"]["FinalAutoMLJobObjectiveMetric"]["Value"] == min(metric["Value"] for metric in metrics)
@@ -360,6 +367,23 @@ def test_a_job_that_was_stopped_early_has_no_candidates() -> None:
     assert "training-001" not in found["training"]
 
 
+def test_a_scenario_gives_its_limit_to_a_request_without_one() -> None:
+    """Until the job has reached it, whoever waits knows it; the limit of a request comes first."""
+    with Sandbox() as sandbox:
+        client = sandbox.client()
+        for name, config in {"a": {}, "b": {"CompletionCriteria": {"MaxCandidates": 3}}}.items():
+            tags = [{"Key": "automl-waiter:scenario", "Value": "runtime-reached"}]
+            request = {**REQUEST, "AutoMLProblemTypeConfig": {"ImageClassificationJobConfig": config}}
+            client.create_auto_ml_job_v2(AutoMLJobName=name, Tags=tags, **request)
+        given, chosen = (client.describe_auto_ml_job_v2(AutoMLJobName=name) for name in "ab")
+    criteria = given["AutoMLProblemTypeConfig"]["ImageClassificationJobConfig"]["CompletionCriteria"]
+    assert criteria == {"MaxAutoMLJobRuntimeInSeconds": 3600}
+    assert chosen["AutoMLProblemTypeConfig"] == {
+        "ImageClassificationJobConfig": {"CompletionCriteria": {"MaxCandidates": 3}}
+    }
+    assert "ResolvedAttributes" not in chosen
+
+
 def test_a_failed_deployment_has_no_endpoint() -> None:
     """A job of the scenario deploy-error asks for a deployment, and ends without an endpoint's name."""
     with Sandbox(speed=1e6) as sandbox:
@@ -372,9 +396,11 @@ def test_a_failed_deployment_has_no_endpoint() -> None:
 
 
 def test_tags_can_be_read(sandbox: Sandbox) -> None:
-    """ListTags shows the tags that a job was created with."""
+    """ListTags shows the tags that a job was created with, whatever the case of its name in the ARN."""
     arn = sandbox.create_job("Churn", scenario="failed")["AutoMLJobArn"]
-    assert sandbox.client().list_tags(ResourceArn=arn)["Tags"] == [{"Key": "automl-waiter:scenario", "Value": "failed"}]
+    for known in (arn, arn.lower()):
+        tags = sandbox.client().list_tags(ResourceArn=known)["Tags"]
+        assert tags == [{"Key": "automl-waiter:scenario", "Value": "failed"}]
 
 
 def test_of_many_that_create_a_name_at_once_one_succeeds(sandbox: Sandbox) -> None:

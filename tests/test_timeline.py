@@ -2,6 +2,7 @@
 
 import pickle
 import timeit
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,11 +49,20 @@ def test_an_impossible_script_is_refused(entries: Any, problem_type: str | None,
 
 
 def test_an_entry_holds_from_its_second_on() -> None:
-    """A job is in an entry's state from that second to the next entry's, and in the first one's before that."""
+    """A job is in an entry's state from that second to the next entry's, and in the first one's from its creation on."""
     late = Timeline([(50, "InProgress", "Starting"), (60, "InProgress", "ModelTuning")])
     shown = [late.state_at(second).secondary_status for second in (0, 50, 59.999, 60, 1e9)]
     assert shown == ["Starting", "Starting", "Starting", "ModelTuning", "ModelTuning"]
     assert (JOB.end, late.end) == (600, None)
+
+
+@pytest.mark.parametrize("elapsed", [0, 49, 51, 70])
+def test_a_job_whose_first_entry_is_late_has_a_best_candidate_from_its_creation_on(elapsed: float) -> None:
+    """The listing has the candidate that the describe names, at any age."""
+    late = Timeline([(50, "InProgress", "GeneratingExplainabilityReport"), (60, "Completed", "Completed")])
+    listed = late.candidates(elapsed, name="Churn", created=CREATED, arn=ARN)
+    assert [one["CandidateName"] for one in listed] == ["Churn-001"]
+    assert response(late, elapsed)["BestCandidate"]["CandidateName"] == "Churn-001"
 
 
 def test_a_script_is_a_value() -> None:
@@ -111,24 +121,34 @@ def test_a_completed_job_has_a_best_candidate_unless_it_only_made_definitions() 
 
 @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
 def test_the_problem_type_and_its_limit_show(problem_type: str) -> None:
-    """The problem type names its config, and a limit, if any, stands there and in the resolved attributes."""
+    """The problem type names its config, and the limits, if any, stand there: a V2 job has no resolved attributes."""
     entries = [(0, "InProgress", "Starting")]
-    limited = response(Timeline(entries, problem_type=problem_type, max_runtime=3600), 1)
-    criteria = {"MaxAutoMLJobRuntimeInSeconds": 3600}
+    limited = response(Timeline(entries, problem_type=problem_type, max_runtime=3600, max_candidates=8), 1)
+    criteria = {"MaxAutoMLJobRuntimeInSeconds": 3600, "MaxCandidates": 8}
     assert limited["AutoMLProblemTypeConfigName"] == problem_type
     assert limited["AutoMLProblemTypeConfig"][f"{problem_type}JobConfig"]["CompletionCriteria"] == criteria
-    assert limited["ResolvedAttributes"]["CompletionCriteria"] == criteria
+    assert "ResolvedAttributes" not in limited
     free = response(Timeline(entries, problem_type=problem_type), 1)
     assert "CompletionCriteria" not in str(free)
 
 
 def test_an_endpoint_has_a_name_only_when_it_was_deployed() -> None:
-    """The endpoint's name is there once the job Completed, never if the deployment failed or was not asked for."""
+    """The endpoint's name is there once the job Completed, unless its deployment failed, had no time, or was not wanted."""
     deployed = Timeline(JOB.entries, deploy=True)
     assert "EndpointName" not in response(deployed, 599)["ModelDeployResult"]
     assert response(deployed, 600)["ModelDeployResult"] == {"EndpointName": "Churn-endpoint"}
     assert "EndpointName" not in response(SCENARIOS["deploy-error"], 9000)["ModelDeployResult"]
+    reached = replace(SCENARIOS["runtime-reached"], deploy=True)
+    assert response(reached, 9000)["ModelDeployResult"] == {}
     assert "ModelDeployConfig" not in response(JOB, 600)
+
+
+def test_a_job_trains_no_more_candidates_than_it_may() -> None:
+    """The best one is among them."""
+    long = [(0, "InProgress", "ModelTuning"), (600, "Completed", "Completed")]
+    for most, names in ((1, ["a-001"]), (3, ["a-008", "a-006", "a-001"])):
+        listed = Timeline(long, max_candidates=most).candidates(600, name="a", created=CREATED, arn=ARN)
+        assert [one["CandidateName"] for one in listed] == names
 
 
 def test_a_response_is_its_callers_to_change() -> None:

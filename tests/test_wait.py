@@ -223,6 +223,14 @@ def test_unknown_statuses_are_told_once_and_waited_on() -> None:
     assert wait.outcome.verdict == Verdict.COMPLETED
 
 
+def test_a_stopping_job_may_keep_its_phase() -> None:
+    """Nothing is reported as strange: a recorded job shows Stopping/PreTraining."""
+    script = [(0, "InProgress", "PreTraining"), (60, "Stopping", "PreTraining"), (120, "Stopped", "Stopped")]
+    wait = Wait(Timeline(script), poll=10)
+    assert wait.told("anomaly") == []
+    assert wait.outcome.verdict == Verdict.STOPPED
+
+
 @pytest.mark.parametrize(
     ("change", "required", "shortfalls", "code"),
     [

@@ -160,6 +160,7 @@ _R, _D, _I = Evidence.RECORDED, Evidence.DOCUMENTED, Evidence.INFERRED
 
 STEPS: tuple[Step, ...] = (
     *_steps(_R, "Starting", "AnalyzingData"),
+    # A recorded time-series job was in PreTraining 4 s after its creation, its LastModifiedTime.
     *_steps(_I, "Starting", "PreTraining", "TrainingModels"),
     *_steps(_R, "AnalyzingData", "FeatureEngineering"),
     # No recording has PreTraining between the other preparing phases, so either order is expected.
@@ -172,6 +173,7 @@ STEPS: tuple[Step, ...] = (
     *_steps(_I, "FeatureEngineering", "MaxAutoMLJobRuntimeReached", _RUNTIME),
     *_steps(_R, "ModelTuning", "GeneratingExplainabilityReport", "MergingAutoMLTaskReports"),
     *_steps(_R, "ModelTuning", "MaxCandidatesReached", _CANDIDATES, _RUNTIME),
+    # Two recorded jobs of CreateAutoMLJobV2 ended 7 to 8 s after their training, without time for a report.
     *_steps(_D, "ModelTuning", "TrainingModels", "DeployingModel", _COMPLETED),
     *_steps(_I, "ModelTuning", "MaxAutoMLJobRuntimeReached", "GeneratingModelInsightsReport"),
     *_steps(_D, "TrainingModels", "GeneratingExplainabilityReport", "DeployingModel", _COMPLETED),

@@ -147,7 +147,7 @@ class Tracker:
         return Observation(transition, anomalies, after.is_terminal)
 
     def _pin(self, snapshot: Snapshot) -> None:
-        # The service lower-cases the name in an ARN and compares names case-insensitively.
+        # ARNs had the name in lower case until 2022, and keep its case since 2023. The service ignores case in names.
         if self._arn is not None and snapshot.arn.lower() != self._arn.lower():
             raise JobReplaced(
                 f"the name {snapshot.name} is {snapshot.arn} here, but you wait for {self._arn}: use the credentials "
@@ -166,7 +166,8 @@ class Tracker:
             found.append((AnomalyKind.UNKNOWN_STATUS, after.status, "unknown status"))
         if after.secondary_status not in _SECONDARY_STATUSES:
             found.append((AnomalyKind.UNKNOWN_SECONDARY_STATUS, after.secondary_status, "unknown secondary status"))
-        if not found and after not in STATES:
+        # A job that is being stopped may keep its phase: one recorded job shows Stopping/PreTraining.
+        if not found and after not in STATES and after.status != Status.STOPPING:
             found.append((AnomalyKind.UNEXPECTED_STATE, str(after), "unknown pair of statuses"))
         elif before in REACHABLE and after in STATES and after not in REACHABLE[before]:
             found.append((AnomalyKind.UNEXPECTED_MOVE, f"{before} -> {after}", "unexpected transition"))

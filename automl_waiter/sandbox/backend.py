@@ -42,19 +42,18 @@ class ScriptedJob:
     @property
     def elapsed(self) -> float:
         """The job's age in seconds of its timeline."""
-        return (datetime.now(UTC) - self.created).total_seconds() * self.speed
+        # The machine's clock may be set back.
+        return max(0.0, (datetime.now(UTC) - self.created).total_seconds()) * self.speed
 
     def describe(self) -> dict[str, Any]:
         """Return the response of DescribeAutoMLJobV2: the request's members, and the timeline's state."""
         elapsed = self.elapsed
         response = self.timeline.response(elapsed, name=self.name, created=self.created, arn=self.arn, speed=self.speed)
+        # Unless the caller gave them, the objective and the limits are the timeline's.
         response |= {name: value for name, value in self.given.items() if value and name not in _NOT_SHOWN}
-        # Unless the caller gave one, the objective is the timeline's.
-        resolved = response["ResolvedAttributes"] | {"AutoMLJobObjective": response["AutoMLJobObjective"]}
-        [config] = self.given["AutoMLProblemTypeConfig"].values()
-        if config.get("CompletionCriteria"):
-            resolved["CompletionCriteria"] = config["CompletionCriteria"]
-        response["ResolvedAttributes"] = resolved
+        [(member, config)] = self.given["AutoMLProblemTypeConfig"].items()
+        if criteria := config.get("CompletionCriteria") or self.timeline.completion_criteria:
+            response["AutoMLProblemTypeConfig"] = {member: config | {"CompletionCriteria": criteria}}
         if "BestCandidate" in response:
             response["BestCandidate"] = self.candidates(elapsed)[-1]
         endpoint = (self.given.get("ModelDeployConfig") or {}).get("EndpointName")
@@ -101,7 +100,7 @@ class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
             raise RequestRefused("AutoMLProblemTypeConfig holds the config of one problem type.")
         is_to_deploy = bool(given.get("ModelDeployConfig"))
         timeline = replace(self._scenarios[scenario], problem_type=problem_types[0], deploy=is_to_deploy)
-        arn = f"arn:{self.partition}:sagemaker:{self.region_name}:{self.account_id}:automl-job/{name.lower()}"
+        arn = f"arn:{self.partition}:sagemaker:{self.region_name}:{self.account_id}:automl-job/{name}"
         job = ScriptedJob(name, arn, timeline, self._speed, given, tags)
         # One atomic step: of two concurrent requests for a name, one is refused.
         first: ScriptedJob = self.auto_ml_jobs.setdefault(name.lower(), job)
@@ -115,6 +114,11 @@ class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
         if job is None:
             raise RequestRefused(f"Amazon SageMaker can't find an AutoML job called {name}.", "ResourceNotFound")
         return job
+
+    def _get_resource_from_arn(self, arn: str) -> Any:
+        """Return what an ARN names: moto asks it for tags, and compares the names of jobs with their case."""
+        kind, _, name = arn.rpartition(":")[2].partition("/")
+        return self.job(name) if kind == "automl-job" else super()._get_resource_from_arn(arn)
 
 
 class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
@@ -146,8 +150,11 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
         return ActionResult(self._job.describe())
 
     def stop_auto_ml_job(self) -> Any:
-        """Answer StopAutoMLJob, which does nothing to an ended job."""
+        """Answer StopAutoMLJob, which refuses to stop an ended job."""
         job = self._job
+        if (state := job.timeline.state_at(job.elapsed)).is_terminal:
+            # StopTrainingJob's words: no recording has a late StopAutoMLJob.
+            raise RequestRefused(f"The request was rejected because the AutoML job is in status {state.status}.")
         job.timeline = job.timeline.stopped_at(job.elapsed)
         return EmptyResult()
 

@@ -44,6 +44,7 @@ _RANKS = (8, 6, 7, 4, 5, 3, 2)
 # The repositories in the recorded InferenceContainers of tabular jobs, by rank.
 _IMAGES = ("sagemaker-xgboost:1.3-1-cpu-py3", "linear-learner:latest")
 _BUCKET = "s3://amzn-s3-demo-bucket/automl"
+_WITHOUT_ENDPOINT = ("ModelDeploymentError", "MaxAutoMLJobRuntimeReached")
 # The service's LastModifiedTime is 28 to 40 ms later than EndTime once a job has ended (29 of 29 recorded responses).
 _MODIFIED_AFTER_END = timedelta(milliseconds=35)
 
@@ -53,13 +54,15 @@ class Timeline:
     """A scripted job.
 
     Args:
-        entries: [seconds since CreationTime, primary status, secondary status] each; a state holds until the next.
+        entries: [seconds since CreationTime, primary status, secondary status] each; a state holds until the next, and
+            the first one from the creation on.
         problem_type: A value of AutoMLProblemTypeConfigName; None counts as Tabular.
         max_runtime: The job's MaxAutoMLJobRuntimeInSeconds.
         failure_reason: The FailureReason of a Failed job; `{failed_job}` in it stands for the ARN of a processing job.
         deploy: Whether the request asked for a deployment.
         candidate_failure: The FailureReason of the job's candidates; None: they complete.
         failure_log: The lines in CloudWatch Logs of what failed: the job that `failure_reason` names, or a candidate.
+        max_candidates: The job's MaxCandidates.
 
     Raises:
         ValueError: There are no entries, their times do not ascend from 0 or later, one follows the end, or the
@@ -73,6 +76,7 @@ class Timeline:
     deploy: bool = False
     candidate_failure: str | None = None
     failure_log: Sequence[str] = ()
+    max_candidates: int | None = None
 
     def __post_init__(self) -> None:
         entries = tuple((float(second), str(status), str(secondary)) for second, status, secondary in self.entries)
@@ -84,10 +88,17 @@ class Timeline:
         ascending = all(earlier < later for earlier, later in itertools.pairwise(seconds))
         if seconds[0] < 0 or not ascending or not all(map(math.isfinite, seconds)):
             raise ValueError(f"a timeline's seconds ascend from 0 or later, unlike {seconds}")
+        object.__setattr__(self, "entries", ((0.0, *entries[0][1:]), *entries[1:]))
         if any(State(status, secondary).is_terminal for _, status, secondary in entries[:-1]):
             raise ValueError("a timeline ends with its first terminal status: Completed, Failed or Stopped")
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
             raise ValueError(f"{self.problem_type!r} is no problem type: {', '.join(PROBLEM_TYPES)}")
+
+    @property
+    def completion_criteria(self) -> dict[str, int]:
+        """The limits of the job, as a request has them."""
+        limits = {"MaxCandidates": self.max_candidates, "MaxAutoMLJobRuntimeInSeconds": self.max_runtime}
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     @property
     def end(self) -> float | None:
@@ -96,7 +107,7 @@ class Timeline:
         return second if State(status, secondary).is_terminal else None
 
     def state_at(self, elapsed: float) -> State:
-        """Return the statuses at that age in seconds; before the first entry, those of the first."""
+        """Return the statuses at that age in seconds."""
         _, status, secondary = self._entry_at(elapsed)
         return State(status, secondary)
 
@@ -150,9 +161,11 @@ class Timeline:
             one = candidate(name, rank, metric, created + timedelta(seconds=second / speed), arn, speed)
             return one if self.candidate_failure is None else failed(one, self.candidate_failure)
 
+        # The best one is the last.
+        ranks = _RANKS if self.max_candidates is None else _RANKS[: self.max_candidates - 1]
         found = []
         for begin, _, secondary in self.entries:
-            for number, rank in enumerate(_RANKS, 1):
+            for number, rank in enumerate(ranks, 1):
                 second = begin + number * _SECONDS_PER_CANDIDATE
                 if secondary in _TRAINING and second <= elapsed and self._entry_at(second)[0] == begin:
                     found.append(trained(rank, second))
@@ -162,9 +175,7 @@ class Timeline:
         return found
 
     def _entry_at(self, elapsed: float) -> tuple[float, str, str]:
-        _, status, secondary = self.entries[0]
-        # The first state holds from the creation on, so that no time in a response is in the future.
-        return next((entry for entry in reversed(self.entries) if entry[0] <= elapsed), (0.0, status, secondary))
+        return next((entry for entry in reversed(self.entries) if entry[0] <= elapsed), self.entries[0])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -177,10 +188,8 @@ def _response(
     objective = {"MetricName": PROBLEM_TYPES[problem_type]}
     changed = created + timedelta(seconds=since / speed)
     config = dict(_CONFIGS[problem_type])
-    resolved: dict[str, Any] = {"AutoMLJobObjective": objective}
-    if timeline.max_runtime is not None:
-        config["CompletionCriteria"] = {"MaxAutoMLJobRuntimeInSeconds": timeline.max_runtime}
-        resolved["CompletionCriteria"] = config["CompletionCriteria"]
+    if criteria := timeline.completion_criteria:
+        config["CompletionCriteria"] = criteria
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{_BUCKET}/train/"}}
     response = {
         "AutoMLJobName": name,
@@ -195,7 +204,6 @@ def _response(
         "LastModifiedTime": changed,
         "AutoMLJobStatus": status,
         "AutoMLJobSecondaryStatus": secondary,
-        "ResolvedAttributes": resolved,
     }
     if state.is_terminal:
         response |= {"EndTime": changed, "LastModifiedTime": changed + _MODIFIED_AFTER_END}
@@ -210,8 +218,8 @@ def _response(
         response["BestCandidate"] = candidate(name, 1, objective["MetricName"], ended, arn, speed)
     if timeline.deploy:
         response["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
-        # The service omits the endpoint's name until it is deployed, and when that fails.
-        is_deployed = status == Status.COMPLETED and secondary != "ModelDeploymentError"
+        # The service omits the endpoint's name until it is deployed, and when that fails or the time is over.
+        is_deployed = status == Status.COMPLETED and secondary not in _WITHOUT_ENDPOINT
         response["ModelDeployResult"] = {"EndpointName": f"{name}-endpoint"} if is_deployed else {}
     return response
 
