@@ -22,7 +22,6 @@ from automl_waiter.sandbox.timeline import Timeline
 SCENARIO_TAG = "automl-waiter:scenario"
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", re.ASCII)
-_REQUIRED = ("AutoMLJobName", "AutoMLJobInputDataConfig", "OutputDataConfig", "AutoMLProblemTypeConfig", "RoleArn")
 # DescribeAutoMLJobV2 returns every member of CreateAutoMLJobV2's request but these.
 _NOT_SHOWN = ("AutoMLJobName", "Tags")
 
@@ -82,8 +81,6 @@ class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
 
     def create_job(self, given: dict[str, Any]) -> ScriptedJob:
         """Create a job, as CreateAutoMLJobV2 does. Raise RequestRefused for an invalid request or a name in use."""
-        if missing := [member for member in _REQUIRED if not given.get(member)]:
-            raise RequestRefused(f"Missing in the request: {', '.join(missing)}")
         name, tags = given["AutoMLJobName"], given.get("Tags") or []
         if len(name) > 32 or not _NAME.fullmatch(name):
             raise RequestRefused(
@@ -126,20 +123,6 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
 
     backends: ClassVar[dict[tuple[str, str], ScriptedBackend]]
     """The jobs, by region and account."""
-
-    def call_action(self) -> Any:
-        """Answer the request, and encode errors in the service's protocol.
-
-        moto must not encode the errors: it would read the machine's AWS configuration, which may be broken.
-        """
-        try:
-            return super().call_action()
-        except RequestRefused as error:
-            return refusal(400, error.code, str(error))
-        except NotImplementedError as error:
-            return refusal(400, "UnknownOperationException", str(error))
-        except Exception as error:
-            return refusal(500, "InternalFailure", f"{type(error).__name__}: {error}")
 
     def create_auto_ml_job_v2(self) -> Any:
         """Answer CreateAutoMLJobV2."""

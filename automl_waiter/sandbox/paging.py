@@ -9,6 +9,7 @@ _SUMMARY_MEMBERS = (
     *("AutoMLJobName", "AutoMLJobArn", "AutoMLJobStatus", "AutoMLJobSecondaryStatus"),
     *("CreationTime", "EndTime", "LastModifiedTime", "FailureReason", "PartialFailureReasons"),
 )
+_LONGEST_TOKEN = 9
 _KEYS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "Name": lambda job: job["AutoMLJobName"].lower(),
     "CreationTime": lambda job: job["CreationTime"],
@@ -56,7 +57,7 @@ def paged(member: str, items: Sequence[Any], request: Mapping[str, Any]) -> dict
         RequestRefused: The token is not from an earlier page.
     """
     token = request.get("NextToken") or "0"
-    if not token.isdecimal():
+    if not token.isdecimal() or len(token) > _LONGEST_TOKEN:
         raise RequestRefused("the token is invalid.")
     first, size = int(token), min(int(request.get("MaxResults") or 10), 100)
     page: dict[str, Any] = {member: list(items[first : first + size])}

@@ -12,18 +12,21 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from automl_waiter.sandbox import SandboxUnavailable
+from automl_waiter.sandbox.paging import RequestRefused
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.sandbox.timeline import Timeline
 
 try:
     import flask
     import flask_cors  # noqa: F401 - moto's server imports it
+    from moto.core.responses import BaseResponse
     from moto.core.utils import convert_to_flask_response
     from moto.moto_server import werkzeug_app
     from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-    from automl_waiter.sandbox.backend import SCENARIO_TAG, response_class
+    from automl_waiter.sandbox.backend import SCENARIO_TAG, refusal, response_class
     from automl_waiter.sandbox.logs import logs_class
+    from automl_waiter.sandbox.requests import check_request, problem_of_sender
 except ImportError as error:
     raise SandboxUnavailable(
         f"the sandbox needs more libraries ({error.name} is missing): pip install 'automl-waiter[sandbox]'"
@@ -33,8 +36,44 @@ except ImportError as error:
 class _QuietHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log_request(self, *_: Any, **__: Any) -> None:
-        """Log nothing: the sandbox's user does not want to read a client's requests."""
+    def log(self, *_: Any, **__: Any) -> None:
+        """Log nothing: the sandbox's user does not want to read a client's requests, nor what is wrong with them."""
+
+
+def _app(services: Mapping[str, type[BaseResponse]]) -> flask.Flask:
+    """Return the application that answers for these services, by botocore's names."""
+    app = flask.Flask("automl-waiter-sandbox", static_folder=None)
+    # Newer versions of moto need their own request class.
+    app.request_class = getattr(werkzeug_app, "BackendRequest", app.request_class)
+    dispatch = {name: convert_to_flask_response(response.dispatch) for name, response in services.items()}
+
+    def answer() -> Any:
+        """Answer any request: moto must encode no error, because it would read the machine's AWS configuration."""
+        request = flask.request
+        if problem := problem_of_sender(request.headers):
+            return flask.Response(f"{problem}\n", 403, content_type="text/plain; charset=utf-8")
+        try:
+            if (request.method, request.full_path) != ("POST", "/?"):
+                raise RequestRefused("the sandbox answers POST / only", "UnknownOperationException")
+            body = request.get_data()
+            service = check_request(request.headers.get("X-Amz-Target", ""), body)
+            # moto would read the body of another type, such as curl's, as a form.
+            request.environ["CONTENT_TYPE"] = "application/x-amz-json-1.1"
+            return dispatch[service]()
+        except RequestRefused as error:
+            return _refused(400, error.code, str(error))
+        except NotImplementedError as error:
+            return _refused(400, "UnknownOperationException", str(error))
+        except Exception as error:
+            return _refused(500, "InternalFailure", f"{type(error).__name__}: {error}")
+
+    app.before_request(answer)  # whatever its path and method
+    return app
+
+
+def _refused(status: int, code: str, message: str) -> flask.Response:
+    status, headers, body = refusal(status, code, message)
+    return flask.Response(body, status, headers)
 
 
 class Sandbox:
@@ -65,18 +104,9 @@ class Sandbox:
             raise ValueError(f"{scenario!r} is no scenario: {', '.join(scenarios)}")
         if not 0 < speed < math.inf:
             raise ValueError(f"a speed is a number above 0, unlike {speed}")
-        app = flask.Flask("automl-waiter-sandbox", static_folder=None)
-        # Newer versions of moto need their own request class.
-        app.request_class = getattr(werkzeug_app, "BackendRequest", app.request_class)
         self._responses = response_class(scenarios, scenario, speed)
-        sagemaker = convert_to_flask_response(self._responses.dispatch)
-        logs = convert_to_flask_response(logs_class(self._responses).dispatch)
-
-        def answer() -> Any:
-            is_for_logs = flask.request.headers.get("X-Amz-Target", "").startswith("Logs_")
-            return (logs if is_for_logs else sagemaker)()
-
-        app.add_url_rule("/", "aws", answer, methods=["POST"])
+        self.app = _app({"sagemaker": self._responses, "logs": logs_class(self._responses)})
+        """The WSGI application."""
         try:
             # Bound here, because werkzeug prints its own message for a port in use, and exits.
             listener = socket.create_server(("127.0.0.1", port))
@@ -85,7 +115,7 @@ class Sandbox:
             raise OSError(f"port {port} on 127.0.0.1 {reason}: choose another, or 0 for a free one") from error
         with listener:
             self._server: BaseWSGIServer = make_server(
-                "127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
+                "127.0.0.1", port, self.app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
             )
         self._thread = threading.Thread(target=self._server.serve_forever, name="automl-waiter-sandbox", daemon=True)
 
