@@ -18,7 +18,6 @@ from automl_waiter import Outcome, Transition, Verdict
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.options import wait_options
 from automl_waiter._model.statuses import State
-from automl_waiter.cli import local
 from automl_waiter.cli.execute import environment_of
 from automl_waiter.sandbox.server import Sandbox
 
@@ -294,24 +293,3 @@ def test_an_arn_names_the_job_and_its_region(inside: Command, endpoint: Sandbox,
     arn = f"arn:aws:sagemaker:us-east-1:123456789012:automl-job/{new_job('endless')}"
     result = inside("status", arn, environment={"AWS_REGION": "eu-west-1"})
     assert result.returncode == 75, result.stderr
-
-
-MISLED = {"AWS_PROFILE": "none-such", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
-
-
-def test_the_demo_ends_by_itself_without_aws(inside: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`demo` plays a scenario offline, here in a second, ignoring profiles, proxies and endpoints of the machine."""
-    monkeypatch.setattr(local, "_DEMO_SECONDS", 1)
-    result = inside("demo", "--scenario", "deploy-error", "-o", "json", environment=MISLED)
-    assert result.returncode == 12, result.stderr
-    assert json.loads(result.stdout)["exit_code"] == 12
-
-
-@pytest.mark.soak
-def test_the_demo_lasts_no_longer_than_one_watches_it() -> None:
-    """In a process of its own, and at its own pace, it is over within 40 s."""
-    arguments = [sys.executable, "-m", "automl_waiter", "demo", "--scenario", "deploy-error", "-o", "json"]
-    env = clean_environment(**MISLED)
-    result = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=40, check=False)
-    assert result.returncode == 12, result.stderr
-    assert json.loads(result.stdout)["exit_code"] == 12

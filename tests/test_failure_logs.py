@@ -27,7 +27,7 @@ from automl_waiter._model.errors import AccessDenied, TransientError, TransientK
 from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.failure_logs import FailedJob, failed_jobs, telling_lines
 from automl_waiter._model.snapshot import Candidate, Snapshot
-from automl_waiter.cli import local
+from automl_waiter.cli import demo
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
@@ -428,7 +428,8 @@ def test_demo_shows_the_log_unless_it_is_quiet(
     inside: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     """As a wait does."""
-    monkeypatch.setattr(local, "_DEMO_SECONDS", 1)
+    monkeypatch.setattr(demo, "_PAUSES_S", 0.1)
+    monkeypatch.setattr(demo, "_POLLS", 5)
     assert ("Log of" in inside("demo", "--scenario", "failed", *words).stdout) is (not words)
 
 

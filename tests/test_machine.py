@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ from automl_waiter._engine.kernel import PendingCall
 from automl_waiter._model.errors import TransientError
 from automl_waiter._system import asyncio_machine, machine, threads
 from automl_waiter._system.clock import SystemClock
+from automl_waiter._system.fast_machine import FastMachine
 
 HOUR = 3600.0
 
@@ -55,6 +57,32 @@ def test_the_clock_counts_a_machines_sleep(clocks: Clocks) -> None:
     before = clock.monotonic()
     clocks.slept += HOUR
     assert HOUR <= clock.monotonic() - before < HOUR + 60
+
+
+def test_a_fast_clock_runs_in_pauses_and_stands_still_during_calls() -> None:
+    """A pause of 100 s takes one, no pause is too long, and a call takes no time, however slow it is."""
+    start = datetime(2026, 1, 2, tzinfo=UTC)
+    with FastMachine(1000, start) as shell:
+        begun = time.monotonic()
+        assert shell.wait(100) is None
+        assert 0.1 <= time.monotonic() - begun < 5
+        assert (shell.monotonic(), shell.now()) == (100, start + timedelta(seconds=100))
+        call = PendingCall(lambda: time.sleep(0.05), until=200)
+        shell.start(call)
+        assert shell.wait(150) is call
+        time.sleep(0.05)
+        assert shell.monotonic() == 100
+
+
+def test_a_fast_clock_advances_for_other_threads_too() -> None:
+    """A view sees the time of the pause, not only that of its end."""
+    with FastMachine(100, datetime(2026, 1, 2, tzinfo=UTC)) as shell:
+        seen: list[float] = []
+        view = threading.Timer(0.02, lambda: seen.append(shell.monotonic()))
+        view.start()
+        shell.wait(30)
+        view.join()
+    assert 0 < seen[0] <= 30
 
 
 @pytest.mark.parametrize("module", [machine, asyncio_machine])

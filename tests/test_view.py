@@ -384,7 +384,9 @@ def test_the_view_gives_way_to_the_summary(endpoint: Sandbox, new_job: NewJob) -
         shown.until(lambda text: "▸ ModelTuning" in text and "Ctrl-C ends the wait; the job keeps running" in text)
         endpoint.advance(job)
         assert shown.end() == 0
-        assert shown.text.startswith(f"✓ {job}: completed\n  job              Tabular, objective F1\n")
+        assert shown.text.startswith(
+            f"✓ {job}: completed\n  job              Tabular (BinaryClassification), objective F1\n"
+        )
         assert bells(shown) == 1
         keep, title, old = (shown.written.find(text) for text in (KEEP_TITLE, f"]2;{job}: M".encode(), OLD_TITLE))
         assert 0 <= keep < title < old
@@ -453,7 +455,11 @@ def test_what_a_command_prints_stands_above_the_view(endpoint: Sandbox, new_job:
     command = 'sh -c \'echo "out $AUTOML_SECONDARY_STATUS"; printf "\\033[2Jerr\\n" >&2\''
     with terminal(endpoint, "wait", job, "--poll", "0.3s", "--exec", command) as shown:
         text = shown.until(lambda text: "err" in text and "▸ ModelTuning" in text and "Ctrl-C" in text)
-        assert text.splitlines()[:3] == ["out ModelTuning", "[2Jerr", f"{job}  Tabular, objective F1"]
+        assert text.splitlines()[:3] == [
+            "out ModelTuning",
+            "[2Jerr",
+            f"{job}  Tabular (BinaryClassification), objective F1",
+        ]
         endpoint.advance(job)
         assert shown.end() == 0
 

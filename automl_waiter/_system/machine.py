@@ -23,6 +23,9 @@ class Machine(SystemClock):
         cancel_event: Setting it ends a wait.
     """
 
+    speed = 1.0
+    """The seconds of its clock that pass in one real second."""
+
     def __init__(self, cancel_event: threading.Event | None = None) -> None:
         self._threads = CallThreads(self.monotonic)
         # A SimpleQueue, because its put is safe in a signal handler.
@@ -55,7 +58,7 @@ class Machine(SystemClock):
         while True:
             if self._cancel_event is not None and self._cancel_event.is_set():
                 raise Cancelled
-            left = max(0.0, min(until - self.monotonic(), slice_s))
+            left = max(0.0, min((until - self.monotonic()) / self.speed, slice_s))
             if self._cancel_event is not None and self._running == 0:
                 self._cancel_event.wait(left)
                 left = 0.0

@@ -14,12 +14,13 @@ from automl_waiter._model.exit_codes import ExitCode, exit_code_of_error
 from automl_waiter._model.secrets import learn_environment
 from automl_waiter._model.text import clean
 from automl_waiter._version import __version__
+from automl_waiter.cli.demo import demo
 from automl_waiter.cli.export import export
 from automl_waiter.cli.flags import AWS, Flags, shared
 from automl_waiter.cli.help import COMPLETION, CONTEXT, ENVIRONMENT, EXIT_CODES, PageGroup
 from automl_waiter.cli.history import history
 from automl_waiter.cli.lines import write_line
-from automl_waiter.cli.local import demo, sandbox
+from automl_waiter.cli.local import sandbox
 from automl_waiter.cli.report import report
 from automl_waiter.cli.signals import Interrupts
 from automl_waiter.cli.waiting import status, wait, watch

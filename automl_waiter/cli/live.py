@@ -59,11 +59,20 @@ class LiveView:
         progress: The state to draw; from now on only the view may use it.
         hint: What the user can do.
         write: Writes to the terminal; None: to stderr.
+        clock: The clock of the wait; None: the machine's.
     """
 
-    def __init__(self, progress: Progress, hint: str = "", *, write: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self,
+        progress: Progress,
+        hint: str = "",
+        *,
+        write: Callable[[str], object] | None = None,
+        clock: SystemClock | None = None,
+    ) -> None:
         self._progress = progress
         self._hint = hint
+        self._clock = clock or SystemClock()
         self._out = write or (lambda text: write_past_buffers(sys.stderr, text))
         self._writing_since: float | None = None
         self._frame = Frame(self._write)
@@ -161,10 +170,10 @@ class LiveView:
         from automl_waiter.display.terminal import frame_lines, title_of
         from automl_waiter.report.plain_text import console_for
 
-        console, clock = console_for(is_terminal=True), SystemClock()
+        console = console_for(is_terminal=True)
         while True:
             if is_in_foreground():
-                now = clock.now().astimezone()  # in the zone of whoever sees it
+                now = self._clock.now().astimezone()  # in the zone of whoever sees it
                 self._frame.draw(frame_lines(self._progress, now, console, self._hint), console.width)
                 self._show_title(title_of(self._progress, now))
             news = self._wait()

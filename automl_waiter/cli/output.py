@@ -22,7 +22,7 @@ from automl_waiter._model.tracker import Anomaly, Transition
 from automl_waiter._system.clock import SystemClock
 from automl_waiter._system.log import level_of, summary_of
 from automl_waiter.cli.lines import LineThread, has_reader, write_results
-from automl_waiter.report.document import Tone
+from automl_waiter.report.document import Document, Tone
 from automl_waiter.report.facts import status_line
 from automl_waiter.report.several import outcomes_document
 
@@ -228,10 +228,19 @@ class ResultWriter:
         output: One of OUTPUTS.
         is_running: Whether text is also written as things happen: a line for each transition and outcome.
         is_brief: Whether text is one line per job.
+        document_of: Composes the outcomes for text that is written at the end.
     """
 
-    def __init__(self, output: str, *, is_running: bool = False, is_brief: bool = False) -> None:
+    def __init__(
+        self,
+        output: str,
+        *,
+        is_running: bool = False,
+        is_brief: bool = False,
+        document_of: Callable[[Sequence[Outcome], Mapping[str, Sequence[FailureLog]]], Document] = outcomes_document,
+    ) -> None:
         self._is_brief = is_brief
+        self._document_of = document_of
         self.is_running = is_running
         self._output = output
         self.problem: OSError | None = None
@@ -287,7 +296,7 @@ class ResultWriter:
         elif self._output == "text" and not self.is_running:
             from automl_waiter.report.plain_text import text_lines
 
-            self._write(*text_lines(outcomes_document(outcomes, logs), sys.stdout))
+            self._write(*text_lines(self._document_of(outcomes, logs), sys.stdout))
 
     def _write(self, *lines: str) -> bool:
         """Write lines, and return whether somebody may get them; after a failure, write nothing."""

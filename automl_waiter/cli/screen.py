@@ -33,7 +33,13 @@ class Screen:
 
 
 def open_screen(
-    flags: Flags, writer: ResultWriter, *, names: Collection[str] | None = None, hint: str = "", timeout: Any = None
+    flags: Flags,
+    writer: ResultWriter,
+    *,
+    names: Collection[str] | None = None,
+    hint: str = "",
+    timeout: Any = None,
+    clock: SystemClock | None = None,
 ) -> Screen:
     """Return the screen for `--progress`; "auto" depends on where this runs.
 
@@ -43,6 +49,7 @@ def open_screen(
         names: The names of the jobs; None for a watch.
         hint: What the user can do, for a live view.
         timeout: Seconds after which the wait times out, if that is known.
+        clock: The clock of the wait; None: the machine's.
 
     Raises:
         click.UsageError: A live view is requested but not possible.
@@ -62,11 +69,12 @@ def open_screen(
                 "--progress live cannot be combined with -q, --log-format json, or -o jsonl on the same terminal"
             )
         is_live = True
+    clock = clock or SystemClock()
     view = github = None
     if is_live:
         is_known = isinstance(timeout, int | float)
-        deadline = SystemClock().now() + timedelta(seconds=timeout) if is_known else None
-        view = LiveView(Progress(names, deadline), hint)
+        deadline = clock.now() + timedelta(seconds=timeout) if is_known else None
+        view = LiveView(Progress(names, deadline), hint, clock=clock)
         if writer.has_transitions and is_on_stdout:
             writer.write_above(view)
     # If the result on the same terminal shows how the only job ended, no line repeats it.
@@ -82,6 +90,7 @@ def open_screen(
         ends=not says_it,
         annotates=annotates,
         has_bell=flags.has_bell and not os.environ.get("CI"),
+        clock=clock.monotonic,
     )
     if switch not in ("", *DISPLAYS):
         reporter.warn("progress", f"{SWITCH} must be one of {', '.join(DISPLAYS)}")

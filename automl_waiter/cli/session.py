@@ -53,6 +53,7 @@ class Session:
         resume: Returns the command that resumes the wait for the jobs that may still run.
         github: The step of GitHub Actions, if this runs in one.
         logs: Connects to a failed job and its logs, for the summary; None: it shows no logs.
+        machine: Runs the calls and has the clock; None: the real one.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Session:
         resume: Callable[[Sequence[Outcome]], str | None] = lambda _: None,
         github: GitHubRun | None = None,
         logs: Callable[[Outcome], tuple[Gateway, LogReader]] | None = None,
+        machine: Machine | None = None,
     ) -> None:
         self._reporter = reporter
         self._writer = writer
@@ -82,6 +84,7 @@ class Session:
         self._resume = resume
         self._github = github
         self._logs = logs
+        self._machine = machine or Machine()
         self._deliver: dict[str, Callable[[Transition, Callable[[bool], object]], object]] = {}
         if writer.has_transitions:
             self._deliver[_name(journal, ["stdout", *subject])] = writer.deliver
@@ -122,7 +125,7 @@ class Session:
 
     def follow(self, begin: Callable[[Clock], Kernel]) -> ExitCode:
         """Report events until the kernel ends or a signal arrives, and return the exit code. `begin` connects."""
-        machine, is_begun = Machine(), False
+        machine, is_begun = self._machine, False
         received: list[int] = []
 
         def end(signum: int) -> None:

@@ -98,16 +98,21 @@ def moment(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def outcome_document(outcome: Outcome, logs: Sequence[FailureLog] = ()) -> Document:
-    """Return how a wait ended, for the command's summary and for notebooks; `logs` are of what failed."""
+def outcome_document(outcome: Outcome, logs: Sequence[FailureLog] = (), *, is_short: bool = False) -> Document:
+    """Return how a wait ended, for the command's summary and for notebooks.
+
+    Args:
+        outcome: How it ended.
+        logs: The logs of what failed.
+        is_short: Leave out the metrics and the artifacts of the best candidate.
+    """
     snapshot = outcome.snapshot
     blocks: list[Block | None] = [Facts(tuple(_outcome_facts(outcome))), *map(log_block, logs)]
     if snapshot is not None:
         phases = phases_of(outcome.transitions, snapshot.created_at, outcome.ended_at)
         blocks += [
             _phase_table(phases, snapshot.created_at) if len(phases) > 1 else None,
-            _metrics(best_of(outcome)),
-            _artifacts(snapshot, best_of(outcome)),
+            *(() if is_short else (_metrics(best_of(outcome)), _artifacts(snapshot, best_of(outcome)))),
         ]
     blocks.append(next_steps(outcome))
     return Document(outcome.job_name, head_of(outcome), tone_of(outcome), tuple(filter(None, blocks)))

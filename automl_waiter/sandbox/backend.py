@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -36,13 +36,14 @@ class ScriptedJob:
     speed: float
     given: dict[str, Any]
     tags: list[dict[str, str]]
-    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: Callable[[], datetime]
+    created: datetime
 
     @property
     def elapsed(self) -> float:
         """The job's age in seconds of its timeline."""
         # The machine's clock may be set back.
-        return max(0.0, (datetime.now(UTC) - self.created).total_seconds()) * self.speed
+        return max(0.0, (self.now() - self.created).total_seconds()) * self.speed
 
     def describe(self) -> dict[str, Any]:
         """Return the response of DescribeAutoMLJobV2: the request's members, and the timeline's state."""
@@ -72,12 +73,19 @@ class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
     """One account and region of the sandbox."""
 
     def __init__(
-        self, region_name: str, account_id: str, scenarios: Mapping[str, Timeline], scenario: str, speed: float
+        self,
+        region_name: str,
+        account_id: str,
+        scenarios: Mapping[str, Timeline],
+        scenario: str,
+        speed: float,
+        now: Callable[[], datetime],
     ) -> None:
         super().__init__(region_name, account_id)
         self._scenarios = scenarios
         self._scenario = scenario
         self._speed = speed
+        self._now = now
 
     def create_job(self, given: dict[str, Any]) -> ScriptedJob:
         """Create a job, as CreateAutoMLJobV2 does. Raise RequestRefused for an invalid request or a name in use."""
@@ -98,7 +106,7 @@ class ScriptedBackend(SageMakerModelBackend):  # type: ignore[misc]
         is_to_deploy = bool(given.get("ModelDeployConfig"))
         timeline = replace(self._scenarios[scenario], problem_type=problem_types[0], deploy=is_to_deploy)
         arn = f"arn:{self.partition}:sagemaker:{self.region_name}:{self.account_id}:automl-job/{name}"
-        job = ScriptedJob(name, arn, timeline, self._speed, given, tags)
+        job = ScriptedJob(name, arn, timeline, self._speed, given, tags, self._now, self._now())
         # One atomic step: of two concurrent requests for a name, one is refused.
         first: ScriptedJob = self.auto_ml_jobs.setdefault(name.lower(), job)
         if first is not job:
@@ -185,7 +193,9 @@ def refusal(status: int, code: str, message: str) -> tuple[int, dict[str, str], 
     return status, headers, json.dumps({"__type": code, "message": message})
 
 
-def response_class(scenarios: Mapping[str, Timeline], scenario: str, speed: float) -> type[ScriptedResponse]:
+def response_class(
+    scenarios: Mapping[str, Timeline], scenario: str, speed: float, now: Callable[[], datetime]
+) -> type[ScriptedResponse]:
     """Return a response class with its own jobs, so that two sandboxes share none."""
 
     class Response(ScriptedResponse):
@@ -197,7 +207,7 @@ def response_class(scenarios: Mapping[str, Timeline], scenario: str, speed: floa
             key = self.region, self.current_account
             if key not in self.backends:
                 # One atomic step: two concurrent first requests get the same backend.
-                self.backends.setdefault(key, ScriptedBackend(*key, scenarios, scenario, speed))
+                self.backends.setdefault(key, ScriptedBackend(*key, scenarios, scenario, speed, now))
             return self.backends[key]
 
     return Response

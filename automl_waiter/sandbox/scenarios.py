@@ -107,3 +107,16 @@ SCENARIOS: dict[str, Timeline] = {
         ]
     ),
 }
+
+SUMMARIES = {
+    "completed": "Completed after 46m 30s, with both reports.",
+    "quick": "Completed after 2m 30s, with one candidate and no reports.",
+    "failed": "Failed after 3m 18s: the target column is missing. It has a log.",
+    "candidates-failed": "Failed after 31m 30s: no candidate could be trained. They have logs.",
+    "stopped": "Stopped by somebody else after 26m 30s.",
+    "runtime-reached": "Completed at its runtime limit of 1h.",
+    "explainability-error": "Completed after 30m 30s, without an explainability report.",
+    "deploy-error": "Completed after 33m 30s, without the endpoint that it asked for.",
+    "merging-reports": "Completed after 33m, through a phase that AWS does not document.",
+}
+"""How each scenario ends, in a line."""

@@ -8,7 +8,8 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from automl_waiter.sandbox import SandboxUnavailable
@@ -22,9 +23,10 @@ try:
     from moto.core.responses import BaseResponse
     from moto.core.utils import convert_to_flask_response
     from moto.moto_server import werkzeug_app
+    from werkzeug.http import http_date
     from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-    from automl_waiter.sandbox.backend import SCENARIO_TAG, refusal, response_class
+    from automl_waiter.sandbox.backend import SCENARIO_TAG, ScriptedJob, refusal, response_class
     from automl_waiter.sandbox.logs import logs_class
     from automl_waiter.sandbox.requests import check_request, problem_of_sender
 except ImportError as error:
@@ -33,11 +35,20 @@ except ImportError as error:
     ) from error
 
 
-class _QuietHandler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
+def _handler(now: Callable[[], datetime]) -> type[WSGIRequestHandler]:
+    """Return a handler of connections that has this clock and logs nothing."""
 
-    def log(self, *_: Any, **__: Any) -> None:
-        """Log nothing: the sandbox's user does not want to read a client's requests, nor what is wrong with them."""
+    class Handler(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def date_time_string(self, _: float | None = None) -> str:
+            """Return the value of the header Date: a wait computes a job's age with it."""
+            return http_date(now())
+
+        def log(self, *_: Any, **__: Any) -> None:
+            """Log nothing: the sandbox's user wants to read neither requests nor what is wrong with them."""
+
+    return Handler
 
 
 def _app(services: Mapping[str, type[BaseResponse]]) -> flask.Flask:
@@ -86,6 +97,7 @@ class Sandbox:
         scenario: The scenario of jobs without the tag `automl-waiter:scenario`; a key of `scenarios`.
         speed: Seconds of a job that pass in one second.
         scenarios: The scripts by name, if you play your own.
+        now: Returns the time of day (UTC), if that is not the machine's.
 
     Raises:
         OSError: The port is not available, usually because it is in use.
@@ -99,12 +111,14 @@ class Sandbox:
         scenario: str = "completed",
         speed: float = 1.0,
         scenarios: Mapping[str, Timeline] = SCENARIOS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if scenario not in scenarios:
             raise ValueError(f"{scenario!r} is no scenario: {', '.join(scenarios)}")
         if not 0 < speed < math.inf:
             raise ValueError(f"a speed is a number above 0, unlike {speed}")
-        self._responses = response_class(scenarios, scenario, speed)
+        self._speed = speed
+        self._responses = response_class(scenarios, scenario, speed, now)
         self.app = _app({"sagemaker": self._responses, "logs": logs_class(self._responses)})
         """The WSGI application."""
         try:
@@ -115,7 +129,7 @@ class Sandbox:
             raise OSError(f"port {port} on 127.0.0.1 {reason}: choose another, or 0 for a free one") from error
         with listener:
             self._server: BaseWSGIServer = make_server(
-                "127.0.0.1", port, self.app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
+                "127.0.0.1", port, self.app, threaded=True, request_handler=_handler(now), fd=listener.fileno()
             )
         self._thread = threading.Thread(target=self._server.serve_forever, name="automl-waiter-sandbox", daemon=True)
 
@@ -165,14 +179,23 @@ class Sandbox:
             service, endpoint_url=self.url, config=config
         )
 
-    def create_job(self, name: str, *, scenario: str | None = None) -> dict[str, Any]:
-        """Create a tabular job, and return the response of CreateAutoMLJobV2."""
+    def create_job(self, name: str, *, scenario: str | None = None, age: float = 0.0) -> dict[str, Any]:
+        """Create a tabular job, and return the response of CreateAutoMLJobV2.
+
+        Args:
+            name: Its name.
+            scenario: Its scenario; None: the sandbox's.
+            age: The seconds of the job that have passed already.
+        """
         source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://amzn-s3-demo-bucket/train/"}}
         request: dict[str, Any] = {
             "AutoMLJobName": name,
             "AutoMLJobInputDataConfig": [{"ChannelType": "training", "DataSource": source}],
             "OutputDataConfig": {"S3OutputPath": "s3://amzn-s3-demo-bucket/output"},
-            "AutoMLProblemTypeConfig": {"TabularJobConfig": {"TargetAttributeName": "churned"}},
+            "AutoMLProblemTypeConfig": {
+                "TabularJobConfig": {"ProblemType": "BinaryClassification", "TargetAttributeName": "churned"}
+            },
+            "AutoMLJobObjective": {"MetricName": "F1"},
             "RoleArn": "arn:aws:iam::123456789012:role/example",
         }
         if scenario is not None:
@@ -180,12 +203,18 @@ class Sandbox:
         if scenario == "deploy-error":
             request["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
         response: dict[str, Any] = self._client.create_auto_ml_job_v2(**request)
+        if age:
+            self._job(name).created -= timedelta(seconds=age / self._speed)
         return response
 
     def advance(self, name: str) -> None:
         """Let the next status of a job that it created come now, and the later ones as much sooner."""
-        job = self._responses.backends["us-east-1", "123456789012"].job(name)
+        job = self._job(name)
         job.timeline = job.timeline.advanced_at(job.elapsed)
+
+    def _job(self, name: str) -> ScriptedJob:
+        """Return a job that `create_job` made."""
+        return self._responses.backends["us-east-1", "123456789012"].job(name)
 
     @functools.cached_property
     def _client(self) -> Any:

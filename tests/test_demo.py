@@ -1,0 +1,104 @@
+"""The demo: a recorded job, played fast, in the time of the job."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import Command
+from processes import clean_environment
+from terminals import Terminal
+
+from automl_waiter.cli import demo
+from automl_waiter.sandbox.scenarios import SCENARIOS
+
+MISLED = {"AWS_PROFILE": "none-such", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+ADVERTISED = "    automl-waiter wait YOUR-JOB"
+# Plays the recorded job in a second.
+HURRIED = """
+from automl_waiter.cli import demo, main
+demo._PAUSES_S, demo._POLLS = 1, 45
+raise SystemExit(main())
+"""
+
+
+@pytest.fixture
+def played(inside: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs the demo in this process, as fast as it can, on a machine whose configuration is of no use."""
+    monkeypatch.setattr(demo, "_PAUSES_S", 0.1)
+    monkeypatch.setattr(demo, "_POLLS", 10)
+    return lambda *words: inside("demo", *words, environment=MISLED)
+
+
+def test_the_demo_ends_by_itself_without_aws(played: Callable[..., Any]) -> None:
+    """`demo` plays a scenario offline, ignoring profiles, proxies and endpoints of the machine."""
+    result = played("--scenario", "deploy-error", "-o", "json")
+    assert result.returncode == 12, result.stderr
+    assert json.loads(result.stdout)["exit_code"] == 12
+
+
+def test_the_demo_is_in_the_time_of_the_job(played: Callable[..., Any]) -> None:
+    """A job of 46 minutes takes 46 minutes wherever a time or a duration is shown, and has just ended."""
+    result = played("-o", "json")
+    [job] = json.loads(result.stdout)["jobs"]
+    created, ended = (datetime.fromisoformat(job[name]) for name in ("created_at", "ended_at"))
+    assert (ended - created).total_seconds() == SCENARIOS["completed"].end == 2790
+    assert abs(datetime.now(UTC) - ended) < timedelta(minutes=1)
+    assert 2790 <= job["waited_seconds"] < 2790 + 310
+    observed = [datetime.fromisoformat(change["observed_at"]) for change in job["transitions"]]
+    assert created <= observed[0] < created + timedelta(seconds=5)
+    assert ended <= observed[-1] < ended + timedelta(seconds=310)
+    first, *_ = result.stderr.splitlines()
+    assert first == "A recorded job of 46m 30s, played 27900 times as fast. All times are the job's."
+    assert ": about 46m left, done around " in result.stderr
+    assert "based on 6 similar jobs" in result.stderr
+    assert ": still InProgress/" in result.stderr  # a line at least every five minutes
+
+
+def test_a_failed_job_is_played_beside_completed_ones(played: Callable[..., Any]) -> None:
+    """Its estimate is that of a job which does not fail, and its summary still ends with the verdict."""
+    result = played("--scenario", "failed")
+    assert result.returncode == 10
+    assert "about 46m left" in result.stderr
+    verdict, command = result.stdout.splitlines()[-2:]
+    assert (": failed after 3m 18s. Now wait for yours:" in verdict, command) == (True, ADVERTISED)
+
+
+def test_view_and_summary_fit_a_small_terminal() -> None:
+    """On 80 x 24 nothing scrolls away, and the verdict and the next command come last, each on one line."""
+    instead = [sys.executable, "-c", HURRIED, "demo"]
+    with closing(Terminal(env=clean_environment(), instead=instead, columns=80, rows=24)) as terminal:
+        shown = terminal.until(lambda text: "best so far" in text and " until " in text)
+        assert terminal.end() == 0
+    for words in (
+        " of about 46m 20s  ━",
+        "  limit       1h\n",
+        "based on 6",
+        " of at most 8 trained\n",
+        "Ctrl-C ends the demo",
+    ):
+        assert words in shown
+    elapsed = re.search(r"elapsed     (\d+)m", shown)
+    assert elapsed
+    assert 20 <= int(elapsed[1]) < 40
+    lines = terminal.text.splitlines()
+    assert len(terminal.screen.history.top) == 0
+    assert len(lines) < 24  # the shell's prompt has a line
+    assert "played 2790 times as fast" in lines[0]
+    assert lines[-2].endswith(": completed after 46m 30s. Now wait for yours:")
+    assert lines[-1] == ADVERTISED
+
+
+@pytest.mark.soak
+def test_the_demo_lasts_no_longer_than_one_watches_it() -> None:
+    """In a process of its own, and at its own pace, it is over within 40 s."""
+    arguments = [sys.executable, "-m", "automl_waiter", "demo", "--scenario", "deploy-error", "-o", "json"]
+    env = clean_environment(**MISLED)
+    result = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=40, check=False)
+    assert result.returncode == 12, result.stderr
+    assert json.loads(result.stdout)["exit_code"] == 12
