@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -220,24 +219,6 @@ def test_every_scripted_response_is_one_of_botocores_model(timeline: Timeline, p
     script = Timeline(timeline.entries, problem_type=problem_type, max_runtime=9000, deploy=timeline.deploy)
     for second, _, _ in script.entries:
         conforms(shape, script.response(second, name="a", created=EPOCH, arn="arn"), "response")
-
-
-def test_the_command_serves_it_until_a_signal(tmp_path: Any) -> None:
-    """`automl-waiter sandbox` prints its URL once it answers, refuses a taken port in one line, and stops on SIGTERM."""
-    command = [sys.executable, "-m", "automl_waiter", "sandbox", "--port"]
-    with subprocess.Popen([*command, "0"], env=clean_environment(), stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=url, AWS_REGION="us-east-1")
-        status = subprocess.run(
-            [sys.executable, "-m", "automl_waiter", "status", "a"], env=env, check=False, capture_output=True
-        )
-        assert status.returncode == 14
-        taken = subprocess.run([*command, url.rsplit(":")[-1]], env=env, check=False, capture_output=True, text=True)
-        assert taken.returncode == 2
-        assert "taken" in taken.stderr.splitlines()[-1]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 143
 
 
 def test_a_broken_aws_configuration_of_the_machine_does_not_matter(

@@ -1,0 +1,150 @@
+"""The command `sandbox`: what it prints, what it refuses, and how it ends."""
+
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from typing import Any
+
+import pytest
+from conftest import Command
+from processes import clean_environment
+from terminals import Terminal
+
+from automl_waiter._model.text import format_duration
+from automl_waiter.cli.local import NewJob, _instructions
+from automl_waiter.sandbox.scenarios import SCENARIOS, SUMMARIES
+
+URL = "http://127.0.0.1:5000"
+
+
+def pasted(lines: list[str]) -> list[str]:
+    """What the user pastes into a shell: the lines between the first two empty ones."""
+    first = lines.index("")
+    return lines[first + 1 : lines.index("", first + 1)]
+
+
+def test_what_it_prints_for_a_second_terminal_works_there() -> None:
+    """A shell without credentials and with another region waits for the job, and exits with 0; Ctrl-C ends the sandbox."""
+    env = clean_environment()
+    words = ["sandbox", "--job", "churn=quick", "--speed", "600"]
+    with closing(Terminal(*words, env=env, columns=200, rows=50)) as terminal:
+        shown = terminal.until(lambda text: "PowerShell" in text)
+        assert "churn: quick, ends in 0s\n" in shown
+        script = "\n".join(pasted(shown.splitlines())) + "\n"
+        for name in [name for name in env if name.startswith("AWS_")]:
+            del env[name]
+        env["AWS_REGION"] = env["AWS_DEFAULT_REGION"] = "eu-west-1"
+        done = subprocess.run(["sh"], input=script, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("churn: completed\n")
+        shown = terminal.text
+        terminal.interrupt()
+        assert terminal.end(within=10) == 130
+        assert terminal.text == shown
+
+
+def test_the_command_serves_it_until_a_signal() -> None:
+    """It prints only its URL once it answers, refuses a taken port in one line, and stops on SIGTERM."""
+    command = [sys.executable, "-m", "automl_waiter", "sandbox", "--port"]
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "0"], env=clean_environment(), **pipes) as process:
+        assert process.stdout
+        assert process.stderr
+        url = process.stdout.readline().strip()
+        env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=url, AWS_REGION="us-east-1")
+        status = subprocess.run(
+            [sys.executable, "-m", "automl_waiter", "status", "a"], env=env, check=False, capture_output=True
+        )
+        assert status.returncode == 14
+        taken = subprocess.run([*command, url.rsplit(":")[-1]], env=env, check=False, capture_output=True, text=True)
+        assert taken.returncode == 2
+        assert "taken" in taken.stderr.splitlines()[-1]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+        assert (process.stdout.read(), process.stderr.read()) == ("", "")
+
+
+def instructions(*jobs: NewJob) -> list[str]:
+    return list(_instructions(URL, jobs, "completed", 60))
+
+
+def test_it_names_what_its_jobs_play_and_when_they_end() -> None:
+    """A job without a scenario of its own plays that of the sandbox; at the default speed it takes less than a minute."""
+    first, *lines = instructions(NewJob("churn", None), NewJob("fraud", "failed"))
+    assert "60 times as fast" in first
+    assert lines[:2] == ["  churn: completed, ends in 46s", "  fraud: failed, ends in 3s"]
+    assert pasted(lines)[-1].endswith(" wait churn fraud")
+
+
+def test_without_a_job_it_says_how_to_have_one() -> None:
+    """The command to paste follows the jobs that the user creates."""
+    lines = instructions()
+    assert "--job NAME" in lines[1]
+    assert pasted(lines)[-1].endswith(" watch")
+
+
+def test_what_would_mislead_the_second_terminal_is_put_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile and an endpoint of SageMaker's own are unset, and no proxy is asked for this machine."""
+    for name in ("no_proxy", "NO_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL_SAGEMAKER", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://proxy.example")
+    lines = instructions(NewJob("churn", None))
+    assert pasted(lines)[0] == "unset AWS_PROFILE AWS_ENDPOINT_URL_SAGEMAKER"
+    assert "export NO_PROXY=127.0.0.1" in pasted(lines)
+    assert "Remove-Item Env:AWS_PROFILE" in lines
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert "export NO_PROXY=127.0.0.1" not in instructions()
+
+
+def test_powershell_gets_the_same_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same variables and the same command, which needs `&` where its path needs quotes."""
+    monkeypatch.setattr("automl_waiter.cli.local._program", lambda: ["C:\\Mine'\\automl-waiter.exe"])
+    lines = instructions(NewJob("churn", None))
+    after = lines[lines.index("In PowerShell:") + 2 :]
+    exported = [line.removeprefix("export ").partition("=") for line in pasted(lines)[:-1]]
+    assert after[:-1] == [f"$env:{name} = '{value}'" for name, _, value in exported]
+    assert after[-1] == "& 'C:\\Mine''\\automl-waiter.exe' wait churn"
+    monkeypatch.setattr("automl_waiter.cli.local._program", lambda: ["automl-waiter"])
+    assert instructions(NewJob("churn", None))[-1] == "automl-waiter wait churn"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--job", "churn=complted"],
+            f"no scenario 'complted'; did you mean completed? There are {', '.join(SCENARIOS)}",
+        ),
+        (["--job", "churn="], "no scenario ''; There are completed,"),
+        (["--scenario", "fail"], "no scenario 'fail'; did you mean failed?"),
+        (["--job", "a b"], "'a b' is not a job name"),
+        (["--job", "arn:aws:sagemaker:us-east-1:123456789012:automl-job/a"], "is not a job name"),
+        (["--job", "a", "--job", "A=failed"], "a name is given twice"),
+        (["--speed", "0"], "--speed"),
+    ],
+)
+def test_a_job_that_cannot_be_played_is_a_usage_error(inside: Command, words: list[str], told: str) -> None:
+    """One line says what is wrong, and for a scenario which there are and which is nearest."""
+    done = inside("sandbox", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["sandbox", "demo"])
+def test_help_lists_each_scenario_with_a_line(inside: Command, command: str) -> None:
+    """A scenario's line says how long its job takes."""
+    text = " ".join(inside(command, "--help").stdout.split())
+    assert list(SUMMARIES) == list(SCENARIOS)
+    for name, script in SCENARIOS.items():
+        assert f"{name} {SUMMARIES[name]}" in text
+        assert script.end is not None
+        assert f" {format_duration(script.end)}" in SUMMARIES[name]
+
+
+def test_help_says_how_a_request_chooses_its_scenario(inside: Command) -> None:
+    """For a job that --job did not create."""
+    text = " ".join(inside("sandbox", "--help").stdout.split())
+    assert 'Tags=[{"Key": "automl-waiter:scenario", "Value": "failed"}]' in text
