@@ -31,7 +31,7 @@ try:
     from automl_waiter.sandbox.requests import check_request, problem_of_sender
 except ImportError as error:
     raise SandboxUnavailable(
-        f"the sandbox needs more libraries ({error.name} is missing): pip install 'automl-waiter[sandbox]'"
+        f"the sandbox needs more libraries ({error.name} is missing): pip install moto flask flask-cors"
     ) from error
 
 
