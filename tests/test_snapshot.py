@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -10,8 +10,10 @@ import botocore.session
 import pytest
 from conftest import TRACES
 
+from automl_waiter._model.candidates import objective_of
+from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.members import Member, View
-from automl_waiter._model.snapshot import Candidate, Snapshot, served_at
+from automl_waiter._model.snapshot import Candidate, Snapshot, readable, served_at
 
 WHEN = datetime(2026, 5, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 
@@ -141,6 +143,119 @@ def test_a_snapshot_is_a_value() -> None:
         snapshot.raw = {}
 
 
+DEEP: Any = "bottom"
+for _ in range(900):
+    DEEP = [DEEP]
+NO_VALUES: list[Any] = [
+    *("abc", float("inf"), 10**400, True, [], {"a": DEEP}, [{"a": object()}]),
+    datetime(9999, 12, 31, tzinfo=timezone(timedelta(hours=-14))),
+    "0001-01-01T00:00:00+14:00",
+]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yields the path of every value in a response."""
+    if path:
+        yield path
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(item, (*path, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy with another value at a path."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(value[path[0]], path[1:], new)
+    return copy
+
+
+def read_all(value: Any) -> None:
+    """Reads everything there is to read."""
+    if isinstance(value, View):
+        for attribute, member in vars(type(value)).items():
+            if isinstance(member, Member) and (member.name in value.raw or not member.is_required):
+                read_all(getattr(value, attribute))
+    elif isinstance(value, tuple | list):
+        for item in value:
+            read_all(item)
+    elif isinstance(value, Mapping):
+        read_all(list(value.values()))
+
+
+def test_whatever_stands_in_a_response_can_be_read() -> None:
+    """A value that is none, at any place, counts as absent, with its name; the rest is left, and all of it is JSON."""
+    raw = example(response_shape())
+    assert readable(raw) is raw, "a good response is not copied"
+    for number, path in enumerate(places(raw)):
+        for value in [*NO_VALUES[number % 3 :: 3], DEEP]:
+            snapshot = Snapshot(readable(changed(raw, path, value)))
+            read_all(snapshot)
+            read_all(snapshot.completion_criteria)
+            json.dumps(jsonable(snapshot.response), allow_nan=False)
+            assert {known.split(".")[0] for known in snapshot.unreadable} <= {path[0]}, (path, value)
+            assert set(snapshot.raw) - {"ResponseMetadata"} >= set(raw) - {path[0]}
+            if value is DEEP:
+                assert snapshot.unreadable, path
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", float("nan"), "abc", None])
+def test_an_objective_that_is_no_number_is_absent(value: Any) -> None:
+    """A metric without a number is worth nothing; the candidate stays."""
+    objective = {"MetricName": "F1", "Value": value}
+    snapshot = Snapshot(readable({"BestCandidate": {"CandidateName": "c", "FinalAutoMLJobObjectiveMetric": objective}}))
+    assert snapshot.best_candidate is not None
+    assert objective_of(snapshot.best_candidate) is None
+    unreadable = () if value is None else ("BestCandidate.FinalAutoMLJobObjectiveMetric.Value",)
+    assert snapshot.unreadable == unreadable
+
+
+def test_one_bad_item_of_a_list_takes_no_other_with_it() -> None:
+    """In lists and maps of structures only what cannot be read is left out."""
+    failures = [{"PartialFailureMessage": "a"}, "b", {"PartialFailureMessage": ["c"]}, {"PartialFailureMessage": "d"}]
+    snapshot = Snapshot(readable({"PartialFailureReasons": failures}))
+    assert snapshot.partial_failure_reasons == ("a", "d")
+    assert snapshot.unreadable == ("PartialFailureReasons", "PartialFailureReasons.PartialFailureMessage")
+    image = {"Image": "i", "ModelDataUrl": "s3://m"}
+    candidate = Candidate(
+        readable({"InferenceContainerDefinitions": {"CPU": [image, {"Image": 5}], "GPU": "none"}}, Candidate)
+    )
+    assert candidate.inference_container_definitions["CPU"][0].image == "i"
+    assert candidate.inference_container_definitions.keys() == {"CPU"}
+
+
+def test_a_limit_in_a_config_of_an_unknown_type_is_read_with_care() -> None:
+    """The limits of a problem type that is newer than this package count if they are numbers."""
+    limits = {"MaxAutoMLJobRuntimeInSeconds": "abc", "MaxCandidates": 3}
+    for config in ({"CompletionCriteria": limits}, {"CompletionCriteria": "none"}, "none"):
+        criteria = Snapshot({"AutoMLProblemTypeConfig": {"QuantumJobConfig": config}}).completion_criteria
+        assert criteria.max_runtime_seconds is None
+        assert criteria.max_candidates == (3 if config == {"CompletionCriteria": limits} else None)
+
+
+def test_metadata_that_is_none_hides_nothing() -> None:
+    """A client that is not boto3's may send anything as its metadata."""
+    for metadata in (None, "none"):
+        assert Snapshot(readable({"ResponseMetadata": metadata, "EndTime": "never"})).unreadable == ("EndTime",)
+    assert Snapshot({"ResponseMetadata": "none"}).unreadable == ()
+
+
+def test_nothing_in_a_recorded_response_is_unreadable() -> None:
+    """Each recorded response is taken as it is: what we cannot read is never what AWS sends."""
+    for file in sorted(TRACES.glob("**/*.json")):
+        for raw in responses_in(json.loads(file.read_text())):
+            assert readable(raw) is raw, file
+
+
+def responses_in(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yields each describe response in a recording."""
+    if isinstance(value, dict) and "AutoMLJobStatus" in value:
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from responses_in(item)
+
+
 def test_recorded_responses_read() -> None:
     """Each recorded response gives its statuses, times and best candidate."""
     files = sorted(TRACES.glob("responses/*.json"))
@@ -161,6 +276,7 @@ def test_recorded_responses_read() -> None:
         ("Tue, 11 Feb 2020 20:49:00 GMT", datetime(2020, 2, 11, 20, 49, tzinfo=UTC)),
         ("Tue, 11 Feb 2020 20:49:00 -0000", datetime(2020, 2, 11, 20, 49, tzinfo=UTC)),
         ("yesterday", None),
+        ("Fri, 31 Dec 9999 23:59:59 -1400", None),
         (None, None),
     ],
 )

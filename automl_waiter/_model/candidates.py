@@ -51,7 +51,8 @@ class Objective(NamedTuple):
 def objective_of(candidate: Candidate) -> Objective | None:
     """Return the candidate's objective; None if it has no value yet."""
     final = candidate.objective
-    if final is None or "MetricName" not in final.raw or not math.isfinite(final.raw.get("Value", math.nan)):
+    value = None if final is None else final.raw.get("Value")
+    if final is None or "MetricName" not in final.raw or value is None or not math.isfinite(value):
         return None
     metric = final.standard_metric_name or final.metric_name
     return Objective(metric, final.value, final.type == "Minimize" if final.type else is_minimized(metric))
@@ -68,11 +69,16 @@ def is_usable(candidate: Candidate) -> bool:
     return candidate.status == "Completed" and objective_of(candidate) is not None
 
 
+def creation_of(candidate: Candidate) -> float:
+    """Return when the candidate was created, in seconds since 1970; infinity if it is not known."""
+    return candidate.created_at.timestamp() if candidate.created_at else math.inf
+
+
 def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return the candidates, best first. Those that are not completed come later, and those without a value last."""
 
     def key(candidate: Candidate) -> tuple[int, float, float]:
-        objective, since = objective_of(candidate), candidate.created_at.timestamp()
+        objective, since = objective_of(candidate), creation_of(candidate)
         if objective is None:
             return 2, 0.0, since
         return int(not is_usable(candidate)), objective.value if objective.is_minimized else -objective.value, since
@@ -112,10 +118,12 @@ class Leaderboard:
     Attributes:
         candidates: All that were listed.
         error: Why some or all of them could not be listed.
+        unreadable: The names of members that nobody can read, such as `CreationTime`: they count as absent.
     """
 
     candidates: Sequence[Candidate] = ()
     error: AutoMLWaiterError | None = None
+    unreadable: Sequence[str] = ()
 
     @property
     def best(self) -> Candidate | None:
@@ -125,9 +133,9 @@ class Leaderboard:
     @property
     def training(self) -> Training | None:
         """When the candidates were trained: the first CreationTime, and the last time that is known of one."""
-        if not self.candidates:
+        begins = [candidate.created_at for candidate in self.candidates if candidate.created_at]
+        if not begins:
             return None
-        begins = [candidate.created_at for candidate in self.candidates]
         ends = [candidate.ended_at for candidate in self.candidates if candidate.ended_at]
         return Training(min(begins), max(begins + ends))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from automl_waiter._model.candidates import creation_of
 from automl_waiter._model.console import console_origin
 from automl_waiter._model.job_refs import region_of
 from automl_waiter._model.text import LONGEST_TEXT, clean
@@ -113,7 +114,7 @@ def failed_jobs(snapshot: Snapshot, candidates: Iterable[Candidate] = ()) -> lis
     if found := FAILED_JOB.search(snapshot.failure_reason or "", 0, LONGEST_TEXT):
         jobs += _failed_job(found["arn"])
     by_reason: dict[str, list[FailedJob]] = {}
-    for candidate in sorted(candidates, key=lambda one: one.created_at):
+    for candidate in sorted(candidates, key=creation_of):
         if candidate.status == "Failed" and candidate.steps and candidate.steps[-1].raw.get("CandidateStepArn"):
             step = _failed_job(str(candidate.steps[-1].raw["CandidateStepArn"]), candidate.name)
             by_reason.setdefault(candidate.failure_reason or "", list(step))

@@ -1,12 +1,13 @@
 """One describe response, typed: an accessor for every member of DescribeAutoMLJobV2's response.
 
 Each class is a view of one structure of the API reference, and each line in it is one member. `raw` holds the response
-itself, including members newer than this file. Tests compare these tables with botocore's own model.
+itself, including members newer than this file. Tests compare these tables with botocore's own model. A member is
+required here if the structure is worth nothing without it; others may be absent, whatever the API reference requires.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,13 +24,17 @@ from automl_waiter._model.members import (
     optional_integer,
     optional_number,
     optional_text,
-    structure,
+    sifted,
     structures,
     text,
     texts,
+    utc_instant,
 )
 from automl_waiter._model.statuses import State
-from automl_waiter._model.text import in_utc, short_repr
+from automl_waiter._model.text import short_repr
+
+# Beside the SDK's own metadata, which is no part of what AWS says of a job.
+_UNREADABLE = "UnreadableMembers"
 
 
 class S3DataSource(View):
@@ -38,7 +43,7 @@ class S3DataSource(View):
 
 
 class DataSource(View):
-    s3_data_source = structure("S3DataSource", S3DataSource)
+    s3_data_source = optional("S3DataSource", S3DataSource)
 
 
 class InputChannel(View):
@@ -77,8 +82,8 @@ class ImageClassificationConfig(View):
 
 class TextClassificationConfig(View):
     completion_criteria = optional("CompletionCriteria", CompletionCriteria)
-    content_column = text("ContentColumn")
-    target_label_column = text("TargetLabelColumn")
+    content_column = optional_text("ContentColumn")
+    target_label_column = optional_text("TargetLabelColumn")
 
 
 class Transformations(View):
@@ -100,11 +105,11 @@ class HolidayConfig(View):
 class TimeSeriesForecastingConfig(View):
     feature_specification_s3_uri = optional_text("FeatureSpecificationS3Uri")
     completion_criteria = optional("CompletionCriteria", CompletionCriteria)
-    forecast_frequency = text("ForecastFrequency")
-    forecast_horizon = Member("ForecastHorizon", int)
+    forecast_frequency = optional_text("ForecastFrequency")
+    forecast_horizon = optional_integer("ForecastHorizon")
     forecast_quantiles = texts("ForecastQuantiles")
     transformations = optional("Transformations", Transformations)
-    time_series_config = structure("TimeSeriesConfig", TimeSeriesConfig)
+    time_series_config = optional("TimeSeriesConfig", TimeSeriesConfig)
     holiday_config = structures("HolidayConfig", HolidayConfig)
     candidate_generation_config = optional("CandidateGenerationConfig", CandidateGenerationConfig)
 
@@ -116,12 +121,12 @@ class TabularConfig(View):
     mode = optional_text("Mode")
     generate_candidate_definitions_only = optional_flag("GenerateCandidateDefinitionsOnly")
     problem_type = optional_text("ProblemType")
-    target_attribute_name = text("TargetAttributeName")
+    target_attribute_name = optional_text("TargetAttributeName")
     sample_weight_attribute_name = optional_text("SampleWeightAttributeName")
 
 
 class ModelAccessConfig(View):
-    accept_eula = Member("AcceptEula", bool)
+    accept_eula = optional_flag("AcceptEula")
 
 
 class TextGenerationConfig(View):
@@ -165,7 +170,7 @@ class InferenceContainer(View):
 
 
 class ArtifactLocations(View):
-    explainability = text("Explainability")
+    explainability = optional_text("Explainability")
     model_insights = optional_text("ModelInsights")
     backtest_results = optional_text("BacktestResults")
 
@@ -191,13 +196,13 @@ class Candidate(View):
 
     name = text("CandidateName")
     objective = optional("FinalAutoMLJobObjectiveMetric", ObjectiveMetric)
-    objective_status = text("ObjectiveStatus")
+    objective_status = optional_text("ObjectiveStatus")
     steps = structures("CandidateSteps", CandidateStep)
-    status = text("CandidateStatus")
+    status = optional_text("CandidateStatus")
     inference_containers = structures("InferenceContainers", InferenceContainer)
-    created_at = instant("CreationTime")
+    created_at = optional_instant("CreationTime")
     ended_at = optional_instant("EndTime")
-    last_modified_at = instant("LastModifiedTime")
+    last_modified_at = optional_instant("LastModifiedTime")
     failure_reason = optional_text("FailureReason")
     properties = optional("CandidateProperties", CandidateProperties)
     inference_container_definitions: Member[Mapping[str, tuple[InferenceContainer, ...]]] = Member(
@@ -329,8 +334,16 @@ class Snapshot(View):
         criteria: dict[str, Any] = {}
         config = self.raw.get("AutoMLProblemTypeConfig") or {}
         for holder in (*config.values(), self.raw.get("ResolvedAttributes") or {}):
-            criteria |= holder.get("CompletionCriteria") or {}
+            found = holder.get("CompletionCriteria") if isinstance(holder, Mapping) else None
+            if isinstance(found, Mapping):
+                # The config of a problem type that is newer than this file was not checked.
+                criteria |= sifted(found, CompletionCriteria)[0]
         return CompletionCriteria(criteria)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """The members that AWS sent and nobody can read, such as `BestCandidate.CreationTime`: they count as absent."""
+        return unreadable_in(self.raw)
 
     @property
     def response(self) -> dict[str, Any]:
@@ -345,12 +358,32 @@ class Snapshot(View):
         return short_repr(self, self.raw.get("AutoMLJobName"), "/".join(map(str, filter(None, statuses))))
 
 
+def readable(raw: Mapping[str, Any], view: type[View] = Snapshot) -> Mapping[str, Any]:
+    """Return a response, or a part of it, without the members that cannot be read; `unreadable_in` names them."""
+    return with_unreadable(*sifted(raw, view))
+
+
+def with_unreadable(raw: Mapping[str, Any], unreadable: Sequence[str]) -> Mapping[str, Any]:
+    """Return a response that carries the names of what could not be read of it."""
+    if not unreadable:
+        return raw
+    names = dict.fromkeys([*unreadable_in(raw), *unreadable])
+    metadata = raw.get("ResponseMetadata")
+    known = metadata if isinstance(metadata, Mapping) else {}
+    return {**raw, "ResponseMetadata": {**known, _UNREADABLE: tuple(names)}}
+
+
+def unreadable_in(response: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of what could not be read of a response."""
+    metadata = response.get("ResponseMetadata")
+    return metadata.get(_UNREADABLE, ()) if isinstance(metadata, Mapping) else ()
+
+
 def served_at(response: Any) -> datetime | None:
     """Return when the service answered, from the HTTP Date header (whole seconds, UTC); None without one."""
     from email.utils import parsedate_to_datetime
 
     try:
-        instant = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
-    except (KeyError, TypeError, ValueError):
+        return utc_instant(parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return in_utc(instant)  # a header without a zone reads as naive; HTTP dates are always UTC

@@ -313,8 +313,10 @@ def _candidate_blocks(leaderboard: Leaderboard) -> Iterator[Block]:
         "candidate": [one.name for one in candidates],
         "objective": [objective_words(one) for one in candidates],
         "algorithm": [algorithm_of(one) or "" for one in candidates],
-        "status": [one.status for one in candidates],
-        "trained in": [_span(one.created_at, one.ended_at) if one.ended_at else "" for one in candidates],
+        "status": [one.status or "" for one in candidates],
+        "trained in": [
+            _span(one.created_at, one.ended_at) if one.created_at and one.ended_at else "" for one in candidates
+        ],
         "reason": [one.failure_reason or "" for one in candidates],
     }
     columns = {name: cells for name, cells in columns.items() if any(cells)}
