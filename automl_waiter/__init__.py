@@ -30,6 +30,7 @@ __all__ = [
     "FailureLog",
     "Fixed",
     "Heartbeat",
+    "InternalError",
     "InvalidRequest",
     "JobDegraded",
     "JobEnded",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -71,6 +73,7 @@ class Gateways:
         self._max_rate = max_rate
         self._connect = connect_to or (lambda region: connect(region=region))
         self._made: dict[str | None, Gateway] = {}
+        self._made_in = os.getpid()
 
     def default(self) -> Gateway:
         """Return the gateway to the caller's account and default region; raise InvalidRequest if there is no region."""
@@ -114,6 +117,9 @@ class Gateways:
         return Target(ref, self.of(ref))
 
     def _in_region(self, region: str | None) -> Gateway:
+        if self._made_in != os.getpid() and self._client is None:
+            # Two processes that share a connection get each other's answers.
+            self._made, self._made_in = {}, os.getpid()
         if region not in self._made:
             given = self._client is not None
             try:
@@ -227,7 +233,8 @@ def logs_kernel(
 
     async def read(outcome: Outcome, snapshot: Snapshot) -> None:
         connect: Connect = partial(connect_to, outcome)
-        found[outcome.job] = await read_failure_logs(kernel, snapshot, connect, candidates=candidates, count=count)
+        with suppress(Exception):  # a log is extra: the outcome of the job is what counts
+            found[outcome.job] = await read_failure_logs(kernel, snapshot, connect, candidates=candidates, count=count)
 
     for outcome in outcomes:
         if outcome.snapshot is not None:

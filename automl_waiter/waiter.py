@@ -225,7 +225,9 @@ def wait_for(job: object, *, client: Any = None, check: bool = True, **options: 
     Args:
         job: Its name or ARN, the response of `create_auto_ml_job_v2` or `describe_auto_ml_job_v2`, an SDK's job, or a
             Snapshot, an Outcome or a Transition.
-        client: A boto3 SageMaker client; by default one is made, for the ARN's region where an ARN was given.
+        client: A boto3 SageMaker client; by default one is made, for the ARN's region where an ARN was given, and
+            another one in a process that was forked. Make yours after a fork: two processes that share a connection
+            get each other's answers.
         check: False: return an ended job however it ended, and an ended wait too, instead of raising.
         timeout: A duration for the whole wait; 0: poll once; None: no limit; "auto": until the job's runtime limit and
             30 minutes, or 72 hours where it names none, both since its creation.
@@ -256,7 +258,9 @@ def wait_for(job: object, *, client: Any = None, check: bool = True, **options: 
         JobNotFound: There is no such job; a name is looked for again for 10 s.
         JobReplaced: The name means another job than it did, or than the ARN.
         ServiceError: AWS refused, or could not be reached.
-        InvalidRequest: An argument makes no sense; found before the first call. Also a ValueError.
+        InvalidRequest: An argument makes no sense; found before the first call. Or `until` or the poll policy raised,
+            which is the `__cause__`. Also a ValueError.
+        InternalError: There is a bug in this library.
         TypeError: There is no option of a name.
     """
     return Waiter(client, **options).wait(job, check=check)

@@ -41,6 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
         operation = self.headers["X-Amz-Target"].rpartition(".")[2]
         name, self.status_equals = request.get("AutoMLJobName", ""), request.get("StatusEquals")
+        self.job_name = name
         with self.server.lock:
             self.server.calls.append((operation, name, time.monotonic()))
         fault = self.server.next_fault(self, name)
@@ -176,6 +177,16 @@ def reset_in_body(handler: Handler) -> None:
     handler.hang_up(reset=True)
 
 
+def altered(**members: Any) -> Fault:
+    """An answer to the request with these members."""
+
+    def answer(handler: Handler) -> None:
+        response = handler.server.response("DescribeAutoMLJobV2", handler.job_name) or {}
+        handler.reply(200, json.dumps(response | members, default=datetime.timestamp))
+
+    return answer
+
+
 def garbage(handler: Handler) -> None:
     """Not HTTP."""
     handler.wfile.write(b"\x00\x15\xff220 welcome\r\n\r\n")
@@ -202,6 +213,19 @@ THROTTLING = (
     *("PriorRequestNotComplete", "EC2ThrottledException"),
 )
 
+NESTED: Any = "bottom"
+for _ in range(900):
+    NESTED = [NESTED]
+WRONG_TYPES = altered(
+    EndTime="soon",
+    FailureReason=NESTED,
+    BestCandidate=NESTED,
+    PartialFailureReasons=["none", {"PartialFailureMessage": "one"}],
+    AutoMLProblemTypeConfig={"TabularJobConfig": "none"},
+    ResolvedAttributes={"CompletionCriteria": {"MaxAutoMLJobRuntimeInSeconds": "abc"}},
+)
+"""The answer to the request, in which no optional member is what it should be."""
+
 PASSING_FAULTS: dict[str, tuple[TransientKind, Fault]] = {
     **{f"HTTP 400 {code}": (TransientKind.THROTTLED, service_error(400, code)) for code in THROTTLING},
     "HTTP 429 without a code": (TransientKind.THROTTLED, page(429)),
@@ -227,6 +251,11 @@ PASSING_FAULTS: dict[str, tuple[TransientKind, Fault]] = {
     "a JSON string": (TransientKind.RESPONSE, body('"ok"')),
     "a JSON of somebody else": (TransientKind.RESPONSE, body('{"status": "up"}')),
     "a date that is none": (TransientKind.RESPONSE, body('{"AutoMLJobName": "churn", "CreationTime": "soon"}')),
+    "a CreationTime that overflows": (TransientKind.RESPONSE, altered(CreationTime="0001-01-01T00:00:00+14:00")),
+    "the answer to another request": (
+        TransientKind.FOREIGN,
+        altered(AutoMLJobName="other", AutoMLJobArn=f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:automl-job/other"),
+    ),
     "a signature that is too old": (TransientKind.CLOCK, skewed),
 }
 """Each fault that may pass, with the kind of failure that it is."""
@@ -236,6 +265,7 @@ PERMANENT_FAULTS: dict[str, tuple[str, int, Fault]] = {
     "UnrecognizedClientException": ("AccessDenied", 77, service_error(400, "UnrecognizedClientException")),
     "InvalidClientTokenId": ("AccessDenied", 77, service_error(403, "InvalidClientTokenId")),
     "SignatureDoesNotMatch": ("AccessDenied", 77, mismatch),
+    "NotAuthorizedException": ("AccessDenied", 77, service_error(400, "NotAuthorizedException")),
     "OptInRequired": ("AccessDenied", 77, service_error(403, "OptInRequired")),
     "ValidationException": ("InvalidRequest", 2, service_error(400, "ValidationException")),
     "UnknownOperationException": ("InvalidRequest", 2, service_error(400, "UnknownOperationException")),

@@ -22,6 +22,7 @@ from botocore.config import Config
 from faulty_endpoint import (
     PASSING_FAULTS,
     PERMANENT_FAULTS,
+    WRONG_TYPES,
     Fault,
     FaultyEndpoint,
     Handler,
@@ -76,6 +77,7 @@ ORDEALS = [
     Ordeal("one truncated body", lambda: [_passing("half a body")], FAILED, 10),
     Ordeal("one truncated JSON", lambda: [_passing("a JSON that is cut")], STOPPED, 11),
     Ordeal("one page of a captive portal", lambda: [_passing("a captive portal's page with 200")], DEGRADED, 12),
+    Ordeal("optional members of the wrong types", lambda: [WRONG_TYPES] * 9, FAILED, 10),
     Ordeal("an expired token, a refreshed file behind it", lambda: [expired_key("OLD")], FAILED, 10, key="OLD"),
     Ordeal("NotFound for the first 3 s", lambda: [lasting(3, not_found)], COMPLETED, 0),
 ]

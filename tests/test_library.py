@@ -318,6 +318,7 @@ def sdk_errors() -> list[Any]:
         (client_error("ResourceNotFound"), automl_waiter.JobNotFound),
         (client_error("AccessDeniedException"), automl_waiter.AccessDenied),
         (client_error("Unheard", 403), automl_waiter.AccessDenied),
+        (client_error("NotAuthorizedException"), automl_waiter.AccessDenied),
         (client_error("UnrecognizedClientException"), automl_waiter.AccessDenied),
         (client_error("ExpiredTokenException"), automl_waiter.CredentialsExpired),
         (client_error("ValidationException"), automl_waiter.InvalidRequest),

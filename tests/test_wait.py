@@ -575,8 +575,10 @@ def test_a_policy_of_the_users_own_is_obeyed_or_named() -> None:
             return self.delay
 
     assert Wait(ENDLESS, poll=Mine(40), timeout=100).gateway.looks == [0, 40, 80, 100]
+    nonsense = Wait(ENDLESS, poll=Mine(0), timeout=100).outcome
+    assert nonsense.exit_code == 2
     with pytest.raises(ValueError, match="Mine"):
-        Wait(ENDLESS, poll=Mine(0), timeout=100)
+        nonsense.check()
 
 
 STATUS = st.sampled_from([*Status, "Pondering"])

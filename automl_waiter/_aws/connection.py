@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from automl_waiter._aws.bodies import keep_parseable
 from automl_waiter._aws.credentials import learn_credentials
 from automl_waiter._aws.errors import from_sdk, quoted
 from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
@@ -162,7 +163,9 @@ def connect(
         chosen = session.region_name or os.environ.get("AWS_REGION")
         if not chosen:
             raise NoRegionError
-        return session.client(service, region_name=chosen, endpoint_url=endpoint_url, config=config)
+        client = session.client(service, region_name=chosen, endpoint_url=endpoint_url, config=config)
+        keep_parseable(client)
+        return client
 
     try:
         return OwnConnection(partial(botocore.session.Session, profile=profile), make_client)

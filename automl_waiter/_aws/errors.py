@@ -117,6 +117,12 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
         return JobNotFound(
             f"no AutoML job {job_name!r} in {region}: check the name, the region and the account", code=code
         )
+    if code == "NotAuthorizedException":
+        return AccessDenied(
+            f"{operation} is denied, or not offered, in {region}: allow the IAM action {action_of(operation)}, or use "
+            f"another region ({said})",
+            code=code,
+        )
     if code in _DENIED or status in (401, 403):
         return AccessDenied(
             f"{operation} was denied in {region}: allow the IAM action {action_of(operation)} ({said})", code=code

@@ -1,4 +1,4 @@
-"""One attempt of one call to AWS, with its errors by class."""
+"""One attempt of one call to AWS: its errors by class, its responses checked."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from automl_waiter._aws.bodies import REMOVED
 from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.errors import from_code, from_sdk, quoted, raised_in
 from automl_waiter._aws.token_buckets import bucket_of
 from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, TransientError, TransientKind
+from automl_waiter._model.job_refs import region_of
+from automl_waiter._model.snapshot import Candidate, Snapshot, readable, unreadable_in, with_unreadable
 from automl_waiter._model.text import nearest_names
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, TokenBucket
 
-# The required members of a snapshot: a 200 with a cut or foreign body parses to an empty dict.
+# What no wait can do without. A 200 with a cut or foreign body parses to an empty dict.
 _REQUIRED = (
     "AutoMLJobName",
     "AutoMLJobArn",
@@ -23,7 +26,6 @@ _REQUIRED = (
     "CreationTime",
     "LastModifiedTime",
 )
-_CANDIDATE_MEMBERS = ("CandidateName", "CandidateStatus", "CreationTime")
 
 _METHODS = {
     "DescribeAutoMLJobV2": "describe_auto_ml_job_v2",
@@ -62,6 +64,8 @@ class Caller:
             )
         except (BotoCoreError, ResponseParserError, OSError, EOFError) as error:
             problem = self._waiting_for_credentials(from_sdk(error), client, answered=False)
+        except RecursionError:
+            problem = TransientError(TransientKind.RESPONSE, "the response is nested too deeply: not from AWS")
         except Exception as error:
             # The SDK's failures on a body of unexpected form, and on an environment whose credentials have expired by
             # their own date. An exception from anywhere else did not come from a response.
@@ -108,10 +112,8 @@ class Boto3Gateway(Caller):
 
     def describe(self, job_name: str) -> Mapping[str, Any]:
         """Return the response of DescribeAutoMLJobV2."""
-        response: Mapping[str, Any] = self._call("DescribeAutoMLJobV2", job_name, AutoMLJobName=job_name)
-        missing = [member for member in _REQUIRED if response.get(member) is None]
-        if missing:
-            raise TransientError(TransientKind.RESPONSE, f"the response lacks {missing[0]}: cut short, or not from AWS")
+        response = self._call("DescribeAutoMLJobV2", job_name, AutoMLJobName=job_name)
+        response = _job_in(response, job_name, self.region)
         self._was_answered = True
         return response
 
@@ -124,33 +126,22 @@ class Boto3Gateway(Caller):
 
     def find_names(self, job_name: str) -> list[str]:
         """Return the nearest names among the 100 newest jobs, three at most."""
-        page = self._call("ListAutoMLJobs", job_name, SortBy="CreationTime", SortOrder="Descending", MaxResults=100)
-        jobs = page.get("AutoMLJobSummaries") or ()
-        return nearest_names(job_name, (job["AutoMLJobName"] for job in jobs if "AutoMLJobName" in job))
+        newest = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
+        page = _jobs_in(self._call("ListAutoMLJobs", job_name, **newest), self.region)
+        return nearest_names(job_name, (job["AutoMLJobName"] for job in page["AutoMLJobSummaries"]))
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the response of ListAutoMLJobs: a page."""
-        page: Mapping[str, Any] = self._call("ListAutoMLJobs", "", **request)
-        jobs = page.get("AutoMLJobSummaries")
-        whole = [job for job in jobs or () if all(job.get(member) is not None for member in _REQUIRED)]
-        if jobs is None or (jobs and not whole):
-            raise TransientError(TransientKind.RESPONSE, "the response is no page of jobs: cut short, or not from AWS")
+        page = _jobs_in(self._call("ListAutoMLJobs", "", **request), self.region)
         self._was_answered = True
-        # A job with an incomplete summary is treated as if it were not listed.
-        return {**page, "AutoMLJobSummaries": whole}
+        return page
 
     def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
         """Return the response of ListCandidatesForAutoMLJob: the first page, or the one for `token`."""
         more = {} if token is None else {"NextToken": token}
-        page: Mapping[str, Any] = self._call(
-            "ListCandidatesForAutoMLJob", job_name, AutoMLJobName=job_name, MaxResults=100, **more
+        return _candidates_in(
+            self._call("ListCandidatesForAutoMLJob", job_name, AutoMLJobName=job_name, MaxResults=100, **more)
         )
-        if page.get("Candidates") is None:
-            raise TransientError(
-                TransientKind.RESPONSE, "the response is no page of candidates: cut short, or not from AWS"
-            )
-        whole = [one for one in page["Candidates"] if all(one.get(member) is not None for member in _CANDIDATE_MEMBERS)]
-        return {**page, "Candidates": whole}
 
 
 class ClosedGateway:
@@ -169,3 +160,90 @@ class ClosedGateway:
         raise AccessDenied(str(self._reason), code=self._reason.code)
 
     stop = find_names = list_jobs = list_candidates = describe
+
+
+# The one way in: each response is checked value by value, and against its request. A proxy, a mock, or a connection
+# that two processes share can answer with the response to another request.
+
+
+def _job_in(response: Any, job_name: str, region: object) -> Mapping[str, Any]:
+    """Return a response of DescribeAutoMLJobV2 without the members that cannot be read.
+
+    Args:
+        response: The response.
+        job_name: The name that was asked for.
+        region: The region that was called; text, unless a test replaces the client.
+
+    Raises:
+        TransientError: A required member is absent or cannot be read, or the response is about another job.
+    """
+    job = readable(_mapping(response))
+    for member in _REQUIRED:
+        if job.get(member) is None:
+            is_there = member in unreadable_in(job)
+            words = f"the response's {member} cannot be read" if is_there else f"the response lacks {member}"
+            raise TransientError(TransientKind.RESPONSE, f"{words}: cut short, or not from AWS")
+    if problem := _foreign(job, job_name, region):
+        raise TransientError(TransientKind.FOREIGN, problem)
+    return job
+
+
+def _jobs_in(response: Any, region: object) -> Mapping[str, Any]:
+    """Return a page of ListAutoMLJobs without the summaries that are of no use, of which it carries the names.
+
+    Raises:
+        TransientError: It is no page of jobs.
+    """
+    page = _mapping(response)
+    summaries = page.get("AutoMLJobSummaries")
+    jobs, left_out = [], []
+    for summary in summaries if isinstance(summaries, list) else ():
+        job = readable(summary) if isinstance(summary, Mapping) else {}
+        name = job.get("AutoMLJobName")
+        missing = next((member for member in _REQUIRED if job.get(member) is None), None)
+        if missing is None and not _foreign(job, job["AutoMLJobName"], region):
+            jobs.append(job)
+        elif name is not None and job.get("AutoMLJobArn") is not None:
+            left_out.append(f"{name} ({missing or 'AutoMLJobArn'})")
+    if not isinstance(summaries, list) or (summaries and not jobs and not left_out):
+        raise TransientError(TransientKind.RESPONSE, "the response is no page of jobs: cut short, or not from AWS")
+    return with_unreadable({**page, "AutoMLJobSummaries": jobs}, left_out)
+
+
+def _candidates_in(response: Any) -> Mapping[str, Any]:
+    """Return a page of ListCandidatesForAutoMLJob without the members that cannot be read, of which it has the names.
+
+    Raises:
+        TransientError: It is no page of candidates.
+    """
+    page = _mapping(response)
+    listed = page.get("Candidates")
+    if not isinstance(listed, list):
+        raise TransientError(
+            TransientKind.RESPONSE, "the response is no page of candidates: cut short, or not from AWS"
+        )
+    candidates = [readable(one, Candidate) for one in listed if isinstance(one, Mapping)]
+    unreadable = dict.fromkeys(name for one in candidates for name in unreadable_in(one))
+    whole = [one for one in candidates if one.get("CandidateName") is not None]
+    return with_unreadable({**page, "Candidates": whole}, list(unreadable))
+
+
+def _mapping(response: Any) -> Mapping[str, Any]:
+    if not isinstance(response, Mapping):
+        kind = type(response).__name__
+        raise TransientError(TransientKind.RESPONSE, f"the response is of type {kind}: not from AWS")
+    kept = {name: value for name, value in response.items() if name != REMOVED}
+    return with_unreadable(kept, response[REMOVED]) if REMOVED in response else response
+
+
+def _foreign(job: Mapping[str, Any], job_name: str, region: object) -> str | None:
+    """Return how a response is about another job than the one that was asked for; None if it is not."""
+    snapshot = Snapshot(job)
+    their_name, their_arn = snapshot.name, snapshot.arn
+    # Names and ARNs are compared without case: the service does so, and wrote ARNs in lower case until 2022.
+    _, is_arn, name_in_arn = their_arn.lower().rpartition(":automl-job/")
+    if their_name.lower() != job_name.lower() or (is_arn and name_in_arn != job_name.lower()):
+        return f"the response is about the job {quoted(their_name)} ({quoted(their_arn)}), not about {job_name}"
+    if is_arn and isinstance(region, str) and region_of(their_arn) != region:
+        return f"the response is about {quoted(their_arn)}, not about a job in {region}"
+    return None

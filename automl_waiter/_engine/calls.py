@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 from automl_waiter._engine.kernel import Kernel
 from automl_waiter._engine.retries import Answer, Call, Priority, Retrier
+from automl_waiter._model.errors import TransientError, TransientKind
+from automl_waiter._model.job_refs import account_of
+from automl_waiter._model.text import clean
 from automl_waiter._model.token_bucket import TokenBucket
 
 _FIND_NAMES_TIMEOUT_S = 5.0
@@ -74,11 +77,35 @@ class Calls(Retrier):
         """The factor by which to poll less often: 1, or more after calls were throttled."""
         return self.bucket.slowdown(self.kernel.clock.monotonic())
 
-    def describe(self, job_name: str, deadline: float, *, is_first: bool = False) -> Answering:
-        """Describe a job. `is_first` gets its token before others, because the job is known to have ended."""
-        describe = partial(self.gateway.describe, job_name)
-        priority = Priority.FIRST if is_first else Priority.IN_ORDER
-        return self.answer(Call("DescribeAutoMLJobV2", job_name, describe, deadline, priority=priority))
+    def describe(
+        self,
+        job_name: str,
+        deadline: float,
+        *,
+        arn: str | None = None,
+        is_first: bool = False,
+        foreign_for: float = math.inf,
+    ) -> Answering:
+        """Describe a job.
+
+        Args:
+            job_name: The job's name.
+            deadline: No attempt begins later.
+            arn: The job's ARN, if it is known: an answer with another one is a transient error.
+            is_first: Whether the call gets its token before others, because the job is known to have ended.
+            foreign_for: After so many seconds of answers about other jobs only, there is no such job.
+        """
+        return self.answer(
+            Call(
+                "DescribeAutoMLJobV2",
+                job_name,
+                partial(self.gateway.describe, job_name),
+                deadline,
+                priority=Priority.FIRST if is_first else Priority.IN_ORDER,
+                check=partial(_check_arn, arn),
+                foreign_for=foreign_for,
+            )
+        )
 
     def stop(self, job_name: str, deadline: float, *, is_immediate: bool = False) -> Answering:
         """Stop a job. `is_immediate` does not wait for a token."""
@@ -104,3 +131,12 @@ class Calls(Retrier):
         page = partial(self.gateway.list_candidates, job_name, token)
         operation = "ListCandidatesForAutoMLJob"
         return self.answer(Call(operation, job_name, page, deadline, error_budget, slows_down=False))
+
+
+def _check_arn(arn: str | None, response: Mapping[str, Any]) -> None:
+    """Raise TransientError if a response is about another job than the one with this ARN."""
+    theirs = str(response["AutoMLJobArn"])
+    # The service wrote ARNs in lower case until 2022.
+    if arn is not None and theirs.lower() != arn.lower():
+        hint = "" if account_of(theirs) == account_of(arn) else ": are these the credentials of that account?"
+        raise TransientError(TransientKind.NAMESAKE, f"the response is about {clean(theirs)}, not about {arn}{hint}")

@@ -9,7 +9,7 @@ from automl_waiter._engine.calls import Calls
 from automl_waiter._engine.retries import Answer
 from automl_waiter._model.candidates import Leaderboard, ranked
 from automl_waiter._model.options import CANDIDATES_EVERY_S, WaitOptions
-from automl_waiter._model.snapshot import Candidate, Snapshot
+from automl_waiter._model.snapshot import Candidate, Snapshot, unreadable_in
 from automl_waiter._model.statuses import Stage, stage_of
 
 # A job has at most 750 candidates (MaxCandidates in the API reference), and a page 100 of them.
@@ -53,15 +53,18 @@ async def read_candidates(
         before: An earlier read that ran out of time, to continue.
     """
     listed = {one.name: one for one in before.leaderboard.candidates} if before else {}
+    unreadable = dict.fromkeys(before.leaderboard.unreadable if before else ())
     token, pages = (before.token, before.pages) if before else (None, 0)
     while True:
         answer = await calls.list_candidates(job_name, token, deadline, error_budget=error_budget)
         pages += 1
         if answer.error is None:
             listed |= {one["CandidateName"]: Candidate(one) for one in answer.response["Candidates"]}
+            unreadable |= dict.fromkeys(unreadable_in(answer.response))
             token = answer.response.get("NextToken") if pages < _MOST_PAGES else None
         if answer.error is not None or not token or answer.finished >= deadline:
-            return CandidatePages(Leaderboard(ranked(listed.values()), answer.error), pages, answer, token or None)
+            board = Leaderboard(ranked(listed.values()), answer.error, tuple(unreadable))
+            return CandidatePages(board, pages, answer, token or None)
 
 
 class CandidateSchedule:

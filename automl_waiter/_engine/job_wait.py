@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 
@@ -13,7 +15,14 @@ from automl_waiter._engine.following import Following, ListedJob
 from automl_waiter._engine.retries import Answer
 from automl_waiter._engine.siblings import Siblings
 from automl_waiter._model import events
-from automl_waiter._model.errors import AutoMLWaiterError, Cancelled, JobNotFound, JobReplaced
+from automl_waiter._model.errors import (
+    AutoMLWaiterError,
+    Cancelled,
+    InvalidRequest,
+    JobNotFound,
+    JobReplaced,
+    internal_error,
+)
 from automl_waiter._model.exit_codes import ExitCode, exit_code_of
 from automl_waiter._model.job_refs import JobRef
 from automl_waiter._model.options import CANDIDATES_EVERY_S, StopCause, WaitOptions
@@ -23,6 +32,7 @@ from automl_waiter._model.snapshot import Candidate, Snapshot
 from automl_waiter._model.statuses import Stage, Status, stage_of
 from automl_waiter._model.text import clean, format_duration, isoformat
 from automl_waiter._model.tracker import Observation, Tracker
+from automl_waiter._model.until import NotEvaluable
 from automl_waiter._model.verdicts import EXPLANATIONS, Verdict
 
 _NOT_FOUND_POLL_S = 2.0
@@ -84,6 +94,9 @@ class JobWait:
         """The candidate that met `until`, if the condition may be about one."""
         self._was_met_in_listing = False
         """Whether `until` was met in the listing: then it stays met, whatever the describe shows."""
+        self._noted: set[str] = set()
+        self._due: deque[str] = deque()
+        """Warnings to emit after the present poll."""
         self._reported_at = started
         """When the wait last emitted a poll or a heartbeat."""
         self._stop_cause: StopCause | None = None
@@ -100,16 +113,38 @@ class JobWait:
         if self._following is not None and self._candidates is not None:
             self._kernel.spawn(partial(self._show_candidates, self._following.job, self._candidates), is_daemon=True)
         try:
-            outcome = await self._poll_until_decided()
-        except Cancelled as cancelled:
-            outcome = await self._cancelled(cancelled)
+            try:
+                outcome = await self._poll_until_decided()
+            except Cancelled as cancelled:
+                outcome = await self._cancelled(cancelled)
+            if self._following is not None:
+                self._following.job.has_ended = True
+            if self._estimate is not None:
+                self._estimate.end(outcome.snapshot)
+            for part in outcome.shortfalls:
+                if part not in self._options.required:
+                    self._note(part, f"{EXPLANATIONS[part]} (not required)")
+            while self._due:
+                await self._warn(self._due.popleft())
+            await self._kernel.emit(events.Ended(outcome.job_name, self._clock.now(), outcome))
+        except AutoMLWaiterError as error:
+            await self._end_by(error)
+        except Exception as error:  # a bug ends the wait for this job, and for no other
+            await self._end_by(internal_error(error))
+
+    async def _end_by(self, error: AutoMLWaiterError) -> None:
+        """End with an error that was raised here and not by a call: by the caller's code, or a bug."""
         if self._following is not None:
             self._following.job.has_ended = True
         if self._estimate is not None:
-            self._estimate.end(outcome.snapshot)
-        for part in outcome.shortfalls:
-            if part not in self._options.required:
-                await self._warn(f"{EXPLANATIONS[part]} (not required)")
+            self._estimate.end()
+        try:
+            outcome = self._outcome(Verdict.ERROR, error=error)
+        except Exception:  # the bug is about the last response
+            code = exit_code_of(Verdict.ERROR, error=error)
+            outcome = Outcome(
+                job=self._job.key, job_name=self._job.name, verdict=Verdict.ERROR, exit_code=code, error=error
+            )
         await self._kernel.emit(events.Ended(outcome.job_name, self._clock.now(), outcome))
 
     async def _poll_until_decided(self) -> Outcome:
@@ -120,7 +155,13 @@ class JobWait:
                 if outcome is not None:
                     return outcome
             is_first = following is not None and following.end is not None
-            answer = await self._calls.describe(self._job.name, self._deadline, is_first=is_first)
+            answer = await self._calls.describe(
+                self._job.name,
+                self._deadline,
+                arn=self._tracker.arn,
+                is_first=is_first,
+                foreign_for=self._options.grace if self._seen_at is None else math.inf,
+            )
             self._polls += 1
             outcome = await (self._failed(answer) if answer.error else self._seen(answer))
             if outcome is not None:
@@ -160,6 +201,7 @@ class JobWait:
         self._seen_at = answer.finished
         for event in observation.events:
             await self._kernel.emit(event)
+        self._note_unreadable(snapshot.unreadable)
         if self._estimate is not None:
             await self._estimate.observe(snapshot, self._ages.created)
         return observation
@@ -193,6 +235,10 @@ class JobWait:
     async def _failed(self, answer: Answer) -> Outcome | None:
         error = answer.error
         is_timed_out = answer.finished >= self._deadline
+        if isinstance(error, JobReplaced):
+            return self._outcome(Verdict.REPLACED, error=error)
+        if isinstance(error, JobNotFound) and answer.exhausted:
+            return await self._not_found(error)  # every answer of this time was about another job
         if isinstance(error, JobNotFound):
             if is_first := self._not_found_until is None:
                 self._not_found_until = answer.started + self._options.grace
@@ -249,7 +295,7 @@ class JobWait:
         except JobReplaced:
             following.is_enough = False
             return True
-        self._was_met_in_listing = self._options.until is not None and self._options.until(snapshot)
+        self._was_met_in_listing = self._is_met(snapshot)
         if self._was_met_in_listing:
             return True
         await self._warn_of_risks(snapshot, is_first=is_first)
@@ -275,15 +321,27 @@ class JobWait:
     # The condition
 
     def _holds(self, snapshot: Snapshot) -> bool:
-        until = self._options.until
-        if until is None:
-            return False
         if self._options.is_for_a_candidate and snapshot.best_candidate is None and self._listed_candidate:
             snapshot = Snapshot({**snapshot.raw, "BestCandidate": self._listed_candidate.raw})
-        holds = until(snapshot)
+        holds = self._is_met(snapshot)
         if holds and self._options.may_be_for_a_candidate:
             self._met_by = snapshot.best_candidate
         return holds
+
+    def _is_met(self, snapshot: Snapshot) -> bool:
+        """Return whether `until` holds; raise InvalidRequest if the caller's function raises."""
+        until = self._options.until
+        if until is None:
+            return False
+        try:
+            return bool(until(snapshot))
+        except NotEvaluable as problem:
+            self._note("until", f"the condition cannot be evaluated and counts as not met ({problem})")
+            return False
+        except AutoMLWaiterError:
+            raise  # the function has called this library
+        except Exception as error:
+            raise _raised_by("until", error) from error
 
     async def _condition_met(self, *, is_terminal: bool) -> Outcome | None:
         if is_terminal or "until" not in self._options.stop_on:
@@ -311,6 +369,7 @@ class JobWait:
             if warning is not None:
                 await self._warn(warning)
             if board is not None:
+                self._note_unreadable(board.unreadable)
                 self._listed_candidate = board.best
                 await self._kernel.emit(events.Candidates(snapshot.name, self._clock.now(), board))
                 if self._options.is_for_a_candidate and self._holds(snapshot):
@@ -320,13 +379,20 @@ class JobWait:
         return None
 
     async def _show_candidates(self, job: ListedJob, candidates: CandidateSchedule) -> None:
-        """Read the candidates for a view while the job is followed in the listing."""
+        """Read the candidates for a view while the job is followed in the listing. A bug here ends no wait."""
+        try:
+            await self._read_for_view(job, candidates)
+        except Exception as error:
+            await self._warn(f"the candidates are not shown any more: {internal_error(error)}")
+
+    async def _read_for_view(self, job: ListedJob, candidates: CandidateSchedule) -> None:
         while candidates.next_at is not None and not job.has_ended:
             snapshot = self._tracker.snapshot
             is_trained = snapshot is not None and stage_of(snapshot.state) is not Stage.PREPARING
             if snapshot is not None and is_trained and job.is_listed and candidates.next_at <= self._now:
                 board, _ = await candidates.read(self._calls, snapshot, self._now + CANDIDATES_EVERY_S)
                 if board is not None and not job.has_ended:
+                    self._note_unreadable(board.unreadable)
                     await self._kernel.emit(events.Candidates(snapshot.name, self._clock.now(), board))
             await self._kernel.sleep_until(self._now + _CANDIDATES_CHECK_S)
 
@@ -343,10 +409,14 @@ class JobWait:
             slowdown=self._calls.slowdown,
             random=self._clock.random,
         )
-        delay = self._options.poll.next_delay(context)
-        if not 0 < delay < float("inf"):
-            policy = type(self._options.poll).__name__
-            raise ValueError(f"{policy}.next_delay returned {delay!r}: it must be a positive number of seconds")
+        policy = f"{type(self._options.poll).__name__}.next_delay"
+        try:
+            delay = self._options.poll.next_delay(context)
+            is_valid = 0 < delay < math.inf
+        except Exception as error:
+            raise _raised_by(policy, error) from error
+        if not is_valid:
+            raise InvalidRequest(f"{policy} returned {delay!r}: it must be a positive number of seconds")
         # A stopped job will end soon, whatever its status is so far.
         return min(delay, _STOPPING_POLL_S) if self._stop_cause else delay
 
@@ -462,7 +532,19 @@ class JobWait:
     async def _notice(self, message: str) -> None:
         await self._kernel.emit(events.Notice(self._name, self._clock.now(), message))
 
+    def _note(self, subject: str, warning: str) -> None:
+        """Warn soon, once for each subject."""
+        if subject not in self._noted:
+            self._noted.add(subject)
+            self._due.append(warning)
+
+    def _note_unreadable(self, members: Iterable[str]) -> None:
+        for member in members:
+            self._note(member, f"the response's {member} cannot be read and counts as absent")
+
     async def _warn_of_risks(self, snapshot: Snapshot, *, is_first: bool) -> None:
+        while self._due:
+            await self._warn(self._due.popleft())
         expires = self._credentials_expire_at
         left = (expires - self._clock.now()).total_seconds() if is_first and expires else math.inf
         if expires is not None and self._now + left < self._deadline:
@@ -472,3 +554,8 @@ class JobWait:
             )
         if stall := self._ages.stall_warning(snapshot.state, self._now):
             await self._warn(stall)
+
+
+def _raised_by(what: str, error: Exception) -> InvalidRequest:
+    """Return the error for code of the caller's that raises."""
+    return InvalidRequest(f"{what} raised {type(error).__name__}: {clean(error)}")

@@ -18,11 +18,11 @@ from typing import Any
 from automl_waiter._engine.calls import Calls
 from automl_waiter._engine.following import ListedJob
 from automl_waiter._engine.retries import Answer
-from automl_waiter._model.errors import Cancelled, CredentialsExpired, InvalidRequest
+from automl_waiter._model.errors import AutoMLWaiterError, Cancelled, CredentialsExpired, InvalidRequest, internal_error
 from automl_waiter._model.events import HEARTBEAT_EVERY_S, Heartbeat, Notice, Sweep
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.polling import Fixed, PhaseAware, promised_lag
-from automl_waiter._model.snapshot import Snapshot
+from automl_waiter._model.snapshot import Snapshot, unreadable_in
 from automl_waiter._model.text import seconds_of
 
 PAGE = 100
@@ -121,6 +121,8 @@ class Listing:
             self._by_name.setdefault(job.name.lower(), []).append(job)
         self._pages = 0
         """The number of pages that the last sweep took to show all jobs."""
+        self._left_out: set[str] = set()
+        """The summaries that were reported because they cannot be read."""
         self._has_failed = False
         self._away = _LISTING_PATIENCE_S
 
@@ -135,6 +137,10 @@ class Listing:
                         return None
         except Cancelled:
             return None
+        except AutoMLWaiterError:
+            raise
+        except Exception as error:  # a bug in the listing ends none of the waits
+            await self._fall_back(Answer(self._now, self._now, self._clock.now(), error=internal_error(error)))
 
     async def _sweep_until_done(self) -> None:
         is_last = False
@@ -194,6 +200,10 @@ class Listing:
         if reader.begun_at is None:
             reader.begun_at = answer.served_at or answer.at
         summaries: Sequence[Mapping[str, Any]] = answer.response["AutoMLJobSummaries"]
+        for left_out in unreadable_in(answer.response):
+            if left_out not in self._left_out:
+                self._left_out.add(left_out)
+                await self._notice(f"in the listing this cannot be read and is left out: {left_out}")
         for shown in map(Snapshot, summaries):
             self._show(shown, answer, reader)
         if summaries:

@@ -18,6 +18,8 @@ from automl_waiter._model.errors import (
     AutoMLWaiterError,
     Cancelled,
     CredentialsExpired,
+    JobNotFound,
+    JobReplaced,
     ServiceUnavailable,
     TransientError,
     TransientKind,
@@ -47,6 +49,7 @@ _LONGEST_PAUSE_S = 10.0
 # Where calling more often does not help, the pause keeps growing, to a quarter of the time since the first failure.
 _PATIENT = frozenset({TransientKind.THROTTLED, TransientKind.CREDENTIALS})
 _LONGEST_PATIENT_PAUSE_S = 60.0
+_ABOUT_ANOTHER = frozenset({TransientKind.FOREIGN, TransientKind.NAMESAKE})
 # A client throttled on its first call is probably one of hundreds that started in the same second.
 _HERD_PAUSE_S = 100.0
 
@@ -71,6 +74,9 @@ class Call(NamedTuple):
             the wait; with 0 there is one attempt.
         priority: When it gets its token.
         slows_down: Whether throttling of this call slows down the others.
+        check: Raises a TransientError for a response that answers something else.
+        foreign_for: How long every answer may be about another job (seconds): then the job that was asked for does not
+            exist.
     """
 
     operation: str
@@ -80,6 +86,8 @@ class Call(NamedTuple):
     error_budget: float = math.inf
     priority: Priority = Priority.IN_ORDER
     slows_down: bool = True
+    check: Callable[[Any], object] = lambda _: None
+    foreign_for: float = math.inf
 
 
 class Answer(NamedTuple):
@@ -138,7 +146,8 @@ class _Attempts:
         self._bucket = retrier.bucket
         self._begun = self._started = self._clock.monotonic()
         self._begun_at = self._clock.now()
-        self._limits = _Limits(self._begun, call.deadline, min(call.error_budget, retrier.error_budget))
+        budget = min(call.error_budget, retrier.error_budget)
+        self._limits = _Limits(self._begun, call.deadline, budget, foreign_for=call.foreign_for)
         self._failures = 0
         self._last_failure: TransientError | None = None
 
@@ -169,14 +178,17 @@ class _Attempts:
             if not await self._kernel.token(self._bucket, until, is_first=is_first):
                 raise TransientError(TransientKind.TIMEOUT, "no token of the rate limit in time: raise the max rate")
             self._started = self._clock.monotonic()
-            self._limits.budget_ends += self._started - asked
+            self._limits.extend(self._started - asked)
         until = self._limits.attempt_until(self._started)
         try:
             returned = await self._kernel.call(self._call.function, until)
             if returned is None:
                 raise TransientError(TransientKind.TIMEOUT, "no answer in time")
             response = returned.result()
+            self._call.check(response)
         except TransientError as failure:
+            if failure.kind not in _ABOUT_ANOTHER:
+                self._limits.foreign_ends = math.inf
             if failure.kind is TransientKind.THROTTLED and self._call.slows_down:
                 self._bucket.throttled(self._clock.monotonic())
             raise
@@ -253,6 +265,9 @@ class _Attempts:
 
     def _given_up(self, last: TransientError) -> AutoMLWaiterError:
         lasted = format_duration(self._clock.monotonic() - self._begun)
+        if self._clock.monotonic() >= self._limits.foreign_ends:
+            absent = JobReplaced if last.kind is TransientKind.NAMESAKE else JobNotFound
+            return absent(f"no AutoML job {self._call.job_name!r} was found in {lasted}: {last}", code=last.code)
         times = "once" if self._failures == 1 else f"{self._failures} times"
         kind = CredentialsExpired if last.kind is TransientKind.CREDENTIALS else ServiceUnavailable
         return kind(
@@ -267,10 +282,13 @@ class _Limits:
 
     The error budget is spent awake: a machine that slept has not been trying. A deadline that passed during its sleep,
     or before the call began, is put off, so that the job is polled once more before the wait gives up.
+
+    `foreign_ends` is when answers about other jobs mean that there is no such job; infinity if there were others.
     """
 
-    def __init__(self, begun: float, deadline: float, error_budget: float) -> None:
+    def __init__(self, begun: float, deadline: float, error_budget: float, *, foreign_for: float) -> None:
         self.budget_ends = begun + error_budget
+        self.foreign_ends = begun + foreign_for
         self.deadline = max(deadline, begun)
         if begun > deadline + OVERSLEPT_S:
             self.deadline = begun + WAKING_S
@@ -278,7 +296,12 @@ class _Limits:
     @property
     def last_attempt_at(self) -> float:
         """No attempt begins later."""
-        return min(self.budget_ends, self.deadline)
+        return min(self.budget_ends, self.deadline, self.foreign_ends)
+
+    def extend(self, seconds: float) -> None:
+        """Put off what is spent only while calls are attempted."""
+        self.budget_ends += seconds
+        self.foreign_ends += seconds
 
     def attempt_until(self, started: float) -> float:
         """Return when to abandon an attempt."""
@@ -289,7 +312,7 @@ class _Limits:
         """Extend the limits if the machine slept while something that was to last until `until` lasted until `now`."""
         overslept = now - until
         if overslept > OVERSLEPT_S:
-            self.budget_ends += overslept
+            self.extend(overslept)
             if now > self.deadline:
                 self.deadline = now + WAKING_S
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 from automl_waiter._engine.calls import Gateway
 from automl_waiter._engine.kernel import Kernel, Slot
 from automl_waiter._engine.listing import NEWEST_FIRST
-from automl_waiter._model.errors import AutoMLWaiterError, TransientError
 from automl_waiter._model.estimates import Estimate, Forecast, PastJob, literal_part, past_jobs, sibling_durations
 from automl_waiter._model.events import Estimated
 from automl_waiter._model.snapshot import Snapshot
@@ -53,14 +53,11 @@ class Siblings:
 
     async def read(self) -> None:
         """Read the past jobs, and emit the first estimates of the jobs that have been polled by then."""
-        page: Mapping[str, Any] = {}
         list_jobs = partial(self._gateway.list_jobs, self._request)
-        try:
+        with suppress(Exception):  # whatever fails, no listing means no estimates
             call = await self.kernel.call(list_jobs, self.kernel.clock.monotonic() + _LISTING_TIMEOUT_S)
-            page = call.result() if call is not None else page
-        except (AutoMLWaiterError, TransientError):
-            pass  # no listing, no estimates
-        self._past.extend(past_jobs(map(Snapshot, reversed(page.get("AutoMLJobSummaries", ())))))
+            page: Mapping[str, Any] = call.result() if call is not None else {}
+            self._past.extend(past_jobs(map(Snapshot, reversed(page.get("AutoMLJobSummaries", ())))))
         self.is_read = True
         waiting, self._waiting = self._waiting, []
         for job in waiting:
@@ -79,7 +76,8 @@ class Siblings:
 
     def add(self, ended: Snapshot) -> None:
         """Add a job that has ended: it may be a sibling of later ones."""
-        self._past.extend(past_jobs([ended]))
+        with suppress(Exception):  # as above
+            self._past.extend(past_jobs([ended]))
 
 
 class JobEstimate:
@@ -122,9 +120,13 @@ class JobEstimate:
         if self._observed is None or not self._siblings.is_read or not _is_running(self._observed[0]):
             return
         snapshot, created = self._observed
-        self._forecast = self._forecast or self._siblings.forecast(snapshot.name)
         now, age = self._kernel.clock.now(), self._kernel.clock.monotonic() - created
-        estimate = self._forecast.estimate(now, age, snapshot.completion_criteria.max_runtime_seconds)
+        try:
+            self._forecast = self._forecast or self._siblings.forecast(snapshot.name)
+            estimate = self._forecast.estimate(now, age, snapshot.completion_criteria.max_runtime_seconds)
+        except Exception:  # an estimate is extra: what cannot be computed ends no wait
+            self.end()
+            return
         if estimate is not None and (self._last is None or abs(estimate.ends_at - self._last.ends_at) > _MOVED):
             self._last = estimate
             await self._kernel.emit(Estimated(**vars(estimate), job_name=snapshot.name, at=now))

@@ -11,6 +11,7 @@
     │   └── WaitCancelled
     ├── JobNotFound
     ├── JobReplaced              the same name now means another job (ARN or CreationTime differ)
+    ├── InternalError            a bug in this library
     └── ServiceError             AWS refused, or could not be reached
         ├── AccessDenied
         ├── CredentialsExpired
@@ -27,6 +28,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from automl_waiter._model.secrets import hide
+
+# A bug may be about a response of many pages.
+_LONGEST_QUOTE = 400
 
 if TYPE_CHECKING:  # Only a type: at run time `outcome` imports this module.
     from automl_waiter._model.outcome import Outcome
@@ -91,6 +95,10 @@ class JobReplaced(AutoMLWaiterError):
     """The name now means another job than the one that the wait began with, or that the ARN names."""
 
 
+class InternalError(AutoMLWaiterError):
+    """A bug in this library ended the wait for the job. `__cause__` has the traceback."""
+
+
 class ServiceError(AutoMLWaiterError):
     """AWS refused a call, or could not be reached."""
 
@@ -104,11 +112,25 @@ class CredentialsExpired(ServiceError):
 
 
 class InvalidRequest(ServiceError, ValueError):
-    """The request can never succeed as it is: a bad name or option, no region. Also a ValueError."""
+    """The request can never succeed as it is: a bad name or option, no region, an `until` or a poll policy that raises.
+
+    Also a ValueError.
+    """
 
 
 class ServiceUnavailable(ServiceError):
     """Calls kept failing for transient reasons until the error budget was spent."""
+
+
+def internal_error(error: Exception) -> InternalError:
+    """Return the error for one that nothing expected: it says where to look, without a traceback."""
+    place, step = "", error.__traceback__
+    while step is not None:
+        place, step = f" in {step.tb_frame.f_globals.get('__name__', '?')}, line {step.tb_lineno}", step.tb_next
+    said = f"{type(error).__name__}{place}: {error}"
+    problem = InternalError(f"a bug in automl-waiter, please report it ({said[:_LONGEST_QUOTE]})", code=None)
+    problem.__cause__ = error
+    return problem
 
 
 class TransientKind(StrEnum):
@@ -119,6 +141,8 @@ class TransientKind(StrEnum):
     CONNECTION = "connection"
     TIMEOUT = "timeout"
     RESPONSE = "unreadable response"
+    FOREIGN = "response about another job"
+    NAMESAKE = "response about another job of this name"
     CREDENTIALS = "expired credentials"
     CLOCK = "wrong clock"
 

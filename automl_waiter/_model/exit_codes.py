@@ -9,6 +9,7 @@ from automl_waiter._model.errors import (
     AccessDenied,
     AutoMLWaiterError,
     CredentialsExpired,
+    InternalError,
     InvalidRequest,
     JobNotFound,
     JobReplaced,
@@ -27,6 +28,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 14
     CONDITION_NOT_MET = 15
     UNAVAILABLE = 69
+    BUG = 70
     OUTPUT_LOST = 74
     IN_PROGRESS = 75
     DENIED = 77
@@ -36,7 +38,7 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
-_PRECEDENCE = (129, 130, 143, 2, 77, 69, 14, 10, 11, 12, 15, 124, 75, 0)
+_PRECEDENCE = (129, 130, 143, 2, 77, 70, 69, 14, 10, 11, 12, 15, 124, 75, 0)
 
 
 def combined_exit_code(codes: Iterable[int]) -> ExitCode:
@@ -85,5 +87,7 @@ def exit_code_of_error(error: AutoMLWaiterError | None) -> ExitCode:
             return ExitCode.DENIED
         case InvalidRequest():
             return ExitCode.USAGE
+        case InternalError():
+            return ExitCode.BUG
         case _:
             return ExitCode.UNAVAILABLE

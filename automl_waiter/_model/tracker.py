@@ -112,7 +112,8 @@ class Tracker:
     def __init__(self, job: JobRef) -> None:
         self.snapshot: Snapshot | None = None
         self.transitions: list[Transition] = []
-        self._arn = job.arn
+        self.arn = job.arn
+        """The job's ARN, once it is known."""
         self._created_at = job.created_at
         self._seen_at: datetime | None = None
         self._reported: set[tuple[AnomalyKind, str]] = set()
@@ -148,9 +149,9 @@ class Tracker:
 
     def _pin(self, snapshot: Snapshot) -> None:
         # ARNs had the name in lower case until 2022, and keep its case since 2023. The service ignores case in names.
-        if self._arn is not None and snapshot.arn.lower() != self._arn.lower():
+        if self.arn is not None and snapshot.arn.lower() != self.arn.lower():
             raise JobReplaced(
-                f"the name {snapshot.name} is {snapshot.arn} here, but you wait for {self._arn}: use the credentials "
+                f"the name {snapshot.name} is {snapshot.arn} here, but you wait for {self.arn}: use the credentials "
                 "of that job's account"
             )
         if self._created_at is not None and snapshot.created_at != self._created_at:
@@ -158,7 +159,7 @@ class Tracker:
                 f"the name {snapshot.name} now belongs to another job, created at {isoformat(snapshot.created_at)}; "
                 f"you wait for the one created at {isoformat(self._created_at)}"
             )
-        self._arn, self._created_at = snapshot.arn, snapshot.created_at
+        self.arn, self._created_at = snapshot.arn, snapshot.created_at
 
     def _anomalies(self, name: str, before: State | None, after: State, at: datetime) -> tuple[Anomaly, ...]:
         found: list[tuple[AnomalyKind, str, str]] = []

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from automl_waiter._model import events
+from automl_waiter._model.errors import InternalError
 from automl_waiter._model.estimate_words import estimate_words
 from automl_waiter._model.text import clean
 from automl_waiter._model.tracker import Anomaly
@@ -30,6 +31,8 @@ def level_of(event: events.Event) -> int:
 def log_event(event: events.Event) -> None:
     """Log an event, if anybody listens at its level."""
     level = level_of(event)
+    if isinstance(event, events.Ended) and isinstance(event.outcome.error, InternalError):
+        log_bug(event.outcome.error)
     if (logger := _structlog()) is not None:
         # structlog's first argument is an "event" too. The summary has the message, and a describe is pages long.
         left_out = ("event", "message", "describe")
@@ -37,6 +40,11 @@ def log_event(event: events.Event) -> None:
         _log_to(logger, level, summary_of(event), {"event_name": event.event, **fields})
     elif LOGGER.isEnabledFor(level):
         LOGGER.log(level, summary_of(event), extra={"automl_event": events.event_dict(event)})
+
+
+def log_bug(error: InternalError) -> None:
+    """Log the traceback of a bug at the level DEBUG, where whoever reports it finds it."""
+    log_problem(logging.DEBUG, str(error), error.__cause__)
 
 
 def log_problem(level: int, message: str, error: BaseException | None = None) -> None:
@@ -86,3 +94,19 @@ def _words_of(event: events.Event) -> str:
 def _subject(event: events.Event) -> str:
     """Return the job's name for the start of a line; empty for an event of a listing."""
     return "" if event.job_name is None else f"{event.job_name}: "
+
+
+class _Harmless(logging.Formatter):
+    """Formats records line by line without secrets and control characters, which a traceback may quote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = super().format(record).splitlines()
+        return "\n".join(line[: len(line) - len(line.lstrip())] + clean(line) for line in lines)
+
+
+def log_to_stderr() -> None:
+    """Write the debug log to stderr, for the command."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Harmless("%(levelname)s %(name)s: %(message)s"))
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG)
