@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from automl_waiter.cli.signals import Interrupted, Interrupts
@@ -19,3 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run(argv, interrupts)
         except Interrupted as interrupted:
             return 128 + interrupted.signal
+        except Exception as error:  # a library that does not load: what runs handles its own errors
+            if sys.stderr is not None:
+                sys.stderr.write(f"automl-waiter: it cannot start: {type(error).__name__}: {error}\n")
+            return 70

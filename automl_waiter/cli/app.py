@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
 
-from automl_waiter._model.errors import AutoMLWaiterError
+from automl_waiter._model.errors import AutoMLWaiterError, internal_error
 from automl_waiter._model.exit_codes import ExitCode, exit_code_of_error
 from automl_waiter._model.secrets import learn_environment
 from automl_waiter._model.text import clean
+from automl_waiter._system.log import log_bug, log_problem, log_to_stderr
 from automl_waiter._version import __version__
 from automl_waiter.cli.demo import demo
 from automl_waiter.cli.export import export
@@ -68,6 +70,11 @@ def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
             # A terminal that cannot show a character of AWS's must not lose the outcome, and a name that is not UTF-8
             # must still be shown.
             stream.reconfigure(errors="backslashreplace")
+    if os.environ.get("AUTOML_WAITER_DEBUG"):
+        log_to_stderr()
+    if argv is None:
+        # A bug in a thread that shows something is no reason for a traceback among the results.
+        threading.excepthook = lambda thread: log_problem(logging.DEBUG, "a thread has ended", thread.exc_value)
     try:
         code = cli.main(argv, prog_name="automl-waiter", standalone_mode=False, obj=interrupts)
     except _NO_ARGUMENTS as error:
@@ -86,6 +93,10 @@ def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
         return _fail(str(error), ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
+    except Exception as error:
+        problem = internal_error(error)
+        log_bug(problem)
+        return _fail(str(problem), ExitCode.BUG)
     return int(code or 0)
 
 

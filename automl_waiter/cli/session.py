@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -10,22 +11,27 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+import click
+
 from automl_waiter._engine.calls import Gateway
 from automl_waiter._engine.failure_logs import LogReader
 from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.watch import NOTHING_EARLIER, Earlier
-from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest
+from automl_waiter._model.errors import AutoMLWaiterError, InternalError, InvalidRequest, internal_error
 from automl_waiter._model.events import Ended, Event, Sweep
 from automl_waiter._model.exit_codes import ExitCode, combined_exit_code, exit_code_of_error
 from automl_waiter._model.failure_logs import FailureLog
 from automl_waiter._model.job_refs import JobRef, job_ref
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
+from automl_waiter._model.text import clean
 from automl_waiter._model.tracker import Transition
 from automl_waiter._model.verdicts import Part, Verdict
+from automl_waiter._system.log import log_bug
 from automl_waiter._system.machine import Machine
 from automl_waiter._wiring import Target, wait_kernel
 from automl_waiter.cli.execute import CommandRunner
+from automl_waiter.cli.lines import write_line
 from automl_waiter.cli.output import Reporter, ResultWriter
 from automl_waiter.cli.signals import Interrupted, Interrupts
 from automl_waiter.cli.watched import WatchSummary
@@ -95,6 +101,9 @@ class Session:
         self._outcomes: dict[str, Outcome] = {}
         self._watched = WatchSummary() if writer.is_running else None
         self._deciding: list[Outcome] = []
+        self._is_written = False
+        """Whether the result was written."""
+        self._is_bug_reported = False
 
     def resume(self, region: str, name_contains: str | None) -> Earlier:
         """Return what an earlier watch left, according to the journal."""
@@ -153,9 +162,16 @@ class Session:
         except Interrupted as interrupted:
             return self._finish(interrupted.signal)
         except AutoMLWaiterError as error:
-            if is_begun and self._writer.is_running:  # a watch reports what is known first
-                self._finish(None, error)
+            if is_begun:
+                self._finish_by(error)
             raise
+        except Exception as error:
+            if isinstance(error, click.ClickException) or (isinstance(error, OSError) and not is_begun):
+                raise  # about what the user gave
+            problem = internal_error(error)
+            log_bug(problem)
+            self._finish_by(problem)
+            raise problem from error
         finally:
             self._reporter.close()
             if self._journal is not None:
@@ -169,11 +185,7 @@ class Session:
     def _report(self, event: Event) -> None:
         if self._writer.is_running and isinstance(event, Ended) and event.outcome.verdict is Verdict.CANCELLED:
             return  # a job that nobody watches any more has no outcome to report
-        self._reporter.report(event)
-        if self._watched is not None:
-            self._watched.take(event)
-        if self._github is not None:
-            self._github.report(event)
+        self._show(event)
         match event:
             case Transition():
                 self._hand_out(event)
@@ -192,6 +204,25 @@ class Session:
                     self._journal.flush()
                     if isinstance(event, Sweep) and event.reported_to is not None and self._watch is not None:
                         self._journal.reported(self._watch, event.account or "", event.reported_to, self._deliver)
+
+    def _show(self, event: Event) -> None:
+        """Show an event to people. A bug there is reported once, and does not end the wait."""
+        try:
+            self._reporter.report(event)
+            if self._watched is not None:
+                self._watched.take(event)
+            if self._github is not None:
+                self._github.report(event)
+        except Exception as error:
+            self._report_bug(internal_error(error))
+        if isinstance(event, Ended) and isinstance(event.outcome.error, InternalError):
+            log_bug(event.outcome.error)
+
+    def _report_bug(self, bug: InternalError) -> None:
+        log_bug(bug)
+        if not self._is_bug_reported:
+            self._is_bug_reported = True
+            write_line(sys.stderr, f"automl-waiter: {clean(bug)}")
 
     def _hand_out(self, transition: Transition) -> None:
         """Hand a transition to its subscribers; with a journal, all deliveries that are due for the job."""
@@ -224,7 +255,9 @@ class Session:
         self._reporter.close(bell=signal is None)
         for line in self._watched.lines() if self._watched is not None else ():
             self._reporter.note("watch", line)
-        self._writer.finish(outcomes, code, logs)
+        if not self._is_written:
+            self._writer.finish(outcomes, code, logs)
+            self._is_written = True
         if self._github is not None:
             self._github.finish(outcomes, code, logs)
         resume = self._resume(outcomes)
@@ -234,6 +267,22 @@ class Session:
             other.finish()
         self._reporter.finish()
         return code
+
+    def _finish_by(self, error: AutoMLWaiterError) -> None:
+        """Report the outcomes after an error that ended the wait for all jobs: the others end with it."""
+        code = exit_code_of_error(error)
+        for key, ref in self._jobs.items():
+            if key not in self._outcomes:
+                own = type(error)(str(error), code=error.code)  # an error carries the outcome of its job
+                outcome = Outcome(job=key, job_name=ref.name, verdict=Verdict.ERROR, exit_code=code, error=own)
+                self._outcomes[key] = outcome
+        try:
+            self._finish(None, error)
+        except Exception as bug:
+            self._report_bug(internal_error(bug))
+            if not self._is_written:  # the bug may be about a response
+                outcomes = [replace(outcome, snapshot=None, transitions=()) for outcome in self._outcomes.values()]
+                self._writer.finish(outcomes, code)
 
     def _failure_logs(self, outcomes: Sequence[Outcome]) -> Mapping[str, Sequence[FailureLog]]:
         """Return the logs of a few jobs that failed or have no best candidate; a signal ends the reading."""

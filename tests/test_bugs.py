@@ -1,0 +1,387 @@
+"""Errors that no call returned: the caller's own code raises, or there is a bug. Each ends the wait for one job only."""
+
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Command
+from listing_service import Job, Service
+from processes import endpoint_environment
+from test_listing import listing_as, script
+from virtual import COMPLETED, ENDLESS, Faulty, Wait, both_shells, kernel_of, no_network, run
+
+from automl_waiter import (
+    AutoMLWaiterError,
+    Ended,
+    Event,
+    InternalError,
+    InvalidRequest,
+    Notice,
+    Outcome,
+    ServiceUnavailable,
+    Verdict,
+    Warned,
+    wait_for,
+    wait_for_all,
+    waiter,
+)
+from automl_waiter._engine.watch import Matching
+from automl_waiter._model.errors import internal_error
+from automl_waiter._model.options import WaitOptions, wait_options
+from automl_waiter._wiring import Gateways, watch_kernel
+from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline, simulated_jobs  # noqa: F401
+
+NewJob = Callable[[str], str]
+
+BUG = "a bug in automl-waiter, please report it"
+
+
+def outcomes_of(options: WaitOptions, change: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> dict[str, Outcome]:
+    """The outcomes of two waits: `change` alters the responses about `a`."""
+    clock = ManualClock()
+    gateways = [Faulty(clock), Faulty(clock)]
+    gateways[0].change = change
+    for name, gateway in zip("ab", gateways, strict=True):
+        gateway.add(name, COMPLETED)
+    events = run("ab", gateways, options, clock)
+    return {event.outcome.job: event.outcome for event in events if isinstance(event, Ended)}
+
+
+def raising(snapshot: Any) -> bool:
+    """A condition that fails for one of two jobs."""
+    return bool(1 / (snapshot.name != "a")) and snapshot.status == "Completed"
+
+
+class Raising:
+    """A policy that fails for one of two jobs."""
+
+    def next_delay(self, context: Any, /) -> float:
+        return 30 / (context.snapshot.name != "a")
+
+
+# The caller's own code
+
+
+@pytest.mark.parametrize(
+    ("options", "verdict", "words"),
+    [
+        ({"until": raising}, Verdict.CONDITION_MET, "until raised ZeroDivisionError: division by zero"),
+        ({"poll": Raising()}, Verdict.COMPLETED, "Raising.next_delay raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_the_callers_code_that_raises_ends_one_wait(options: dict[str, Any], verdict: Verdict, words: str) -> None:
+    """That job's outcome is an error with exit code 2, which names the function; the other job is waited for."""
+    outcomes = outcomes_of(wait_options(**options))
+    assert (outcomes["a"].verdict, outcomes["a"].exit_code, str(outcomes["a"].error)) == (Verdict.ERROR, 2, words)
+    assert isinstance(outcomes["a"].error.__cause__ if outcomes["a"].error else None, ZeroDivisionError)
+    assert (outcomes["b"].verdict, outcomes["b"].exit_code) == (verdict, 0)
+    with pytest.raises(InvalidRequest, match="raised ZeroDivisionError") as raised:
+        outcomes["a"].check()
+    assert pickle.loads(pickle.dumps(raised.value)).outcome.to_dict() == outcomes["a"].to_dict()
+
+
+def test_wait_for_raises_what_the_callers_code_raised(simulated_jobs: ScriptedJobs) -> None:  # noqa: F811
+    """One wait raises, and several return the outcome."""
+    simulated_jobs.add("a", COMPLETED)
+    with pytest.raises(InvalidRequest, match="until raised ZeroDivisionError") as raised:
+        wait_for("a", until=raising)
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert wait_for_all(["a"], until=raising)["a"].exit_code == 2
+
+
+def test_a_condition_that_calls_this_library_may_fail_as_it_does() -> None:
+    """An error of ours keeps its class and exit code."""
+
+    def until(_: Any) -> bool:
+        raise ServiceUnavailable("no describe of another job")
+
+    assert Wait(ENDLESS, until=until).outcome.exit_code == 69
+
+
+# Conditions that compare what cannot be compared
+
+
+@pytest.mark.parametrize(
+    ("expression", "right"),
+    [
+        (
+            "BestCandidate.FinalAutoMLJobObjectiveMetric.Value > '0.9'",
+            "BestCandidate.FinalAutoMLJobObjectiveMetric.Value > `0.9`",
+        ),
+        ("'5' < ResolvedAttributes.CompletionCriteria.MaxCandidates", "`5` < Resolved"),
+        ('BestCandidate.FinalAutoMLJobObjectiveMetric.Value == `"0.9"`', "Value == `0.9`"),
+        ("BestCandidate.CandidateProperties.CandidateMetrics[?Value >= '0.9'] | [0]", "[?Value >= `0.9`] | [0]"),
+        ("AutoMLJobName && length(PartialFailureReasons) > '1'", "length(PartialFailureReasons) > `1`"),
+        ("DataSplitConfig.ValidationFraction > 'much'", "write Value > `0.9`"),
+    ],
+)
+def test_a_number_in_quotes_is_refused_before_the_first_call(expression: str, right: str) -> None:
+    """The message shows the expression with backticks."""
+    with pytest.raises(InvalidRequest, match="in quotes is text; a number stands in backticks") as raised:
+        wait_options(until=expression)
+    assert right in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["AutoMLJobStatus > '0'", "EndTime > '2026'", "'a' == 'b'", "to_string(`1`) == '1'", "CreationTime == Newer"],
+)
+def test_text_may_be_compared_with_text(expression: str) -> None:
+    """Only numbers stand in backticks."""
+    if "Newer" in expression:
+        with pytest.raises(InvalidRequest, match="no status and no member"):
+            wait_options(until=expression)
+    else:
+        wait_options(until=expression)
+
+
+@pytest.mark.parametrize("expression", ["nosuch(AutoMLJobName)", "length(AutoMLJobName, AutoMLJobArn)"])
+def test_a_function_that_does_not_exist_is_refused_before_the_first_call(expression: str) -> None:
+    """JMESPath finds it at the first call only, which may be hours later."""
+    with pytest.raises(InvalidRequest, match=r"nosuch|length"):
+        wait_options(until=expression)
+
+
+@pytest.mark.parametrize("expression", ["CreationTime > `5`", "sum(PartialFailureReasons) > `5`", "floor(`1e400`)"])
+def test_a_condition_that_cannot_be_evaluated_is_not_met_and_warns_once(expression: str) -> None:
+    """The wait ends with the job, as if the condition did not hold."""
+    reasons = [{"PartialFailureMessage": "a"}]
+    wait = Wait(COMPLETED, until=expression, change=lambda response: response | {"PartialFailureReasons": reasons})
+    assert wait.outcome.exit_code == 15
+    words = "the condition cannot be evaluated and counts as not met ("
+    warnings = [event for event in wait.events if isinstance(event, Warned) and event.message.startswith(words)]
+    assert len(warnings) == 1
+
+
+def test_the_command_shows_the_expression_with_backticks(command: Command) -> None:
+    """A quoted number is a usage error in one line, with nothing on stdout."""
+    expression = "BestCandidate.FinalAutoMLJobObjectiveMetric.Value > '0.9'"
+    result = command("wait", "churn", "--until", expression, "-o", "json")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert expression.replace("'", "`") in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# A bug
+
+
+def broken(response: dict[str, Any]) -> dict[str, Any]:
+    """A response that the gateway would never let in."""
+    return (
+        response | {"AutoMLJobSecondaryStatus": object()}
+        if response["AutoMLJobSecondaryStatus"] != "Starting"
+        else response
+    )
+
+
+def test_a_bug_in_one_wait_ends_no_other() -> None:
+    """The job has an outcome with exit code 70 and all that was known; the other job is waited for."""
+    outcomes = outcomes_of(wait_options(), change=broken)
+    a = outcomes["a"]
+    assert (a.verdict, a.exit_code, a.secondary_status) == (Verdict.ERROR, 70, "Starting")
+    assert str(a.error).startswith(f"{BUG} (TypeError in automl_waiter._model.")
+    assert outcomes["b"].exit_code == 0
+    with pytest.raises(InternalError):
+        a.check()
+
+
+@both_shells
+def test_a_bug_about_the_last_response_still_gives_an_outcome(shell: str) -> None:
+    """If even the last response cannot be reported, the outcome has none."""
+    wait = Wait(COMPLETED, shell=shell, change=lambda response: response | {"AutoMLJobStatus": ["none"]})
+    assert (wait.outcome.exit_code, wait.outcome.snapshot) == (70, None)
+    json.dumps(wait.outcome.to_dict())
+
+
+def test_a_bug_in_the_estimates_or_candidates_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is only shown may fail."""
+    for place in ("siblings.past_jobs", "siblings.Siblings.forecast"):
+        monkeypatch.setattr(f"automl_waiter._engine.{place}", lambda *_: 1 / 0)
+        assert Wait(COMPLETED, estimate=True).outcome.exit_code == 0
+
+
+def fleet(service_change: Callable[[Service], None], options: WaitOptions) -> list[Event]:
+    """The events of waits for eight jobs in a listing."""
+    clock = ManualClock()
+    service = Service(clock, [Job(f"job-{number}", 0.0, script(900)) for number in range(8)], max_rate=10)
+    service_change(service)
+    names = [job.name for job in service.jobs]
+    return list(waiter.events_of(kernel_of(names, [service] * 8, options, clock), clock))
+
+
+def page_with_a_bug(service: Service, read: Any, request: Any) -> Any:
+    """A page that the gateway would never let in, in the middle of the wait."""
+    page = read(request)
+    return {"AutoMLJobSummaries": [{}]} if service.clock.monotonic() > 300 else page
+
+
+def test_a_bug_in_the_listing_leaves_each_job_to_be_described() -> None:
+    """Each job ends as it would, and a notice asks to report the bug."""
+    events = fleet(listing_as(page_with_a_bug), wait_options())
+    ends = [event.outcome for event in events if isinstance(event, Ended)]
+    assert len(ends) == 8
+    assert all(outcome.exit_code in (0, 10) for outcome in ends)
+    assert [event for event in events if isinstance(event, Notice) and BUG in event.message]
+
+
+def test_a_bug_in_the_candidates_of_a_listed_job_ends_no_wait() -> None:
+    """They are shown no more, and the jobs end as they would."""
+
+    def change(service: Service) -> None:
+        service.list_candidates = lambda *_: {"Candidates": [{}]}  # type: ignore[method-assign]
+
+    options = WaitOptions(candidates_every=60.0)
+    events = fleet(change, options)
+    assert len([event for event in events if isinstance(event, Ended) and event.outcome.exit_code in (0, 10)]) == 8
+    assert [event for event in events if isinstance(event, Warned) and BUG in event.message]
+
+
+def test_a_bug_in_a_watch_ends_it_with_an_error_of_ours() -> None:
+    """A watch of all jobs has only its listing: it raises, and what it raises asks to report the bug."""
+    clock = ManualClock()
+    service = Service(clock, [Job("job-0", 0.0, script(900))], max_rate=10)
+    listing_as(page_with_a_bug)(service)
+    with pytest.raises(InternalError, match=BUG) as raised:
+        list(waiter.events_of(watch_kernel(service, Matching(), wait_options(), clock), clock))
+    assert isinstance(raised.value.__cause__, AttributeError)
+
+
+def test_an_error_of_ours_passes_through_a_watch() -> None:
+    """It is no bug."""
+    clock = ManualClock()
+    service = Service(clock, [Job("job-0", 0.0, script(900))], max_rate=10)
+
+    def down(_: Any) -> Any:
+        raise no_network()
+
+    service.list_jobs = down  # type: ignore[method-assign]
+    with pytest.raises(ServiceUnavailable):
+        list(waiter.events_of(watch_kernel(service, Matching(), wait_options(), clock), clock))
+
+
+def test_the_traceback_of_a_bug_is_in_the_debug_log(
+    simulated_jobs: ScriptedJobs,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At the usual levels there is the outcome alone."""
+    simulated_jobs.add("a", COMPLETED)
+    describe = simulated_jobs.describe
+    simulated_jobs.describe = lambda name: broken(dict(describe(name)))  # type: ignore[method-assign]
+    for level, is_there in ((logging.INFO, False), (logging.DEBUG, True)):
+        caplog.clear()
+        caplog.set_level(level, "automl_waiter")
+        assert wait_for("a", check=False).exit_code == 70
+        assert ("Traceback" in caplog.text) is is_there
+        assert BUG in caplog.text
+
+
+def test_an_internal_error_says_where_to_look() -> None:
+    """Without a traceback the module and the line help whoever gets the report; a long text is cut."""
+    with pytest.raises(ValueError, match="Expecting value") as raised:
+        json.loads("x")
+    assert str(internal_error(raised.value)).startswith(f"{BUG} (JSONDecodeError in json.decoder, line ")
+    assert len(str(internal_error(ValueError("x" * 10_000)))) < 500
+    assert isinstance(internal_error(ValueError()), AutoMLWaiterError)
+
+
+# The command
+
+
+def test_a_bug_in_what_is_shown_changes_no_result(
+    inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result and the exit code are the job's, and one line asks to report the bug."""
+    monkeypatch.setattr("automl_waiter.cli.output.Reporter.report", lambda *_: 1 / 0)
+    result = inside("wait", new_job("failed"), "-o", "json")
+    assert json.loads(result.stdout)["exit_code"] == result.returncode == 10
+    assert result.stderr.count(BUG) == 1
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "session.wait_kernel",
+        "output.ResultWriter.write_event",
+        "session.Session._hand_out",
+        "session.combined_exit_code",
+    ],
+)
+def test_a_bug_in_the_command_prints_the_document_and_exits_with_70(
+    inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The JSON document has an outcome for each job, whatever failed; stderr has one line and no traceback."""
+    monkeypatch.setattr(f"automl_waiter.cli.{place}", lambda *_: 1 / 0)
+    job = new_job("failed")
+    result = inside("wait", job, "-o", "json")
+    document = json.loads(result.stdout)
+    assert result.returncode == document["exit_code"] == 70
+    assert [one["job_name"] for one in document["jobs"]] == [job]
+    assert result.stderr.count(f"automl-waiter: {BUG} (ZeroDivisionError in ") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_a_bug_in_the_document_leaves_a_shorter_one(
+    inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a response cannot be printed, the verdicts still are."""
+    to_dict = Outcome.to_dict
+    monkeypatch.setattr(Outcome, "to_dict", lambda outcome: to_dict(outcome) if outcome.snapshot is None else 1 / 0)
+    job = new_job("failed")
+    result = inside("wait", job, "-o", "json")
+    document = json.loads(result.stdout)
+    assert result.returncode == document["exit_code"] == 70
+    assert [(one["job_name"], one["verdict"]) for one in document["jobs"]] == [(job, "failed")]
+
+
+@pytest.mark.parametrize("words", ["report {job}", "export asl", "status {job} -o json"])
+def test_every_command_ends_a_bug_with_70(
+    inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """No traceback and no exit code 1, whichever command it is."""
+    monkeypatch.setattr("automl_waiter.cli.lines._write", lambda *_: 1 / 0)
+    result = inside(*words.format(job=new_job("failed")).split())
+    assert result.returncode == 70
+
+
+def test_the_debug_log_has_the_traceback_and_no_control_character(new_job: NewJob, endpoint: Sandbox) -> None:
+    """A variable turns it on, for a report of the bug."""
+    code = (
+        "import sys; from automl_waiter.cli import main, app, session\n"
+        "session.wait_kernel = lambda *_: int('\\x1b[31m')\n"
+        "sys.exit(main())"
+    )
+    environment = endpoint_environment(endpoint.url, AUTOML_WAITER_DEBUG="1")
+    words = [sys.executable, "-c", code, "wait", new_job("failed")]
+    result = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 70
+    assert "Traceback (most recent call last):\n  File " in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+# A fork
+
+
+def test_a_forked_child_makes_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that share a connection get each other's answers; a client that the caller gave is the caller's."""
+    made: list[int] = []
+
+    class Connection:
+        region, account_key = "us-east-1", "an account"
+
+        def __init__(self, _: object) -> None:
+            made.append(os.getpid())
+
+    gateways = Gateways(connect_to=Connection)  # type: ignore[arg-type]
+    parent = gateways.default()
+    assert gateways.default() is parent
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert gateways.default() is not parent
+    assert gateways.default() is gateways.default()
+    assert len(made) == 2
