@@ -1,4 +1,5 @@
-"""Thousands of virtual jobs, with faults, unknown statuses, missing fields, machines that sleep and clocks that jump.
+"""Thousands of virtual jobs, with faults, unknown statuses, members that are missing or cannot be read, answers about
+other jobs, callables that raise, machines that sleep and clocks that jump.
 
 Whatever is thrown at a wait, it ends as the job did, or by its own deadline or budget, and it tells what it saw: the
 truth is written down where the answers are given.
@@ -7,9 +8,9 @@ truth is written down where the answers are given.
 import asyncio
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual import Sleepy, kernel_of
 
-from automl_waiter import Ended, Event, Outcome, Transition, Verdict, aio
+from automl_waiter import Ended, Event, Outcome, PhaseAware, PollContext, Snapshot, Transition, Verdict, aio
 from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.gateway import Boto3Gateway
 from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, ServiceUnavailable
@@ -30,9 +31,15 @@ from automl_waiter.waiter import events_of
 TERMINAL = {"Completed", "Failed", "Stopped"}
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
 
+FOREIGN = ["foreign", "namesake"]
 PASSING = ["ThrottlingException", "InternalFailure", "ServiceUnavailable", "reset", "silence", "cut", "empty", "page"]
+PASSING += ["unreadable", *FOREIGN]
 PERMANENT = ["AccessDeniedException", "ValidationException", "ExpiredTokenException"]
 OPTIONAL = ["EndTime", "FailureReason", "BestCandidate", "PartialFailureReasons", "AutoMLJobObjective"]
+# What stands in an optional member instead of its value.
+WRONG: list[Any] = ["abc", "NaN", 5, float("inf"), True, [], {}, [[[[]]]], ["a", 5], {"a": {"b": object()}}, object()]
+WRONG += [datetime(9999, 12, 31, tzinfo=timezone(timedelta(hours=-14)))]
+GARBLED = [*OPTIONAL, "ResolvedAttributes", "AutoMLProblemTypeConfig", "ModelDeployConfig", "RoleArn", "NotYetKnown"]
 
 
 class JumpyClock(Sleepy):
@@ -76,14 +83,19 @@ class Client:
         self.answers.append((now, fault))
         if fault:
             return self._fail(fault)
-        response = self.script.timeline.response(now, name=self.name, created=EPOCH, arn=ARN + self.name)
+        response = self._good()
         for member in self.script.missing:
             response.pop(member, None)
+        response |= self.script.garbled
         if self.script.has_date:
             date = format_datetime(EPOCH + timedelta(seconds=now), usegmt=True)
             response["ResponseMetadata"] = {"HTTPHeaders": {"date": date}, "RequestId": "x"}
         self.states.append((response["AutoMLJobStatus"], response["AutoMLJobSecondaryStatus"]))
         return response
+
+    def _good(self) -> dict[str, Any]:
+        elapsed = self.clock.monotonic()
+        return self.script.timeline.response(elapsed, name=self.name, created=EPOCH, arn=ARN + self.name)
 
     def list_auto_ml_jobs(self, **_: Any) -> dict[str, Any]:
         return {"AutoMLJobSummaries": []}
@@ -99,6 +111,14 @@ class Client:
                 return {"AutoMLJobName": self.name, "AutoMLJobStatus": "Completed"}
             case "empty":
                 return {}
+            case "unreadable":
+                return self._good() | {"CreationTime": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}
+            case "foreign":
+                return self._good() | {"AutoMLJobName": "other", "AutoMLJobArn": f"{ARN}other"}
+            case "namesake" if self.states:
+                return self._good() | {"AutoMLJobArn": ARN.replace("1234", "9999") + self.name}
+            case "namesake":  # nothing says yet of which account the job is
+                return self._fail("foreign")
             case "page":
                 error = {"Code": "403", "Message": "<html>"}
             case code:
@@ -116,6 +136,7 @@ class Script:
     timeline: Timeline
     faults: list[str]
     missing: list[str]
+    garbled: dict[str, Any]
     appears_at: float
     has_date: bool
 
@@ -158,6 +179,7 @@ scripts = st.builds(
     timeline=timelines(),
     faults=faults,
     missing=st.lists(st.sampled_from(OPTIONAL), unique=True),
+    garbled=st.dictionaries(st.sampled_from(GARBLED), st.sampled_from(WRONG), max_size=3),
     appears_at=st.sampled_from([0.0] * 6 + [0.5, 5.0, 9.0, 500.0]),
     has_date=st.booleans(),
 )
@@ -168,6 +190,33 @@ options = st.fixed_dictionaries(
         "poll": st.none() | st.floats(20, 900),
         "error_budget": st.sampled_from([900.0, 900.0, 0.0, 30.0, 7200.0]),
     }
+)
+
+
+class Mistake(Exception):
+    """What a callable of the caller's raises."""
+
+
+@dataclass(frozen=True)
+class Raising:
+    """A condition that never holds, or a policy, that raises for one job once it is so many seconds old."""
+
+    job: str
+    age: float
+
+    def __call__(self, snapshot: Snapshot) -> bool:
+        if snapshot.name == self.job and (snapshot.last_modified_at - EPOCH).total_seconds() >= self.age:
+            raise Mistake
+        return False
+
+    def next_delay(self, context: PollContext, /) -> float:
+        if context.snapshot.name == self.job and context.elapsed >= self.age:
+            raise Mistake
+        return PhaseAware().next_delay(context)
+
+
+raising = st.none() | st.tuples(
+    st.sampled_from(["until", "poll"]), st.builds(Raising, st.sampled_from(["job-0", "job-1"]), st.floats(0, 5_000))
 )
 seconds = st.floats(0, 30_000)
 naps = st.lists(st.tuples(seconds, st.floats(1, 50_000)), max_size=3).map(sorted)
@@ -180,9 +229,12 @@ def check_waits(
     naps: list[tuple[float, float]],
     jumps: list[tuple[float, float]],
     under_asyncio: bool,
+    raising: tuple[str, Raising] | None = None,
 ) -> None:
     """A wait ends as the job did or by its own deadline or budget, and tells each transition that it saw once."""
     clock = JumpyClock(list(naps), jumps)
+    if raising is not None:
+        options = options | dict([raising])
     clients = [Client(clock, script, f"job-{n}") for n, script in enumerate(scripts[:2] if under_asyncio else scripts)]
     ends: dict[str, float] = {}
     events: list[Event] = []
@@ -208,6 +260,7 @@ anything = given(
     naps=naps,
     jumps=jumps,
     under_asyncio=st.booleans(),
+    raising=raising,
 )
 
 
@@ -272,6 +325,16 @@ def check_end(client: Client, outcome: Outcome, ended: float, options: dict[str,
             if timeout != "auto":
                 assert ended >= timeout
                 assert not is_punctual or ended <= timeout + 1
+        case Verdict.CONDITION_NOT_MET:
+            assert last_state[0] == "Completed"
+            assert "until" in options
+        case Verdict.ERROR if isinstance(outcome.error and outcome.error.__cause__, Mistake):
+            assert not last
+            assert (client.name, outcome.exit_code) == (raising_in(options).job, 2)
+        case Verdict.NOT_FOUND if last in FOREIGN:
+            assert not client.states
+            since = min(at for at, _ in trailing(client, FOREIGN))
+            assert ended - since >= 10 - 1e-6
         case Verdict.NOT_FOUND:
             assert last == "ResourceNotFound"
             assert not is_seen_to_end
@@ -281,6 +344,16 @@ def check_end(client: Client, outcome: Outcome, ended: float, options: dict[str,
             check_error(client, outcome, ended, options, last, is_punctual=is_punctual)
         case verdict:
             raise AssertionError(f"a wait cannot end as {verdict}")
+
+
+def trailing(client: Client, faults: list[str]) -> Iterator[tuple[float, str]]:
+    """The last answers that are such faults, latest first."""
+    return itertools.takewhile(lambda answer: answer[1] in faults, reversed(client.answers))
+
+
+def raising_in(options: dict[str, Any]) -> Raising:
+    """The callable that raises, among the options."""
+    return next(value for value in options.values() if isinstance(value, Raising))
 
 
 def check_error(
@@ -294,6 +367,6 @@ def check_error(
     }
     assert type(outcome.error) is kinds.get(last, ServiceUnavailable)
     if last not in kinds:
-        since = [at for at, _ in itertools.takewhile(lambda answer: answer[1] in PASSING, reversed(client.answers))][-1]
+        since = min(at for at, _ in trailing(client, PASSING))
         assert ended - since >= options["error_budget"] - 1e-6
         assert not is_punctual or ended - since <= options["error_budget"] + 1
