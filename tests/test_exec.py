@@ -143,7 +143,7 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> N
     assert time.monotonic() - begun < 15
     assert not any(is_alive(int(pid)) for pid in pids.read_text().split())
     name = os.path.basename(sys.executable)
-    assert reports.lines == [f"job-0: --exec {name} was ended after 1s (on InProgress/Starting)"]
+    assert reports.lines == [f"job-0: --exec {name} was killed after 1s (on InProgress/Starting)"]
 
 
 def test_an_interrupted_wait_ends_the_command_and_says_what_was_not_run(tmp_path: Path) -> None:
@@ -157,8 +157,8 @@ def test_an_interrupted_wait_ends_the_command_and_says_what_was_not_run(tmp_path
     runner.finish()
     assert time.monotonic() - begun < 5
     assert reports.lines == [
-        "job-0: --exec sh was ended: the wait was interrupted (on InProgress/Starting)",
-        "job-1: --exec sh was not run: the wait was interrupted (on InProgress/Starting)",
+        "job-0: --exec sh was killed: the wait was interrupted (on InProgress/Starting)",
+        "job-1: --exec sh did not run: the wait was interrupted (on InProgress/Starting)",
     ]
 
 
@@ -177,7 +177,7 @@ def test_an_interrupt_in_the_moment_of_the_start_ends_the_command(monkeypatch: p
     begun = time.monotonic()
     runner.finish()
     assert time.monotonic() - begun < 5
-    assert reports.lines == ["job-0: --exec sleep was ended: the wait was interrupted (on InProgress/Starting)"]
+    assert reports.lines == ["job-0: --exec sleep was killed: the wait was interrupted (on InProgress/Starting)"]
 
 
 def test_a_command_that_is_not_ours_to_end_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_a_command_that_is_not_ours_to_end_holds_nothing_up(monkeypatch: pytest.
     for number in range(2):
         runner.deliver(transition(number))
     runner.finish()
-    assert reports.lines == ["job-0: --exec sh has run for 0.2s and cannot be ended (on InProgress/Starting)"]
+    assert reports.lines == ["job-0: --exec sh has run for 0.2s and cannot be killed (on InProgress/Starting)"]
 
     runner = CommandRunner(["sleep", "3"], Reports())
     runner.deliver(transition())
@@ -219,7 +219,7 @@ def test_a_signal_while_the_last_command_runs_ends_that_command(
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         assert time.monotonic() - begun < 5
-        assert "was ended: the wait was interrupted" in process.stderr.read()
+        assert "was killed: the wait was interrupted" in process.stderr.read()
 
 
 def test_a_command_that_cannot_be_started_is_told(tmp_path: Path) -> None:
