@@ -1,1 +1,1 @@
-"""What the process provides: clocks, threads for calls, the log, and the user's callbacks."""
+"""What the process provides: clocks, threads for calls, the log, callbacks, and what differs between systems."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import random
-import time
 from datetime import UTC, datetime
 
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+from automl_waiter._system.portable import monotonic
 
 SLICE_S = 30.0
 """A sleep is taken in slices, because the timers of a machine that sleeps stand still while its clock goes on."""
 
 
 class SystemClock:
-    """The machine's clock. `monotonic` counts the time that a machine sleeps, where the platform can (Linux)."""
+    """The machine's clock. `monotonic` counts the time that a machine sleeps."""
 
     def monotonic(self) -> float:
         """Return the seconds since some instant in the past; they never go back."""
-        return time.clock_gettime(_CLOCK)
+        return monotonic()
 
     def now(self) -> datetime:
         """Return the time of day (UTC): to report, never to decide by."""

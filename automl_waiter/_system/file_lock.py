@@ -6,10 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: every lock is free there
-    fcntl = None  # type: ignore[assignment]
+from automl_waiter._system.portable import LOCKS_ARE_INHERITED, try_lock
 
 
 class FileLock:
@@ -25,8 +22,8 @@ class FileLock:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """The descriptors to pass to a child process, which then holds the lock too."""
-        return () if fcntl is None or self._descriptor is None else (self._descriptor,)
+        """The descriptors to pass to a child process, which then holds the lock too, where the system can."""
+        return () if self._descriptor is None or not LOCKS_ARE_INHERITED else (self._descriptor,)
 
     def acquire(self) -> bool:
         """Acquire the lock, and return False if another holder has it.
@@ -37,18 +34,14 @@ class FileLock:
         while self._descriptor is None:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                if fcntl is not None:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                os.close(descriptor)
-                if isinstance(error, BlockingIOError):
+                if not try_lock(descriptor):
                     return False
-                raise
-            # The previous holder may have removed the file before this lock was on it.
-            if self._is_at_path(descriptor):
-                self._descriptor = descriptor
-            else:
-                os.close(descriptor)
+                # The previous holder may have removed the file before this lock was on it.
+                if self._is_at_path(descriptor):
+                    self._descriptor = descriptor
+            finally:
+                if self._descriptor is None:
+                    os.close(descriptor)
         return True
 
     def release(self) -> None:
@@ -56,10 +49,16 @@ class FileLock:
         if self._descriptor is None:
             return
         descriptor, self._descriptor = self._descriptor, None
-        with contextlib.suppress(OSError):
+        is_in_use = False
+        try:
             if self._is_at_path(descriptor):
                 self._path.unlink()
+        except OSError as error:
+            is_in_use = isinstance(error, PermissionError)
         os.close(descriptor)
+        if is_in_use:  # Windows removes no file that is open, neither this one nor that of the next holder
+            with contextlib.suppress(OSError):
+                self._path.unlink()
 
     def is_held(self) -> bool:
         """Return whether another holder has it. The file of a dead holder is removed."""

@@ -15,6 +15,7 @@ from automl_waiter._model.exit_codes import ExitCode, exit_code_of_error
 from automl_waiter._model.secrets import learn_environment
 from automl_waiter._model.text import clean
 from automl_waiter._system.log import log_bug, log_problem, log_to_stderr
+from automl_waiter._system.portable import prepare_streams
 from automl_waiter._version import __version__
 from automl_waiter.cli.demo import demo
 from automl_waiter.cli.export import export
@@ -65,11 +66,7 @@ def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     learn_environment(os.environ)
     # The SDK logs what the wait reports anyway, with tracebacks that may hold anything.
     logging.getLogger().addHandler(logging.NullHandler())
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            # A terminal that cannot show a character of AWS's must not lose the outcome, and a name that is not UTF-8
-            # must still be shown.
-            stream.reconfigure(errors="backslashreplace")
+    prepare_streams()
     if os.environ.get("AUTOML_WAITER_DEBUG"):
         log_to_stderr()
     if argv is None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +17,7 @@ import click
 from automl_waiter._model.text import clean, isoformat
 from automl_waiter._model.tracker import Transition
 from automl_waiter._system.file_lock import FileLock
+from automl_waiter._system.portable import PIPELINE, end_group, kill_group, split_command, start_group
 
 COMMAND_LIMIT = 60.0
 """Seconds after which a command is killed."""
@@ -37,13 +36,13 @@ def command_words(text: str) -> list[str]:
         click.BadParameter: There are no words, a quote is not closed, or there is no such program.
     """
     try:
-        words = shlex.split(text)
+        words = split_command(text)
     except ValueError as error:
         raise click.BadParameter(f"{clean(text)!r}: {str(error).lower()}") from None
     if not words:
         raise click.BadParameter("the command is empty")
     if shutil.which(words[0]) is None:
-        raise click.BadParameter(f"{clean(words[0])!r} is not an executable program; for a pipeline write sh -c '...'")
+        raise click.BadParameter(f"{clean(words[0])!r} is not an executable program; for a pipeline write {PIPELINE}")
     return words
 
 
@@ -97,7 +96,7 @@ class CommandRunner:
         """Kill the running command, and run no more: `finish` then returns at once. Safe in a signal handler."""
         self._is_abandoned = True
         if (process := self._process) is not None:
-            _kill(process, signal.SIGKILL)
+            kill_group(process)
 
     def _run(self) -> None:
         while (delivery := self._transitions.get()) is not None:
@@ -127,27 +126,25 @@ class CommandRunner:
     def _run_for(self, transition: Transition, descriptors: Sequence[int]) -> str | None:
         """Run the command and return what went wrong, or None; it inherits the descriptors."""
         try:
-            self._process = process = subprocess.Popen(
+            # Ctrl-C in the terminal reaches only the wait, and the command's children can be killed with it.
+            self._process = process = start_group(
                 self.words,
                 env=os.environ | environment_of(transition),
                 stdin=subprocess.DEVNULL,
                 # stdout is for results only.
                 stdout=self._output or (sys.stderr.fileno() if sys.stderr else subprocess.DEVNULL),
                 stderr=self._output if sys.stderr else subprocess.DEVNULL,
-                # A process group of its own: Ctrl-C in the terminal reaches only the wait, and the command's children
-                # can be killed with it.
-                start_new_session=True,
                 pass_fds=descriptors,
             )
         except (OSError, ValueError) as error:
             return f"could not be run: {clean(error)}"
         if self._is_abandoned:  # abandoned before the process was known
-            _kill(process, signal.SIGKILL)
+            kill_group(process)
         try:
             code = process.wait(self._limit)
         except subprocess.TimeoutExpired:
-            for signum in (signal.SIGTERM, signal.SIGKILL):
-                _kill(process, signum)
+            for end in (end_group, kill_group):
+                end(process)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_KILL_AFTER)
             if process.returncode is None:
@@ -174,9 +171,3 @@ def environment_of(transition: Transition) -> dict[str, str]:
         "AUTOML_TRANSITION_ID": transition.id,
     }
     return {name: clean(value) for name, value in values.items()}
-
-
-def _kill(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
-    # The command has ended, or runs as another user by now (sudo), who must end it.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signum)

@@ -89,7 +89,7 @@ class GitHubRun:
         if not path or not text:
             return
         try:
-            with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            with open(path, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 file.write(text)
         except OSError as error:
             self._warn(f"{variable} could not be written: {error.strerror}")

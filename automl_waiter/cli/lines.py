@@ -6,13 +6,13 @@ import contextlib
 import io
 import os
 import queue
-import select
 import sys
 import threading
 from collections.abc import Iterable
 from typing import TextIO
 
 from automl_waiter._model.exit_codes import ExitCode
+from automl_waiter._system.portable import is_broken_pipe
 
 PATIENCE = 0.2
 """Seconds to wait for a line before it is left to its thread."""
@@ -41,16 +41,6 @@ def write_product(lines: Iterable[str], end: str = "\n") -> ExitCode:
     return ExitCode.OK if problem is None or isinstance(problem, BrokenPipeError) else ExitCode.OUTPUT_LOST
 
 
-def has_reader(stream: TextIO | None) -> bool:
-    """Return False if a pipe's reader has gone, which is known before the next line fails."""
-    try:
-        poll = select.poll()
-        poll.register(stream, 0)  # type: ignore[arg-type]  # what is no file raises TypeError
-        return not any(event & select.POLLERR for _, event in poll.poll(0))
-    except (AttributeError, TypeError, ValueError, OSError):
-        return True  # Windows has no poll, and closed and imitated streams have no reader to lose
-
-
 def _write(stream: TextIO | None, text: str) -> OSError | None:
     if stream is None:  # closed by the parent process; print would use stdout instead
         return None
@@ -62,7 +52,7 @@ def _write(stream: TextIO | None, text: str) -> OSError | None:
         # the rest of the buffer goes to the null device.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return error
+        return BrokenPipeError(*error.args) if is_broken_pipe(error) else error
     return None
 
 
@@ -100,10 +90,12 @@ def write_past_buffers(stream: TextIO | None, text: str) -> None:
     """Write without Python's lock, which a blocked writer would hold until the process ends."""
     try:
         if stream is not None:
-            descriptor = stream.fileno()
+            stream.fileno()
+            # Not os.write: only the stream knows how to write text to a console of Windows.
+            file = getattr(stream.buffer, "raw", stream.buffer)
             rest = text.encode(stream.encoding, "backslashreplace")
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            while rest and (count := file.write(rest)):
+                rest = rest[count:]
     except (AttributeError, ValueError, io.UnsupportedOperation):
         _write(stream, text)  # not a system file: a notebook's stream, or a test's
     except OSError:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from automl_waiter._model.events import Event
 from automl_waiter._model.text import clean
 from automl_waiter._system.clock import SystemClock
+from automl_waiter._system.portable import RESIZED, RESUMED, is_in_foreground
 from automl_waiter.cli.lines import PATIENCE, write_past_buffers
 from automl_waiter.display.progress import Progress
 from automl_waiter.report.document import Tone
@@ -35,21 +36,6 @@ _KEEP_TITLE = "\x1b[22;2t"
 _OLD_TITLE = "\x1b]2;\a\x1b[23;2t"
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def is_terminal() -> bool:
-    """Return whether stderr is a terminal that can be drawn on."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        return False
-    return os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
-
-
-def is_in_foreground() -> bool:
-    """Return whether this process is in the terminal's foreground, and not in a shell's background."""
-    try:
-        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
-    except (AttributeError, OSError, ValueError):
-        return True  # not a system terminal: a test's
 
 
 class LiveView:
@@ -85,7 +71,9 @@ class LiveView:
         self._handlers: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
             # A SimpleQueue, because its put is safe in a signal handler.
-            for signum, news in ((signal.SIGWINCH, _Change.RESIZED), (signal.SIGCONT, _Change.RESUMED)):
+            for signum, news in ((RESIZED, _Change.RESIZED), (RESUMED, _Change.RESUMED)):
+                if signum is None:
+                    continue  # then the next redraw notices it
                 self._handlers[signum] = signal.signal(signum, lambda *_, news=news: self._news.put(news))
         self._thread = threading.Thread(target=self._run, name="automl-waiter-view", daemon=True)
         self._thread.start()
@@ -172,7 +160,7 @@ class LiveView:
 
         console = console_for(is_terminal=True)
         while True:
-            if is_in_foreground():
+            if is_in_foreground(sys.stderr):
                 now = self._clock.now().astimezone()  # in the zone of whoever sees it
                 self._frame.draw(frame_lines(self._progress, now, console, self._hint), console.width)
                 self._show_title(title_of(self._progress, now))

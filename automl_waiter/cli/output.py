@@ -21,7 +21,8 @@ from automl_waiter._model.text import clean, format_duration
 from automl_waiter._model.tracker import Anomaly, Transition
 from automl_waiter._system.clock import SystemClock
 from automl_waiter._system.log import level_of, summary_of
-from automl_waiter.cli.lines import LineThread, has_reader, write_results
+from automl_waiter._system.portable import has_reader
+from automl_waiter.cli.lines import LineThread, write_results
 from automl_waiter.report.document import Document, Tone
 from automl_waiter.report.facts import status_line
 from automl_waiter.report.several import outcomes_document

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 
 import click
@@ -12,6 +11,7 @@ from automl_waiter._model.exit_codes import ExitCode
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import parseable_duration, redact_command
 from automl_waiter._model.verdicts import Verdict
+from automl_waiter._system.portable import quoted
 from automl_waiter.cli.help import given_on
 
 
@@ -33,7 +33,7 @@ def resume_command(context: click.Context, outcomes: Sequence[Outcome]) -> str |
     waited = max((outcome.waited for outcome in left if outcome.verdict is not Verdict.TIMED_OUT), default=0.0)
     for level in filter(None, (context.parent, context)):
         words += _options(level, waited)
-    return shlex.join(words)
+    return quoted(words)
 
 
 def _options(context: click.Context, waited: float) -> Iterator[str]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from automl_waiter._system.clock import SystemClock
+from automl_waiter._system.portable import is_drawable, is_in_foreground
 from automl_waiter.cli.flags import Flags
-from automl_waiter.cli.live import LiveView, is_in_foreground, is_terminal
+from automl_waiter.cli.live import LiveView
 from automl_waiter.cli.output import DISPLAYS, Reporter, ResultWriter
 from automl_waiter.display import SWITCH
 from automl_waiter.display.progress import Progress
@@ -60,9 +61,11 @@ def open_screen(
         display = switch  # "live" applies where it is possible, and is no error elsewhere
     is_on_stdout = sys.stdout is not None and sys.stdout.isatty()
     is_log = log_format == "json" or quiet or (is_on_stdout and flags.output == "jsonl")
-    is_live = display == "auto" and not is_log and is_terminal() and is_in_foreground() and not os.environ.get("CI")
+    can_be_live = is_drawable(sys.stderr)
+    is_live = display == "auto" and not is_log and can_be_live and is_in_foreground(sys.stderr)
+    is_live = is_live and not os.environ.get("CI")
     if display == "live":
-        if not is_terminal():
+        if not can_be_live:
             raise click.UsageError("--progress live needs stderr to be a terminal that supports cursor movement")
         if is_log:
             raise click.UsageError(

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the first one ends the current action, the second one exits at once.
+"""SIGINT, SIGTERM, SIGHUP and Ctrl-Break: the first one ends the current action, the second one exits at once.
 
 This module loads before all others, and fast: a signal that comes earlier ends the process with a traceback.
 """
@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Windows has no SIGHUP.
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# Windows has no SIGHUP, and sends nobody SIGTERM. Its SIGBREAK is Ctrl-Break, the way to end a process from outside.
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+_BREAK = getattr(signal, "SIGBREAK", None)
 
 
 class Interrupted(BaseException):
@@ -69,6 +71,8 @@ class Interrupts:
             self._end = before
 
     def _handle(self, signum: int, _: FrameType | None) -> None:
+        if signum == _BREAK:
+            signum = signal.SIGTERM
         # The default action would suffice for a second signal, but the first process of a container has none.
         if self._first is not None:
             os._exit(128 + signum)

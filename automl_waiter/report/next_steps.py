@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from automl_waiter._model.failure_logs import failed_jobs
 from automl_waiter._model.job_refs import region_of
 from automl_waiter._model.statuses import SecondaryStatus
 from automl_waiter._model.verdicts import Part, Verdict
+from automl_waiter._system.portable import quoted
 from automl_waiter.report.document import Note, Notes
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def wait_command(outcome: Outcome) -> str | None:
 def _command(name: str, outcome: Outcome) -> str | None:
     if outcome.snapshot is None:
         return None
-    return f"automl-waiter {name} {shlex.quote(outcome.snapshot.name)}{_region_of(outcome.snapshot)}"
+    return f"automl-waiter {name} {quoted([outcome.snapshot.name])}{_region_of(outcome.snapshot)}"
 
 
 def _region_of(snapshot: Snapshot) -> str:
     region = region_of(snapshot.arn)
-    return f" --region {shlex.quote(region)}" if region else ""
+    return f" --region {quoted([region])}" if region else ""
 
 
 def _notes(outcome: Outcome) -> Iterator[Note]:
@@ -97,5 +97,5 @@ def _after_failure(snapshot: Snapshot, where: str) -> Iterator[Note]:
     for job in jobs:
         yield Note(
             "Read the log and fix the cause. Then create a new job: a failed one cannot be restarted.",
-            f"aws logs tail {job.group} --since 30d --log-stream-name-prefix {shlex.quote(job.name)}{where}",
+            f"aws logs tail {job.group} --since 30d --log-stream-name-prefix {quoted([job.name])}{where}",
         )

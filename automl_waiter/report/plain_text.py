@@ -36,11 +36,11 @@ def console_for(*, is_terminal: bool, width: int | None = None) -> Console:
 
     Without `width` it is as wide as the terminal. It reads no markup and colours no numbers.
     """
-    file = io.StringIO()
     return Console(
-        file=file,
+        file=io.StringIO(),
         force_terminal=is_terminal,
         force_jupyter=False,
+        legacy_windows=False,  # what is written is for a console that obeys escapes
         width=width,
         markup=False,
         highlight=False,

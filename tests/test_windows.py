@@ -1,0 +1,275 @@
+"""Windows and macOS: a part of the tests with what Windows lacks taken away, and what only Windows does."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import clean_environment
+from test_resume import CANCELLED, resumed
+
+from automl_waiter._system import portable
+from automl_waiter.cli import signals
+from automl_waiter.cli.lines import write_past_buffers
+from automl_waiter.cli.signals import Interrupts
+
+TESTS = Path(__file__).parent
+ON_WINDOWS = {"PYTHONPATH": str(TESTS / "windows"), "SYSTEMROOT": str(TESTS / "windows")}
+
+QUICK = [
+    "callbacks",
+    "exec",
+    "journal",
+    "library",
+    "machine",
+    "process",
+    "signals",
+    "statuses",
+    "sandbox::test_a_created_job_runs_through_its_phases",
+    "sandbox::test_a_taken_port_is_one_clear_error",
+    "sandbox::test_the_command_serves_it_until_a_signal",
+    "view::test_a_frame_is_drawn_over_the_one_before",
+    "view::test_a_slow_terminal_loses_nothing",
+    "view::test_a_terminal_that_has_become_narrower_has_broken_the_lines",
+    "view::test_the_view_gives_way_to_the_summary",
+    "view::test_what_a_command_prints_stands_above_the_view",
+]
+
+LEFT_OUT = {
+    "exec::test_a_command_that_is_not_ours_to_end_holds_nothing_up": "refuses os.killpg",
+    "exec::test_an_interrupt_in_the_moment_of_the_start_ends_the_command": "taskkill outlasts the wait for the report",
+    "journal::test_a_file_that_was_removed_is_not_written_to": "removes an open file",
+    "journal::test_a_lock_that_was_removed_as_it_was_made_is_made_again": "removes an open file",
+    "journal::test_a_log_that_was_removed_is_noticed": "removes an open file",
+    "machine::test_a_wait_notices_on_waking_that_its_time_has_come": "uses CLOCK_BOOTTIME",
+    "machine::test_the_clock_counts_a_machines_sleep": "uses CLOCK_BOOTTIME",
+    "process::test_signal_that_was_ignored_at_the_start_stays_ignored": "uses SIGHUP",
+    "process::test_watch_ends_when_its_only_reader_has_gone": "uses select.poll",
+    # These need nothing that is missing, but seconds.
+    "exec::test_a_command_that_fails_is_told_and_changes_nothing": "starts the command three times",
+    "journal::test_a_large_journal_is_as_quick_as_an_empty_one": "writes a large file",
+    "journal::test_many_writers_lose_nothing": "starts many processes",
+    "journal::test_no_stored_value_ends_a_wait": "starts the command for each value",
+    "journal::test_whatever_happens_nothing_is_lost_and_nothing_acknowledged_comes_again": "runs hundreds of examples",
+    "process::test_result_that_cannot_be_written_is_74_where_it_is_the_only_product": "starts the command three times",
+    "signals::test_an_interrupt_at_any_instant_ends_the_wait": "waits sixty times",
+}
+
+
+def files(names: list[str]) -> list[str]:
+    """The tests as pytest's arguments."""
+    return [
+        f"tests/test_{file}.py{separator}{name}" for file, separator, name in (one.partition("::") for one in names)
+    ]
+
+
+@pytest.mark.long
+def test_the_quick_part_passes_without_what_windows_lacks() -> None:
+    """Library, command, live view, --exec, journal and sandbox work without signals, clocks, locks and processes of POSIX."""
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *files(QUICK)]
+    words += [f"--deselect={name}" for name in files([*LEFT_OUT])]
+    env = clean_environment(**ON_WINDOWS)
+    done = subprocess.run(
+        [sys.executable, *words], env=env, cwd=TESTS.parent, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Has the process be one on Windows, in cmd; the patch is to change that."""
+    monkeypatch.setattr(portable, "IS_WINDOWS", True)
+    monkeypatch.delenv("MSYSTEM", raising=False)
+    monkeypatch.delenv("POWERSHELL_DISTRIBUTION_CHANNEL", raising=False)
+    monkeypatch.setenv("USERPROFILE", r"C:\Users\Ann")
+    monkeypatch.setenv("PSMODULEPATH", r"C:\Program Files\WindowsPowerShell\Modules")
+    return monkeypatch
+
+
+def in_powershell(windows: pytest.MonkeyPatch, version: int) -> None:
+    """Has the shell at hand be PowerShell 5.1, or 7."""
+    windows.setenv(
+        "PSMODULEPATH", r"c:\users\ann\Documents\PowerShell\Modules;C:\Program Files\WindowsPowerShell\Modules"
+    )
+    if version > 5:
+        windows.setenv("POWERSHELL_DISTRIBUTION_CHANNEL", "MSI:Windows 10 Pro")
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("churn-2026", "churn-2026"),
+        (r"C:\jobs\state.db", r"C:\jobs\state.db"),
+        ("--poll", "--poll"),
+        ("-a.b", '"-a.b"'),
+        ("my profile", '"my profile"'),
+        ("Ann's", '"Ann\'s"'),
+        ("a,b;c", '"a,b;c"'),
+        ("BestCandidate.Value > 0.9", '"BestCandidate.Value > 0.9"'),
+        ("a & b | c", '"a & b | c"'),
+        ("", '""'),
+        ("C:\\my jobs\\", '"C:\\my jobs\\\\"'),
+    ],
+)
+def test_quotes_for_both_shells_of_windows(windows: pytest.MonkeyPatch, word: str, line: str) -> None:
+    """Where one form has the same meaning in cmd and PowerShell, it is used in both."""
+    assert portable.quoted([word]) == line
+    in_powershell(windows, 5)
+    assert portable.quoted([word]) == line
+
+
+@pytest.mark.parametrize(
+    ("word", "cmd", "powershell", "powershell_7"),
+    [
+        ("Value > `0.9`", '"Value > `0.9`"', "'Value > `0.9`'", "'Value > `0.9`'"),
+        ("$(id)", '"$(id)"', "'$(id)'", "'$(id)'"),
+        ("it's $1", '"it\'s $1"', "'it''s $1'", "'it''s $1'"),
+        ("\u201cx\u201d & y", '"\u201cx\u201d & y"', "'\u201cx\u201d & y'", "'\u201cx\u201d & y'"),
+        ('say "a > b"', r'^"say \^"a ^> b\^"^"', r"'say \"a > b\"'", "'say \"a > b\"'"),
+        (r'C:\"x"', r'^"C:\\\^"x\^"^"', r"'C:\\\"x\"'", "'C:\\\"x\"'"),
+    ],
+)
+def test_quotes_for_the_shell_at_hand(
+    windows: pytest.MonkeyPatch, word: str, cmd: str, powershell: str, powershell_7: str
+) -> None:
+    """What the shells of Windows read differently is quoted for the one that PSModulePath shows."""
+    assert portable.quoted([word]) == cmd
+    in_powershell(windows, 5)
+    assert portable.quoted([word]) == powershell
+    in_powershell(windows, 7)
+    assert portable.quoted([word]) == powershell_7
+
+
+def test_gits_shell_on_windows_gets_posix_quotes(windows: pytest.MonkeyPatch) -> None:
+    """Git Bash says in MSYSTEM that it is there."""
+    windows.setenv("MSYSTEM", "MINGW64")
+    assert portable.quoted(["a", "$(b) c"]) == "a '$(b) c'"
+
+
+def test_resume_lines_fit_windows(windows: pytest.MonkeyPatch) -> None:
+    """The command that resumes a wait is quoted for cmd and PowerShell."""
+    line = "automl-waiter wait churn --profile 'my profile' --until 'Value > `0.9`'"
+    assert resumed(line, {"churn": CANCELLED}) == (
+        'automl-waiter wait churn --until "Value > `0.9`" --profile "my profile"'
+    )
+    in_powershell(windows, 5)
+    assert resumed(line, {"churn": CANCELLED}) == (
+        "automl-waiter wait churn --until 'Value > `0.9`' --profile \"my profile\""
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (r"C:\tools\notify.exe --to x", [r"C:\tools\notify.exe", "--to", "x"]),
+        (r'"C:\my tools\notify.exe" "a b"', [r"C:\my tools\notify.exe", "a b"]),
+        ("py -c 'print(\"a b\")' # 1", ["py", "-c", 'print("a b")', "#", "1"]),
+        (r"\\server\share\x.exe \n", [r"\\server\share\x.exe", r"\n"]),
+    ],
+)
+def test_backslashes_of_a_command_survive_on_windows(windows: pytest.MonkeyPatch, line: str, words: list[str]) -> None:
+    """On Windows a backslash is part of a path, and both quotes keep words together."""
+    assert portable.split_command(line) == words
+
+
+def test_posix_commands_are_split_as_a_shell_splits_them() -> None:
+    """Elsewhere a backslash escapes, and `#` begins no comment."""
+    assert portable.split_command(r"a\ b '#' # c") == ["a b", "#", "#", "c"]
+
+
+def test_a_program_is_started_by_the_path_where_it_was_found(windows: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Windows finds `notify.cmd` for `notify` in a shell, but does not start it by that name."""
+    words: list[list[str]] = []
+    windows.setattr("shutil.which", {"notify": r"C:\tools\notify.CMD"}.get)
+    windows.setattr(subprocess, "Popen", lambda started, **_: words.append(started))
+    portable.start_group(["notify", "a"])
+    portable.start_group(["gone"])
+    assert words == [[r"C:\tools\notify.CMD", "a"], ["gone"]]
+
+
+def test_ctrl_break_ends_a_wait_as_sigterm_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows sends nobody SIGTERM; SIGBREAK is reported as 143."""
+    monkeypatch.setattr(signals, "_SIGNALS", [signal.SIGUSR1])
+    monkeypatch.setattr(signals, "_BREAK", signal.SIGUSR1)
+    received: list[int] = []
+    with Interrupts() as interrupts, interrupts.ending(received.append):
+        signal.raise_signal(signal.SIGUSR1)
+    assert received == [signal.SIGTERM]
+
+
+class Standard(io.TextIOWrapper):
+    """A standard stream as Python opens it on Windows, in a code page, on no console."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="cp1252", newline="\r\n")
+
+    def written(self) -> bytes:
+        """What was written, in bytes."""
+        self.flush()
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue()
+
+
+def test_results_on_windows_are_utf8_with_plain_newlines(windows: pytest.MonkeyPatch) -> None:
+    """A file or a pipe gets what it gets elsewhere, unless PYTHONIOENCODING says otherwise."""
+    for environment, written in (("", b"\xe2\x9c\x93\n"), ("ascii", b"\\u2713\n")):
+        windows.setattr(sys, "stdout", standard := Standard())
+        if environment:
+            windows.setenv("PYTHONIOENCODING", environment)
+        portable.prepare_streams()
+        standard.write("\u2713\n")
+        assert standard.written() == written
+
+
+def test_a_console_that_obeys_no_escapes_gets_none(windows: pytest.MonkeyPatch) -> None:
+    """What can neither move the cursor nor show colours is a dumb terminal for all that is printed."""
+    windows.delenv("TERM", raising=False)
+    windows.setattr(sys, "stderr", stderr := Standard())
+    windows.setattr(stderr, "isatty", lambda: True)
+    for obeys in (True, False):
+        windows.setattr(portable, "_obeys_escapes", lambda _, obeys=obeys: obeys)
+        portable.prepare_streams()
+        assert os.environ.get("TERM") == (None if obeys else "dumb")
+        assert portable.is_drawable(stderr) is obeys
+
+
+def test_a_reader_that_has_gone_is_known_by_the_error_of_windows(windows: pytest.MonkeyPatch) -> None:
+    """Windows reports a broken pipe as an invalid argument."""
+    invalid = OSError(22, "Invalid argument")
+    assert portable.is_broken_pipe(invalid)
+    windows.setattr(portable, "IS_WINDOWS", False)
+    assert not portable.is_broken_pipe(invalid)
+    assert portable.is_broken_pipe(BrokenPipeError(32, "Broken pipe"))
+
+
+class Console(io.RawIOBase):
+    """A console that takes text from its stream only, and little at a time."""
+
+    def __init__(self) -> None:
+        self.shown = b""
+
+    def writable(self) -> bool:
+        """It can be written to."""
+        return True
+
+    def fileno(self) -> int:
+        """A console has a descriptor, which writes bytes in a code page."""
+        return 10_000
+
+    def write(self, data: Any) -> int:
+        """Takes three bytes."""
+        self.shown += bytes(data[:3])
+        return min(3, len(data))
+
+
+@pytest.mark.parametrize("is_buffered", [True, False])
+def test_a_line_for_a_console_passes_through_its_stream(is_buffered: bool) -> None:
+    """On Windows only the stream can show UTF-8 on a console; its descriptor takes bytes in a code page."""
+    console = Console()
+    stream = io.TextIOWrapper(io.BufferedWriter(console) if is_buffered else console, encoding="utf-8")  # type: ignore[type-var]
+    write_past_buffers(stream, "\u2713 completed\n")
+    assert console.shown == "\u2713 completed\n".encode()
