@@ -19,6 +19,7 @@ from processes import endpoint_environment, start
 
 from automl_waiter._model.statuses import State
 from automl_waiter._model.tracker import Transition
+from automl_waiter._system.file_lock import FileLock
 from automl_waiter.cli import execute
 from automl_waiter.cli.execute import CommandRunner
 from automl_waiter.sandbox.server import Sandbox
@@ -250,3 +251,13 @@ def test_no_thread_is_left() -> None:
     runner.deliver(transition())
     runner.finish()
     assert threading.active_count() == before
+
+
+def test_a_command_runs_under_its_lock(tmp_path: Path) -> None:
+    """While it runs its lock is held, and then it is free again."""
+    path = tmp_path / "lock"
+    runner = CommandRunner(["test", "-e", str(path)], reports := Reports(), lock_of=lambda *_: FileLock(path))
+    runner.deliver(transition())
+    runner.finish()
+    assert reports.lines == []
+    assert not path.exists()
