@@ -13,7 +13,7 @@ from processes import clean_environment
 from test_resume import CANCELLED, resumed
 
 from automl_waiter._system import portable
-from automl_waiter.cli import signals
+from automl_waiter.cli import local, signals
 from automl_waiter.cli.lines import write_past_buffers
 from automl_waiter.cli.signals import Interrupts
 
@@ -31,7 +31,7 @@ QUICK = [
     "statuses",
     "sandbox::test_a_created_job_runs_through_its_phases",
     "sandbox::test_a_taken_port_is_one_clear_error",
-    "sandbox::test_the_command_serves_it_until_a_signal",
+    "sandbox_command::test_the_command_serves_it_until_a_signal",
     "view::test_a_frame_is_drawn_over_the_one_before",
     "view::test_a_slow_terminal_loses_nothing",
     "view::test_a_terminal_that_has_become_narrower_has_broken_the_lines",
@@ -160,6 +160,16 @@ def test_resume_lines_fit_windows(windows: pytest.MonkeyPatch) -> None:
     assert resumed(line, {"churn": CANCELLED}) == (
         "automl-waiter wait churn --until 'Value > `0.9`' --profile \"my profile\""
     )
+
+
+def test_the_sandbox_is_set_up_in_cmd(windows: pytest.MonkeyPatch) -> None:
+    """What to paste into a second terminal sets variables as cmd does, before the same for PowerShell."""
+    windows.setenv("AWS_PROFILE", "mine")
+    windows.setattr(local, "_program", lambda: [r"C:\my tools\automl-waiter.exe"])
+    lines = list(local._instructions("http://127.0.0.1:5000", [], "completed", 60.0))
+    for_cmd = lines[lines.index("") + 1 : lines.index("In PowerShell:") - 1]
+    assert for_cmd[:2] == ["set AWS_PROFILE=", "set AWS_ENDPOINT_URL=http://127.0.0.1:5000"]
+    assert for_cmd[-1] == '"C:\\my tools\\automl-waiter.exe" watch'
 
 
 @pytest.mark.parametrize(

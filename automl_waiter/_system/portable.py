@@ -14,7 +14,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -219,9 +219,19 @@ def quoted(words: Iterable[str]) -> str:
     """Return a command line of these words for the shell at hand: where possible, one for both cmd and PowerShell."""
     import shlex
 
-    # Git's shell on Windows is a POSIX shell.
-    quote = _quoted_on_windows if IS_WINDOWS and "MSYSTEM" not in os.environ else shlex.quote
-    return " ".join(map(quote, words))
+    return " ".join(map(shlex.quote if _is_posix_shell() else _quoted_on_windows, words))
+
+
+def environment_lines(variables: Mapping[str, str], *, without: Sequence[str] = ()) -> list[str]:
+    """Return the lines that set variables, and remove others, in a POSIX shell or in cmd. No value needs quotes."""
+    if _is_posix_shell():
+        unset = [f"unset {' '.join(without)}"] if without else []
+        return [*unset, *(f"export {name}={value}" for name, value in variables.items())]
+    return [f"set {name}={value}" for name, value in (dict.fromkeys(without, "") | dict(variables)).items()]
+
+
+def _is_posix_shell() -> bool:
+    return not IS_WINDOWS or "MSYSTEM" in os.environ  # Git's shell on Windows
 
 
 def _quoted_on_windows(word: str) -> str:

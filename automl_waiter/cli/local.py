@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import shlex
 import shutil
 import sys
 import time
@@ -19,6 +18,7 @@ import click
 from automl_waiter._model.errors import InvalidRequest
 from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.text import clean, format_duration
+from automl_waiter._system.portable import environment_lines, quoted
 from automl_waiter.cli.help import Page
 from automl_waiter.cli.lines import write_line
 from automl_waiter.cli.signals import Interrupts
@@ -145,11 +145,8 @@ def _instructions(url: str, jobs: Sequence[NewJob], scenario: str, speed: float)
     variables = _variables(url)
     obstacles = [name for name in _MISLEADING if name in os.environ]
     yield ""
-    if obstacles:
-        yield f"unset {' '.join(obstacles)}"
-    for name, value in variables.items():
-        yield f"export {name}={value}"
-    yield shlex.join([*_program(), *words])
+    yield from environment_lines(variables, without=obstacles)
+    yield quoted([*_program(), *words])
     yield ""
     yield "In PowerShell:"
     yield ""
