@@ -26,7 +26,7 @@ from automl_waiter._model.job_refs import job_ref
 from automl_waiter._model.options import wait_options
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.polling import PollPolicy
-from automl_waiter._model.text import Duration, seconds_of
+from automl_waiter._model.text import Duration, nearest_name, seconds_of
 from automl_waiter._model.token_bucket import TokenBucket
 from automl_waiter._model.until import Condition
 from automl_waiter._wiring import Target
@@ -131,9 +131,9 @@ class ScriptedJobs:
         name, timeline, created = self._find(job_name)
         self._jobs[name.lower()] = (name, timeline.stopped_at(self._elapsed(created)), created)
 
-    def find_names(self, job_name: str) -> list[str]:
-        """Return the names of all jobs."""
-        return [name for name, _, _ in self._jobs.values()]
+    def find_name(self, job_name: str) -> str | None:
+        """Return the name of the job that is most similar to `job_name`."""
+        return nearest_name(job_name, (name for name, _, _ in self._jobs.values()))
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the response of ListAutoMLJobs: a page."""

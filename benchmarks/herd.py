@@ -46,7 +46,7 @@ class _Process:
         self.credentials_expire_at: datetime | None = None
         self.describe = service.describe
         self.stop = service.stop
-        self.find_names = service.find_names
+        self.find_name = service.find_name
         self.list_candidates = service.list_candidates
 
     def list_jobs(self, _: Mapping[str, Any]) -> Mapping[str, Any]:

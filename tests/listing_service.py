@@ -148,9 +148,9 @@ class Service:
         """Refuse the request: no test stops a job here."""
         raise InvalidRequest(f"{job_name} is not to be stopped")
 
-    def find_names(self, _: str) -> list[str]:
+    def find_name(self, _: str) -> str | None:
         """Return no name."""
-        return []
+        return None
 
     def list_candidates(self, job_name: str, _: str | None) -> Mapping[str, Any]:
         """Refuse the request: no test reads candidates here."""

@@ -5,9 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +14,6 @@ from processes import clean_environment
 
 from automl_waiter import Outcome, Transition, Verdict
 from automl_waiter._model.exit_codes import ExitCode
-from automl_waiter._model.options import wait_options
 from automl_waiter._model.statuses import State
 from automl_waiter.cli.execute import environment_of
 from automl_waiter.sandbox.server import Sandbox
@@ -62,8 +59,8 @@ def test_status_of_a_running_job_is_75(inside: Command, new_job: NewJob) -> None
     assert (job["verdict"], job["polls"]) == ("in_progress", 1)
 
 
-def test_an_unknown_job_is_14_and_names_those_that_look_alike(inside: Command, new_job: NewJob) -> None:
-    """A name that is not found exits with 14, and the line names the region and the nearest names."""
+def test_an_unknown_job_is_14_and_the_nearest_name_is_suggested(inside: Command, new_job: NewJob) -> None:
+    """A name that is not found exits with 14, and the line names the region and the nearest job."""
     name = new_job("endless")
     result = inside("status", name[:-1] + "z")
     assert result.returncode == 14
@@ -71,15 +68,11 @@ def test_an_unknown_job_is_14_and_names_those_that_look_alike(inside: Command, n
     assert name in result.stderr
 
 
-def test_a_missing_job_is_looked_for_again(inside: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`wait` gives a name that is not found some grace, with a word about it: 10 s, of which the test has one."""
-    assert wait_options().grace == 10
-    monkeypatch.setattr("automl_waiter.cli.flags.wait_options", lambda **given: replace(wait_options(**given), grace=1))
-    begun = time.monotonic()
+def test_an_unknown_job_has_a_document_without_statuses(inside: Command) -> None:
+    """`wait` polls a name once more that the listing does not have, and its document has nulls."""
     result = inside("wait", "no-such-job", "-o", "json")
     assert result.returncode == 14
-    assert time.monotonic() - begun >= 1
-    assert "polling again for 1s" in result.stderr
+    assert "no AutoML job 'no-such-job'" in result.stderr
     [job] = json.loads(result.stdout)["jobs"]
     assert job["status"] is None
     assert job["job_arn"] is None

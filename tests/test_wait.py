@@ -146,13 +146,25 @@ def test_the_auto_timeout_follows_the_jobs_own_limit() -> None:
     assert Wait(ENDLESS, timeout="auto", start=600).seconds == 72 * 3600 - 600
 
 
-def test_a_name_has_ten_seconds_to_appear() -> None:
-    """A name that is not found is looked for again for 10 s; one that appears is waited for."""
+def test_a_name_that_is_listed_has_ten_seconds_to_appear() -> None:
+    """A job that the listing shows is polled for 10 s before it counts as not found."""
     missing = JobNotFound("no job", code="ResourceNotFound")
     assert Wait(COMPLETED, faults=[missing, missing]).outcome.verdict == Verdict.COMPLETED
-    never = Wait(None)
+    never = Wait(COMPLETED, faults=[missing] * 9)
     assert (never.seconds, never.outcome.snapshot) == (10, None)
     assert len(never.told("notice")) == 1
+
+
+def test_a_name_that_is_not_listed_is_polled_once_more() -> None:
+    """A wrong name costs 2 s, not 10, because the listing shows that there is no such job."""
+    never = Wait(None)
+    assert (never.seconds, never.outcome.polls, never.outcome.verdict) == (2, 2, Verdict.NOT_FOUND)
+    assert never.told("notice") == []
+
+
+def test_a_name_that_existed_before_is_not_found_at_once() -> None:
+    """A job that was observed has no grace."""
+    missing = JobNotFound("no job", code="ResourceNotFound")
     seen = Wait(COMPLETED, faults=[None, missing], poll=3)
     assert (seen.outcome.verdict, seen.outcome.polls) == (Verdict.NOT_FOUND, 2)
 

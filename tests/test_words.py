@@ -24,7 +24,7 @@ from automl_waiter._model.statuses import State
 from automl_waiter._model.text import (
     clean,
     format_duration,
-    nearest_names,
+    nearest_name,
     parse_duration,
     parseable_duration,
     redact,
@@ -37,10 +37,10 @@ from automl_waiter.cli.output import json_line
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn"
 
 
-def test_the_nearest_names_are_found_in_any_case() -> None:
+def test_the_nearest_name_is_found_in_any_case() -> None:
     """A mistyped name is compared without case, and what is unlike it is not named."""
-    assert nearest_names("CHRUN-1", ["churn-1", "Churn-12", "fraud"]) == ["churn-1", "Churn-12"]
-    assert nearest_names("other", ["churn-1"]) == []
+    assert nearest_name("CHRUN-1", ["Churn-12", "churn-1", "fraud"]) == "churn-1"
+    assert nearest_name("other", ["churn-1"]) is None
 
 
 @given(st.text())

@@ -14,7 +14,7 @@ from automl_waiter._aws.token_buckets import bucket_of
 from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, TransientError, TransientKind
 from automl_waiter._model.job_refs import region_of
 from automl_waiter._model.snapshot import Candidate, Snapshot, readable, unreadable_in, with_unreadable
-from automl_waiter._model.text import nearest_names
+from automl_waiter._model.text import nearest_name
 from automl_waiter._model.token_bucket import DEFAULT_MAX_RATE, TokenBucket
 
 # What no wait can do without. A 200 with a cut or foreign body parses to an empty dict.
@@ -124,11 +124,11 @@ class Boto3Gateway(Caller):
         if response and not response.get("ResponseMetadata", {}).get("RequestId"):
             raise TransientError(TransientKind.RESPONSE, "the response has no request id: not from AWS")
 
-    def find_names(self, job_name: str) -> list[str]:
-        """Return the nearest names among the 100 newest jobs, three at most."""
+    def find_name(self, job_name: str) -> str | None:
+        """Return the name most similar to `job_name` among the 100 newest jobs: itself, if it is there."""
         newest = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
         page = _jobs_in(self._call("ListAutoMLJobs", job_name, **newest), self.region)
-        return nearest_names(job_name, (job["AutoMLJobName"] for job in page["AutoMLJobSummaries"]))
+        return nearest_name(job_name, (job["AutoMLJobName"] for job in page["AutoMLJobSummaries"]))
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the response of ListAutoMLJobs: a page."""
@@ -159,7 +159,7 @@ class ClosedGateway:
         # Each job needs an error of its own, because an error carries the job's outcome.
         raise AccessDenied(str(self._reason), code=self._reason.code)
 
-    stop = find_names = list_jobs = list_candidates = describe
+    stop = find_name = list_jobs = list_candidates = describe
 
 
 # The one way in: each response is checked value by value, and against its request. A proxy, a mock, or a connection

@@ -15,7 +15,7 @@ from automl_waiter._model.job_refs import account_of
 from automl_waiter._model.text import clean
 from automl_waiter._model.token_bucket import TokenBucket
 
-_FIND_NAMES_TIMEOUT_S = 5.0
+_FIND_NAME_TIMEOUT_S = 5.0
 
 Answering = Coroutine[Any, Any, Answer]
 """A call that starts when it is awaited."""
@@ -45,8 +45,8 @@ class Gateway(Protocol):
     def stop(self, job_name: str) -> None:
         """Call StopAutoMLJob."""
 
-    def find_names(self, job_name: str) -> list[str]:
-        """Return names of jobs that resemble `job_name`, by ListAutoMLJobs."""
+    def find_name(self, job_name: str) -> str | None:
+        """Return the name most similar to `job_name`, by ListAutoMLJobs: itself, if it is listed."""
 
     def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a page of ListAutoMLJobs."""
@@ -113,11 +113,11 @@ class Calls(Retrier):
         priority = Priority.IMMEDIATE if is_immediate else Priority.IN_ORDER
         return self.answer(Call("StopAutoMLJob", job_name, stop, deadline, priority=priority))
 
-    def find_names(self, job_name: str, deadline: float) -> Answering:
-        """List names similar to the one that was not found, in one attempt of a few seconds."""
-        find_names = partial(self.gateway.find_names, job_name)
-        until = min(self.kernel.clock.monotonic() + _FIND_NAMES_TIMEOUT_S, deadline)
-        return self.answer(Call("ListAutoMLJobs", job_name, find_names, until, error_budget=0.0))
+    def find_name(self, job_name: str, deadline: float) -> Answering:
+        """Find the listed name most similar to the one that was not found, in one attempt of a few seconds."""
+        find_name = partial(self.gateway.find_name, job_name)
+        until = min(self.kernel.clock.monotonic() + _FIND_NAME_TIMEOUT_S, deadline)
+        return self.answer(Call("ListAutoMLJobs", job_name, find_name, until, error_budget=0.0))
 
     def list_jobs(
         self, request: Mapping[str, Any], deadline: float = math.inf, *, error_budget: float = math.inf

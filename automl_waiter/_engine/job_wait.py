@@ -87,8 +87,10 @@ class JobWait:
         self._deadline = started + options.seconds
         self._polls = 0
         self._seen_at: float | None = None
-        self._not_found_until: float | None = None
-        """Until when a missing name does not end the wait."""
+        self._grace_ends: float | None = None
+        """Until when a missing name does not end the wait, once it is missing."""
+        self._nearest: Answer | None = None
+        """The listed name that is most similar to a missing one, once it was looked for."""
         self._listed_candidate: Candidate | None = None
         self._met_by: Candidate | None = None
         """The candidate that met `until`, if the condition may be about one."""
@@ -237,16 +239,11 @@ class JobWait:
         is_timed_out = answer.finished >= self._deadline
         if isinstance(error, JobReplaced):
             return self._outcome(Verdict.REPLACED, error=error)
-        if isinstance(error, JobNotFound) and answer.exhausted:
-            return await self._not_found(error)  # every answer of this time was about another job
         if isinstance(error, JobNotFound):
-            if is_first := self._not_found_until is None:
-                self._not_found_until = answer.started + self._options.grace
-            has_grace = answer.finished < self._not_found_until and not is_timed_out and not self._options.once
-            if self._seen_at is None and has_grace:
-                if is_first:
-                    await self._notice(f"not found; polling again for {format_duration(self._options.grace)}")
-                await self._sleep(min(self._now + _NOT_FOUND_POLL_S, self._not_found_until))
+            # Exhausted: every answer of this time was about another job.
+            has_grace = self._seen_at is None and not (self._options.once or is_timed_out or answer.exhausted)
+            if has_grace and answer.finished < (until := await self._not_found_until(answer)):
+                await self._sleep(min(self._now + _NOT_FOUND_POLL_S, until))
                 return None
             return await self._not_found(error)
         if answer.exhausted and is_timed_out:
@@ -254,14 +251,31 @@ class JobWait:
             return outcome or await self._deadline_reached(error)
         return self._outcome(Verdict.ERROR, error=error)
 
+    async def _not_found_until(self, answer: Answer) -> float:
+        """Return until when a missing name does not end the wait: soon, if the listing does not have it either."""
+        if self._grace_ends is None:
+            self._grace_ends = answer.started + self._options.grace
+            nearest = await self._nearest_name()
+            if nearest.error is None and (nearest.response or "").lower() != self._job.name.lower():
+                self._grace_ends = min(self._grace_ends, self._now + _NOT_FOUND_POLL_S)
+            else:
+                await self._notice(f"not found; polling again for {format_duration(self._options.grace)}")
+        return self._grace_ends
+
+    async def _nearest_name(self) -> Answer:
+        """Look for the listed name most similar to the job's, once."""
+        if self._nearest is None:
+            self._nearest = await self._calls.find_name(self._job.name, self._deadline)
+        return self._nearest
+
     async def _not_found(self, error: JobNotFound) -> Outcome:
         hint = ""
         if self._seen_at is not None:
             hint = "; it existed before"
         else:
-            if self._now < self._deadline:
-                names = (await self._calls.find_names(self._job.name, self._deadline)).response
-                hint = f"; did you mean {', '.join(map(clean, names))}?" if names else ""
+            nearest = (await self._nearest_name()).response if self._now < self._deadline or self._nearest else None
+            if nearest and nearest.lower() != self._job.name.lower():
+                hint = f"; did you mean {clean(nearest)}?"
             if self._job.account is not None:
                 hint += f"; the ARN belongs to account {self._job.account}: are these credentials for that account?"
         return self._outcome(Verdict.NOT_FOUND, error=JobNotFound(f"{error}{hint}", code=error.code))

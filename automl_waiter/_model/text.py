@@ -171,10 +171,11 @@ def words_of(value: object, what: str) -> list[str]:
     raise InvalidRequest(f"{what} is a word or several, not {clean(value)!r}")
 
 
-def nearest_names(name: str, names: Iterable[str]) -> list[str]:
-    """Return the names most similar to a mistyped one, in any case: three at most, most similar first."""
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """Return the name most similar to `name`, in any case; None if none is similar."""
     by_key = {one.lower(): one for one in names}
-    return [by_key[key] for key in difflib.get_close_matches(name.lower(), by_key, n=3)]
+    nearest = difflib.get_close_matches(name.lower(), by_key, n=1)
+    return by_key[nearest[0]] if nearest else None
 
 
 def in_utc(instant: datetime) -> datetime:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from automl_waiter._model.json_form import jsonable
 from automl_waiter._model.outcome import transition_dict
 from automl_waiter._model.statuses import State
-from automl_waiter._model.text import clean, nearest_names
+from automl_waiter._model.text import clean, nearest_name
 from automl_waiter._model.tracker import Transition
 from automl_waiter.journal.problems import JournalError
 from automl_waiter.journal.schema import TRANSITION, check_is_file, check_is_journal, instant_of, transition_of
@@ -213,8 +213,8 @@ class JournalReader:
 
     def _hint(self, job: str) -> str:
         names = (name for (name,) in self._db.execute("SELECT DISTINCT name FROM job") if isinstance(name, str))
-        nearest = nearest_names(job, names)
-        return f"; did you mean {', '.join(map(clean, nearest))}?" if nearest else ""
+        nearest = nearest_name(job, names)
+        return f"; did you mean {clean(nearest)}?" if nearest else ""
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
