@@ -143,7 +143,7 @@ class ScriptedJobs:
     def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
         """Return the response of ListCandidatesForAutoMLJob: a page."""
         name, timeline, created = self._find(job_name)
-        found = timeline.candidates(self._elapsed(created), name=name, created=created, arn=_ARN + name.lower())
+        found = timeline.candidates(self._elapsed(created), name=name, created=created, arn=_ARN + name)
         return paged("Candidates", found, {"MaxResults": 100, "NextToken": token})
 
     def _find(self, job_name: str) -> tuple[str, Timeline, datetime]:
@@ -153,7 +153,7 @@ class ScriptedJobs:
 
     def _response(self, job: tuple[str, Timeline, datetime]) -> dict[str, Any]:
         name, timeline, created = job
-        return timeline.response(self._elapsed(created), name=name, created=created, arn=_ARN + name.lower())
+        return timeline.response(self._elapsed(created), name=name, created=created, arn=_ARN + name)
 
     def _elapsed(self, created: datetime) -> float:
         return (self._clock.now() - created).total_seconds()

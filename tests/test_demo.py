@@ -96,7 +96,7 @@ def test_view_and_summary_fit_a_small_terminal() -> None:
 
 @pytest.mark.soak
 def test_the_demo_lasts_no_longer_than_one_watches_it() -> None:
-    """In a process of its own, and at its own pace, it is over within 40 s."""
+    """In a process of its own, and at its own pace, it ends within 40 s."""
     arguments = [sys.executable, "-m", "automl_waiter", "demo", "--scenario", "deploy-error", "-o", "json"]
     env = clean_environment(**MISLED)
     result = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=40, check=False)

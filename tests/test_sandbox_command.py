@@ -85,7 +85,7 @@ def test_without_a_job_it_says_how_to_have_one() -> None:
 
 
 def test_what_would_mislead_the_second_terminal_is_put_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A profile and an endpoint of SageMaker's own are unset, and no proxy is asked for this machine."""
+    """A profile and an endpoint of SageMaker's own are unset, and this machine is called without a proxy."""
     for name in ("no_proxy", "NO_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL_SAGEMAKER", "HTTP_PROXY"):

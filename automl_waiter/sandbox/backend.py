@@ -152,7 +152,7 @@ class ScriptedResponse(SageMakerResponse):  # type: ignore[misc]
     def list_auto_ml_jobs(self) -> Any:
         """Answer ListAutoMLJobs: by default by name from Z to A, ten a page."""
         status = self.params.get("StatusEquals")
-        # A job that is not listed is not described either: a script may go on when it has been.
+        # A job that is not listed is not described either: a script may continue when it has been.
         jobs = [
             summary_of(job.describe())
             for job in list(self.sagemaker_backend.auto_ml_jobs.values())

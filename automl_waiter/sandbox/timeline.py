@@ -218,7 +218,7 @@ def _response(
         response["BestCandidate"] = candidate(name, 1, objective["MetricName"], ended, arn, speed)
     if timeline.deploy:
         response["ModelDeployConfig"] = {"AutoGenerateEndpointName": True}
-        # The service omits the endpoint's name until it is deployed, and when that fails or the time is over.
+        # The service omits the endpoint's name until it is deployed, and where that fails or the time is too short.
         is_deployed = status == Status.COMPLETED and secondary not in _WITHOUT_ENDPOINT
         response["ModelDeployResult"] = {"EndpointName": f"{name}-endpoint"} if is_deployed else {}
     return response
