@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from automl_waiter._aws.connection import Connection, client_config, connect
-from automl_waiter._aws.gateway import Boto3Gateway, ClosedGateway
+from automl_waiter._aws.gateway import Boto3Gateway
 from automl_waiter._aws.logs import CloudWatchLogs
 from automl_waiter._engine.calls import Calls, Gateway
 from automl_waiter._engine.failure_logs import Connect, LogReader, read_failure_logs
@@ -20,7 +20,7 @@ from automl_waiter._engine.kernel import Clock, Kernel
 from automl_waiter._engine.listing import WORTH_LISTING, Listing, sweep_interval
 from automl_waiter._engine.siblings import Siblings
 from automl_waiter._engine.watch import NOTHING_EARLIER, Earlier, Matching, Watch
-from automl_waiter._model.errors import AccessDenied, AutoMLWaiterError, InvalidRequest
+from automl_waiter._model.errors import AutoMLWaiterError, InvalidRequest
 from automl_waiter._model.failure_logs import LINES, FailureLog
 from automl_waiter._model.job_refs import JobRef, job_ref, job_refs, region_of
 from automl_waiter._model.options import WaitOptions
@@ -81,11 +81,19 @@ class Gateways:
 
     def of(self, job: JobRef) -> Gateway:
         """Return the gateway to a job; InvalidRequest, if there is no region or the client is for another one."""
-        if self._client is not None and job.region not in (None, self._client.meta.region_name):
-            raise InvalidRequest(
-                f"{job.arn} is in {job.region}, but the client that was given is for {self._client.meta.region_name}"
-            )
+        self._check_region(job)
         return self._in_region(job.region)
+
+    def check(self, jobs: object) -> list[JobRef]:
+        """Return the jobs that a collection refers to, without connecting.
+
+        Raises:
+            InvalidRequest: It is not a collection of jobs, an item is not a job, or the client is for another region.
+        """
+        refs = job_refs(jobs)
+        for ref in refs:
+            self._check_region(ref)
+        return refs
 
     def targets(self, jobs: object) -> dict[str, Target]:
         """Return the targets by given name. One job under two names is one target.
@@ -116,19 +124,21 @@ class Gateways:
         ref = job_ref(job)
         return Target(ref, self.of(ref))
 
+    def _check_region(self, job: JobRef) -> None:
+        if self._client is not None and job.region not in (None, self._client.meta.region_name):
+            raise InvalidRequest(
+                f"{job.arn} is in {job.region}, but the client that was given is for {self._client.meta.region_name}"
+            )
+
     def _in_region(self, region: str | None) -> Gateway:
         if self._made_in != os.getpid() and self._client is None:
             # Two processes that share a connection get each other's answers.
             self._made, self._made_in = {}, os.getpid()
         if region not in self._made:
-            given = self._client is not None
-            try:
-                connection = Connection(self._client) if given else self._connect(region)
-            except AccessDenied as error:
-                return ClosedGateway(error)  # not kept: the user may log in before the next wait
+            connection = Connection(self._client) if self._client is not None else self._connect(region)
             # One gateway for the default region and for its name, so that they share a listing.
-            gateway = self._made.get(connection.region) or Boto3Gateway(connection, self._max_rate)
-            self._made[region] = self._made[connection.region] = gateway
+            gateway = self._made.setdefault(connection.region, Boto3Gateway(connection, self._max_rate))
+            self._made[region] = gateway
         return self._made[region]
 
 
@@ -164,7 +174,7 @@ def wait_kernel(targets: Iterable[Target], options: WaitOptions, clock: Clock) -
             listed=listed.get(target),
             siblings=siblings.get(gateway),
             # Jobs that share a client need one warning, from the first.
-            credentials_expire_at=gateway.credentials_expire_at if target is by_gateway[gateway][0] else None,
+            warns_of_expiry=target is by_gateway[gateway][0],
         )
         kernel.spawn(wait.run)
     for gateway, sharing in by_gateway.items():
@@ -196,7 +206,6 @@ def watch_kernel(
         until_idle=until_idle,
         earlier=earlier,
         siblings=siblings,
-        credentials_expire_at=gateway.credentials_expire_at,
     )
     kernel.spawn(watch.run)
     if siblings is not None:
@@ -204,18 +213,30 @@ def watch_kernel(
     return kernel
 
 
+def check_watch(job: object, gateways: Gateways, which: Matching, *, until_idle: bool) -> JobRef | None:
+    """Return the job to watch, or None for every job that matches, without connecting.
+
+    Raises:
+        InvalidRequest: It is not a job, the client is for another region, or a choice among all jobs is combined with
+            a job.
+    """
+    if job is None:
+        return None
+    if which != Matching() or until_idle:
+        raise InvalidRequest("name_contains, since and until_idle choose among all jobs: give them or a job")
+    return gateways.check([job])[0]
+
+
 def watch_or_wait(
-    job: object, gateways: Gateways, which: Matching, options: WaitOptions, *, until_idle: bool
+    job: JobRef | None, gateways: Gateways, which: Matching, options: WaitOptions, *, until_idle: bool
 ) -> Callable[[Clock], Kernel]:
     """Return a function that makes the kernel for a job, or for every matching job if `job` is None.
 
     Raises:
-        InvalidRequest: It is not a job, there is no region, or a choice among all jobs is combined with a job.
+        InvalidRequest: There is no region, no such profile, or no such endpoint.
     """
     if job is None:
         return partial(watch_kernel, gateways.default(), which, options, until_idle=until_idle)
-    if which != Matching() or until_idle:
-        raise InvalidRequest("name_contains, since and until_idle choose among all jobs: give them or a job")
     return partial(wait_kernel, [gateways.target(job)], options)
 
 

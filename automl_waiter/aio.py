@@ -6,19 +6,21 @@ coroutine functions; they are awaited in order, for at most 30 s each.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Unpack, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from automl_waiter._engine.kernel import Clock, Kernel, Pause, PendingCall
 from automl_waiter._engine.watch import matching
 from automl_waiter._model.errors import Cancelled
 from automl_waiter._model.events import Ended, Event
 from automl_waiter._model.failure_logs import FailureLog
+from automl_waiter._model.job_refs import JobRef
 from automl_waiter._model.options import CANDIDATES_EVERY_S, DEFAULTS, Options, shows_options, wait_options
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
@@ -29,7 +31,7 @@ from automl_waiter._system.callbacks import Callbacks
 from automl_waiter._wiring import (
     ONE_POLL,
     Gateways,
-    Target,
+    check_watch,
     check_watched,
     log_connections,
     logs_kernel,
@@ -41,6 +43,7 @@ from automl_waiter.display import is_notebook, notebook_view
 
 __all__ = ["Waiter", "as_completed", "describe", "failure_logs", "wait_for", "wait_for_all", "watch"]
 
+T = TypeVar("T")
 Subscriber = Callable[[Event], object]
 
 
@@ -67,7 +70,7 @@ class Waiter:
 
     async def wait_for_all(self, jobs: Iterable[object]) -> dict[str, Outcome]:
         """Return when every job has ended; see `automl_waiter.wait_for_all`."""
-        targets = self._gateways.targets(jobs)
+        targets = await _in_thread(partial(self._gateways.targets, self._gateways.check(jobs)))
         options = self._options
         if is_notebook():
             options = replace(options, candidates_every=CANDIDATES_EVERY_S, estimate=True)
@@ -79,7 +82,7 @@ class Waiter:
 
     def as_completed(self, jobs: Iterable[object]) -> AsyncIterator[Outcome]:
         """Yield the outcome of each job as soon as it is known; see `automl_waiter.as_completed`."""
-        return self._as_completed(self._gateways.targets(jobs).values())
+        return self._as_completed(self._gateways.check(jobs))
 
     def watch(
         self,
@@ -91,23 +94,29 @@ class Waiter:
     ) -> AsyncIterator[Transition]:
         """Yield the transitions of a job, or of all that match, as they are observed; see `automl_waiter.watch`."""
         which = matching(name_contains, since)
-        kernel_on = watch_or_wait(job, self._gateways, which, self._options, until_idle=until_idle)
-        return self._watch(kernel_on, is_one=job is not None)
+        ref = check_watch(job, self._gateways, which, until_idle=until_idle)
+        connect = partial(watch_or_wait, ref, self._gateways, which, self._options, until_idle=until_idle)
+        return self._watch(connect, is_one=job is not None)
 
     async def describe(self, job: object) -> Snapshot:
         """Return the job as it is now; see `automl_waiter.describe`."""
+        [target] = (await _in_thread(partial(self._gateways.targets, self._gateways.check([job])))).values()
         machine = AsyncioMachine()
-        async with aclosing(events_of(wait_kernel([self._gateways.target(job)], ONE_POLL, machine), machine)) as events:
+        async with aclosing(events_of(wait_kernel([target], ONE_POLL, machine), machine)) as events:
             [outcome] = [event.outcome async for event in events if isinstance(event, Ended)]
         return snapshot_of(outcome)
 
-    async def _as_completed(self, targets: Iterable[Target]) -> AsyncIterator[Outcome]:
-        async with aclosing(self._events(partial(wait_kernel, targets, self._options))) as events:
+    async def _as_completed(self, refs: Sequence[JobRef]) -> AsyncIterator[Outcome]:
+        targets = await _in_thread(partial(self._gateways.targets, refs))
+        async with aclosing(self._events(partial(wait_kernel, targets.values(), self._options))) as events:
             async for event in events:
                 if isinstance(event, Ended):
                     yield event.outcome
 
-    async def _watch(self, kernel_on: Callable[[Clock], Kernel], *, is_one: bool) -> AsyncIterator[Transition]:
+    async def _watch(
+        self, connect: Callable[[], Callable[[Clock], Kernel]], *, is_one: bool
+    ) -> AsyncIterator[Transition]:
+        kernel_on = await _in_thread(connect)
         async with aclosing(self._events(kernel_on)) as events:
             async for event in events:
                 if isinstance(event, Transition):
@@ -118,6 +127,16 @@ class Waiter:
     def _events(self, kernel_on: Callable[[Clock], Kernel], *subscribers: Subscriber) -> AsyncGenerator[Event, None]:
         machine = AsyncioMachine()
         return events_of(kernel_on(machine), machine, self._callbacks.call_async, *subscribers)
+
+
+async def _in_thread(function: Callable[[], T]) -> T:
+    """Return what a function returns that loads the SDK and makes clients: meanwhile the loop goes on."""
+    machine, call = AsyncioMachine(), PendingCall(function, math.inf)
+    machine.start(call)
+    while await machine.wait_async(math.inf) is None:
+        pass
+    result: T = call.result()
+    return result
 
 
 # Driving the engine

@@ -29,6 +29,7 @@ from automl_waiter._wiring import (
     ONE_POLL,
     Gateways,
     Target,
+    check_watch,
     check_watched,
     log_connections,
     logs_kernel,
@@ -109,7 +110,8 @@ class Waiter:
     ) -> Iterator[Transition]:
         """Yield the transitions of a job, or of all that match, as they are observed; see the function of this name."""
         which = matching(name_contains, since)
-        kernel_on = watch_or_wait(job, self._gateways, which, self._options, until_idle=until_idle)
+        ref = check_watch(job, self._gateways, which, until_idle=until_idle)
+        kernel_on = watch_or_wait(ref, self._gateways, which, self._options, until_idle=until_idle)
         return self._watch(kernel_on, is_one=job is not None)
 
     def describe(self, job: object) -> Snapshot:

@@ -95,12 +95,12 @@ def test_an_expiry_before_the_deadline_is_warned_of(endpoint: FaultyEndpoint) ->
 
 
 def test_a_login_that_fails_ends_a_wait_only_before_its_first_answer(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
-    """Who cannot log in reads it at once; who could, and whose login then expires, has the error budget to renew it."""
+    """A source that fails ends a wait soon; one that has worked, and whose keys expire, has the error budget."""
     answer, config = tmp_path / "answer.json", tmp_path / "config"
     config.write_text(f"[default]\ncredential_process = cat {answer}\n")
     env = endpoint_environment(endpoint.url, AWS_CONFIG_FILE=str(config), AWS_ACCESS_KEY_ID="")
     job = endpoint.add("process", ENDLESS)
-    code, _, stderr = run(job, env=env)
+    code, _, stderr = run(job, "--error-budget", "0.5s", env=env)
     assert (code, len(endpoint.calls("DescribeAutoMLJobV2", job))) == (77, 0)
     assert "no credentials can be had" in stderr
 
@@ -125,12 +125,13 @@ def test_a_credential_process_that_fails_is_told_for_each_job(
     """Where no credentials can be had at the start, each job has its outcome, and there is a way on: 77."""
     (tmp_path / "config").write_text(f"[default]\ncredential_process = {process}\n")
     files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_ACCESS_KEY_ID": ""}
-    code, stdout, stderr = run("a", "b", "-o", "json", env=endpoint_environment(endpoint.url, **files))
+    words = ["a", "b", "--error-budget", "0.5s", "-o", "json"]
+    code, stdout, stderr = run(*words, env=endpoint_environment(endpoint.url, **files))
     document = json.loads(stdout)
     assert code == document["exit_code"] == 77
-    assert [job["error"]["type"] for job in document["jobs"]] == ["AccessDenied"] * 2
-    assert "no credentials can be had" in stderr
-    assert stderr.splitlines()[-1] == "to resume: automl-waiter wait a b --output json"
+    assert [job["error"]["type"] for job in document["jobs"]] == ["CredentialsExpired"] * 2
+    assert "no credentials can be had from the credential_process" in stderr
+    assert stderr.splitlines()[-1] == "to resume: automl-waiter wait a b --error-budget 0.5s --output json"
     assert "Traceback" not in stderr
 
 

@@ -492,3 +492,14 @@ def test_a_task_that_had_not_begun_when_all_were_cancelled_is_dropped() -> None:
     for _ in range(2):
         kernel.spawn(end)
     assert list(events_of(kernel, clock, decides=lambda _: True)) == [ended]
+
+
+def test_a_failure_may_shorten_the_error_budget_once() -> None:
+    """What is tried for 30 s only ends the wait 30 s after it has failed for the first time."""
+
+    def failing() -> TransientError:
+        return TransientError(TransientKind.NO_CREDENTIALS, "not yet", retry_for=30.0)
+
+    wait = Wait(ENDLESS, faults=[no_network(), *(failing() for _ in range(99))], error_budget=900)
+    assert type(wait.outcome.error) is CredentialsExpired
+    assert 30 < wait.seconds < 32

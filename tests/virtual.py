@@ -4,10 +4,11 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.credentials import RefreshableCredentials
 
 from automl_waiter import Ended, Event, Outcome, aio, waiter
 from automl_waiter._engine.calls import Gateway
@@ -184,6 +185,15 @@ def no_network() -> TransientError:
 
 def throttle() -> TransientError:
     return TransientError(TransientKind.THROTTLED, "Rate exceeded", code="ThrottlingException")
+
+
+def from_source(error: Exception) -> None:
+    """Raise an error as botocore does when credentials that were to be refreshed could not be."""
+
+    def refresh() -> dict[str, str]:
+        raise error
+
+    RefreshableCredentials("x", "x", "x", datetime.now(UTC), refresh, "assume-role").get_frozen_credentials()
 
 
 both_shells = pytest.mark.parametrize("shell", ["sync", "aio"])

@@ -5,7 +5,10 @@ Types and codes decide, never the words of a message. Foreign text is quoted in 
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
+import ssl
 import traceback
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -32,6 +35,15 @@ _KEY_ID = re.compile(r"\b((?:AKIA|ASIA))[A-Z2-7]{16}\b")
 # Seconds. AWS accepts a signature that is up to 5 minutes off; a Date header is in whole seconds.
 _CLOCK_SKEW = 240.0
 
+# Of this machine: its network is away for a while, or it has too many files, processes or connections open.
+_PASSING = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ENETDOWN", "ENETUNREACH", "ENETRESET", "EHOSTDOWN", "EHOSTUNREACH", "EADDRNOTAVAIL", "ENOTCONN"),
+        *("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN", "EINTR"),
+    )
+    if hasattr(errno, name)
+)
 _THROTTLED = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -131,7 +143,10 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
 
 
 def from_sdk(error: Exception) -> Exception:
-    """Return the error for an exception of the SDK that is not a response of AWS."""
+    """Return the error for an exception of the SDK that is not a response of AWS.
+
+    Only what is listed here is transient. Anything else would fail again.
+    """
     from botocore import exceptions as sdk
     from botocore.parsers import ResponseParserError
 
@@ -144,6 +159,8 @@ def from_sdk(error: Exception) -> Exception:
             return AccessDenied("no AWS credentials: log in, set AWS_PROFILE, or pass --profile", code=code)
         case sdk.ProfileNotFound():
             return InvalidRequest(f"{words}: see aws configure list-profiles", code=code)
+        case sdk.ConfigParseError():
+            return InvalidRequest(f"{words}: correct the AWS configuration file", code=code)
         case _ if isinstance(
             error,
             (
@@ -154,18 +171,38 @@ def from_sdk(error: Exception) -> Exception:
                 getattr(sdk, "LoginError", ()),
             ),
         ):
-            return CredentialsExpired(f"no credentials can be had ({said}): log in", code=code)
+            return CredentialsExpired(f"no credentials can be had ({words}): log in", code=code)
         # A token file or a credential_process is missing.
         case FileNotFoundError() | PermissionError() | NotADirectoryError():
-            return CredentialsExpired(f"no credentials can be had ({said}): see the AWS configuration", code=code)
+            return CredentialsExpired(f"no credentials can be had ({words}): see the AWS configuration", code=code)
         case sdk.ConnectTimeoutError() | sdk.ReadTimeoutError():
             return TransientError(TransientKind.TIMEOUT, said, code=code)
-        case sdk.ConnectionError() | sdk.HTTPClientError() | OSError():
-            return TransientError(TransientKind.CONNECTION, said, code=code)
-        case sdk.IncompleteReadError() | ResponseParserError():
+        case sdk.IncompleteReadError() | sdk.ResponseStreamingError() | ResponseParserError():
             return TransientError(TransientKind.RESPONSE, said, code=code)
+        case _ if _is_of_the_network(error):
+            return TransientError(TransientKind.CONNECTION, said, code=code)
         case _:
-            return InvalidRequest(said, code=code)
+            return InvalidRequest(f"the SDK cannot make the call: {words}", code=code)
+
+
+def _is_of_the_network(error: Exception) -> bool:
+    from botocore import exceptions as sdk
+    from urllib3.exceptions import HTTPError, LocationValueError, URLSchemeUnknown
+
+    # The SDK wraps what it does not know in this class.
+    if type(error) is sdk.HTTPClientError:
+        cause = vars(error).get("kwargs", {}).get("error")
+        return isinstance(cause, HTTPError | OSError) and not isinstance(cause, LocationValueError | URLSchemeUnknown)
+    known = sdk.ConnectionError | sdk.ConnectionClosedError
+    return isinstance(error, known | ConnectionError | TimeoutError | socket.gaierror | ssl.SSLError) or (
+        isinstance(error, OSError) and error.errno in _PASSING
+    )
+
+
+def is_for_credentials(problem: Exception) -> bool:
+    """Return whether an error says that the credentials are no good, or missing: others may make the call succeed."""
+    codes = _BAD_CREDENTIALS | {"NoCredentialsError", "PartialCredentialsError"}
+    return isinstance(problem, CredentialsExpired) or (isinstance(problem, AccessDenied) and problem.code in codes)
 
 
 def quoted(text: object) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from automl_waiter._aws.bodies import REMOVED
+from automl_waiter._aws.configuration import explanation
 from automl_waiter._aws.connection import Connection
-from automl_waiter._aws.errors import from_code, from_sdk, quoted, raised_in
+from automl_waiter._aws.errors import from_code, from_sdk, is_for_credentials, quoted, raised_in
+from automl_waiter._aws.sources import is_from_source, source_failure
 from automl_waiter._aws.token_buckets import bucket_of
 from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, TransientError, TransientKind
 from automl_waiter._model.job_refs import region_of
@@ -49,42 +51,46 @@ class Caller:
 
     def _call(self, operation: str, subject: str, **arguments: Any) -> Any:
         """Return the response of an operation on the job or bus named `subject`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
-
         client, called_at = self._connection.client, datetime.now(UTC)
         try:
             self._connection.learn_secrets()
             return getattr(client, _METHODS[operation])(**arguments)
-        except AccessDenied as error:
-            problem: Exception = error
-        except ClientError as error:
-            problem = self._waiting_for_credentials(
-                from_code(error, operation, subject, self.region, called_at), client, answered=True
-            )
-        except (BotoCoreError, ResponseParserError, OSError, EOFError) as error:
-            problem = self._waiting_for_credentials(from_sdk(error), client, answered=False)
-        except RecursionError:
-            problem = TransientError(TransientKind.RESPONSE, "the response is nested too deeply: not from AWS")
         except Exception as error:
-            # The SDK's failures on a body of unexpected form, and on an environment whose credentials have expired by
-            # their own date. An exception from anywhere else did not come from a response.
-            match raised_in(error):
-                case "botocore.parsers" | "botocore.utils":
-                    said = f"{type(error).__name__}: not the JSON that it should be"
-                    problem = TransientError(TransientKind.RESPONSE, said, code=type(error).__name__)
-                case "botocore.credentials":
-                    expired = CredentialsExpired(f"the credentials have expired ({quoted(error)}): renew them")
-                    problem = self._waiting_for_credentials(expired, client, answered=True)
-                case _:
-                    said = f"{type(error).__name__}: {quoted(error)}"
-                    problem = InvalidRequest(f"{operation} cannot be called ({said})", code=type(error).__name__)
+            problem = self._problem_with(error, operation, subject, client, called_at)
         finally:
             # They may have been refreshed, and what is answered may repeat them.
             with suppress(AccessDenied):
                 self._connection.learn_secrets()
+        if is_for_credentials(problem):
+            self._connection.refused()
         # Not in a handler: the SDK's error may repeat a secret, and a traceback would print it.
         raise problem
+
+    def _problem_with(
+        self, error: Exception, operation: str, subject: str, client: Any, called_at: datetime
+    ) -> Exception:
+        """Return the error for an exception of the call."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        if isinstance(error, AccessDenied):
+            return error
+        if is_from_source(error):
+            return source_failure(error, was_answered=self._was_answered, profile=self._connection.profile)
+        if isinstance(error, ClientError):
+            problem = from_code(error, operation, subject, self.region, called_at)
+            return self._waiting_for_credentials(problem, client, answered=True)
+        if (explained := explanation(error, client, was_answered=self._was_answered)) is not None:
+            return explained
+        if isinstance(error, BotoCoreError | ResponseParserError | OSError | EOFError):
+            return self._waiting_for_credentials(from_sdk(error), client, answered=False)
+        # The SDK's failures on a body of unexpected form. An exception from anywhere else did not come from a response.
+        code = type(error).__name__
+        if isinstance(error, RecursionError):
+            return TransientError(TransientKind.RESPONSE, "the response is nested too deeply: not from AWS")
+        if raised_in(error) in ("botocore.parsers", "botocore.utils"):
+            return TransientError(TransientKind.RESPONSE, f"{code}: not the JSON that it should be", code=code)
+        return InvalidRequest(f"{operation} cannot be called ({code}: {quoted(error)})", code=code)
 
     def _waiting_for_credentials(self, problem: Exception, client: Any, *, answered: bool) -> Exception:
         """Return a transient error if `problem` is expired credentials that can be renewed; otherwise `problem`.
@@ -142,24 +148,6 @@ class Boto3Gateway(Caller):
         return _candidates_in(
             self._call("ListCandidatesForAutoMLJob", job_name, AutoMLJobName=job_name, MaxResults=100, **more)
         )
-
-
-class ClosedGateway:
-    """A gateway without credentials. Every call fails, so that each job reports the reason."""
-
-    region = ""
-    credentials_expire_at: datetime | None = None
-
-    def __init__(self, reason: AccessDenied) -> None:
-        self._reason = reason
-        self.bucket = TokenBucket()
-
-    def describe(self, *_: object) -> NoReturn:
-        """Raise AccessDenied."""
-        # Each job needs an error of its own, because an error carries the job's outcome.
-        raise AccessDenied(str(self._reason), code=self._reason.code)
-
-    stop = find_name = list_jobs = list_candidates = describe
 
 
 # The one way in: each response is checked value by value, and against its request. A proxy, a mock, or a connection

@@ -18,7 +18,9 @@ T = TypeVar("T")
 TIMEOUT_S = 5.0
 """Seconds for all calls together: the outcome waits for them."""
 
-_RETRIED = frozenset({TransientKind.THROTTLED, TransientKind.SERVER, TransientKind.CREDENTIALS})
+_RETRIED = frozenset(
+    {TransientKind.THROTTLED, TransientKind.SERVER, TransientKind.CREDENTIALS, TransientKind.NO_CREDENTIALS}
+)
 _PAUSE_S = 1.0
 
 

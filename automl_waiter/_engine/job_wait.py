@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from datetime import datetime
 from functools import partial
 
 from automl_waiter._engine.ages import Ages
@@ -58,7 +57,7 @@ class JobWait:
         started: When the wait began, on the kernel's clock (seconds).
         listed: The job in a listing that is read for many; None: the job is described.
         siblings: The past jobs from which its end is estimated; None: it is not.
-        credentials_expire_at: When they are known to expire (UTC); the wait warns if that is before its deadline.
+        warns_of_expiry: Whether to warn if the credentials are known to expire before the deadline.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class JobWait:
         started: float,
         listed: ListedJob | None = None,
         siblings: Siblings | None = None,
-        credentials_expire_at: datetime | None = None,
+        warns_of_expiry: bool = False,
     ) -> None:
         self._job = job
         self._options = options
@@ -80,7 +79,7 @@ class JobWait:
         self._started = started
         self._following = None if listed is None else Following(listed, options, self._kernel)
         self._estimate = None if siblings is None else siblings.new_estimate()
-        self._credentials_expire_at = credentials_expire_at
+        self._warns_of_expiry = warns_of_expiry
         self._tracker = Tracker(job)
         self._ages = Ages(started)
         self._candidates = CandidateSchedule(options, started) if options.reads_candidates else None
@@ -559,8 +558,9 @@ class JobWait:
     async def _warn_of_risks(self, snapshot: Snapshot, *, is_first: bool) -> None:
         while self._due:
             await self._warn(self._due.popleft())
-        expires = self._credentials_expire_at
-        left = (expires - self._clock.now()).total_seconds() if is_first and expires else math.inf
+        # Not before the first answer: until then the credentials may not be loaded.
+        expires = self._calls.gateway.credentials_expire_at if is_first and self._warns_of_expiry else None
+        left = (expires - self._clock.now()).total_seconds() if expires else math.inf
         if expires is not None and self._now + left < self._deadline:
             await self._warn(
                 f"the credentials expire at {isoformat(expires)}, in {format_duration(max(0.0, left))}, and this wait "

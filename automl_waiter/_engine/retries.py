@@ -47,7 +47,8 @@ _LAST_TOKEN_S = 0.4
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 # Where calling more often does not help, the pause keeps growing, to a quarter of the time since the first failure.
-_PATIENT = frozenset({TransientKind.THROTTLED, TransientKind.CREDENTIALS})
+_NEEDS_CREDENTIALS = frozenset({TransientKind.CREDENTIALS, TransientKind.NO_CREDENTIALS})
+_PATIENT = _NEEDS_CREDENTIALS | {TransientKind.THROTTLED}
 _LONGEST_PATIENT_PAUSE_S = 60.0
 _ABOUT_ANOTHER = frozenset({TransientKind.FOREIGN, TransientKind.NAMESAKE})
 # A client throttled on its first call is probably one of hundreds that started in the same second.
@@ -191,6 +192,7 @@ class _Attempts:
                 self._limits.foreign_ends = math.inf
             if failure.kind is TransientKind.THROTTLED and self._call.slows_down:
                 self._bucket.throttled(self._clock.monotonic())
+            self._limits.failed(failure, self._clock.monotonic())
             raise
         else:
             self._bucket.succeeded()
@@ -269,7 +271,7 @@ class _Attempts:
             absent = JobReplaced if last.kind is TransientKind.NAMESAKE else JobNotFound
             return absent(f"no AutoML job {self._call.job_name!r} was found in {lasted}: {last}", code=last.code)
         times = "once" if self._failures == 1 else f"{self._failures} times"
-        kind = CredentialsExpired if last.kind is TransientKind.CREDENTIALS else ServiceUnavailable
+        kind = CredentialsExpired if last.kind in _NEEDS_CREDENTIALS else ServiceUnavailable
         return kind(
             f"{self._call.operation} failed {times} since {isoformat(self._begun_at)} ({lasted}), without one "
             f"successful call; the last error, {last.kind}: {last}",
@@ -290,6 +292,7 @@ class _Limits:
         self.budget_ends = begun + error_budget
         self.foreign_ends = begun + foreign_for
         self.deadline = max(deadline, begun)
+        self._is_shortened = False
         if begun > deadline + OVERSLEPT_S:
             self.deadline = begun + WAKING_S
 
@@ -307,6 +310,12 @@ class _Limits:
         """Return when to abandon an attempt."""
         last_second = max(self.deadline + _OVERTIME_S, started + _OVERTIME_S - _LAST_TOKEN_S)
         return min(started + _ATTEMPT_TIMEOUT_S, last_second)
+
+    def failed(self, failure: TransientError, now: float) -> None:
+        """Shorten the error budget by the first failure that asks for it."""
+        if failure.retry_for is not None and not self._is_shortened:
+            self._is_shortened = True
+            self.budget_ends = min(self.budget_ends, now + failure.retry_for)
 
     def passed(self, until: float, now: float) -> None:
         """Extend the limits if the machine slept while something that was to last until `until` lasted until `now`."""

@@ -94,7 +94,6 @@ class Watch(Listing):
         until_idle: Whether to end when no job is in progress.
         earlier: What an earlier watch left.
         siblings: The past jobs from which the ends are estimated; None: they are not.
-        credentials_expire_at: When they are known to expire (UTC).
     """
 
     _error_budget = math.inf  # the watch's: there is nothing to fall back to
@@ -109,7 +108,6 @@ class Watch(Listing):
         until_idle: bool = False,
         earlier: Earlier = NOTHING_EARLIER,
         siblings: Siblings | None = None,
-        credentials_expire_at: datetime | None = None,
     ) -> None:
         super().__init__((), options, calls, started=started)
         self._which = which
@@ -120,7 +118,7 @@ class Watch(Listing):
         self._unreported: list[tuple[datetime, ListedJob, JobWait]] = []
         """Jobs that the listing has shown, with their CreationTimes, and that may not have been reported yet."""
         self._siblings = siblings
-        self._expiry = credentials_expire_at
+        self._warns_of_expiry = True
         self._account: str | None = None
         self._met_at: datetime | None = None
         """The time from which every new job is found, by the service's clock; None before the first sweep."""
@@ -175,7 +173,6 @@ class Watch(Listing):
     def _start(self, ref: JobRef) -> None:
         listed, calls = ListedJob(ref.name), self._calls.of_another_wait()
         self._by_name[ref.name.lower()] = [listed]
-        expiry, self._expiry = self._expiry, None
         wait = JobWait(
             ref,
             self._options,
@@ -183,10 +180,12 @@ class Watch(Listing):
             started=self._now,
             listed=listed,
             siblings=self._siblings,
-            credentials_expire_at=expiry,
+            # The jobs share a client, so they need one warning, from the first.
+            warns_of_expiry=self._warns_of_expiry,
         )
         if ref.created_at is not None:
             self._unreported.append((ref.created_at, listed, wait))
+        self._warns_of_expiry = False
         self._kernel.spawn(wait.run)
 
     async def _swept(self, pages: int, next_in: float) -> Sweep:

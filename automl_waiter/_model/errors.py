@@ -108,7 +108,7 @@ class AccessDenied(ServiceError):
 
 
 class CredentialsExpired(ServiceError):
-    """The credentials have expired, and no new ones came, or none can: they were given once and for all."""
+    """The credentials have expired or their source fails, and no new ones came, or none can come."""
 
 
 class InvalidRequest(ServiceError, ValueError):
@@ -144,16 +144,27 @@ class TransientKind(StrEnum):
     FOREIGN = "response about another job"
     NAMESAKE = "response about another job of this name"
     CREDENTIALS = "expired credentials"
+    NO_CREDENTIALS = "no credentials"
     CLOCK = "wrong clock"
 
 
 class TransientError(Exception):
-    """One attempt failed for a transient reason. Internal: a wait that gives up raises ServiceUnavailable."""
+    """One attempt failed for a transient reason. Internal: a wait that gives up raises ServiceUnavailable.
 
-    def __init__(self, kind: TransientKind, message: str, *, code: str | None = None) -> None:
+    Args:
+        kind: The reason.
+        message: One line for people.
+        code: As in `AutoMLWaiterError`.
+        retry_for: For how many seconds to try again, if that is less than the error budget.
+    """
+
+    def __init__(
+        self, kind: TransientKind, message: str, *, code: str | None = None, retry_for: float | None = None
+    ) -> None:
         super().__init__(hide(message))
         self.kind = kind
         self.code = code
+        self.retry_for = retry_for
 
 
 class Cancelled(BaseException):

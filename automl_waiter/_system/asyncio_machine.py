@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 from automl_waiter._system.clock import SLICE_S, SystemClock
+from automl_waiter._system.question import OPEN, end_questions
 from automl_waiter._system.threads import CallThreads, Work
 
 # A signal that comes just before the loop falls asleep does not wake it.
@@ -35,7 +36,9 @@ class AsyncioMachine(SystemClock):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Do nothing: the threads end when they are idle."""
+        """End what is asked on the terminal. The threads end when they are idle."""
+        if OPEN:
+            end_questions()
 
     def start(self, call: Work) -> None:
         """Run a call in another thread; a later `wait_async` returns it."""

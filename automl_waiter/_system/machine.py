@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from automl_waiter._model.errors import Cancelled
 from automl_waiter._system.clock import SLICE_S, SystemClock
+from automl_waiter._system.question import OPEN, end_questions
 from automl_waiter._system.threads import CallThreads, Work
 
 # How often the caller's cancel_event is checked while a call runs.
@@ -37,6 +38,8 @@ class Machine(SystemClock):
         return self
 
     def __exit__(self, *_: object) -> None:
+        if OPEN:
+            end_questions()
         self._threads.close()
 
     def start(self, call: Work) -> None:

@@ -18,6 +18,7 @@ from automl_waiter._model.events import Event
 from automl_waiter._model.text import clean
 from automl_waiter._system.clock import SystemClock
 from automl_waiter._system.portable import RESIZED, RESUMED, is_in_foreground
+from automl_waiter._system.question import OPEN
 from automl_waiter.cli.lines import PATIENCE, write_past_buffers
 from automl_waiter.display.progress import Progress
 from automl_waiter.report.document import Tone
@@ -160,7 +161,9 @@ class LiveView:
 
         console = console_for(is_terminal=True)
         while True:
-            if is_in_foreground(sys.stderr):
+            if OPEN:
+                self._frame.forget()  # a question stands below the frame, which would be drawn over it
+            elif is_in_foreground(sys.stderr):
                 now = self._clock.now().astimezone()  # in the zone of whoever sees it
                 self._frame.draw(frame_lines(self._progress, now, console, self._hint), console.width)
                 self._show_title(title_of(self._progress, now))
