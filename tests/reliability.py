@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from faulty_endpoint import (
     service_error,
 )
 from processes import endpoint_environment, start, write_credentials
+from scripts import NEVER, Seen
 
 from automl_waiter import Outcome, PollContext, aio, wait_for_all
 from automl_waiter.testing import Timeline
@@ -41,6 +43,7 @@ FAILED = Timeline([(0, "Failed", "Failed")], failure_reason="no data")
 SOON_FAILED = Timeline([(0, "InProgress", "ModelTuning"), (1, "Failed", "Failed")], failure_reason="no data")
 STOPPED = Timeline([(0, "Stopped", "Stopped")])
 DEGRADED = Timeline([(0, "Completed", "ModelDeploymentError")], deploy=True)
+TRAINING = Seen([(0, "InProgress", "ModelTuning"), (NEVER, "Stopped", "Stopped")])
 ENDLESS = Timeline([(0, "InProgress", "ModelTuning")])
 
 
@@ -55,6 +58,8 @@ class Ordeal:
     key: str = "KEY"
     absent: float = 0.0
     """For how many seconds there is no endpoint at all."""
+    failing_runs: range = range(0)
+    """Which runs of its credential_process print HTML. It is run twice for the first call, and again for each one."""
 
 
 def _passing(name: str) -> Fault:
@@ -79,6 +84,8 @@ ORDEALS = [
     Ordeal("one page of a captive portal", lambda: [_passing("a captive portal's page with 200")], DEGRADED, 12),
     Ordeal("optional members of the wrong types", lambda: [WRONG_TYPES] * 9, FAILED, 10),
     Ordeal("an expired token, a refreshed file behind it", lambda: [expired_key("OLD")], FAILED, 10, key="OLD"),
+    Ordeal("a credential_process that prints HTML at first", list, FAILED, 10, failing_runs=range(3)),
+    Ordeal("a credential_process that prints HTML amid the wait", list, TRAINING, 11, failing_runs=range(2, 5)),
     Ordeal("NotFound for the first 3 s", lambda: [lasting(3, not_found)], COMPLETED, 0),
 ]
 ABSENT = Ordeal("connections refused for the first 3 s", list, STOPPED, 11, absent=3.0)
@@ -118,12 +125,30 @@ def appear(port: int, ordeal: Ordeal) -> Survived:
     return Survived(ordeal, process.returncode, time.monotonic() - begun, stdout, stderr)
 
 
+def write_process(path: Path, failing_runs: range) -> dict[str, str]:
+    """Writes a credential_process, and returns an environment that has it. Its keys expire too soon to be kept."""
+    keys = {"Version": 1, "AccessKeyId": "KEY", "SecretAccessKey": "secret", "SessionToken": "t"}
+    keys["Expiration"] = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    path.with_suffix(".json").write_text(json.dumps(keys))
+    script, config = path.with_suffix(".sh"), path.with_suffix(".config")
+    script.write_text(
+        f"runs=$(cat {path} 2> /dev/null || echo 0)\necho $((runs + 1)) > {path}\n"
+        f"[ $runs -ge {failing_runs.start} ] && [ $runs -lt {failing_runs.stop} ] && echo '<html>' && exit\n"
+        f"cat {path.with_suffix('.json')}\n"
+    )
+    config.write_text(f"[default]\ncredential_process = sh {script}\n")
+    return {"AWS_CONFIG_FILE": str(config), "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+
+
 def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path, **options: Any) -> list[Survived]:
     """Runs a process for each ordeal, all at once."""
 
     def run(number: int, ordeal: Ordeal) -> None:
         path = folder / f"credentials-{number}"
-        env = endpoint_environment(endpoint.url, **write_credentials(path, ordeal.key))
+        source = (
+            write_process(path, ordeal.failing_runs) if ordeal.failing_runs else write_credentials(path, ordeal.key)
+        )
+        env = endpoint_environment(endpoint.url, **source)
         begun = time.monotonic()
         with start(
             *("wait", endpoint.add(f"ordeal-{number}", ordeal.timeline, ordeal.faults()), "-o", "json", "--poll", "2s"),
