@@ -400,6 +400,45 @@ def test_credentials_that_are_no_good_are_read_anew_by_the_next_wait(
     assert clients.client_of(parameters) is not held
 
 
+@pytest.mark.parametrize("failures", [1, 99])
+def test_a_source_of_credentials_that_starts_late_is_waited_for(
+    new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    """A trigger outlives a source that fails at first; one that keeps failing is left to Airflow's retries."""
+    made, make = [], clients.SageMakerHook.get_client_type
+
+    def late(self: Any, **options: Any) -> Any:
+        made.append(options)
+        if len(made) <= failures:
+            raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "not yet"}}, "AssumeRole")
+        return make(self, **options)
+
+    monkeypatch.setattr(clients.SageMakerHook, "get_client_type", late)
+    monkeypatch.setattr(clients, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(clients.client_from, "__kwdefaults__", {"within": 0.1})
+    trigger = AutoMLJobTrigger(job=new_job("completed"), poll=0.2, region_name="us-east-1" if failures == 1 else None)
+    clients.forget_client(trigger._connection)
+    assert asyncio.run(_first(trigger))["error"] == (None if failures == 1 else "CredentialsExpired")
+
+
+def test_a_connection_without_credentials_has_a_client_if_they_come(
+    endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """A file of credentials that a variable names and nobody has written yet is waited for."""
+    extra = {"region_name": "us-east-1", "endpoint_url": endpoint.url}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", "extra": extra}))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    parameters = {"aws_conn_id": "aws_default", "region_name": None, "verify": None, "botocore_config": None}
+    with pytest.raises(errors.CredentialsExpired, match="AWS_SHARED_CREDENTIALS_FILE"):
+        clients.client_of(parameters, within=0)
+    lines = ("[default]", "aws_access_key_id = x", "aws_secret_access_key = x")
+    later = threading.Timer(0.5, lambda: (tmp_path / "credentials").write_text("\n".join(lines)))
+    later.start()
+    assert clients.client_of(parameters).describe_auto_ml_job_v2 is not None
+    later.join()
+
+
 def test_a_sensor_may_skip_what_follows(run: Run, new_job: Callable[[str], str]) -> None:
     """With soft_fail a job that failed skips its task, as with Airflow's own sensors."""
     assert run(AutoMLJobSensor, job=new_job("failed"), soft_fail=True)[0] == "skipped"

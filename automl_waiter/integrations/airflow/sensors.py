@@ -98,7 +98,7 @@ class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
             ServiceUnavailable, CredentialsExpired: The error budget is spent.
         """
         until = time.monotonic() + min(_POKE_S, self.timeout)
-        client = client_of(self.connection)
+        client = client_of(self.connection, within=until - time.monotonic())
         options = wait_options(**self.wait_options, timeout=until - time.monotonic())
         outcome = outcome_of(Gateways(client).target(self.job), replace(options, once=True))
         if outcome.verdict is Verdict.NOT_FOUND:

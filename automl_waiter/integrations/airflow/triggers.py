@@ -15,7 +15,7 @@ from automl_waiter._model import errors
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.text import seconds_of, words_of
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT
-from automl_waiter.integrations.airflow.clients import client_of, forget_client, stop
+from automl_waiter.integrations.airflow.clients import client_from, client_of, forget_client, hook_of, stop
 from automl_waiter.integrations.airflow.instances import note_end, was_killed_deferred
 from automl_waiter.integrations.results import result_of
 
@@ -96,7 +96,9 @@ class AutoMLJobTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
         try:
-            payload = await self._wait(await sync_to_async(client_of)(self._connection))
+            hook = await sync_to_async(hook_of)(self._connection)
+            # In a thread of its own: what runs in `sync_to_async` holds up every other trigger.
+            payload = await self._wait(await asyncio.to_thread(client_from, hook, self._connection))
         except errors.AutoMLWaiterError as error:
             payload = {"error": type(error).__name__, "message": str(error), "result": None}
         if payload["error"] in (errors.CredentialsExpired.__name__, errors.AccessDenied.__name__):
