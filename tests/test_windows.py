@@ -31,7 +31,6 @@ QUICK = [
     "statuses",
     "sandbox::test_a_created_job_runs_through_its_phases",
     "sandbox::test_a_taken_port_is_one_clear_error",
-    "sandbox_command::test_the_command_serves_it_until_a_signal",
     "view::test_a_frame_is_drawn_over_the_one_before",
     "view::test_a_slow_terminal_loses_nothing",
     "view::test_a_terminal_that_has_become_narrower_has_broken_the_lines",
@@ -49,8 +48,10 @@ LEFT_OUT = {
     "machine::test_the_clock_counts_a_machines_sleep": "uses CLOCK_BOOTTIME",
     "process::test_signal_that_was_ignored_at_the_start_stays_ignored": "uses SIGHUP",
     "process::test_watch_ends_when_its_only_reader_has_gone": "uses select.poll",
-    # These need nothing that is missing, but seconds.
+    # These need nothing that is missing, but some seconds.
     "exec::test_a_command_that_fails_is_told_and_changes_nothing": "starts the command three times",
+    "exec::test_a_command_that_is_slow_does_not_hold_up_the_wait": "starts the command",
+    "exec::test_no_shell_reads_the_command": "starts the command",
     "journal::test_a_large_journal_is_as_quick_as_an_empty_one": "writes a large file",
     "journal::test_many_writers_lose_nothing": "starts many processes",
     "journal::test_no_stored_value_ends_a_wait": "starts the command for each value",

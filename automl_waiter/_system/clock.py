@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
 from datetime import UTC, datetime
+from functools import partial
 
-from automl_waiter._system.portable import monotonic
+from automl_waiter._system.portable import CLOCK
+
+# A partial, because freezegun stops the functions of `time` that it finds in a module.
+_monotonic = partial(time.monotonic)
 
 SLICE_S = 30.0
 """A sleep is taken in slices, because the timers of a machine that sleeps stand still while its clock goes on."""
@@ -16,7 +21,7 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Return the seconds since some instant in the past; they never go back."""
-        return monotonic()
+        return _monotonic() if CLOCK is None else time.clock_gettime(CLOCK)
 
     def now(self) -> datetime:
         """Return the time of day (UTC): to report, never to decide by."""

@@ -15,7 +15,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 try:
@@ -34,16 +33,8 @@ IS_WINDOWS = os.name == "nt"
 
 # The clock
 
-# The clocks of Linux and macOS that run on while the machine sleeps. On Windows the monotonic clock does.
-_CLOCK = getattr(time, "CLOCK_MONOTONIC_RAW" if sys.platform == "darwin" else "CLOCK_BOOTTIME", None)
-# A partial, because freezegun stops the functions of `time` that it finds in a module.
-_monotonic = partial(time.monotonic)
-
-
-def monotonic() -> float:
-    """Return the seconds since some instant in the past, which include the time that the machine slept."""
-    return _monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
-
+CLOCK: int | None = getattr(time, "CLOCK_MONOTONIC_RAW" if sys.platform == "darwin" else "CLOCK_BOOTTIME", None)
+"""The clock of Linux or macOS that runs on while the machine sleeps; None: the monotonic clock does, as on Windows."""
 
 # Locks
 
