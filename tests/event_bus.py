@@ -28,13 +28,14 @@ def error(status: int, code: str, message: str = "said the service") -> Answer:
 
 def refusing(*codes: str | None) -> Answer:
     """An answer that refuses the entries in whose place a code stands, and says that it took the others."""
+    return answering(*[{"ErrorCode": code, "ErrorMessage": "no"} if code else {"EventId": "1"} for code in codes])
 
-    def answer(_: Request) -> Response:
-        entries = [{"ErrorCode": code, "ErrorMessage": "no"} if code else {"EventId": "1"} for code in codes]
-        body = json.dumps({"FailedEntryCount": len(codes) - codes.count(None), "Entries": entries})
-        return Response(body, content_type="application/x-amz-json-1.1")
 
-    return answer
+def answering(*entries: dict[str, str] | None) -> Answer:
+    """An answer of PutEvents with these results."""
+    failed = len([entry for entry in entries if "EventId" not in (entry or {})])
+    body = json.dumps({"FailedEntryCount": failed, "Entries": entries})
+    return lambda _: Response(body, content_type="application/x-amz-json-1.1")
 
 
 def silent(seconds: float = 60.0) -> Answer:

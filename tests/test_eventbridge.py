@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, Command
-from event_bus import EventBus, error, refusing, silent
+from event_bus import EventBus, answering, error, refusing, silent
 from processes import endpoint_environment, start
 
 from automl_waiter import InvalidRequest, Transition, aio, wait_for, wait_for_all
@@ -216,8 +216,11 @@ def test_an_entry_that_was_refused_is_put_again_alone(bus: EventBus, events: Any
 
 @pytest.mark.parametrize(
     "fault",
-    [error(400, "ThrottlingException"), error(500, "InternalException"), error(503, ""), refusing("InternalFailure")],
-    ids=["throttled", "500", "503", "entry"],
+    [
+        *(error(400, "ThrottlingException"), error(500, "InternalException"), error(503, "")),
+        *(refusing("InternalFailure"), answering({}), answering(None)),
+    ],
+    ids=["throttled", "500", "503", "entry", "empty entry", "null entry"],
 )
 def test_what_may_pass_is_tried_again(fault: Any, wait: Wait, bus: EventBus, new_job: NewJob) -> None:
     """A failure that passes loses no event, puts none twice, and is not told."""
@@ -228,6 +231,43 @@ def test_what_may_pass_is_tried_again(fault: Any, wait: Wait, bus: EventBus, new
     assert received[-1]["Verdict"] == "failed"
     assert len({detail["TransitionId"] for detail in received}) == len(received)
     assert "publish" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (error(413, "", ""), "AWS calls PutEvents too large (HTTP 413)"),
+        (error(400, "ValidationException"), "AWS calls PutEvents invalid (ValidationException: said the service)"),
+        (error(403, "AccessDeniedException"), "allow the IAM action events:PutEvents"),
+        (error(400, "ResourceNotFoundException"), "there is no such bus"),
+        (refusing("MalformedDetail"), "AWS calls PutEvents invalid (MalformedDetail: no)"),
+    ],
+    ids=["413", "invalid", "denied", "no bus", "entry"],
+)
+def test_a_permanent_refusal_is_reported_at_once(fault: Any, words: str, bus: EventBus, events: Any) -> None:
+    reports, accepted = Reports(), list[bool]()
+    bus.fail(fault)
+    with EventBridgePublisher(bus.name, client=events, report=reports) as publisher:
+        publisher.deliver(transition(), accepted.append)
+        until(lambda: accepted)
+        [report] = reports
+    assert words in report
+    assert (accepted, len(bus.puts)) == ([False], 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [(error(500, "InternalException"), "server error: InternalException: said the service"), (silent(), "no answer")],
+    ids=["500", "silent"],
+)
+def test_the_reason_of_an_outage_is_reported_at_the_end(fault: Any, words: str, bus: EventBus, events: Any) -> None:
+    bus.fail(fault, times=50)
+    reports = Reports()
+    with EventBridgePublisher(bus.name, client=events, report=reports, limit=0.3) as publisher:
+        publisher.deliver(transition())
+        until(lambda: bus.puts)
+    assert any(words in report for report in reports), reports
+    assert "1 of 1 event was not published" in reports[-1]
 
 
 def test_a_failure_that_lasts_is_told_and_changes_nothing(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
@@ -342,7 +382,7 @@ def test_a_bus_that_hangs_holds_up_nothing(bus: EventBus, events: Any, endpoint:
         outcome = wait_for(new_job("completed"), client=endpoint.client(), poll=0.2, on_event=publisher)
         assert outcome.polls == 2
     assert time.monotonic() - begun < 15
-    assert reports == [f"2 of 2 events were not published to the event bus {bus.name}"]
+    assert reports == [f"2 of 2 events were not published to the event bus {bus.name}: no answer from EventBridge"]
 
 
 def test_a_signal_ends_the_publisher_too(bus: EventBus, endpoint: Sandbox, new_job: NewJob) -> None:
@@ -390,7 +430,7 @@ def test_a_value_that_is_no_bus_is_named(value: str, inside: Command) -> None:
 @pytest.mark.parametrize("bus_name", ["", "a/b", "arn:aws:x"])
 def test_the_library_refuses_what_is_no_bus(bus_name: str) -> None:
     """A publisher is told at once that its bus is none."""
-    with pytest.raises(InvalidRequest, match="is no event bus"):
+    with pytest.raises(InvalidRequest, match="is not an event bus"):
         EventBridgePublisher(bus_name)
 
 

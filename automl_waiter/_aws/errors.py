@@ -94,6 +94,9 @@ _BAD_CREDENTIALS = frozenset(
     }
 )
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+# The request itself is too large, and a retry would send the same. EventBridge answers 413 without an error code
+# (boto/boto3#3411).
+_TOO_LARGE = frozenset({413, 414, 431})
 # The calls that the SDK makes to get credentials.
 _CREDENTIAL_CALLS = frozenset(
     {"AssumeRole", "AssumeRoleWithWebIdentity", "CreateOAuth2Token", "CreateToken", "GetRoleCredentials"}
@@ -110,6 +113,8 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
         return TransientError(TransientKind.THROTTLED, said, code=code)
     if code in _SERVER or status >= 500:
         return TransientError(TransientKind.SERVER, said, code=code)
+    if status in _TOO_LARGE:
+        return InvalidRequest(f"AWS calls {operation} too large (HTTP {status})", code=code)
     # The SDK uses the status if the body has no code: then a proxy, a load balancer or a captive portal answered.
     if code in ("", str(status)):
         return TransientError(TransientKind.RESPONSE, f"HTTP {status} without an error of AWS: {message}", code=code)

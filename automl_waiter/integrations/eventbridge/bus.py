@@ -33,8 +33,8 @@ def region_of_bus(bus: str) -> str | None:
     match = _BUS.fullmatch(bus)
     if match is None:
         raise InvalidRequest(
-            f"{clean(bus)!r} is no event bus: a name of letters, digits and .-_, "
-            "or arn:aws:events:REGION:ACCOUNT:event-bus/NAME"
+            f"{clean(bus)!r} is not an event bus: give a name of letters, digits and .-_, "
+            "or an ARN such as arn:aws:events:REGION:ACCOUNT:event-bus/NAME"
         )
     return match["region"]
 
@@ -68,16 +68,20 @@ class Bus(Caller):
             ) from None
         if results is None or len(results) != len(entries):
             raise TransientError(
-                TransientKind.RESPONSE, "the response is none to these entries: cut short, or not from AWS"
+                TransientKind.RESPONSE, "the response does not match the entries: cut short, or not from AWS"
             )
         self._was_answered = True
         return [self._problem_of(result) for result in results]
 
-    def _problem_of(self, result: Mapping[str, Any]) -> Exception | None:
+    def _problem_of(self, result: Mapping[str, Any] | None) -> Exception | None:
         from botocore.exceptions import ClientError
 
+        result = result or {}
         if not result.get("ErrorCode"):
-            return None
+            if result.get("EventId"):
+                return None
+            words = "an entry has neither an event id nor an error: cut short, or not from AWS"
+            return TransientError(TransientKind.RESPONSE, words)
         answer = {"Error": {"Code": result["ErrorCode"], "Message": result.get("ErrorMessage", "")}}
         error = ClientError(answer, "PutEvents")  # type: ignore[arg-type,unused-ignore] # the SDK's has more members
         return from_code(error, "PutEvents", self._name, self.region, datetime.now(UTC))

@@ -88,6 +88,8 @@ class EventBridgePublisher:
         self._hurry: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._handed = self._taken = 0
         self._reported: set[tuple[type[Exception], str | None]] = set()
+        self._unreported: str | None = None
+        """Why the batch that is being put was not accepted so far."""
         self._until = float("inf")
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="automl-waiter-publish", daemon=True)
@@ -135,9 +137,9 @@ class EventBridgePublisher:
         self._thread.join(_DIES_WITHIN)
         lost, of = self._handed - self._taken, "1 event was" if self._handed == 1 else f"{self._handed} events were"
         if lost:
-            why = ": the wait was interrupted" if self._is_closed else ""
+            why = "the wait was interrupted" if self._is_closed else self._unreported
             self._is_closed = True  # so that a hanging call reports nothing later
-            self._report(f"{lost} of {of} not published to the event bus {self.bus}{why}")
+            self._report(f"{lost} of {of} not published to the event bus {self.bus}{f': {why}' if why else ''}")
 
     def abandon(self) -> None:
         """Publish no more: `finish` then returns at once. Safe in a signal handler."""
@@ -183,6 +185,7 @@ class EventBridgePublisher:
         from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
         begun = time.monotonic()
+        self._unreported = "no answer from EventBridge"
         try:
             for attempt in Retrying(
                 retry=retry_if_exception_type(TransientError),
@@ -192,14 +195,19 @@ class EventBridgePublisher:
                 reraise=True,
             ):
                 with attempt:
-                    self._attempt(batch)
+                    try:
+                        self._attempt(batch)
+                    except TransientError as failure:
+                        self._unreported = f"{failure.kind}: {failure}"
+                        raise
         except TransientError as failure:
             lasted = format_duration(time.monotonic() - begun)
-            self._report_once(failure, f"PutEvents failed for {lasted}, at last of {failure.kind}: {failure}")
+            self._report_once(failure, f"PutEvents failed for {lasted}; the last error, {failure.kind}: {failure}")
         except AutoMLWaiterError as error:
             self._report_once(error, str(error))
         except Exception as error:  # whatever it is, the next batch may succeed
             self._report_once(error, f"{type(error).__name__}: {quoted(error)}")
+        self._unreported = None
         for delivery in batch:
             delivery.done(False)
 
