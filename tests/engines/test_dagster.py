@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from dagster import (
 from guide import REQUEST, pasted
 from processes import endpoint_environment, terminated_in_wait
 
-from automl_waiter import AccessDenied, InvalidRequest, Transition
+from automl_waiter import AccessDenied, InvalidRequest, ServiceUnavailable, Transition
+from automl_waiter._model.errors import TransientError, TransientKind
 from automl_waiter.integrations.dagster import automl_job_op, automl_job_sensor, wait_in
 from automl_waiter.sandbox.server import Sandbox
+from automl_waiter.testing import ManualClock, ScriptedJobs, Timeline
 
 NewJob = Callable[[str], str]
 POLL = 0.2
@@ -381,6 +383,95 @@ def test_what_does_not_fit_into_a_tick_is_told_by_the_next(
     told = [[request.tags["automl_waiter/job_name"] for request in tick().run_requests] for _ in range(4)]
     assert [len(some) for some in told] == [2, 2, 1, 0]
     assert {name for some in told for name in some} == set(names)
+
+
+TICK_S = 42
+"""The longest tick, in seconds. Dagster drops the cursor of one that takes a minute."""
+
+
+class Throttled(ScriptedJobs):
+    """An account that accepts so many describes a second, in virtual time.
+
+    With `page_s`, each page of the listing is throttled until that many seconds after its first attempt.
+    """
+
+    def __init__(self, *, rate: float = 1.0, page_s: float = 0.0) -> None:
+        self.clock, self.rate, self.page_s = ManualClock(), rate, page_s
+        self._described_at, self._pages = float("-inf"), dict[Any, float]()
+        super().__init__(self.clock, max_rate=5.0)
+
+    def add_jobs(self, count: int, *points: tuple[float, str, str]) -> list[str]:
+        names = [f"job-{number}" for number in range(count)]
+        for name in names:
+            self.add(name, Timeline(list(points)))
+        return names
+
+    def describe(self, job_name: str) -> Mapping[str, Any]:
+        now = self.clock.monotonic()
+        if not self.rate or now - self._described_at < 1 / self.rate:
+            raise TransientError(TransientKind.THROTTLED, "Rate exceeded", code="ThrottlingException")
+        self._described_at = now
+        return super().describe(job_name)
+
+    def list_jobs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        now = self.clock.monotonic()
+        if now - self._pages.setdefault(request.get("NextToken"), now) < self.page_s:
+            raise TransientError(TransientKind.THROTTLED, "Rate exceeded", code="ThrottlingException")
+        return super().list_jobs(request)
+
+    def ticks(self, monkeypatch: pytest.MonkeyPatch) -> Ticks:
+        """Return the ticks of a sensor of this account."""
+        monkeypatch.setattr("automl_waiter.integrations.dagster.sensors.Machine", lambda: self.clock)
+        monkeypatch.setattr("automl_waiter._wiring.Gateways.of", lambda *_: self)
+        monkeypatch.setattr("automl_waiter._wiring.Gateways.default", lambda _: self)
+        return Ticks(automl_job_sensor(evaluation))
+
+
+ENDING = [(0, "InProgress", "ModelTuning"), (60, "Failed", "Failed")]
+
+
+def test_a_throttled_tick_returns_what_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an account that throttles above one call a second, a hundred ended jobs take some ticks; none is lost."""
+    account = Throttled(rate=1)
+    tick = account.ticks(monkeypatch)
+    names = account.add_jobs(100, *ENDING)
+    tick()
+    account.clock.advance(60)
+    requested: list[list[str]] = []
+    while not requested or requested[-1]:
+        begun = account.clock.monotonic()
+        requested.append([request.tags["automl_waiter/job_name"] for request in tick().run_requests])
+        assert account.clock.monotonic() - begun < TICK_S
+    assert sorted(name for some in requested for name in some) == sorted(names)
+    assert len(requested[0]) > 20
+
+
+def test_a_tick_that_can_describe_no_job_leaves_them_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Throttled(rate=1)
+    tick = account.ticks(monkeypatch)
+    names = account.add_jobs(10, *ENDING)
+    tick()
+    account.clock.advance(60)
+    account.rate = 0
+    begun = account.clock.monotonic()
+    skipped = tick()
+    assert account.clock.monotonic() - begun < TICK_S
+    assert skipped.run_requests == []
+    assert skipped.skip_message.startswith("10 jobs were not described within 40s; the next tick tries again: ")
+    assert "Rate exceeded" in skipped.skip_message
+    account.rate = 5
+    assert sorted(request.tags["automl_waiter/job_name"] for request in tick().run_requests) == sorted(names)
+
+
+def test_a_long_listing_ends_with_the_tick_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tick fails, and its cursor stays as it was."""
+    account = Throttled(page_s=9.9)
+    tick = account.ticks(monkeypatch)
+    account.add_jobs(600, *ENDING)
+    with pytest.raises(ServiceUnavailable, match="Rate exceeded"):
+        tick()
+    assert account.clock.monotonic() < TICK_S
+    assert tick.cursor is None
 
 
 def test_a_listing_that_is_denied_fails_the_tick(endpoint: Sandbox) -> None:

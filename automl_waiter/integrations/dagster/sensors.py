@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,11 +14,11 @@ from dagster import RunRequest, SensorResult, sensor
 from automl_waiter._engine.calls import Calls
 from automl_waiter._engine.listing import NEWEST_FIRST
 from automl_waiter._engine.watch import LISTED_WITHIN, matching
-from automl_waiter._model.events import Ended
+from automl_waiter._model.events import Ended, Retry
 from automl_waiter._model.options import WaitOptions
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Snapshot
-from automl_waiter._model.text import clean, seconds_of
+from automl_waiter._model.text import clean, format_duration, seconds_of
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Verdict, required_parts
 from automl_waiter._system.machine import Machine
 from automl_waiter._wiring import ONE_POLL, Gateways, wait_kernel
@@ -27,7 +28,10 @@ TAG = "automl_waiter"
 """The prefix of a run's tags: `TAG/job_name`, `TAG/job_arn`, `TAG/status` and `TAG/verdict`."""
 
 _ENDS = frozenset({Verdict.COMPLETED, Verdict.DEGRADED, Verdict.FAILED, Verdict.STOPPED})
-# A tick has 60 s, and the default rate limit is 5 calls a second.
+# Dagster ends a tick after 60 s and drops its cursor. What is known by then is returned, and the rest is left for the
+# next tick.
+_TICK_S = 40.0
+# The default rate limit is 5 calls a second.
 _MOST_DESCRIBED = 100
 _MOST_SHOWN = 5
 
@@ -48,7 +52,7 @@ def automl_job_sensor(
 
     A tick reads the newest page of the listing, and describes only the jobs that have ended. The first tick notes the
     jobs in progress; each later tick requests a run for every job that has ended since. The run's tags name its
-    job: see `TAG`.
+    job: see `TAG`. A tick ends after 40 seconds: jobs that AWS has not described by then are left for the next one.
 
     Args:
         target: The Dagster job or assets to run.
@@ -66,15 +70,17 @@ def automl_job_sensor(
         InvalidRequest: An argument is invalid.
     """
     matching(name_contains, look_back)
-    options = WaitOptions(error_budget=ONE_POLL.error_budget, once=True, required=required_parts(require))
+    options = WaitOptions(error_budget=_TICK_S, once=True, required=required_parts(require))
     part_of_name = (name_contains or "").lower()
     oldest = timedelta(seconds=seconds_of(look_back))
 
     @sensor(name=name, target=target, minimum_interval_seconds=minimum_interval_seconds, **arguments)
     def ticks(context):  # type: ignore[no-untyped-def]  # Dagster reads annotations
         gateways = Gateways(client)
+        machine = Machine()
+        deadline = machine.monotonic() + _TICK_S
         cursor = _Cursor.of(context.cursor)
-        read_at, jobs = _newest_jobs(gateways, cursor.since or oldest)
+        read_at, jobs = _newest_jobs(gateways, cursor.since or oldest, machine, deadline)
         # A job that had ended before the first tick gets no run.
         told = cursor.told if cursor.since else [arn for arn, job in jobs.items() if job.state.is_terminal]
         known, since = {*cursor.followed, *told}, cursor.since or read_at - oldest
@@ -86,10 +92,19 @@ def automl_job_sensor(
         # The jobs that have waited longest come first.
         followed = [*cursor.followed, *reversed(new)]
         due = [arn for arn in followed if arn not in jobs or jobs[arn].state.is_terminal][:_MOST_DESCRIBED]
-        outcomes = _outcomes_of(due, gateways, options)
-        for outcome in outcomes:
-            if outcome.error is not None:
-                context.log.warning(clean(outcome.summary))
+        outcomes, failure = _outcomes_of(due, gateways, options, machine, deadline)
+        late = [outcome for outcome in outcomes if outcome.verdict is Verdict.TIMED_OUT]
+        settled = [outcome for outcome in outcomes if outcome not in late]
+        summaries = [outcome.summary for outcome in settled]
+        problems = [outcome.summary for outcome in settled if outcome.error is not None]
+        if late:
+            some = "1 job was" if len(late) == 1 else f"{len(late)} jobs were"
+            why = f": {failure.kind}: {failure.message}" if failure else ""
+            words = f"{some} not described within {format_duration(_TICK_S)}; the next tick tries again{why}"
+            summaries.append(words)
+            problems.append(words)
+        for problem in problems:
+            context.log.warning(clean(problem))
         ended = [outcome for outcome in outcomes if outcome.verdict in _ENDS]
         shown = [f"{jobs[arn].name}: {jobs[arn].state}" for arn in followed if arn in jobs and arn not in due]
         # A job that was listed and no longer exists has no end to report.
@@ -100,7 +115,7 @@ def automl_job_sensor(
         new_told = [arn for arn in told if arn in jobs and jobs[arn].created_at >= new_since] + sorted(done)
         return SensorResult(
             run_requests=[_run_request(outcome, run_config) for outcome in ended],
-            skip_reason=None if ended else _skip_reason(shown + [outcome.summary for outcome in outcomes]),
+            skip_reason=None if ended else _skip_reason(shown + summaries),
             cursor=_Cursor(new_since, waiting, new_told).text,
         )
 
@@ -134,14 +149,16 @@ class _Cursor(NamedTuple):
         return json.dumps(self._asdict(), default=datetime.isoformat)
 
 
-def _newest_jobs(gateways: Gateways, since: datetime | timedelta) -> tuple[datetime, Mapping[str, Snapshot]]:
+def _newest_jobs(
+    gateways: Gateways, since: datetime | timedelta, machine: Machine, deadline: float
+) -> tuple[datetime, Mapping[str, Snapshot]]:
     """Return when the listing was read (UTC), and its newest jobs by ARN: a page, or all created since `since`."""
 
     async def read(calls: Calls) -> tuple[datetime, Mapping[str, Snapshot]]:
         jobs: dict[str, Snapshot] = {}
         read_at, request = None, dict[str, Any](NEWEST_FIRST)
         while True:
-            answer = await calls.list_jobs(request)
+            answer = await calls.list_jobs(request, deadline)
             if answer.error is not None:
                 raise answer.error
             read_at = read_at or answer.served_at or answer.at
@@ -153,14 +170,25 @@ def _newest_jobs(gateways: Gateways, since: datetime | timedelta) -> tuple[datet
                 return read_at, jobs
             request = {**NEWEST_FIRST, "NextToken": token}
 
-    return result_of(read, gateways.default(), error_budget=ONE_POLL.error_budget)
+    return result_of(read, gateways.default(), machine, error_budget=ONE_POLL.error_budget)
 
 
-def _outcomes_of(jobs: Sequence[str], gateways: Gateways, options: WaitOptions) -> list[Outcome]:
+def _outcomes_of(
+    jobs: Sequence[str], gateways: Gateways, options: WaitOptions, machine: Machine, deadline: float
+) -> tuple[list[Outcome], Retry | None]:
+    """Describe the jobs, and return their outcomes and the last failure of a call."""
     targets = gateways.targets(jobs).values()
-    machine = Machine()
+    options = replace(options, timeout=max(0.0, deadline - machine.monotonic()))
+    outcomes: list[Outcome] = []
+    failure: Retry | None = None
     with closing(events_of(wait_kernel(targets, options, machine), machine)) as events:
-        return [event.outcome for event in events if isinstance(event, Ended)]
+        for event in events:
+            match event:
+                case Ended(outcome=outcome):
+                    outcomes.append(outcome)
+                case Retry():
+                    failure = event
+    return outcomes, failure
 
 
 def _run_request(outcome: Outcome, run_config: Callable[[Outcome], Any] | None) -> Any:
