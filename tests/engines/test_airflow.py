@@ -541,6 +541,36 @@ def test_a_trigger_stops_the_job_of_a_task_that_somebody_has_ended(
     assert was_stopped(endpoint, name) == stops
 
 
+def test_a_trigger_that_is_cancelled_again_still_stops_the_job(
+    new_job: Callable[[str], str], endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A triggerer cancels `on_kill` each second, and the answers of Airflow and AWS may take longer."""
+    answered = threading.Event()
+
+    def states(**_: Any) -> Any:
+        answered.wait()
+        return {"run": {"wait": "failed"}}
+
+    monkeypatch.setattr(instances.RuntimeTaskInstance, "get_task_states", states)
+    monkeypatch.setattr(instances.XCom, "get_one", lambda **_: None)
+    trigger = AutoMLJobTrigger(job=(name := new_job("endless")), stop_on_kill=True)
+    trigger.task_instance, trigger.trigger_id = INSTANCE, 7
+
+    async def kill() -> None:
+        killing = asyncio.create_task(trigger.on_kill())
+        await asyncio.sleep(0.1)
+        killing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await killing
+        answered.set()
+        deadline = time.monotonic() + 10
+        while not was_stopped(endpoint, name) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+
+    asyncio.run(kill())
+    assert was_stopped(endpoint, name)
+
+
 @pytest.mark.parametrize(
     ("state", "stop_on_kill", "stops"),
     [

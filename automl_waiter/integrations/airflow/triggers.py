@@ -21,6 +21,9 @@ from automl_waiter.integrations.results import result_of
 
 EXECUTION_TIMEOUT = "execution_timeout has passed: "
 
+# Referenced, because a loop keeps only weak references to its tasks.
+_STOPPING: set[asyncio.Task[None]] = set()
+
 
 class AutoMLJobTrigger(BaseTrigger):
     """Fire one event when an AutoML job, or the wait for it, has ended.
@@ -124,6 +127,13 @@ class AutoMLJobTrigger(BaseTrigger):
         """Stop the job, if `stop_on_kill` is set and somebody has killed, cleared or marked the task."""
         if not self.stop_on_kill:
             return
+        stopping = asyncio.create_task(self._stop_if_killed())
+        _STOPPING.add(stopping)
+        stopping.add_done_callback(_STOPPING.discard)
+        # A triggerer cancels this again each second until it has returned, and after 30 s for good.
+        await asyncio.shield(stopping)
+
+    async def _stop_if_killed(self) -> None:
         try:
             was_killed = await sync_to_async(was_killed_deferred)(self.task_instance, self.trigger_id)
         except Exception as error:  # in doubt the job goes on
@@ -132,9 +142,13 @@ class AutoMLJobTrigger(BaseTrigger):
         if not was_killed:
             self.log.info("%s is not stopped: nobody ended its task", self.job)
             return
-        client = await sync_to_async(client_of)(self._connection)
-        await asyncio.to_thread(stop, client, self.job)
-        self.log.warning("%s was asked to stop", self.job)
+        try:
+            client = await sync_to_async(client_of)(self._connection)
+            await asyncio.to_thread(stop, client, self.job)
+        except errors.AutoMLWaiterError as error:
+            self.log.error("%s could not be stopped: %s", self.job, error)
+        else:
+            self.log.warning("%s was asked to stop", self.job)
 
 
 def time_left(deadline: str | None) -> float | Literal["auto"] | None:
