@@ -13,6 +13,7 @@ import boto3
 import botocore.session
 import pytest
 from conftest import Command
+from guide import pasted
 from moto import mock_aws
 from moto.core.exceptions import JsonRESTError
 from moto.sagemaker.exceptions import ResourceNotFound
@@ -26,7 +27,7 @@ from automl_waiter._model.outcome import shortfalls_of
 from automl_waiter._model.snapshot import Snapshot
 from automl_waiter._model.statuses import TERMINAL
 from automl_waiter._model.verdicts import DEFAULT_REQUIREMENT, Part
-from automl_waiter.integrations.stepfunctions import EVENTS_PER_POLL, long_pause, state_machine
+from automl_waiter.integrations.stepfunctions import EVENTS_PER_POLL, fragment, long_pause, state_machine
 from automl_waiter.sandbox.timeline import Timeline
 
 ROLE = "arn:aws:iam::123456789012:role/waiter"
@@ -71,7 +72,11 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         client = boto3.client("stepfunctions", region_name="us-east-1")
 
-        def execute(definition: dict[str, Any], *looks: Any) -> dict[str, Any]:
+        def execute(
+            definition: dict[str, Any],
+            *looks: Any,
+            given: object = {"AutoMLJobName": "churn"},
+        ) -> dict[str, Any]:
             found = itertools.chain(looks, itertools.repeat(looks[-1]))
 
             def describe(_: SageMakerModelBackend, auto_ml_job_name: str) -> Any:
@@ -86,7 +91,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             text = json.dumps(definition).replace("SageMaker.", "sagemaker.")
             machine = client.create_state_machine(name=name, definition=text, roleArn=ROLE)
             execution = client.start_execution(
-                stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps({"AutoMLJobName": "churn"})
+                stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps(given)
             )["executionArn"]
             until = time.monotonic() + 60
             while (result := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
@@ -137,6 +142,37 @@ def test_what_is_no_success_fails_by_the_name_of_its_error(run: Run, looks: list
     assert issubclass(getattr(errors, told[0]), AutoMLWaiterError)
 
 
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn"
+
+
+def test_the_response_that_created_the_job_is_an_input(run: Run) -> None:
+    result = run(
+        hurried(state_machine()), response(*TUNING), response("Completed", "Completed"), given={"AutoMLJobArn": ARN}
+    )
+    assert result["status"] == "SUCCEEDED"
+    assert json.loads(result["output"])["AutoMLJobName"] == "churn"
+
+
+def test_an_input_that_names_no_job_here_fails_as_invalid(run: Run) -> None:
+    """Never with States.Runtime, which no Catch of a caller expects."""
+    names = [{"AutoMLJobName": name} for name in ("", None, ["churn"])]
+    arns = [
+        *("churn", 5, ARN.removesuffix("churn"), ARN.replace("/", "//"), ARN.replace("us-east-1", "")),
+        *(ARN.replace("automl-job", "training-job"), ARN.replace("us-east-1", "eu-west-1"), ARN.replace("123", "321")),
+    ]
+    for given in ({}, [], "churn", None, *names, *({"AutoMLJobArn": arn} for arn in arns)):
+        result = run(state_machine(), response("Completed", "Completed"), given=given)
+        assert (result["status"], result["error"]) == ("FAILED", "InvalidRequest"), given
+
+
+def test_a_name_that_aws_calls_invalid_fails_at_once(run: Run) -> None:
+    words = "1 validation error detected: Value 'no name' at 'autoMLJobName' failed to satisfy constraint"
+    refused = [JsonRESTError("ValidationException", words), response("Completed", "Completed")]
+    result = run(state_machine(), *refused, given={"AutoMLJobName": "no name"})
+    assert (result["status"], result["error"]) == ("FAILED", "InvalidRequest")
+    assert words in result["cause"]
+
+
 def test_a_completed_job_is_the_output(run: Run) -> None:
     """An execution goes through the phases, over a throttled call, to the response of the completed job."""
     looks = [response(*TUNING), throttled(), response(*EXPLAINING), response("Completed", "Completed")]
@@ -161,6 +197,26 @@ def test_a_success_at_the_deadline_counts(run: Run) -> None:
         event["stateEnteredEventDetails"]["name"] for event in result["events"] if "stateEnteredEventDetails" in event
     ]
     assert (result["status"], "LastPause" in entered) == ("SUCCEEDED", True)
+
+
+@pytest.mark.parametrize(
+    ("looks", "error"),
+    [
+        ([response(*TUNING), response("Completed", "Completed")], None),
+        ([response("Failed", "Failed")], "Caught"),
+        ([ResourceNotFound("Could not find AutoML job")], "JobNotFound"),
+    ],
+    ids=["completed", "failed", "not found"],
+)
+def test_an_embedded_fragment_fails_its_step_by_name(run: Run, looks: list[Any], error: str | None) -> None:
+    """In the step that the guide shows, Catch names the library's errors, and the state after it has the job."""
+    step = json.loads(pasted("Step Functions", "json"))
+    step["WaitForJob"]["Branches"] = [hurried(fragment())]
+    states = {**step, "Deploy": {"Type": "Succeed"}, "Alert": {"Type": "Fail", "Error": "Caught"}}
+    result = run({"StartAt": "WaitForJob", "States": states}, *looks)
+    assert result.get("error") == error
+    if error is None:
+        assert json.loads(result["output"])["Job"]["AutoMLJobStatus"] == "Completed"
 
 
 DEPLOYING = {"ModelDeployConfig": {"AutoGenerateEndpointName": True}}
@@ -225,7 +281,7 @@ def test_short_pauses_are_bounded(run: Run) -> None:
     states = state_machine()["States"]
     [rule] = [rule for rule in states["How"]["Choices"] if rule["Next"] == "ShortPause"]
     assert rule["And"][0] == {"Variable": "$.Short", "NumericGreaterThan": 0}
-    states["Begin"]["Parameters"]["Short"] = 1
+    states["ByName"]["Parameters"]["Short"] = 1
     machine = hurried({**state_machine(), "States": states})
     result = run(machine, *[response(*EXPLAINING)] * 2, response("Completed", "Completed"))
     entered = [
@@ -245,6 +301,7 @@ def test_the_command_prints_what_the_library_makes(inside: Command) -> None:
     result = inside("export", "asl", "--timeout", "6h", "--require", "all")
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == state_machine(timeout=6 * 3600, required=frozenset(Part))
+    assert json.loads(inside("export", "asl", "--fragment").stdout) == fragment()
     result = inside("export", "iam-policy", "--with", "stop", "--jobs", "arn:aws:sagemaker:*:*:automl-job/nightly-*")
     assert result.returncode == 0
     assert json.loads(result.stdout) == iam_policy([Feature.STOP], ["arn:aws:sagemaker:*:*:automl-job/nightly-*"])

@@ -13,7 +13,7 @@ from automl_waiter._model.verdicts import required_parts
 from automl_waiter.cli.flags import REQUIRE, Duration
 from automl_waiter.cli.help import PageGroup
 from automl_waiter.cli.lines import write_product
-from automl_waiter.integrations.stepfunctions import DEFAULT_TIMEOUT, state_machine
+from automl_waiter.integrations.stepfunctions import DEFAULT_TIMEOUT, fragment, state_machine
 
 
 @click.group(
@@ -41,14 +41,22 @@ def export() -> None:
     help="Time limit of the whole wait. A longer limit polls less often, to stay below 25,000 history events.",
 )
 @REQUIRE
-def asl(timeout: float, require: tuple[str, ...]) -> int:
+@click.option(
+    "--fragment",
+    "is_fragment",
+    is_flag=True,
+    help="Print the states alone, to embed as the branch of a Parallel state in your own state machine.",
+)
+def asl(timeout: float, require: tuple[str, ...], is_fragment: bool) -> int:
     """Print a Step Functions standard workflow that waits for a job, in Amazon States Language.
 
-    Its input is {"AutoMLJobName": "..."}, and its output is the job's last response. If the job does not succeed, the
-    execution fails with one of these errors: JobFailed, JobStopped, JobDegraded, WaitTimeout, JobNotFound,
-    AccessDenied, ServiceUnavailable. Its role needs the permission sagemaker:DescribeAutoMLJobV2.
+    Its input is {"AutoMLJobName": "..."} or {"AutoMLJobArn": "..."}, such as the response that created the job, and its
+    output is the job's last response. If the job does not succeed, the execution fails with one of these errors:
+    JobFailed, JobStopped, JobDegraded, WaitTimeout, JobNotFound, AccessDenied, InvalidRequest, ServiceUnavailable. Its
+    role needs the permission sagemaker:DescribeAutoMLJobV2.
     """
-    return _print(state_machine(timeout=timeout, required=required_parts(require)))
+    document = fragment if is_fragment else state_machine
+    return _print(document(timeout=timeout, required=required_parts(require)))
 
 
 @export.command(
