@@ -1,1 +1,1 @@
-"""The wait as a step of the engines that run pipelines: thin modules over the library, each with its own extra."""
+"""The wait as a step of a pipeline engine: thin modules over the library, each with its own extra."""

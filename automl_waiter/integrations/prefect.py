@@ -1,7 +1,7 @@
 """Prefect: a task that waits for an AutoML job, with the run's logger and a Markdown artifact; sync and async.
 
-Both tasks are retried only if calls failed, because a wait changes nothing; a failed job would fail again. The
-timeout applies to each try. No result comes from a cache: a task that runs again returns the job's present state.
+Prefect retries both tasks only if calls failed: a retry resumes the wait, but a failed job would fail again. The
+timeout applies to each try. No result comes from a cache: a task that runs again polls the job again.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ try:
     from prefect.artifacts import create_markdown_artifact
     from prefect.cache_policies import NO_CACHE
 except ModuleNotFoundError as error:
-    raise ImportError("Prefect is not installed here: pip install 'automl-waiter[prefect]'") from error
+    raise ImportError("Prefect is not installed: pip install prefect") from error
 
 
 _SHARED_SETTINGS: dict[str, Any] = {
-    "description": "Returns when an Amazon SageMaker AutoML job has ended.",
+    "description": "Wait until an Amazon SageMaker AutoML job has ended.",
     # Each try has an error budget of its own.
     "retries": 3,
     "retry_delay_seconds": 60,
@@ -74,7 +74,10 @@ async def wait_for_automl_job_async(
     has_artifact: bool = True,
     **options: Any,
 ) -> dict[str, Any]:
-    """Do the same in an asynchronous flow: many waits share one thread. Cancelling the task ends the wait."""
+    """Do the same in an asynchronous flow, where many waits share one thread: prefer it for dozens of jobs.
+
+    Cancelling the task ends the wait.
+    """
     log = get_run_logger()
     outcome = await aio.wait_for(job, client=client, check=False, on_event=logging_to(log, on_event), **options)
     if has_artifact:

@@ -206,7 +206,7 @@ def test_a_call_whose_answer_was_lost_has_started_the_job() -> None:
     service = Service(a=timedelta(0), old=timedelta(days=1))
     service.repeated = 1
     assert service.start("a", "fail", task_state_store=Store()) == ("arn:a", "resumed")
-    with pytest.raises(InvalidRequest, match="this task has not started it"):
+    with pytest.raises(InvalidRequest, match="this task did not start it"):
         service.start("old", task_state_store=Store())
 
 

@@ -325,7 +325,7 @@ def test_a_job_that_came_and_ended_between_two_ticks_is_not_missed(endpoint: San
     [old] = jobs(f"{prefix}-old", "failed")
     until_ended(endpoint, old)
     tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=endpoint.client()))
-    assert tick().skip_message == "no job that matches is in progress"
+    assert tick().skip_message == "no matching job is in progress"
     [new] = jobs(prefix, "failed")
     until_ended(endpoint, new)
     assert [request.tags["automl_waiter/job_name"] for request in tick().run_requests] == [new]
@@ -524,4 +524,4 @@ def test_without_dagster_the_import_says_what_to_install() -> None:
     """Where Dagster is missing, one line says how it is installed."""
     words = "import sys; sys.modules['dagster'] = None; import automl_waiter.integrations.dagster"
     said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False).stderr
-    assert said.splitlines()[-1] == "ImportError: Dagster is not installed here: pip install 'automl-waiter[dagster]'"
+    assert said.splitlines()[-1] == "ImportError: Dagster is not installed: pip install dagster"

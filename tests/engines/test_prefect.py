@@ -296,4 +296,4 @@ def test_without_prefect_the_import_says_what_to_install() -> None:
     """Where Prefect is missing, one line says how it is installed."""
     words = "import sys; sys.modules['prefect'] = None; import automl_waiter.integrations.prefect"
     said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False).stderr
-    assert said.splitlines()[-1] == "ImportError: Prefect is not installed here: pip install 'automl-waiter[prefect]'"
+    assert said.splitlines()[-1] == "ImportError: Prefect is not installed: pip install prefect"

@@ -17,7 +17,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "automl-waiter",
         "name": "automl-waiter",
-        "description": "Waits until an Amazon SageMaker AutoML (Autopilot) job has ended.",
+        "description": "Wait until an Amazon SageMaker AutoML (Autopilot) job has ended.",
         "versions": [__version__],
         "integrations": [
             {

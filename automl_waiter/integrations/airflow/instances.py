@@ -11,7 +11,7 @@ from airflow.utils.state import TaskInstanceState
 # The XCom with the id of the trigger whose wait has ended.
 _ENDED_KEY = "automl_waiter_ended"
 # A worker's task that nobody has ended is in one of these, also if its worker was paused and another try has begun.
-_GOES_ON = frozenset(
+_UNFINISHED = frozenset(
     {
         TaskInstanceState.SCHEDULED,
         TaskInstanceState.QUEUED,
@@ -41,7 +41,7 @@ def was_killed_deferred(instance: Any, trigger_id: int) -> bool:
 
 def was_killed_running(instance: Any) -> bool:
     """Return whether somebody has ended a task that runs on a worker; not if the worker is shut down, or was paused."""
-    return _state_of(instance) not in _GOES_ON
+    return _state_of(instance) not in _UNFINISHED
 
 
 def _state_of(instance: Any) -> str | None:

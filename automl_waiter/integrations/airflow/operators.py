@@ -65,7 +65,7 @@ class AutoMLJobOperator(WaitingTask, AwsBaseOperator[SageMakerHook]):
     ) -> None:
         super().__init__(**kwargs)
         if if_exists not in get_args(IfExists):
-            raise InvalidRequest(f"if_exists is resume, fail or increment, not {clean(if_exists)!r}")
+            raise InvalidRequest(f"if_exists must be resume, fail or increment, not {clean(if_exists)!r}")
         self.request = request
         self.job = job
         self.if_exists = if_exists

@@ -44,7 +44,7 @@ class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
         stop_on_kill: As in `AutoMLJobOperator`.
         kwargs: The arguments of Airflow's AWS sensors: `timeout` (by default 7 days, or Airflow's configured value),
             `soft_fail`, `aws_conn_id`, `region_name`, and others. `execution_timeout` ends the wait like `timeout`,
-            whichever comes first. An outage of AWS is no soft failure.
+            whichever comes first. An outage of AWS is not a soft failure.
     """
 
     aws_hook_class = SageMakerHook
@@ -92,7 +92,7 @@ class AutoMLJobSensor(WaitingTask, AwsBaseSensor[SageMakerHook]):
             raise
 
     def _poll(self, context: Any) -> dict[str, Any] | None:
-        """Return how the wait ended; None if it goes on.
+        """Return how the wait ended; None if the job is still in progress.
 
         Raises:
             ServiceUnavailable, CredentialsExpired: The error budget is spent.

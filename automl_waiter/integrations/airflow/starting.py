@@ -51,8 +51,8 @@ def start_job(
     """
     if not isinstance(request, Mapping):
         raise InvalidRequest(
-            f"request is a mapping, not of type {type(request).__name__}: with a template for the whole request, the "
-            "DAG needs render_template_as_native_obj=True"
+            f"request must be a mapping, not of type {type(request).__name__}: a template of the whole request needs a "
+            "DAG with render_template_as_native_obj=True"
         )
     name = clean(request.get("AutoMLJobName", ""))
     tries = _Tries(context, name, is_resuming=if_exists != "fail")
@@ -78,7 +78,7 @@ def start_job(
         if if_exists != "increment":
             break
     raise InvalidRequest(
-        f"there is a job {tried} already, and this task has not started it: give another name, wait for it with job=, "
+        f"a job {tried} exists already, and this task did not start it: give another name, wait for it with job=, "
         'or set if_exists="increment"'
     )
 

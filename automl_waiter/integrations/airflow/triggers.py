@@ -110,7 +110,7 @@ class AutoMLJobTrigger(BaseTrigger):
             try:
                 await sync_to_async(note_end)(self.task_instance, self.trigger_id)
             except Exception as error:  # the end of a wait of hours must not be lost
-                self.log.warning("the end of the wait for %s could not be noted: %s", self.job, error)
+                self.log.warning("could not note the end of the wait for %s: %s", self.job, error)
         yield TriggerEvent({**payload, "origin": self.origin})
 
     async def _wait(self, client: Any) -> dict[str, Any]:
@@ -136,8 +136,10 @@ class AutoMLJobTrigger(BaseTrigger):
     async def _stop_if_killed(self) -> None:
         try:
             was_killed = await sync_to_async(was_killed_deferred)(self.task_instance, self.trigger_id)
-        except Exception as error:  # in doubt the job goes on
-            self.log.warning("%s is not stopped: Airflow does not say who ended its task: %s", self.job, error)
+        except Exception as error:  # in doubt the job keeps running
+            self.log.warning(
+                "%s is not stopped: Airflow did not say whether somebody ended its task: %s", self.job, error
+            )
             return
         if not was_killed:
             self.log.info("%s is not stopped: nobody ended its task", self.job)

@@ -157,7 +157,7 @@ class WaitingTask(BaseOperator):
         answers: list[bool] = []
 
         def ask() -> None:
-            with suppress(Exception):  # in doubt the job goes on
+            with suppress(Exception):  # in doubt the job keeps running
                 answers.append(was_killed_running(self.instance))
 
         # In a thread: a signal may have interrupted another question to Airflow, which holds a lock.

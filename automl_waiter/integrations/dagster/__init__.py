@@ -3,7 +3,7 @@
 try:
     import dagster as _  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError("Dagster is not installed here: pip install 'automl-waiter[dagster]'") from error
+    raise ImportError("Dagster is not installed: pip install dagster") from error
 
 from automl_waiter.integrations.dagster.ops import automl_job_op, metadata_of, wait_in
 from automl_waiter.integrations.dagster.sensors import automl_job_sensor

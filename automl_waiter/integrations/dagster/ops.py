@@ -1,7 +1,7 @@
 """A wait in the body of an op or asset, and a ready-made op.
 
-A Failure that allows retries means that calls failed: a RetryPolicy resumes the wait, which changes nothing. Any
-other Failure would happen again, so no policy retries it. The timeout applies to each try.
+A Failure allows retries only if calls failed: a RetryPolicy then resumes the wait. Any other Failure would happen
+again, so no policy retries it. The timeout applies to each try.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def automl_job_op(
     @op(
         name=name,
         ins={"job": In(description="The name or ARN of an AutoML job, or the response that created it")},
-        out=Out(dict, description="How it ended"),
+        out=Out(dict, description="How the job ended"),
         retry_policy=retry_policy,
         tags=tags,
-        description="Blocks until an Amazon SageMaker AutoML job has ended.",
+        description="Wait until an Amazon SageMaker AutoML job has ended.",
     )
     def waits(context, job):  # type: ignore[no-untyped-def]  # an annotation would be a type that Dagster checks
         return wait_in(context, job, client=client, **options)

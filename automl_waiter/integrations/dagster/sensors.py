@@ -207,6 +207,6 @@ def _run_request(outcome: Outcome, run_config: Callable[[Outcome], Any] | None) 
 
 def _skip_reason(states: Sequence[str]) -> str:
     if not states:
-        return "no job that matches is in progress"
+        return "no matching job is in progress"
     more = [f"and {len(states) - _MOST_SHOWN} more"] if len(states) > _MOST_SHOWN else []
     return "; ".join([*map(clean, states[:_MOST_SHOWN]), *more])
