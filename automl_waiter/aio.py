@@ -130,7 +130,7 @@ class Waiter:
 
 
 async def _in_thread(function: Callable[[], T]) -> T:
-    """Return what a function returns that loads the SDK and makes clients: meanwhile the loop goes on."""
+    """Return what `function` returns. It runs in a thread, because loading the SDK and making clients block."""
     machine, call = AsyncioMachine(), PendingCall(function, math.inf)
     machine.start(call)
     while await machine.wait_async(math.inf) is None:

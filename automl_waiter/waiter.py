@@ -257,7 +257,7 @@ def wait_for(job: object, *, client: Any = None, check: bool = True, **options: 
         JobEnded: The job ended, but not as required.
         WaitTimeout: The timeout was reached first; also a TimeoutError.
         WaitCancelled: `cancel_event` was set.
-        JobNotFound: There is no such job; a name is looked for again for 10 s.
+        JobNotFound: There is no such job. A name that is listed, or cannot be listed, is polled again for 10 s.
         JobReplaced: The name means another job than it did, or than the ARN.
         ServiceError: AWS refused, or could not be reached.
         InvalidRequest: An argument makes no sense; found before the first call. Or `until` or the poll policy raised,

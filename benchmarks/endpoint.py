@@ -23,7 +23,7 @@ from benchmarks.workloads import recorded_jobs
 
 ROOT = Path(__file__).parents[1]
 ENDED, RUNNING = "ended", "running"
-# A recorded one that went on to a report, and one that trains for as long as it is looked at.
+# A recorded one with a report, and one that trains for ever.
 SCRIPTS = {
     ENDED: recorded_jobs()[0],
     RUNNING: Timeline([(0, "InProgress", "ModelTuning")], max_runtime=86400),

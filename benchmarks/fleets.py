@@ -122,7 +122,7 @@ def measure(settings: Sequence[Setting]) -> list[Followed]:
     """Return what comes of each setting; it takes about half a minute.
 
     Raises:
-        RuntimeError: An end was told of that was none, or was another.
+        RuntimeError: A wrong end was reported.
     """
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         # The largest first, so that no process is left with one of them at the end.
@@ -130,7 +130,7 @@ def measure(settings: Sequence[Setting]) -> list[Followed]:
         futures = {index: pool.submit(follow, settings[index]) for index in order}
         rows = [futures[index].result() for index in range(len(settings))]
     if wrong := [f"{row.setting.jobs} jobs, {row.setting.how}" for row in rows if row.wrong]:
-        raise RuntimeError(f"an end was told of that was none, or was another: {'; '.join(wrong)}")
+        raise RuntimeError(f"wrong ends were reported: {'; '.join(wrong)}")
     return rows
 
 
@@ -211,7 +211,7 @@ def _end(job: Job) -> float:
 
 
 def _is_right(event: Ended, job: Job) -> bool:
-    """Whether the job's end was told as it was."""
+    """Return whether the job's end was reported correctly."""
     snapshot = event.outcome.snapshot
     _, *state = job.timeline.entries[-1]
     return (

@@ -69,7 +69,7 @@ def test_an_endpoint_that_is_not_there_yet_is_called_again() -> None:
     port = free_port()
     with start("wait", "late", "-o", "json", env=endpoint_environment(f"http://127.0.0.1:{port}")) as process:
         assert process.stderr is not None
-        assert "again in" in process.stderr.readline()
+        assert "retrying in" in process.stderr.readline()
         with FaultyEndpoint(port) as endpoint:
             endpoint.add("late", ABSENT.timeline)
             stdout, stderr = process.communicate(timeout=60)

@@ -190,7 +190,7 @@ class OwnConnection(Connection):
 
 
 class _Shared:
-    """The connections of a process that its waits share, by what they were asked for with."""
+    """The connections that the waits of a process share, by profile, region, endpoint and service."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -159,7 +159,7 @@ def _job_in(response: Any, job_name: str, region: object) -> Mapping[str, Any]:
 
     Args:
         response: The response.
-        job_name: The name that was asked for.
+        job_name: The requested name.
         region: The region that was called; text, unless a test replaces the client.
 
     Raises:
@@ -225,7 +225,7 @@ def _mapping(response: Any) -> Mapping[str, Any]:
 
 
 def _foreign(job: Mapping[str, Any], job_name: str, region: object) -> str | None:
-    """Return how a response is about another job than the one that was asked for; None if it is not."""
+    """Return how a response is about another job than the requested one; None if it is not."""
     snapshot = Snapshot(job)
     their_name, their_arn = snapshot.name, snapshot.arn
     # Names and ARNs are compared without case: the service does so, and wrote ARNs in lower case until 2022.

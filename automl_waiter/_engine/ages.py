@@ -10,7 +10,7 @@ from automl_waiter._model.text import clean, format_duration
 STALLED_AFTER_S = dict.fromkeys(Stage, 3600.0) | dict.fromkeys((Stage.PREPARING, Stage.TRAINING), 6 * 3600.0)
 """Seconds without any change (statuses, LastModifiedTime) after which a phase counts as stalled.
 
-That is over 3 times the longest recorded training phase (102 min) and over 6 times the longest report phase (9 min).
+More than 3 times the longest recorded training phase (102 min) and 6 times the longest report phase (9 min).
 """
 
 

@@ -43,7 +43,7 @@ class Slot(Generic[T]):
     def __init__(self) -> None:
         self.value: T | None = None
         self.task: _Task | None = None
-        """Who waits for a value now."""
+        """The task that waits for a value now."""
 
 
 class PendingCall:
@@ -107,7 +107,7 @@ class _Task:
 
 
 class _TokenQueue:
-    """Who waits for a token of a bucket, in order."""
+    """The tasks that wait for a token of a bucket, in order."""
 
     def __init__(self, bucket: TokenBucket) -> None:
         self.bucket = bucket
@@ -147,7 +147,7 @@ class Kernel:
         """How many tasks are not daemons."""
         self._ready: deque[tuple[_Task, Any, BaseException | None]] = deque()
         self._current: _Task | None = None
-        """The task that goes on in the next step, because the shell was only handed its event."""
+        """The task that continues in the next step, because the shell was only handed its event."""
         self._alarms: list[tuple[float, int, _Task, int]] = []
         self._order = itertools.count()
         self._queues: dict[TokenBucket, _TokenQueue] = {}
@@ -207,7 +207,7 @@ class Kernel:
         return None
 
     def wake(self, returned: PendingCall | None) -> None:
-        """Wake every task that is ready: whose call has returned, whose time has come, or who has a token."""
+        """Wake every task that is ready: its call has returned, its time has come, or it has a token."""
         if returned is not None:
             self.put(returned.returned, returned)
         now = self.clock.monotonic()

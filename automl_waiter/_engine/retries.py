@@ -76,7 +76,7 @@ class Call(NamedTuple):
         priority: When it gets its token.
         slows_down: Whether throttling of this call slows down the others.
         check: Raises a TransientError for a response that answers something else.
-        foreign_for: How long every answer may be about another job (seconds): then the job that was asked for does not
+        foreign_for: How long every answer may be about another job, in seconds. After it, the requested job does not
             exist.
     """
 

@@ -125,7 +125,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class Notice:
-    """A decision that was made for the user, who may want to know of it."""
+    """A decision that was made for the user and that they may want to know."""
 
     event: ClassVar[str] = "notice"
 

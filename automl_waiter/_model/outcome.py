@@ -73,7 +73,7 @@ class Outcome:
         error: The error that ended the wait, or one beside the verdict (a stop that was refused).
         listed_candidate: The best candidate in the last listing; the response may not name one yet.
         met_by: The candidate that met the condition, if the condition is about one.
-        estimate: When a job that still runs will end, if that was asked for and can be estimated.
+        estimate: When a job that still runs will end, if that was requested and can be estimated.
     """
 
     job: str

@@ -58,7 +58,7 @@ class AsyncioMachine(SystemClock):
             if left <= 0:
                 return None
             self._news.clear()
-            # Not asyncio.timeout: one that is over at once takes a cancel that came before it for its own.
+            # Not asyncio.timeout: one that expires at once takes an earlier cancel for its own.
             alarm = asyncio.get_running_loop().call_later(min(left, slice_s), self._wake)
             try:
                 await self._news.wait()

@@ -13,7 +13,7 @@ from automl_waiter._system.portable import CLOCK
 _monotonic = partial(time.monotonic)
 
 SLICE_S = 30.0
-"""A sleep is taken in slices, because the timers of a machine that sleeps stand still while its clock goes on."""
+"""A sleep is divided into slices, because on a machine that sleeps the timers stand still while the clock advances."""
 
 
 class SystemClock:

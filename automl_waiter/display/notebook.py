@@ -109,7 +109,7 @@ class NotebookView:
 
 
 def view_document(progress: Progress, now: datetime, *, is_over: bool = False) -> Document:
-    """Return what a view shows. A wait that is over before its jobs have ended was interrupted."""
+    """Return what a view shows. A wait that ended before its jobs was interrupted."""
     jobs = list(progress.jobs.values())
     outcomes = [job.outcome for job in jobs if job.outcome is not None]
     if jobs and len(outcomes) == len(jobs):

@@ -4,8 +4,8 @@ A transition is committed before it is delivered, and a delivery is committed on
 it. If a process is killed in between, its delivery has no living owner, and the next process makes it. Processes may
 share a file: while one delivers a transition to a subscriber, no other process does.
 
-A transition is a row, and rows are the order: no time of day decides what is new, what is due or who is alive. What a
-subscriber is owed is the job's transitions from the first one on that it was to be given, whoever observed them.
+A transition is a row, and rows are the order: no time of day decides what is new, what is due or which process is
+alive. A subscriber gets all transitions of a job from the first one that was due to it, whichever process observed them.
 
 The journal never ends a wait and never delays it for long. If the file can no longer be used, transitions are
 delivered unjournaled, and pending changes are kept in memory.

@@ -166,7 +166,7 @@ def seconds_until(deadline: str) -> float:
 
 
 def last_options(options: dict[str, Any], *, stops: bool) -> dict[str, Any]:
-    """Return the options for the end of a wait by `execution_timeout`: one poll, and a stop if one was asked for."""
+    """Return the options for the end of a wait by `execution_timeout`: one poll, and a stop if one was requested."""
     stop_on = {*words_of(options["stop_on"], "stop_on"), *(["timeout"] if stops else [])}
     return {**options, "timeout": 0, "stop_on": sorted(stop_on)}
 
