@@ -195,7 +195,7 @@ def test_a_bug_in_one_wait_ends_no_other() -> None:
 @both_shells
 def test_a_bug_about_the_last_response_still_gives_an_outcome(shell: str) -> None:
     """If even the last response cannot be reported, the outcome has none."""
-    wait = Wait(COMPLETED, shell=shell, change=lambda response: response | {"AutoMLJobStatus": ["none"]})
+    wait = Wait(COMPLETED, shell=shell, change=lambda response: response | {"PartialFailureReasons": 5})
     assert (wait.outcome.exit_code, wait.outcome.snapshot) == (70, None)
     json.dumps(wait.outcome.to_dict())
 
@@ -229,6 +229,18 @@ def test_a_bug_in_the_listing_leaves_each_job_to_be_described() -> None:
     assert len(ends) == 8
     assert all(outcome.exit_code in (0, 10) for outcome in ends)
     assert [event for event in events if isinstance(event, Notice) and BUG in event.message]
+
+
+def test_a_bug_in_the_wait_for_a_listed_job_gives_it_an_outcome() -> None:
+    """A job that is followed in a listing, with an estimate, ends like any other."""
+
+    def change(service: Service) -> None:
+        describe = service.describe
+        service.describe = lambda name: {**describe(name), "PartialFailureReasons": 5}  # type: ignore[method-assign]
+
+    ends = [event.outcome for event in fleet(change, wait_options(estimate=True)) if isinstance(event, Ended)]
+    assert len(ends) == 8
+    assert {outcome.exit_code for outcome in ends if outcome.status is None} == {70}
 
 
 def test_a_bug_in_the_candidates_of_a_listed_job_ends_no_wait() -> None:
@@ -340,14 +352,23 @@ def test_a_bug_in_the_document_leaves_a_shorter_one(
     assert [(one["job_name"], one["verdict"]) for one in document["jobs"]] == [(job, "failed")]
 
 
-@pytest.mark.parametrize("words", ["report {job}", "export asl", "status {job} -o json"])
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("report {job}", "report._document"),
+        ("export asl", "export._print"),
+        ("status {job} -o json", "waiting.ResultWriter"),
+    ],
+)
 def test_every_command_ends_a_bug_with_70(
-    inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch, words: str
+    inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch, words: str, place: str
 ) -> None:
     """No traceback and no exit code 1, whichever command it is."""
-    monkeypatch.setattr("automl_waiter.cli.lines._write", lambda *_: 1 / 0)
+    monkeypatch.setattr(f"automl_waiter.cli.{place}", lambda *_, **__: 1 / 0)
     result = inside(*words.format(job=new_job("failed")).split())
-    assert result.returncode == 70
+    assert (result.returncode, result.stdout) == (70, "")
+    assert result.stderr.startswith(f"automl-waiter: {BUG} (ZeroDivisionError in ")
+    assert "Traceback" not in result.stderr
 
 
 def test_the_debug_log_has_the_traceback_and_no_control_character(new_job: NewJob, endpoint: Sandbox) -> None:

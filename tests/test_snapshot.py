@@ -147,7 +147,7 @@ DEEP: Any = "bottom"
 for _ in range(900):
     DEEP = [DEEP]
 NO_VALUES: list[Any] = [
-    *("abc", float("inf"), 10**400, True, [], {"a": DEEP}, [{"a": object()}]),
+    *("abc", float("inf"), 10**400, 10**12, True, [], {"a": DEEP}, [{"a": object()}]),
     datetime(9999, 12, 31, tzinfo=timezone(timedelta(hours=-14))),
     "0001-01-01T00:00:00+14:00",
 ]
