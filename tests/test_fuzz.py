@@ -25,6 +25,7 @@ from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.gateway import Boto3Gateway
 from automl_waiter._model.errors import AccessDenied, CredentialsExpired, InvalidRequest, ServiceUnavailable
 from automl_waiter._model.options import wait_options
+from automl_waiter.sandbox.paging import summary_of
 from automl_waiter.testing import EPOCH, Timeline
 from automl_waiter.waiter import events_of
 
@@ -98,7 +99,8 @@ class Client:
         return self.script.timeline.response(elapsed, name=self.name, created=EPOCH, arn=ARN + self.name)
 
     def list_auto_ml_jobs(self, **_: Any) -> dict[str, Any]:
-        return {"AutoMLJobSummaries": []}
+        # The job is listed from the start: otherwise a describe that does not find it ends the wait after two seconds.
+        return {"AutoMLJobSummaries": [summary_of(self._good())]}
 
     def _fail(self, fault: str) -> dict[str, Any]:
         match fault:
