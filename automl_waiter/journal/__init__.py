@@ -5,7 +5,7 @@ it. If a process is killed in between, its delivery has no living owner, and the
 share a file: while one delivers a transition to a subscriber, no other process does.
 
 A transition is a row, and rows are the order: no time of day decides what is new, what is due or which process is
-alive. A subscriber gets all transitions of a job from the first one that was due to it, whichever process observed them.
+alive. A subscriber gets all transitions of a job from the first one that was due to it, whoever observed them.
 
 The journal never ends a wait and never delays it for long. If the file can no longer be used, transitions are
 delivered unjournaled, and pending changes are kept in memory.
