@@ -155,12 +155,12 @@ def test_the_response_that_created_the_job_is_an_input(run: Run) -> None:
 
 def test_an_input_that_names_no_job_here_fails_as_invalid(run: Run) -> None:
     """Never with States.Runtime, which no Catch of a caller expects."""
-    names = [{"AutoMLJobName": name} for name in ("", None, ["churn"])]
+    names = [{"AutoMLJobName": name} for name in ("", ["churn"])]
     arns = [
-        *("churn", 5, ARN.removesuffix("churn"), ARN.replace("/", "//"), ARN.replace("us-east-1", "")),
-        *(ARN.replace("automl-job", "training-job"), ARN.replace("us-east-1", "eu-west-1"), ARN.replace("123", "321")),
+        *(5, ARN.replace("automl-job", "training-job"), ARN.removesuffix("churn"), ARN.replace("/", "//")),
+        *(ARN.replace("us-east-1", ""), ARN.replace("us-east-1", "eu-west-1"), ARN.replace("123", "321")),
     ]
-    for given in ({}, [], "churn", None, *names, *({"AutoMLJobArn": arn} for arn in arns)):
+    for given in ({}, "churn", *names, *({"AutoMLJobArn": arn} for arn in arns)):
         result = run(state_machine(), response("Completed", "Completed"), given=given)
         assert (result["status"], result["error"]) == ("FAILED", "InvalidRequest"), given
 
