@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from guide import REQUEST, pasted
 from processes import endpoint_environment, terminated_in_wait
@@ -144,6 +145,27 @@ def test_tasks_that_are_mapped_wait_side_by_side(endpoint: Sandbox, new_job: New
         return waiting.map(names, client=unmapped(endpoint.client()), poll=POLL).result()
 
     assert [told["job_name"] for told in training()] == names
+
+
+def test_mapped_tasks_share_a_client(
+    endpoint: Sandbox, new_job: NewJob, waiting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client takes some 20 MB: fifty of them were 1.3 GB."""
+    from prefect import flow
+
+    for variable, value in endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1").items():
+        monkeypatch.setenv(variable, value)
+    names = [new_job("completed") for _ in range(3)]
+    made: list[str] = []
+    make = boto3.Session.client
+    monkeypatch.setattr(boto3.Session, "client", lambda *args, **kwargs: made.append(args[1]) or make(*args, **kwargs))
+
+    @flow
+    def training() -> Any:
+        return waiting.map(names, poll=POLL).result()
+
+    assert len(training()) == len(names)
+    assert made == ["sagemaker"]
 
 
 @pytest.mark.parametrize(
