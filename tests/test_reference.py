@@ -98,3 +98,29 @@ def test_the_policy_is_the_one_that_is_printed(inside: Command) -> None:
     page = (REFERENCE / "iam.md").read_text()
     command, printed = re.findall(r"```console\n\$ automl-waiter (.*?)\n(.*?)```", page, re.DOTALL)[0]
     assert json.loads(inside(*shlex.split(command)).stdout) == json.loads(printed)
+
+
+def test_the_readmes_figures_are_those_of_the_pages() -> None:
+    """Each measured figure of the README is on the page to which it links."""
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    pace = (DOCS / "explanation" / "pace.md").read_text()
+    reliability = (DOCS / "explanation" / "reliability.md").read_text()
+    ours = re.search(r"(?m)^\| base \| \*\*the default\*\* \| (\d+)[\d.]* \| ([\d.]+)", pace)
+    fixed = re.search(r"(?m)^\| base \| fixed 30 s \| (\d+)[\d.]* \| ([\d.]+)", pace)
+    assert ours is not None
+    assert fixed is not None
+    assert f"returns {ours[2]} s after the end on average, with {ours[1]} calls" in readme
+    assert f"returns after {fixed[2]} s, with {fixed[1]} calls" in readme
+    listed = re.search(r"(?m)^\| 100 \(4 fleets\) \| the default \| ([\d.]+)", pace)
+    described = re.search(r"(?m)^\| 100 \(4 fleets\) \| a describe per job \| ([\d.]+)", pace)
+    assert listed is not None
+    assert described is not None
+    assert f"take {listed[1]} calls a minute, and {described[1]} if each is described" in readme
+    faults = re.search(r"\| (\d+ of \d+ kinds) survived \|", reliability)
+    signals = re.search(r"In (\d+ of \d+ cases) stdout had the outcome", reliability)
+    seconds = re.search(r"the process ended within ([\d.]+ s), with the outcome", reliability)
+    assert faults is not None
+    assert signals is not None
+    assert seconds is not None
+    assert f"survives {faults[1]} of throttling" in readme
+    assert f"in {signals[1]} the outcome so far was on stdout within {seconds[1]}" in readme
