@@ -88,11 +88,16 @@ class Timeline:
         ascending = all(earlier < later for earlier, later in itertools.pairwise(seconds))
         if seconds[0] < 0 or not ascending or not all(map(math.isfinite, seconds)):
             raise ValueError(f"a timeline's seconds ascend from 0 or later, unlike {seconds}")
-        object.__setattr__(self, "entries", ((0.0, *entries[0][1:]), *entries[1:]))
         if any(State(status, secondary).is_terminal for _, status, secondary in entries[:-1]):
             raise ValueError("a timeline ends with its first terminal status: Completed, Failed or Stopped")
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
             raise ValueError(f"{self.problem_type!r} is no problem type: {', '.join(PROBLEM_TYPES)}")
+
+    @property
+    def _states(self) -> tuple[tuple[float, str, str], ...]:
+        """The entries, the first one from the creation on."""
+        (_, status, secondary), *later = self.entries
+        return ((0.0, status, secondary), *later)
 
     @property
     def completion_criteria(self) -> dict[str, int]:
@@ -124,8 +129,8 @@ class Timeline:
 
     def advanced_at(self, elapsed: float) -> Timeline:
         """Return the job if its next entry begins at that age, and the later ones as much sooner."""
-        gap = min((second - elapsed for second, _, _ in self.entries if second > elapsed), default=0.0)
-        return replace(self, entries=[(at - gap * (at > elapsed), status, phase) for at, status, phase in self.entries])
+        gap = min((second - elapsed for second, _, _ in self._states if second > elapsed), default=0.0)
+        return replace(self, entries=[(at - gap * (at > elapsed), status, phase) for at, status, phase in self._states])
 
     def response(self, elapsed: float, *, name: str, created: datetime, arn: str, speed: float = 1.0) -> dict[str, Any]:
         """Return the response of DescribeAutoMLJobV2 at that age.
@@ -164,18 +169,18 @@ class Timeline:
         # The best one is the last.
         ranks = _RANKS if self.max_candidates is None else _RANKS[: self.max_candidates - 1]
         found = []
-        for begin, _, secondary in self.entries:
+        for begin, _, secondary in self._states:
             for number, rank in enumerate(ranks, 1):
                 second = begin + number * _SECONDS_PER_CANDIDATE
                 if secondary in _TRAINING and second <= elapsed and self._entry_at(second)[0] == begin:
                     found.append(trained(rank, second))
-        best = next((entry for entry in self.entries if has_best_candidate(State(*entry[1:]))), None)
+        best = next((entry for entry in self._states if has_best_candidate(State(*entry[1:]))), None)
         if best is not None and best[0] <= elapsed and has_best_candidate(self.state_at(elapsed)):
             found.append(trained(1, best[0]))
         return found
 
     def _entry_at(self, elapsed: float) -> tuple[float, str, str]:
-        return next((entry for entry in reversed(self.entries) if entry[0] <= elapsed), self.entries[0])
+        return next((entry for entry in reversed(self._states) if entry[0] <= elapsed), self._states[0])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -213,7 +218,7 @@ def _response(
             "{failed_job}", failed_job
         )
     if has_best_candidate(state):
-        trained = next(second for second, *known in timeline.entries if has_best_candidate(State(*known)))
+        trained = next(second for second, *known in timeline._states if has_best_candidate(State(*known)))
         ended = created + timedelta(seconds=trained / speed)
         response["BestCandidate"] = candidate(name, 1, objective["MetricName"], ended, arn, speed)
     if timeline.deploy:
