@@ -1,4 +1,4 @@
-"""What a reader of the code may rely on: how much of it one wait runs, what it loads, and the page that describes it."""
+"""The structure of the code: how much of it one wait runs, what it loads, and the page that describes it."""
 
 import inspect
 import re
@@ -80,13 +80,13 @@ def trace() -> Trace:
 
 
 def test_a_wait_runs_functions_in_few_files(trace: Trace) -> None:
-    """One wait runs functions in at most so many files: whoever follows it has no more to open."""
+    """One wait runs functions of at most 29 files, so a reader has no more files to open."""
     files = sorted({str(Path(code.co_filename).relative_to(PACKAGE)) for code in trace.codes})
     assert len(files) <= 29, files
 
 
 def test_a_wait_nests_few_coroutines(trace: Trace) -> None:
-    """From the shell's loop to the kernel at most six coroutines and generators are nested."""
+    """At most six coroutines and generators are nested between the shell's loop and the kernel."""
     assert trace.depth <= 6
 
 
@@ -97,7 +97,7 @@ def test_importing_the_library_loads_no_heavy_library() -> None:
 
 
 def test_a_wait_whose_calls_succeed_loads_no_tenacity() -> None:
-    """Tenacity is loaded by the first failed attempt."""
+    """The first failed attempt loads tenacity."""
     code = (
         "import sys; from automl_waiter.testing import Timeline, simulate; "
         "simulate(Timeline([(0, 'Completed', 'Completed')])); print('tenacity' in sys.modules)"
@@ -109,14 +109,14 @@ def test_a_wait_whose_calls_succeed_loads_no_tenacity() -> None:
     "name", [name for name in automl_waiter.__all__ if isinstance(getattr(automl_waiter, name), type)]
 )
 def test_public_classes_are_named_as_they_are_imported(name: str) -> None:
-    """Tracebacks, pickles and documentation say automl_waiter.JobFailed, wherever the class is defined."""
+    """Tracebacks, pickles and the documentation show automl_waiter.JobFailed, whatever module defines the class."""
     public = getattr(automl_waiter, name)
     assert public.__module__ == "automl_waiter"
     assert get_type_hints(public) is not None, "the types of its members are found where it is defined"
 
 
 def test_architecture_page_names_only_paths_that_exist() -> None:
-    """A path on the page is one of the package or of the repository, in backticks, in a command or in the diagram."""
+    """Every path on the page exists in the package or in the repository."""
     words = [word for code in re.findall(r"`([^`\n]+)`", PAGE) for word in code.split()]
     paths = {word for word in words if "/" in word or word.endswith((".py", ".md", ".toml"))}
     paths |= set(re.findall(r"[\w/.-]+\.py\b", PAGE))
@@ -124,13 +124,13 @@ def test_architecture_page_names_only_paths_that_exist() -> None:
 
 
 def test_architecture_page_names_every_folder_of_the_package() -> None:
-    """Each folder of the package is on the page, in backticks and with its slash."""
+    """The page names each folder of the package in backticks, with a trailing slash."""
     folders = {f"{init.parent.relative_to(PACKAGE)}/" for init in PACKAGE.rglob("__init__.py")} - {"./"}
     assert [folder for folder in sorted(folders) if f"`{folder}`" not in PAGE] == []
 
 
 def test_coroutine_on_the_architecture_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shortened wait follows a job to its end on the real kernel."""
+    """The shortened coroutine on the page follows a job to its end on the real kernel."""
     (source,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict[str, Any] = {"Snapshot": Snapshot}
     exec(source, names)

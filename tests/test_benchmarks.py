@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say, and the default keeps what the page promises of it."""
+"""The benchmarks measure what they claim, and the default policy stays within the bounds on the page."""
 
 import re
 import runpy
@@ -31,25 +31,26 @@ def cost_of_fixed(population: Population, count: int) -> float:
     [*((group, 60) for group in (*recorded(), QUICK_V2, *SMALL)), (BASE, 120), (NO_REPORTS, 120)],
     ids=lambda it: getattr(it, "name", ""),
 )
-def test_the_default_costs_at_most_its_bound(population: Population, count: int) -> None:
-    """A twentieth more is chance, with few jobs here and many on the page."""
+def test_default_policy_costs_at_most_its_bound(population: Population, count: int) -> None:
+    """The tolerance of 5 % covers chance: the test runs few jobs, the page many."""
     assert cost_of_fixed(population, count) <= 1.05 * population.bound
 
 
-def test_estimates_keep_what_the_page_promises() -> None:
+def test_estimates_meet_the_criteria_on_the_page() -> None:
     rows = [(f"all {estimates.FAMILIES:,}", estimates.measure(families=300))]
     assert [what for what, value, bound in estimates.criteria(rows) if value > bound] == []
 
 
-def test_estimates_are_measured_on_jobs_that_still_run() -> None:
-    """Without spread and change the error is small, and no job is estimated after its end."""
+def test_estimates_are_made_for_running_jobs_only() -> None:
+    """With no spread and no change the error is small, and a job gets no estimate after its end."""
     measured = estimates.measure(estimates.Family(1e-9, 5, -1), families=10)
     assert max(measured.errors) < 0.01
     assert len(measured.within) == 10 * sum(age < 1 for age in estimates.AGES)
 
 
-def test_calls_and_lag_are_those_of_the_job() -> None:
-    """A poll every 30 s finds a job that ends after 100 s at 120 s, with 5 calls; a job that had ended has no lag."""
+def test_polling_benchmark_counts_calls_and_lag() -> None:
+    """A poll every 30 s finds a job that ends after 100 s at 120 s, with 5 calls; a job that has already ended has no
+    lag."""
     job = Timeline([(0, "InProgress", "ModelTuning"), (100, "Completed", "Completed")])
     assert polling.polls(job, Fixed(30)) == [0, 30, 60, 90, 120]
     over = measure(Fixed(30), [Timeline([(0, "Failed", "Failed")])])
@@ -60,8 +61,8 @@ def test_calls_and_lag_are_those_of_the_job() -> None:
     assert (many.lag, many.percentile(50), many.percentile(99), many.cost(2)) == (49.5, 50, 99, 69.5)
 
 
-def test_a_restless_job_does_not_show_how_old_its_phase_is() -> None:
-    """If LastModifiedTime is that of the poll, a phase that was just found counts as new."""
+def test_phase_is_new_at_its_first_poll_if_last_modified_time_is_always_new() -> None:
+    """If LastModifiedTime is always the time of the poll, a phase has age 0 at the poll that finds it."""
 
     class Watching:
         def __init__(self) -> None:
@@ -78,8 +79,8 @@ def test_a_restless_job_does_not_show_how_old_its_phase_is() -> None:
     assert (calm.ages, restless.ages) == ([0, 30, 20, 50], [0, 30, 0, 30])
 
 
-def test_a_workload_is_what_it_is_called() -> None:
-    """Limits, failures, reports and factors show in the jobs, which are the same for the same seed."""
+def test_workload_variants_have_their_limits_failures_and_factors() -> None:
+    """Each variant changes what its name says, and the same seed gives the same jobs."""
     no_reports, no_limits, quarter, _, failures, _ = VARIANTS
     assert list(BASE.jobs(20)) == list(BASE.jobs(20)) != list(BASE.jobs(20, seed=1))
     assert all(job.max_runtime is None for job in no_limits.jobs(200))
@@ -93,8 +94,8 @@ def test_a_workload_is_what_it_is_called() -> None:
     assert all(job.end == job.max_runtime for job in reached)
 
 
-def test_recorded_jobs_are_in_one_group_each_at_their_own_ages() -> None:
-    """Of the 18 jobs, 6 made reports. The recording of one that reached its limit begins in the middle of it."""
+def test_each_recorded_job_is_in_one_group() -> None:
+    """6 of the 18 jobs made reports; the recording of the job that reached its limit begins in the middle of it."""
     reports, without, quick = recorded()
     assert {*reports.timelines, *without.timelines} == set(recorded_jobs())
     assert [len(group.timelines) for group in (reports, without, quick)] == [6, 12, 2]
@@ -104,8 +105,8 @@ def test_recorded_jobs_are_in_one_group_each_at_their_own_ages() -> None:
 
 
 @pytest.mark.parametrize("waiter", [AUTOML_WAITER, BOTOCORE])
-def test_a_contender_polls_as_often_as_it_is_told(waiter: str) -> None:
-    """The endpoint counts its describes, and the process tells its CPU and memory."""
+def test_contender_polls_the_given_number_of_times(waiter: str) -> None:
+    """The endpoint counts the describe calls, and the process reports its CPU time and memory."""
     with CountingSandbox() as sandbox, Process(waiter, "poll", sandbox.environment, "20") as process:
         sandbox.create_job("job", scenario=RUNNING)
         process.begin("job")
@@ -124,8 +125,10 @@ def test_a_contender_polls_as_often_as_it_is_told(waiter: str) -> None:
     ],
     ids=["listed", "among others", "described"],
 )
-def test_a_fleet_is_followed_as_its_row_says(calls: tuple[float, float], longest_lag: float, setting: Setting) -> None:
-    """The same seed gives the same fleet; every end is reported rightly, and a listing takes a fraction of the calls."""
+def test_fleet_row_has_calls_lags_and_verdicts(
+    calls: tuple[float, float], longest_lag: float, setting: Setting
+) -> None:
+    """The same seed gives the same fleet, every end is reported correctly, and a listing takes a fraction of the calls."""
     row = fleets.follow(setting)
     assert row == fleets.follow(setting)
     assert (row.wrong, row.throttled, row.lags) == (0, 0, tuple(sorted(row.lags)))
@@ -136,30 +139,30 @@ def test_a_fleet_is_followed_as_its_row_says(calls: tuple[float, float], longest
     assert line.count("|") == 9
 
 
-def test_a_fleet_among_too_many_others_is_described() -> None:
-    """Where a page shows fewer than 5 jobs of the fleet, it takes the calls of a describe per job."""
+def test_fleet_is_described_if_a_page_lists_too_few_of_its_jobs() -> None:
+    """If a page lists fewer than 5 jobs of the fleet, the calls are those of a describe per job."""
     row = fleets.follow(Setting(30, fleets.DEFAULT, 1800, among=2000))
     assert (row.wrong, row.throttled) == (0, 0)
     assert row.calls > 12
     assert row.lags[-1] < 120
 
 
-def test_an_end_that_is_not_reported_yet_counts_with_its_lag_so_far() -> None:
+def test_unreported_end_counts_with_its_lag_so_far() -> None:
     """With a hundredth of the calls that it needs, a fleet's lags are long, and none is left out."""
     row = fleets.follow(Setting(60, fleets.DESCRIBED, 1200, rate=0.05, is_listed=False))
     assert row.seen < len(row.lags)
     assert row.percentile(50) > 60
 
 
-def test_the_jobs_of_a_fleet_run_when_it_begins() -> None:
-    """Each was created in the hours before second 0, and ends after it."""
+def test_fleet_jobs_are_running_at_the_start() -> None:
+    """Each job was created in the hours before second 0 and ends after it."""
     jobs = fleets.fleet(Setting(200, "", 1800), 1)
     assert len({job.name for job in jobs}) == 200
     assert all(-fleets.WINDOW <= job.created <= 0 < (job.end or 0) for job in jobs)
 
 
-def test_a_herd_is_the_same_for_its_seed_and_none_of_it_is_exhausted() -> None:
-    """In the first second each process calls, which is not counted as the busiest; one peak is that of one herd."""
+def test_herd_is_reproducible_and_exhausts_no_error_budget() -> None:
+    """Every process calls in the first second, so the peak excludes that second; each peak is that of a single herd."""
     small = herd.run(None, seed=3, processes=60, seconds=300)
     assert (
         small == herd.run(None, seed=3, processes=60, seconds=300) != herd.run(None, seed=4, processes=60, seconds=300)
@@ -172,8 +175,8 @@ def test_a_herd_is_the_same_for_its_seed_and_none_of_it_is_exhausted() -> None:
     assert herd.busiest([small, in_step])[1:] == (small.busiest, in_step.busiest)
 
 
-def test_an_endpoint_with_a_limit_throttles_describes_and_counts_them() -> None:
-    """Over HTTP, as AWS words it; jobs are created without a limit."""
+def test_rate_limited_endpoint_throttles_and_counts_calls() -> None:
+    """The endpoint throttles describe calls over HTTP as AWS does; creating a job is not limited."""
     with CountingSandbox(limit=Throttle(0.01, 2)) as sandbox:
         for name in ("a", "b", "c"):
             sandbox.create_job(name, scenario=RUNNING)
@@ -185,8 +188,8 @@ def test_an_endpoint_with_a_limit_throttles_describes_and_counts_them() -> None:
         assert (sandbox.calls, sandbox.looks, sandbox.throttled) == ({"a": 2}, 3, 1)
 
 
-def test_the_page_says_what_was_promised_and_all_of_it_was_met() -> None:
-    """docs/explanation/pace.md has each promise, with a figure within its bound, and a row for each policy and workload."""
+def test_page_lists_every_promise_and_all_are_met() -> None:
+    """docs/explanation/pace.md has each promise with a figure within its bound, and a row for each policy and workload."""
     text = PAGE.read_text()
     rows = re.findall(r"^\| (.+) \| ([\d.]+) \| at most ([\d.]+) \| (.+) \|$", text, re.MULTILINE)
     assert len(rows) == len(POPULATIONS) + 19
@@ -203,13 +206,13 @@ def test_the_page_says_what_was_promised_and_all_of_it_was_met() -> None:
         assert (PAGE.parent / picture).read_text().startswith("<?xml")
 
 
-def test_the_results_at_the_top_of_the_page_are_those_of_its_sections() -> None:
+def test_results_at_the_top_of_the_page_match_its_sections() -> None:
     results = runpy.run_path(str(ROOT / "docs" / "make_performance.py"))["results"]
     assert f"\n{results(PAGE.read_text())}\n" in PAGE.read_text()
 
 
-def test_one_section_of_the_page_is_replaced_and_the_others_stay() -> None:
-    """`docs/make_performance.py fleets` measures one section: the one with the same heading is replaced."""
+def test_one_section_of_the_page_is_replaced() -> None:
+    """`docs/make_performance.py fleets` replaces the section with the same heading and keeps the others."""
     replaced = runpy.run_path(str(ROOT / "docs" / "make_performance.py"))["replaced"]
     text = "# Title\n\nHead.\n\n## A\n\na\n\n### Part\n\np\n\n## B\n\nb\n"
     assert replaced(text, "## A\n\nnew\n") == "# Title\n\nHead.\n\n## A\n\nnew\n\n## B\n\nb\n"

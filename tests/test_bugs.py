@@ -1,4 +1,4 @@
-"""Errors that no call returned: the caller's own code raises, or there is a bug. Each ends the wait for one job only."""
+"""Errors that no AWS call returned: the caller's code raises, or the library has a bug. Each ends one job's wait only."""
 
 import json
 import logging
@@ -44,7 +44,7 @@ BUG = "a bug in automl-waiter, please report it"
 
 
 def outcomes_of(options: WaitOptions, change: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> dict[str, Outcome]:
-    """The outcomes of two waits: `change` alters the responses about `a`."""
+    """Return the outcomes of two waits; `change` alters the responses about `a`."""
     clock = ManualClock()
     gateways = [Faulty(clock), Faulty(clock)]
     gateways[0].change = change
@@ -55,12 +55,12 @@ def outcomes_of(options: WaitOptions, change: Callable[[dict[str, Any]], dict[st
 
 
 def raising(snapshot: Any) -> bool:
-    """A condition that fails for one of two jobs."""
+    """A condition that raises for job `a`."""
     return bool(1 / (snapshot.name != "a")) and snapshot.status == "Completed"
 
 
 class Raising:
-    """A policy that fails for one of two jobs."""
+    """A policy that raises for job `a`."""
 
     def next_delay(self, context: Any, /) -> float:
         return 30 / (context.snapshot.name != "a")
@@ -76,8 +76,10 @@ class Raising:
         ({"poll": Raising()}, Verdict.COMPLETED, "Raising.next_delay raised ZeroDivisionError: division by zero"),
     ],
 )
-def test_the_callers_code_that_raises_ends_one_wait(options: dict[str, Any], verdict: Verdict, words: str) -> None:
-    """That job's outcome is an error with exit code 2, which names the function; the other job is waited for."""
+def test_exception_in_the_callers_code_ends_only_that_jobs_wait(
+    options: dict[str, Any], verdict: Verdict, words: str
+) -> None:
+    """That job's outcome is an error with exit code 2 that names the function; the other wait continues."""
     outcomes = outcomes_of(wait_options(**options))
     assert (outcomes["a"].verdict, outcomes["a"].exit_code, str(outcomes["a"].error)) == (Verdict.ERROR, 2, words)
     assert isinstance(outcomes["a"].error.__cause__ if outcomes["a"].error else None, ZeroDivisionError)
@@ -87,8 +89,8 @@ def test_the_callers_code_that_raises_ends_one_wait(options: dict[str, Any], ver
     assert pickle.loads(pickle.dumps(raised.value)).outcome.to_dict() == outcomes["a"].to_dict()
 
 
-def test_wait_for_raises_what_the_callers_code_raised(simulated_jobs: ScriptedJobs) -> None:  # noqa: F811
-    """One wait raises, and several return the outcome."""
+def test_wait_for_raises_the_error_of_the_callers_code(simulated_jobs: ScriptedJobs) -> None:  # noqa: F811
+    """`wait_for` raises; `wait_for_all` returns the outcome."""
     simulated_jobs.add("a", COMPLETED)
     with pytest.raises(InvalidRequest, match="until raised ZeroDivisionError") as raised:
         wait_for("a", until=raising)
@@ -96,8 +98,8 @@ def test_wait_for_raises_what_the_callers_code_raised(simulated_jobs: ScriptedJo
     assert wait_for_all(["a"], until=raising)["a"].exit_code == 2
 
 
-def test_a_condition_that_calls_this_library_may_fail_as_it_does() -> None:
-    """An error of ours keeps its class and exit code."""
+def test_library_error_raised_in_a_condition_keeps_its_exit_code() -> None:
+    """A condition that calls this library may raise its errors."""
 
     def until(_: Any) -> bool:
         raise ServiceUnavailable("no describe of another job")
@@ -105,7 +107,7 @@ def test_a_condition_that_calls_this_library_may_fail_as_it_does() -> None:
     assert Wait(ENDLESS, until=until).outcome.exit_code == 69
 
 
-# Conditions that compare what cannot be compared
+# Conditions with invalid comparisons
 
 
 @pytest.mark.parametrize(
@@ -122,8 +124,8 @@ def test_a_condition_that_calls_this_library_may_fail_as_it_does() -> None:
         ("DataSplitConfig.ValidationFraction > 'much'", "write Value > `0.9`"),
     ],
 )
-def test_a_number_in_quotes_is_refused_before_the_first_call(expression: str, right: str) -> None:
-    """The message shows the expression with backticks."""
+def test_quoted_number_is_refused_before_the_first_call(expression: str, right: str) -> None:
+    """The message shows the expression with the number in backticks."""
     with pytest.raises(InvalidRequest, match="in quotes is text; a number stands in backticks") as raised:
         wait_options(until=expression)
     assert right in str(raised.value)
@@ -134,7 +136,7 @@ def test_a_number_in_quotes_is_refused_before_the_first_call(expression: str, ri
     ["AutoMLJobStatus > '0'", "EndTime > '2026'", "'a' == 'b'", "to_string(`1`) == '1'", "CreationTime == Newer"],
 )
 def test_text_may_be_compared_with_text(expression: str) -> None:
-    """Only numbers stand in backticks."""
+    """Only numbers need backticks."""
     if "Newer" in expression:
         with pytest.raises(InvalidRequest, match="no status and no member"):
             wait_options(until=expression)
@@ -143,15 +145,15 @@ def test_text_may_be_compared_with_text(expression: str) -> None:
 
 
 @pytest.mark.parametrize("expression", ["nosuch(AutoMLJobName)", "length(AutoMLJobName, AutoMLJobArn)"])
-def test_a_function_that_does_not_exist_is_refused_before_the_first_call(expression: str) -> None:
-    """JMESPath finds it at the first call only, which may be hours later."""
+def test_unknown_function_is_refused_before_the_first_call(expression: str) -> None:
+    """JMESPath itself reports it only at the first evaluation, which may be hours later."""
     with pytest.raises(InvalidRequest, match=r"nosuch|length"):
         wait_options(until=expression)
 
 
 @pytest.mark.parametrize("expression", ["CreationTime > `5`", "sum(PartialFailureReasons) > `5`", "floor(`1e400`)"])
-def test_a_condition_that_cannot_be_evaluated_is_not_met_and_warns_once(expression: str) -> None:
-    """The wait ends with the job, as if the condition did not hold."""
+def test_condition_that_fails_to_evaluate_is_not_met_and_warns_once(expression: str) -> None:
+    """The wait ends with the job, as if the condition were false."""
     reasons = [{"PartialFailureMessage": "a"}]
     wait = Wait(COMPLETED, until=expression, change=lambda response: response | {"PartialFailureReasons": reasons})
     assert wait.outcome.exit_code == 15
@@ -160,8 +162,8 @@ def test_a_condition_that_cannot_be_evaluated_is_not_met_and_warns_once(expressi
     assert len(warnings) == 1
 
 
-def test_the_command_shows_the_expression_with_backticks(command: Command) -> None:
-    """A quoted number is a usage error in one line, with nothing on stdout."""
+def test_command_shows_the_corrected_expression(command: Command) -> None:
+    """A quoted number is a one-line usage error, with nothing on stdout."""
     expression = "BestCandidate.FinalAutoMLJobObjectiveMetric.Value > '0.9'"
     result = command("wait", "churn", "--until", expression, "-o", "json")
     assert (result.returncode, result.stdout) == (2, "")
@@ -173,7 +175,7 @@ def test_the_command_shows_the_expression_with_backticks(command: Command) -> No
 
 
 def broken(response: dict[str, Any]) -> dict[str, Any]:
-    """A response that the gateway would never let in."""
+    """Return a response that the gateway would never accept."""
     return (
         response | {"AutoMLJobSecondaryStatus": object()}
         if response["AutoMLJobSecondaryStatus"] != "Starting"
@@ -181,8 +183,8 @@ def broken(response: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def test_a_bug_in_one_wait_ends_no_other() -> None:
-    """The job has an outcome with exit code 70 and all that was known; the other job is waited for."""
+def test_bug_in_one_wait_ends_no_other() -> None:
+    """The job's outcome has exit code 70 and the last known state; the other wait continues."""
     outcomes = outcomes_of(wait_options(), change=broken)
     a = outcomes["a"]
     assert (a.verdict, a.exit_code, a.secondary_status) == (Verdict.ERROR, 70, "Starting")
@@ -193,22 +195,22 @@ def test_a_bug_in_one_wait_ends_no_other() -> None:
 
 
 @both_shells
-def test_a_bug_about_the_last_response_still_gives_an_outcome(shell: str) -> None:
-    """If even the last response cannot be reported, the outcome has none."""
+def test_bug_in_reporting_the_last_response_still_gives_an_outcome(shell: str) -> None:
+    """If the last response cannot be reported, the outcome has no snapshot."""
     wait = Wait(COMPLETED, shell=shell, change=lambda response: response | {"PartialFailureReasons": 5})
     assert (wait.outcome.exit_code, wait.outcome.snapshot) == (70, None)
     json.dumps(wait.outcome.to_dict())
 
 
-def test_a_bug_in_the_estimates_or_candidates_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is only shown may fail."""
+def test_bug_in_the_estimates_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An estimate is optional, so its failure does not end the wait."""
     for place in ("siblings.past_jobs", "siblings.Siblings.forecast"):
         monkeypatch.setattr(f"automl_waiter._engine.{place}", lambda *_: 1 / 0)
         assert Wait(COMPLETED, estimate=True).outcome.exit_code == 0
 
 
 def fleet(service_change: Callable[[Service], None], options: WaitOptions) -> list[Event]:
-    """The events of waits for eight jobs in a listing."""
+    """Return the events of waits for eight jobs in a listing."""
     clock = ManualClock()
     service = Service(clock, [Job(f"job-{number}", 0.0, script(900)) for number in range(8)], max_rate=10)
     service_change(service)
@@ -217,13 +219,13 @@ def fleet(service_change: Callable[[Service], None], options: WaitOptions) -> li
 
 
 def page_with_a_bug(service: Service, read: Any, request: Any) -> Any:
-    """A page that the gateway would never let in, in the middle of the wait."""
+    """Return a page that the gateway would never accept, once the wait has run for 300 s."""
     page = read(request)
     return {"AutoMLJobSummaries": [{}]} if service.clock.monotonic() > 300 else page
 
 
-def test_a_bug_in_the_listing_leaves_each_job_to_be_described() -> None:
-    """Each job ends as it would, and a notice asks to report the bug."""
+def test_bug_in_the_listing_falls_back_to_describing_each_job() -> None:
+    """Every job ends as usual, and a notice asks the user to report the bug."""
     events = fleet(listing_as(page_with_a_bug), wait_options())
     ends = [event.outcome for event in events if isinstance(event, Ended)]
     assert len(ends) == 8
@@ -231,7 +233,7 @@ def test_a_bug_in_the_listing_leaves_each_job_to_be_described() -> None:
     assert [event for event in events if isinstance(event, Notice) and BUG in event.message]
 
 
-def test_a_bug_in_the_wait_for_a_listed_job_gives_it_an_outcome() -> None:
+def test_bug_in_the_wait_for_a_listed_job_gives_an_outcome() -> None:
     """A job that is followed in a listing, with an estimate, ends like any other."""
 
     def change(service: Service) -> None:
@@ -243,8 +245,8 @@ def test_a_bug_in_the_wait_for_a_listed_job_gives_it_an_outcome() -> None:
     assert {outcome.exit_code for outcome in ends if outcome.status is None} == {70}
 
 
-def test_a_bug_in_the_candidates_of_a_listed_job_ends_no_wait() -> None:
-    """They are shown no more, and the jobs end as they would."""
+def test_bug_in_the_candidates_of_a_listed_job_ends_no_wait() -> None:
+    """The candidates are no longer shown, and the jobs end as usual."""
 
     def change(service: Service) -> None:
         service.list_candidates = lambda *_: {"Candidates": [{}]}  # type: ignore[method-assign]
@@ -255,8 +257,8 @@ def test_a_bug_in_the_candidates_of_a_listed_job_ends_no_wait() -> None:
     assert [event for event in events if isinstance(event, Warned) and BUG in event.message]
 
 
-def test_a_bug_in_a_watch_ends_it_with_an_error_of_ours() -> None:
-    """A watch of all jobs has only its listing: it raises, and what it raises asks to report the bug."""
+def test_bug_in_a_watch_raises_internal_error() -> None:
+    """A watch of all jobs depends on its listing: it raises InternalError, which asks the user to report the bug."""
     clock = ManualClock()
     service = Service(clock, [Job("job-0", 0.0, script(900))], max_rate=10)
     listing_as(page_with_a_bug)(service)
@@ -265,8 +267,8 @@ def test_a_bug_in_a_watch_ends_it_with_an_error_of_ours() -> None:
     assert isinstance(raised.value.__cause__, AttributeError)
 
 
-def test_an_error_of_ours_passes_through_a_watch() -> None:
-    """It is no bug."""
+def test_library_error_passes_through_a_watch() -> None:
+    """ServiceUnavailable is not a bug, so a watch raises it unchanged."""
     clock = ManualClock()
     service = Service(clock, [Job("job-0", 0.0, script(900))], max_rate=10)
 
@@ -278,11 +280,11 @@ def test_an_error_of_ours_passes_through_a_watch() -> None:
         list(waiter.events_of(watch_kernel(service, Matching(), wait_options(), clock), clock))
 
 
-def test_the_traceback_of_a_bug_is_in_the_debug_log(
+def test_traceback_of_a_bug_is_in_the_debug_log(
     simulated_jobs: ScriptedJobs,  # noqa: F811
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """At the usual levels there is the outcome alone."""
+    """At the usual levels the log has only the outcome."""
     simulated_jobs.add("a", COMPLETED)
     describe = simulated_jobs.describe
     simulated_jobs.describe = lambda name: broken(dict(describe(name)))  # type: ignore[method-assign]
@@ -294,8 +296,8 @@ def test_the_traceback_of_a_bug_is_in_the_debug_log(
         assert BUG in caplog.text
 
 
-def test_an_internal_error_says_where_to_look() -> None:
-    """Without a traceback the module and the line help whoever gets the report; a long text is cut."""
+def test_internal_error_names_module_and_line() -> None:
+    """Without a traceback, the module and the line help the maintainer; a long text is cut."""
     with pytest.raises(ValueError, match="Expecting value") as raised:
         json.loads("x")
     assert str(internal_error(raised.value)).startswith(f"{BUG} (JSONDecodeError in json.decoder, line ")
@@ -306,10 +308,10 @@ def test_an_internal_error_says_where_to_look() -> None:
 # The command
 
 
-def test_a_bug_in_what_is_shown_changes_no_result(
+def test_bug_in_the_progress_display_changes_no_result(
     inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The result and the exit code are the job's, and one line asks to report the bug."""
+    """The result and the exit code are the job's, and one line asks the user to report the bug."""
     monkeypatch.setattr("automl_waiter.cli.output.Reporter.report", lambda *_: 1 / 0)
     result = inside("wait", new_job("failed"), "-o", "json")
     assert json.loads(result.stdout)["exit_code"] == result.returncode == 10
@@ -325,10 +327,10 @@ def test_a_bug_in_what_is_shown_changes_no_result(
         "session.combined_exit_code",
     ],
 )
-def test_a_bug_in_the_command_prints_the_document_and_exits_with_70(
+def test_bug_in_the_command_prints_the_document_and_exits_with_70(
     inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """The JSON document has an outcome for each job, whatever failed; stderr has one line and no traceback."""
+    """The JSON document has an outcome for each job; stderr has one line and no traceback."""
     monkeypatch.setattr(f"automl_waiter.cli.{place}", lambda *_: 1 / 0)
     job = new_job("failed")
     result = inside("wait", job, "-o", "json")
@@ -339,7 +341,7 @@ def test_a_bug_in_the_command_prints_the_document_and_exits_with_70(
     assert "Traceback" not in result.stderr
 
 
-def test_a_bug_in_the_document_leaves_a_shorter_one(
+def test_bug_in_the_document_prints_a_shorter_one(
     inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a response cannot be printed, the verdicts still are."""
@@ -360,10 +362,10 @@ def test_a_bug_in_the_document_leaves_a_shorter_one(
         ("status {job} -o json", "waiting.ResultWriter"),
     ],
 )
-def test_every_command_ends_a_bug_with_70(
+def test_every_command_exits_with_70_after_a_bug(
     inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch, words: str, place: str
 ) -> None:
-    """No traceback and no exit code 1, whichever command it is."""
+    """No command exits with 1 or prints a traceback."""
     monkeypatch.setattr(f"automl_waiter.cli.{place}", lambda *_, **__: 1 / 0)
     result = inside(*words.format(job=new_job("failed")).split())
     assert (result.returncode, result.stdout) == (70, "")
@@ -372,7 +374,7 @@ def test_every_command_ends_a_bug_with_70(
 
 
 def test_the_debug_log_has_the_traceback_and_no_control_character(new_job: NewJob, endpoint: Sandbox) -> None:
-    """A variable turns it on, for a report of the bug."""
+    """AUTOML_WAITER_DEBUG turns the traceback on, for a bug report."""
     code = (
         "import sys; from automl_waiter.cli import main, app, session\n"
         "session.wait_kernel = lambda *_: int('\\x1b[31m')\n"
@@ -389,8 +391,8 @@ def test_the_debug_log_has_the_traceback_and_no_control_character(new_job: NewJo
 # A fork
 
 
-def test_a_forked_child_makes_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes that share a connection get each other's answers; a client that the caller gave is the caller's."""
+def test_forked_child_makes_its_own_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that share a connection would read each other's responses."""
     made: list[int] = []
 
     class Connection:

@@ -33,24 +33,24 @@ def problems(caplog: pytest.LogCaptureFixture, level: int = logging.ERROR) -> li
     return [record.getMessage() for record in caplog.records if record.levelno == level]
 
 
-def lasted(call: Callable[[], object]) -> float:
+def duration_of(call: Callable[[], object]) -> float:
     begun = time.monotonic()
     call()
     return time.monotonic() - begun
 
 
-def test_a_transition_goes_to_both_callbacks_and_the_rest_to_one() -> None:
-    """`on_transition` is called before `on_event`, and for transitions alone."""
-    told: list[tuple[str, Event]] = []
-    callbacks = Callbacks(lambda it: told.append(("transition", it)), lambda it: told.append(("event", it)))
+def test_on_transition_gets_transitions_and_on_event_gets_all() -> None:
+    """`on_transition` is called before `on_event`, for transitions only."""
+    received: list[tuple[str, Event]] = []
+    callbacks = Callbacks(lambda it: received.append(("transition", it)), lambda it: received.append(("event", it)))
     beat = heartbeat()
     for event in (TRANSITION, beat):
         callbacks.call(event)
-    assert told == [("transition", TRANSITION), ("event", TRANSITION), ("event", beat)]
+    assert received == [("transition", TRANSITION), ("event", TRANSITION), ("event", beat)]
 
 
 def test_a_callback_is_called_in_the_callers_thread() -> None:
-    """What belongs to the caller's thread, such as a connection of sqlite3, can be used in a callback."""
+    """A callback can use objects bound to the caller's thread, such as a sqlite3 connection."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.execute("CREATE TABLE seen (kind)")
         callbacks = Callbacks(None, lambda event: database.execute("INSERT INTO seen VALUES (?)", (event.event,)))
@@ -59,7 +59,7 @@ def test_a_callback_is_called_in_the_callers_thread() -> None:
 
 
 def test_a_coroutine_is_awaited_in_the_callers_loop() -> None:
-    """A coroutine function runs in the loop that waits."""
+    """A coroutine function runs in the event loop of the wait."""
 
     async def main() -> bool:
         loops: list[object] = []
@@ -73,15 +73,15 @@ def test_a_coroutine_is_awaited_in_the_callers_loop() -> None:
     assert asyncio.run(main())
 
 
-def test_the_wait_stands_still_for_a_callback() -> None:
-    """A callback that works for a while is waited for, so that it sees the job as it was."""
-    told: list[Event] = []
-    Callbacks(None, lambda event: (time.sleep(0.2), told.append(event))).call(heartbeat())
-    assert len(told) == 1
+def test_the_wait_blocks_until_a_callback_returns() -> None:
+    """The wait does not continue meanwhile, so the callback sees the job as it was."""
+    received: list[Event] = []
+    Callbacks(None, lambda event: (time.sleep(0.2), received.append(event))).call(heartbeat())
+    assert len(received) == 1
 
 
 def test_a_slow_callback_is_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """A callback that takes longer than the limit is waited for, and named in the log."""
+    """A callback that exceeds the limit runs to its end, and a warning names it."""
 
     def write_report(_: Event) -> None:
         time.sleep(0.2)
@@ -95,25 +95,25 @@ def test_a_slow_callback_is_named_in_a_warning(caplog: pytest.LogCaptureFixture)
 
 
 def test_an_exception_in_a_callback_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """A callback that raises is called again at the next event, and what it raised is in the log."""
-    told: list[Event] = []
+    """A callback that raises is called again at the next event, and its exception is logged."""
+    received: list[Event] = []
 
     def on_event(event: Event) -> None:
-        told.append(event)
+        received.append(event)
         raise LookupError("no such channel")
 
     callbacks = Callbacks(None, on_event)
     callbacks.call(heartbeat(1))
     callbacks.call(heartbeat(2))
-    assert told == [heartbeat(1), heartbeat(2)]
+    assert received == [heartbeat(1), heartbeat(2)]
     assert len(problems(caplog)) == 2
     assert problems(caplog)[0].endswith("on_event raised LookupError on heartbeat of churn")
     assert all(record.exc_info for record in caplog.records if record.levelno >= logging.ERROR)
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_what_ends_a_program_ends_the_wait(kind: type[BaseException]) -> None:
-    """KeyboardInterrupt and SystemExit in a callback are raised where the wait was called."""
+def test_keyboard_interrupt_and_system_exit_end_the_wait(kind: type[BaseException]) -> None:
+    """KeyboardInterrupt and SystemExit in a callback are raised to the caller of the wait."""
 
     def on_event(_: Event) -> None:
         raise kind
@@ -123,7 +123,7 @@ def test_what_ends_a_program_ends_the_wait(kind: type[BaseException]) -> None:
 
 
 def test_a_callback_sees_the_callers_context_variables() -> None:
-    """A request id or a trace span of the caller is there in the callback, as it is at each event."""
+    """A callback sees a request id or a trace span of the caller, as set at each event."""
     request: contextvars.ContextVar[str] = contextvars.ContextVar("request")
     seen: list[str] = []
     callbacks = Callbacks(None, lambda _: seen.append(request.get()))
@@ -135,13 +135,13 @@ def test_a_callback_sees_the_callers_context_variables() -> None:
 
 @pytest.mark.parametrize("waiter", [Waiter, aio.Waiter])
 @pytest.mark.parametrize("name", ["on_transition", "on_event"])
-def test_a_callback_that_is_no_function_is_refused(waiter: Any, name: str) -> None:
-    """What cannot be called is found before the first call to AWS."""
+def test_callback_that_is_not_callable_is_refused(waiter: Any, name: str) -> None:
+    """The error comes before the first call to AWS."""
     with pytest.raises(InvalidRequest, match=f"{name} is a function, not of type str"):
         waiter(**{name: "print"})
 
 
-def test_a_coroutine_that_hangs_is_ended_at_its_limit(caplog: pytest.LogCaptureFixture) -> None:
+def test_hanging_coroutine_is_cancelled_at_its_limit(caplog: pytest.LogCaptureFixture) -> None:
     """Under asyncio a coroutine is awaited until its limit and then cancelled, with a warning."""
     ends: list[str] = []
 
@@ -153,7 +153,7 @@ def test_a_coroutine_that_hangs_is_ended_at_its_limit(caplog: pytest.LogCaptureF
             raise
 
     callbacks = Callbacks(None, on_event, limit=0.2)
-    assert lasted(lambda: asyncio.run(callbacks.call_async(heartbeat()))) < 2
+    assert duration_of(lambda: asyncio.run(callbacks.call_async(heartbeat()))) < 2
     assert ends == ["cancelled"]
     [warning] = problems(caplog, logging.WARNING)
     assert warning.endswith("on_event was cancelled after 0.2s on heartbeat of churn")
@@ -161,7 +161,7 @@ def test_a_coroutine_that_hangs_is_ended_at_its_limit(caplog: pytest.LogCaptureF
 
 @pytest.mark.parametrize("is_coroutine", [False, True])
 def test_an_exception_under_asyncio_is_logged(is_coroutine: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """Functions and coroutines that raise are isolated alike; their own TimeoutError is not taken for the limit."""
+    """Exceptions of functions and coroutines are logged; a TimeoutError of the callback is not taken for the limit."""
 
     def function(_: Event) -> None:
         raise TimeoutError("the channel's")
@@ -174,8 +174,8 @@ def test_an_exception_under_asyncio_is_logged(is_coroutine: bool, caplog: pytest
     assert problem.endswith("raised TimeoutError on heartbeat of churn")
 
 
-def test_cancelling_the_task_reaches_into_a_coroutine() -> None:
-    """Who cancels the task while a callback is awaited cancels both."""
+def test_cancelling_the_task_cancels_the_awaited_callback() -> None:
+    """Cancelling the task while a callback is awaited cancels both."""
 
     async def main() -> Any:
         entered = asyncio.Event()
@@ -193,8 +193,8 @@ def test_cancelling_the_task_reaches_into_a_coroutine() -> None:
     assert isinstance(result, asyncio.CancelledError)
 
 
-def test_a_callback_that_was_cancelled_by_others_only_failed(caplog: pytest.LogCaptureFixture) -> None:
-    """A coroutine that awaits something cancelled has raised, and nobody has cancelled the wait."""
+def test_cancelled_error_of_a_callback_does_not_cancel_the_wait(caplog: pytest.LogCaptureFixture) -> None:
+    """A callback that awaits a cancelled future has failed; the wait itself is not cancelled."""
 
     async def on_event(_: Event) -> None:
         cancelled = asyncio.get_running_loop().create_future()
@@ -206,8 +206,8 @@ def test_a_callback_that_was_cancelled_by_others_only_failed(caplog: pytest.LogC
     assert problem.endswith("on_event raised CancelledError on heartbeat of churn")
 
 
-def test_a_coroutine_function_in_the_synchronous_shell_is_a_logged_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing awaits it there: it must not be silently skipped, nor warn when it is collected."""
+def test_coroutine_function_in_the_synchronous_shell_logs_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing awaits it there: it must be neither silently skipped nor warned about at garbage collection."""
 
     async def on_event(_: Event) -> None:
         raise AssertionError
@@ -221,8 +221,8 @@ def test_a_coroutine_function_in_the_synchronous_shell_is_a_logged_error(caplog:
 # The log
 
 
-def test_events_go_to_structlog_where_it_is_configured() -> None:
-    """An application that has configured structlog gets key-values, with its own context variables."""
+def test_events_go_to_structlog_if_it_is_configured() -> None:
+    """A configured structlog receives key-values, with the application's context variables."""
     entries: list[Any] = []
 
     def keep(_logger: Any, name: str, entry: Any) -> Any:
@@ -254,8 +254,8 @@ UNEXPECTED = Anomaly("churn", NOW, AnomalyKind.UNKNOWN_STATUS, "unknown status: 
 
 
 @pytest.mark.parametrize("event", [FAILED_CALL, UNEXPECTED, Notice(None, NOW, "listing is denied")])
-def test_every_event_fits_structlog_over_the_standard_library(event: Event, caplog: pytest.LogCaptureFixture) -> None:
-    """No member of an event is taken for one of structlog's arguments, nor for one of a log record."""
+def test_event_members_do_not_clash_with_structlog_arguments(event: Event, caplog: pytest.LogCaptureFixture) -> None:
+    """No member of an event is taken for an argument of structlog or an attribute of a log record."""
     caplog.set_level(logging.INFO, "automl_waiter")
     structlog.configure(
         processors=[structlog.stdlib.render_to_log_kwargs],
@@ -272,26 +272,26 @@ def test_every_event_fits_structlog_over_the_standard_library(event: Event, capl
     assert getattr(record, "kind", None) == getattr(event, "kind", None)
 
 
-def test_a_structlog_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """What an application's processor raises goes to the standard library's logger, and the wait goes on."""
+def test_exception_in_structlog_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception in a processor goes to the standard library's logger, and the wait continues."""
 
     def broken(*_: object) -> Any:
         raise RuntimeError("the disk is full")
 
-    told: list[Event] = []
+    received: list[Event] = []
     structlog.configure(processors=[broken])
     try:
-        Callbacks(None, told.append).call(TRANSITION)
+        Callbacks(None, received.append).call(TRANSITION)
     finally:
         structlog.reset_defaults()
-    assert told == [TRANSITION]
+    assert received == [TRANSITION]
     assert problems(caplog) == ["this could not be logged: churn: transition InProgress/Starting"]
 
 
-def test_events_go_to_the_standard_library_where_structlog_is_not_configured(
+def test_events_go_to_the_standard_library_if_structlog_is_not_configured(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unconfigured structlog would print to stdout, where results belong."""
+    """An unconfigured structlog would print to stdout, which is for results."""
     caplog.set_level(logging.INFO, "automl_waiter")
     Callbacks(None, None).call(TRANSITION)
     [record] = caplog.records
@@ -300,7 +300,7 @@ def test_events_go_to_the_standard_library_where_structlog_is_not_configured(
     assert capsys.readouterr().out == ""
 
 
-def test_a_callback_in_another_thread_is_not_needed() -> None:
+def test_callbacks_start_no_thread() -> None:
     """A wait starts no thread for its callbacks."""
     before = set(threading.enumerate())
     seen: list[set[threading.Thread]] = []

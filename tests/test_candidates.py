@@ -1,4 +1,4 @@
-"""The candidates of a job: which is better, when they are listed, and the wait for one that is good enough."""
+"""The candidates of a job: their ranking, when they are listed, and the wait for one that is good enough."""
 
 import itertools
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ VALUE = "BestCandidate.FinalAutoMLJobObjectiveMetric.Value"
 
 
 class Listed(Faulty):
-    """Scripted jobs that count when their candidates are listed; what is in `problems` is raised first."""
+    """Scripted jobs that record when their candidates are listed, and first raise what is in `problems`."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
@@ -55,7 +55,7 @@ def listed_once(jobs: Listed) -> Leaderboard:
 
 
 def watched(jobs: Listed, options: WaitOptions, timeline: Timeline = JOB, shell: str = "sync") -> list[Event]:
-    """The events of a wait for a job."""
+    """Return the events of a wait for a job."""
     jobs.add("churn", timeline)
     kernel = kernel_of(["churn"], [jobs], options, jobs.clock)
     if shell == "sync":
@@ -69,8 +69,8 @@ def watched(jobs: Listed, options: WaitOptions, timeline: Timeline = JOB, shell:
     return asyncio.run(run())
 
 
-def seen(**options: Any) -> WaitOptions:
-    """The options of a wait that somebody watches."""
+def with_view(**options: Any) -> WaitOptions:
+    """Return the options of a wait with a live view."""
     return WaitOptions(candidates_every=CANDIDATES_EVERY_S, **options)
 
 
@@ -82,20 +82,20 @@ def candidate(
     return Candidate(raw if value is None else raw | {"FinalAutoMLJobObjectiveMetric": objective})
 
 
-# Which is better
+# Ranking
 
 
 @pytest.mark.parametrize(
     ("metric", "smaller"),
     [("F1", False), ("AUC", False), ("RMSE", True), ("validation:mse", True), ("validation:accuracy", False)],
 )
-def test_an_error_is_better_when_it_is_smaller(metric: str, smaller: bool) -> None:
-    """Errors and losses are minimized, scores are not, also under the names that jobs of 2020 gave them."""
+def test_errors_and_losses_are_minimized(metric: str, smaller: bool) -> None:
+    """Scores are maximized; the metric names that jobs of 2020 used are known too."""
     assert is_minimized(metric) is smaller
 
 
-def test_the_service_says_which_way_is_better() -> None:
-    """Where the response names the direction, the metric's name does not matter."""
+def test_the_response_decides_the_direction_of_a_metric() -> None:
+    """If the response names the direction, the metric's name does not matter."""
     assert [one.name for one in ranked([candidate("a", 1, kind="Minimize"), candidate("b", 2, kind="Minimize")])] == [
         "a",
         "b",
@@ -103,8 +103,8 @@ def test_the_service_says_which_way_is_better() -> None:
     assert [one.name for one in ranked([candidate("a", 1), candidate("b", 2)])] == ["b", "a"]
 
 
-def test_who_has_no_number_is_last() -> None:
-    """A candidate without a result, or with one that is no number, ranks behind all others, the oldest first."""
+def test_candidates_without_a_value_rank_last() -> None:
+    """Candidates without a numeric value rank behind all others, oldest first."""
     late = candidate("late", None, CreationTime=BEGIN + timedelta(hours=1))
     board = Leaderboard(
         ranked([late, candidate("early", None), candidate("nan", float("nan")), candidate("good", 0.5)])
@@ -115,8 +115,8 @@ def test_who_has_no_number_is_last() -> None:
     assert Leaderboard(ranked([late])).best is None
 
 
-def test_a_candidate_that_failed_is_never_the_best() -> None:
-    """A number alone is no model: who has failed, or is in training still, ranks behind those that are completed."""
+def test_only_completed_candidates_can_be_best() -> None:
+    """A candidate that failed or is still training ranks behind completed ones, whatever its value."""
     failed = candidate("failed", 0.95, CandidateStatus="Failed")
     going = candidate("going", 0.9, CandidateStatus="InProgress")
     board = Leaderboard(ranked([failed, candidate("good", 0.8), going]))
@@ -127,7 +127,7 @@ def test_a_candidate_that_failed_is_never_the_best() -> None:
 
 
 def test_candidates_are_counted_by_their_status() -> None:
-    """The view says how many are trained and how many are in training, and programs how many there are."""
+    """The view counts trained and training candidates; the event has the total."""
     board = Leaderboard(ranked([candidate("a", 0.5), candidate("b", None, CandidateStatus="InProgress")]))
     assert (board.count("Completed"), board.count("InProgress"), board.count("Failed", "Stopped")) == (1, 1, 0)
     event = event_dict(Candidates("churn", BEGIN, board))
@@ -152,16 +152,16 @@ def test_candidates_are_counted_by_their_status() -> None:
         ([], None),
     ],
 )
-def test_the_algorithm_is_the_repository_of_the_model_s_image(images: list[str], algorithm: str | None) -> None:
-    """The containers that transform the data do not count; without another one, the algorithm is unknown."""
+def test_algorithm_is_the_image_repository_of_the_model(images: list[str], algorithm: str | None) -> None:
+    """Containers that transform data do not count; without another one, the algorithm is unknown."""
     containers = [{"Image": f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{image}"} for image in images]
     assert algorithm_of(Candidate({"InferenceContainers": containers})) == algorithm
     assert algorithm_of(Candidate({"InferenceContainerDefinitions": {"CPU": containers}})) == algorithm
     assert algorithm_of(Candidate({"InferenceContainers": [{}]})) is None
 
 
-def test_training_lasts_from_the_first_candidate_to_the_last() -> None:
-    """It begins with the first CreationTime, and ends with the last time that a candidate has."""
+def test_training_spans_first_creation_to_last_time() -> None:
+    """Training begins at the first CreationTime and ends at the last time of any candidate."""
     times = [BEGIN + timedelta(minutes=minute) for minute in range(4)]
     done = Candidate({"CreationTime": times[1], "EndTime": times[3]})
     running = Candidate({"CreationTime": times[2]})
@@ -170,20 +170,20 @@ def test_training_lasts_from_the_first_candidate_to_the_last() -> None:
     assert Leaderboard().training is None
 
 
-def test_an_objective_has_its_standard_name() -> None:
-    """`validation:f1` is told as F1, where the response says so."""
+def test_objective_has_its_standard_name() -> None:
+    """`validation:f1` is reported as F1 if the response says so."""
     raw = {"FinalAutoMLJobObjectiveMetric": {"MetricName": "validation:f1", "StandardMetricName": "F1", "Value": 1}}
     assert objective_of(Candidate(raw)) == ("F1", 1, False)
 
 
-# When they are listed
+# When candidates are listed
 
 
 @both_shells
-def test_they_are_listed_at_a_pace_of_their_own(shell: str) -> None:
-    """Whoever watches has them every two minutes while they are trained, once more behind that, and never otherwise."""
+def test_candidates_are_listed_every_two_minutes_while_they_train(shell: str) -> None:
+    """For a view, candidates are also listed once after training, and never otherwise."""
     jobs = Listed(ManualClock())
-    events = watched(jobs, seen(poll=wait_options(poll=10).poll), shell=shell)
+    events = watched(jobs, with_view(poll=wait_options(poll=10).poll), shell=shell)
     assert [second // 60 for second in jobs.listings] == [10, 12, 14, 16, 18, 20, 22, 24, 26]
     assert len(jobs.listings) < len(jobs.looks) / 20
     boards = [event.leaderboard for event in events if isinstance(event, Candidates)]
@@ -192,21 +192,21 @@ def test_they_are_listed_at_a_pace_of_their_own(shell: str) -> None:
     assert boards[-1].best.name == "churn-001"
 
 
-def test_nobody_watches_and_they_are_not_listed() -> None:
-    """A wait that nobody watches, and that waits for no candidate, needs no right to list them."""
+def test_candidates_are_not_listed_without_a_view() -> None:
+    """A wait with neither a view nor a condition on candidates needs no permission to list them."""
     jobs = Listed(ManualClock())
     watched(jobs, wait_options(until="Completed"))
     assert jobs.listings == []
 
 
-def test_candidates_of_jobs_in_a_listing_are_read_for_a_view() -> None:
-    """A view of twelve jobs shows the best of each, as soon as each trains."""
+def test_candidates_of_listed_jobs_are_read_for_a_view() -> None:
+    """A view of twelve jobs shows the best candidate of each, as soon as the job trains."""
     jobs = Listed(ManualClock())
     names = [f"job-{number}" for number in range(12)]
     for name in names:
         jobs.add(name, JOB)
     jobs.problems = [AccessDenied("may not")]
-    events = list(waiter.events_of(kernel_of(names, [jobs] * 12, seen(), jobs.clock), jobs.clock))
+    events = list(waiter.events_of(kernel_of(names, [jobs] * 12, with_view(), jobs.clock), jobs.clock))
     boards = [event for event in events if isinstance(event, Candidates)]
     assert len({board.job_name for board in boards}) == 11, "one was denied, and is left alone"
     assert min(jobs.listings) >= 600
@@ -214,11 +214,11 @@ def test_candidates_of_jobs_in_a_listing_are_read_for_a_view() -> None:
 
 
 @both_shells
-def test_who_may_not_list_them_is_left_alone(shell: str) -> None:
-    """Where IAM denies it, they are absent: nobody is told, and nobody asks again."""
+def test_denied_listing_of_candidates_is_silent_and_not_repeated(shell: str) -> None:
+    """If IAM denies it, there are no candidates, no message and no second call."""
     jobs = Listed(ManualClock())
     jobs.problems = [AccessDenied("no")] * 100
-    events = watched(jobs, seen(), shell=shell)
+    events = watched(jobs, with_view(), shell=shell)
     assert len(jobs.listings) == 1
     assert {event.event for event in events} == {"transition", "poll", "outcome"}
     assert isinstance(events[-1], Ended)
@@ -226,40 +226,40 @@ def test_who_may_not_list_them_is_left_alone(shell: str) -> None:
 
 
 @pytest.mark.parametrize("problem", [throttle(), no_network()])
-def test_a_listing_that_fails_is_left_for_the_next_time(problem: Exception) -> None:
-    """One that is throttled or does not come through is neither repeated nor told, and made again when it is time."""
+def test_failed_listing_of_candidates_waits_for_the_next_interval(problem: Exception) -> None:
+    """A throttled or failed listing is neither retried nor reported; the next one runs at its usual time."""
     jobs = Listed(ManualClock())
     jobs.problems = [problem]
-    events = watched(jobs, seen())
+    events = watched(jobs, with_view())
     assert jobs.listings[1] - jobs.listings[0] >= CANDIDATES_EVERY_S
     assert not [event for event in events if event.event == "retry"]
     assert [event for event in events if isinstance(event, Candidates)]
 
 
-def test_a_listing_that_hangs_does_not_hold_up_a_look() -> None:
-    """The looks of a fixed pace stay where they are, within a second, although a listing takes longer than the pause."""
+def test_slow_listing_of_candidates_does_not_delay_polls() -> None:
+    """With a fixed interval, polls stay on schedule within a second, although a listing takes longer than the pause."""
     calm, slow = Listed(ManualClock()), Listed(ManualClock())
     slow.seconds = 1.5
     for jobs in (calm, slow):
-        watched(jobs, seen(poll=wait_options(poll=3).poll))
-    late = [look - (index * 3) for index, look in enumerate(slow.looks)]
+        watched(jobs, with_view(poll=wait_options(poll=3).poll))
+    delays = [poll - (index * 3) for index, poll in enumerate(slow.looks)]
     assert len(slow.looks) == len(calm.looks)
-    assert max(late) < 1
+    assert max(delays) < 1
 
 
-def test_a_page_that_hangs_is_abandoned_before_the_next_poll() -> None:
-    """A page may take until a second before the next poll: then it is abandoned, within that second, and not retried."""
+def test_hanging_page_is_abandoned_before_the_next_poll() -> None:
+    """A page has until one second before the next poll; then it is abandoned within that second, and not retried."""
     clock = Recording(hanging="list_candidates")
     jobs = Listed(clock)
     jobs.add("churn", JOB, start=700)
-    kernel = kernel_of(["churn"], [jobs], seen(poll=wait_options(poll=10).poll), clock)
+    kernel = kernel_of(["churn"], [jobs], with_view(poll=wait_options(poll=10).poll), clock)
     until_second_poll = itertools.takewhile(lambda _: clock.monotonic() < 11, waiter.events_of(kernel, clock))
     assert not [event for event in until_second_poll if isinstance(event, Retry)]
     assert [until for name, until in clock.calls if name == "list_candidates"] == [pytest.approx(9.0 + 0.9)]
 
 
 def test_all_pages_are_read() -> None:
-    """Of a job with hundreds of candidates every page is read, and a token that leads in a circle ends it all the same."""
+    """All pages of a job with hundreds of candidates are read, up to eight, so that a looping token ends too."""
     clock = ManualClock()
 
     class Many(Listed):
@@ -281,8 +281,8 @@ def test_all_pages_are_read() -> None:
 
 
 @both_shells
-def test_what_there_was_no_time_for_is_read_in_the_next_pause(shell: str) -> None:
-    """Of pages that take longer than the pause each pause reads some, and the condition is tried on all of them."""
+def test_remaining_pages_are_read_in_the_next_pause(shell: str) -> None:
+    """Each pause reads some pages, and the condition is evaluated on all of them."""
 
     class Many(Listed):
         def list_candidates(self, job_name: str, token: str | None) -> Mapping[str, Any]:
@@ -299,29 +299,29 @@ def test_what_there_was_no_time_for_is_read_in_the_next_pause(shell: str) -> Non
     assert events[-1].outcome.secondary_status == "ModelTuning"
 
 
-def test_a_throttled_listing_slows_no_look() -> None:
-    """Listing candidates gives way to throttling by itself; the pace of the looks stays what it was."""
+def test_throttled_listing_of_candidates_does_not_slow_polls() -> None:
+    """Listing candidates backs off by itself; the polls keep their pace."""
     calm, throttled = Listed(ManualClock()), Listed(ManualClock())
     throttled.problems = [throttle()] * 1000
     for jobs in (calm, throttled):
-        watched(jobs, seen())
+        watched(jobs, with_view())
     assert len(throttled.listings) < len(calm.listings)
     assert throttled.bucket.slowdown(throttled.clock.monotonic()) == 1.0
     assert abs(len(throttled.looks) - len(calm.looks)) <= len(calm.looks) / 3
 
 
-def test_a_long_pause_shows_signs_of_life() -> None:
-    """Listing candidates in a pause takes nothing from the heartbeats: there is an event that people see in each 4 minutes."""
+def test_long_pause_has_a_visible_event_every_four_minutes() -> None:
+    """Listing candidates during a pause does not suppress the heartbeats."""
     jobs = Listed(ManualClock())
     events = watched(jobs, wait_options(until=f"{VALUE} > `2`", poll=900))
-    told = [event.at for event in events if event.event in ("transition", "poll", "heartbeat", "outcome")]
-    assert max((after - before).total_seconds() for before, after in itertools.pairwise(told)) <= 240
+    times = [event.at for event in events if event.event in ("transition", "poll", "heartbeat", "outcome")]
+    assert max((after - before).total_seconds() for before, after in itertools.pairwise(times)) <= 240
     beats = [event for event in events if isinstance(event, Heartbeat)]
     assert [beat.next_in for beat in beats[:3]] == [660.0, 420.0, 180.0]
 
 
-def test_a_report_asks_again_and_keeps_what_it_has() -> None:
-    """A single listing is repeated for some seconds; what fails for good is told beside what was read before."""
+def test_report_retries_a_listing() -> None:
+    """A single listing is retried for some seconds; the error that remains is in the result."""
     clock = ManualClock()
     jobs = Listed(clock)
     jobs.add("churn", JOB, start=1400)
@@ -333,12 +333,12 @@ def test_a_report_asks_again_and_keeps_what_it_has() -> None:
     assert isinstance(listed_once(jobs).error, ServiceUnavailable)
 
 
-# The wait for one that is good enough
+# Waiting for a candidate that is good enough
 
 
 @both_shells
-def test_a_candidate_that_is_good_enough_ends_the_wait_while_the_job_trains(shell: str) -> None:
-    """`until` over BestCandidate is tried on the candidates, for the response names the best one only afterwards."""
+def test_good_candidate_ends_the_wait_while_the_job_trains(shell: str) -> None:
+    """`until` over BestCandidate is evaluated on the listing: the response names the best one only after training."""
     jobs = Listed(ManualClock())
     outcome = watched(jobs, wait_options(until=f"{VALUE} > `0.7`"), shell=shell)[-1]
     assert isinstance(outcome, Ended)
@@ -350,8 +350,8 @@ def test_a_candidate_that_is_good_enough_ends_the_wait_while_the_job_trains(shel
 
 
 @both_shells
-def test_a_job_that_is_good_enough_is_stopped(shell: str) -> None:
-    """With stop_on it is told to stop within two minutes, has stopped soon after, and the exit code is 0."""
+def test_job_with_a_good_candidate_is_stopped(shell: str) -> None:
+    """With stop_on the stop request follows within two minutes, and the exit code is 0."""
     jobs = Listed(ManualClock())
     events = watched(jobs, wait_options(until=f"{VALUE} > `0.7`", stop_on="until", poll=290), shell=shell)
     assert isinstance(events[-1], Ended)
@@ -365,7 +365,7 @@ def test_a_job_that_is_good_enough_is_stopped(shell: str) -> None:
 
 @both_shells
 def test_good_enough_stops_the_job_at_the_first_candidate_that_reaches_the_value(shell: str) -> None:
-    """It is `until` on the best candidate and `stop_on="until"` in one."""
+    """`good_enough` combines `until` on the best candidate with `stop_on="until"`."""
     jobs = Listed(ManualClock())
     events = watched(jobs, wait_options(good_enough=0.728), shell=shell)
     assert isinstance(events[-1], Ended)
@@ -375,7 +375,7 @@ def test_good_enough_stops_the_job_at_the_first_candidate_that_reaches_the_value
 
 
 def test_good_enough_that_no_candidate_reaches_ends_with_15() -> None:
-    """The job completes, and the wait says that it did so without reaching the value."""
+    """The job completes, and the outcome says that no candidate reached the value."""
     jobs = Listed(ManualClock())
     events = watched(jobs, wait_options(good_enough=1))
     assert isinstance(events[-1], Ended)
@@ -396,10 +396,10 @@ def test_good_enough_that_no_candidate_reaches_ends_with_15() -> None:
         (None, 0.5, False),
     ],
 )
-def test_good_enough_means_at_most_for_a_metric_that_is_minimized(
+def test_good_enough_is_an_upper_bound_for_a_minimized_metric(
     best: Candidate | None, value: float, is_enough: bool
 ) -> None:
-    """Only a completed candidate counts, because only that one leaves a model."""
+    """Only a completed candidate counts, because only that one has a model."""
     condition = wait_options(good_enough=value).until
     assert condition is not None
     assert condition(Snapshot({"BestCandidate": best.raw} if best else {})) is is_enough
@@ -409,21 +409,21 @@ def test_good_enough_means_at_most_for_a_metric_that_is_minimized(
     "more", [{"until": "Completed"}, {"stop_on": "until"}, {"stop_on": ["timeout", "until"], "timeout": 5}]
 )
 def test_good_enough_excludes_until_and_stop_on_until(more: Any) -> None:
-    """It is both in one. It goes with a stop at the timeout."""
+    """`good_enough` implies both; it can be combined with a stop at the timeout."""
     with pytest.raises(InvalidRequest, match="good enough cannot be combined with until"):
         wait_options(good_enough=0.9, **more)
     assert wait_options(good_enough=0.9, stop_on="timeout", timeout=5).stop_on == {"until", "timeout"}
 
 
-def test_an_ordinary_condition_lists_no_candidates() -> None:
-    """Who waits for something else needs no right to list them."""
+def test_condition_on_something_else_lists_no_candidates() -> None:
+    """Such a wait needs no permission to list candidates."""
     jobs = Listed(ManualClock())
     watched(jobs, wait_options(until="ResolvedAttributes.AutoMLJobObjective.MetricName == 'AUC'"))
     assert jobs.listings == []
 
 
-def test_who_may_not_list_them_waits_for_the_response_and_knows_it() -> None:
-    """Where IAM denies it, a warning says from when on the condition can hold, and it then does."""
+def test_denied_listing_falls_back_to_the_response_with_a_warning() -> None:
+    """The condition is evaluated on the describe response only, and is met later."""
     jobs = Listed(ManualClock())
     jobs.problems = [AccessDenied("may not")] * 100
     events = watched(jobs, wait_options(until=f"{VALUE} > `0.7`"))
@@ -434,8 +434,8 @@ def test_who_may_not_list_them_waits_for_the_response_and_knows_it() -> None:
     assert events[-1].outcome.secondary_status == "GeneratingExplainabilityReport"
 
 
-def test_a_wait_for_a_candidate_that_cannot_be_listed_says_so() -> None:
-    """Once is no news; where it goes on failing, who waits for a candidate is told once, and it is still tried."""
+def test_repeatedly_failing_listing_warns_once() -> None:
+    """A single failure is silent; repeated failures warn once, and the listing is still retried."""
     jobs = Listed(ManualClock())
     jobs.problems = [no_network()] * 4
     events = watched(jobs, wait_options(until=f"{VALUE} > `0.8`"))
@@ -448,8 +448,8 @@ def test_a_wait_for_a_candidate_that_cannot_be_listed_says_so() -> None:
 
 
 @pytest.mark.parametrize("second", [*range(700, 1400, 20)])
-def test_after_a_sleep_the_job_is_looked_at_before_a_wait_gives_up(second: int) -> None:
-    """A machine that slept past the deadline looks at the job before it gives up, also where a listing was due."""
+def test_job_is_polled_after_a_sleep_before_the_wait_times_out(second: int) -> None:
+    """A machine that slept past the deadline polls the job once more, also if a listing was due."""
     clock = Sleepy([(second, 7220)])
     jobs = Listed(clock)
     events = watched(jobs, wait_options(until=f"{VALUE} > `2`", timeout=5400))
@@ -458,8 +458,8 @@ def test_after_a_sleep_the_job_is_looked_at_before_a_wait_gives_up(second: int) 
     assert events[-1].outcome.status == "Completed"
 
 
-def test_what_was_listed_does_not_hide_what_the_response_says() -> None:
-    """Once a response names the best candidate, the condition is tried on that."""
+def test_response_takes_precedence_over_listed_candidates() -> None:
+    """Once a response names the best candidate, the condition is evaluated on that."""
     jobs = Listed(ManualClock())
     jobs.change = lambda response: (
         response | {"BestCandidate": {**response["BestCandidate"], "CandidateName": "it"}}
@@ -471,19 +471,19 @@ def test_what_was_listed_does_not_hide_what_the_response_says() -> None:
     assert events[-1].outcome.verdict == "condition_met"
 
 
-def test_the_deadline_holds_while_candidates_are_listed() -> None:
-    """A listing that hangs just before the deadline does not carry the wait past it."""
+def test_deadline_holds_while_candidates_are_listed() -> None:
+    """A slow listing just before the deadline does not delay the end of the wait."""
     jobs = Listed(ManualClock())
     jobs.seconds = 0.95
     watched(jobs, wait_options(until=f"{VALUE} > `0.99`", timeout=650, poll=49))
     assert jobs.clock.monotonic() <= 651
 
 
-# The condition, as it is written
+# The syntax of the condition
 
 
 @pytest.mark.parametrize(
-    ("until", "told"),
+    ("until", "hint"),
     [
         (f"{VALUE} > 0.9", "a number stands in backticks, as in Value > `0.9`"),
         ("length(@", "is neither a status nor JMESPath"),
@@ -492,9 +492,9 @@ def test_the_deadline_holds_while_candidates_are_listed() -> None:
         ("ModelDeployResult.Quux", "there are EndpointName"),
     ],
 )
-def test_a_condition_that_cannot_be_meant_is_told_with_what_to_write(until: str, told: str) -> None:
-    """A number without its backticks, a word that there is not, and one that is nearly right, each get their own help."""
+def test_invalid_condition_gets_a_hint(until: str, hint: str) -> None:
+    """A number without backticks, an unknown word and a misspelled one each get their own hint."""
     with pytest.raises(InvalidRequest) as raised:
         wait_options(until=until)
-    assert told in str(raised.value)
+    assert hint in str(raised.value)
     assert ("backticks" in str(raised.value)) is ("> 0.9" in until)

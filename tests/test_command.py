@@ -40,10 +40,10 @@ NewJob = Callable[[str], str]
         ("endless", 124, ["--timeout", "1s", "--poll", "0.3s"]),
     ],
 )
-def test_wait_says_by_its_exit_code_how_the_job_ended(
+def test_exit_code_reports_how_the_wait_ended(
     inside: Command, new_job: NewJob, script: str, code: int, arguments: list[str]
 ) -> None:
-    """Each way in which a wait can end has its own exit code, in the JSON too."""
+    """Each way a wait can end has its own exit code, also in the JSON."""
     result = inside("wait", new_job(script), *arguments, "-o", "json")
     assert result.returncode == code, result.stderr
     document = json.loads(result.stdout)
@@ -52,15 +52,15 @@ def test_wait_says_by_its_exit_code_how_the_job_ended(
 
 
 def test_status_of_a_running_job_is_75(inside: Command, new_job: NewJob) -> None:
-    """`status` looks once and exits with 75 while the job is in progress."""
+    """`status` polls once and exits with 75 while the job is in progress."""
     result = inside("status", new_job("endless"), "-o", "json")
     assert result.returncode == 75
     [job] = json.loads(result.stdout)["jobs"]
     assert (job["verdict"], job["polls"]) == ("in_progress", 1)
 
 
-def test_an_unknown_job_is_14_and_the_nearest_name_is_suggested(inside: Command, new_job: NewJob) -> None:
-    """A name that is not found exits with 14, and the line names the region and the nearest job."""
+def test_unknown_job_exits_with_14_and_suggests_the_nearest_name(inside: Command, new_job: NewJob) -> None:
+    """The message names the region and the job with the most similar name."""
     name = new_job("endless")
     result = inside("status", name[:-1] + "z")
     assert result.returncode == 14
@@ -68,8 +68,8 @@ def test_an_unknown_job_is_14_and_the_nearest_name_is_suggested(inside: Command,
     assert name in result.stderr
 
 
-def test_an_unknown_job_has_a_document_without_statuses(inside: Command) -> None:
-    """`wait` polls a name once more that the listing does not have, and its document has nulls."""
+def test_unknown_job_has_a_document_with_nulls(inside: Command) -> None:
+    """`wait` polls a name that the listing lacks once more, and its document has nulls."""
     result = inside("wait", "no-such-job", "-o", "json")
     assert result.returncode == 14
     assert "no AutoML job 'no-such-job'" in result.stderr
@@ -106,7 +106,7 @@ def test_an_unknown_job_has_a_document_without_statuses(inside: Command) -> None
         ["observe"],
     ],
 )
-def test_bad_usage_is_one_line_and_2(inside: Command, arguments: list[str]) -> None:
+def test_bad_usage_exits_with_2_and_one_line(inside: Command, arguments: list[str]) -> None:
     """Bad usage exits with 2, one line on stderr and nothing on stdout."""
     result = inside(*arguments, "-o", "json") if arguments[0] == "wait" else inside(*arguments)
     assert result.returncode == 2
@@ -114,44 +114,44 @@ def test_bad_usage_is_one_line_and_2(inside: Command, arguments: list[str]) -> N
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
 
 
-def test_without_arguments_there_is_the_help(inside: Command) -> None:
-    """Whoever calls the command alone reads its help, in its lines, and the exit code of bad usage."""
+def test_command_without_arguments_prints_the_help(inside: Command) -> None:
+    """The help goes to stderr, and the exit code is that of bad usage."""
     result = inside()
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == inside("--help").stdout
 
 
-def test_an_endpoint_that_cannot_be_is_one_line(inside: Command) -> None:
-    """What the SDK cannot call is told as the outcome of each job, in a line."""
+def test_invalid_endpoint_is_one_line(inside: Command) -> None:
+    """An endpoint that the SDK cannot call is reported as each job's outcome, in one line."""
     result = inside("wait", "a", "--endpoint-url", "http://127.0.0.1:99999", "-o", "json")
     assert result.returncode == json.loads(result.stdout)["exit_code"] == 2
     assert "Port out of range" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_good_decision_alarms_nobody(inside: Command, new_job: NewJob) -> None:
-    """With --any, jobs that go on are no error: -q stays silent."""
+def test_quiet_any_prints_nothing_on_success(inside: Command, new_job: NewJob) -> None:
+    """With --any, jobs that are still running are not an error, so -q prints nothing."""
     result = inside("wait", new_job("endless"), new_job("completed"), "--any", "--poll", "0.2s", "-q")
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_no_region_is_2(inside: Command) -> None:
-    """Without a region nothing is called: exit 2, and a line that says what to set."""
+def test_missing_region_exits_with_2(inside: Command) -> None:
+    """Without a region no call is made, and the message says what to set."""
     result = inside("wait", "a", environment={"AWS_REGION": "", "AWS_DEFAULT_REGION": ""})
     assert (result.returncode, result.stdout) == (2, "")
     assert "--region" in result.stderr
 
 
-def test_no_credentials_are_77(inside: Command) -> None:
-    """Without credentials the wait ends at once with 77 and a line."""
+def test_missing_credentials_exit_with_77(inside: Command) -> None:
+    """Without credentials the wait ends at once with one line."""
     result = inside("wait", "a", environment={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
     assert result.returncode == 77
     assert "no AWS credentials" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_the_json_is_the_documented_document(inside: Command, new_job: NewJob) -> None:
-    """`-o json` has exactly the documented members, in one object."""
+def test_json_has_exactly_the_documented_members(inside: Command, new_job: NewJob) -> None:
+    """`-o json` prints one object with the documented members and no others."""
     result = inside("wait", new_job("completed"), "--poll", "0.2s", "-o", "json")
     document = json.loads(result.stdout)
     assert list(document) == ["exit_code", "jobs"]
@@ -168,8 +168,8 @@ def test_the_json_is_the_documented_document(inside: Command, new_job: NewJob) -
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", instant)
 
 
-def test_the_page_of_the_output_names_every_member_and_every_variable() -> None:
-    """A reader finds the members of a job in the JSON, and what --exec finds in its environment."""
+def test_output_page_names_every_member_and_variable() -> None:
+    """The page lists each member of a job in the JSON and each environment variable of --exec."""
     page = (ROOT / "docs" / "reference" / "output.md").read_text()
     outcome = Outcome(job="a", job_name="a", verdict=Verdict.IN_PROGRESS, exit_code=ExitCode.IN_PROGRESS)
     at = datetime(2026, 11, 24, tzinfo=UTC)
@@ -177,7 +177,7 @@ def test_the_page_of_the_output_names_every_member_and_every_variable() -> None:
     assert [name for name in [*outcome.to_dict(), *variables] if f"`{name}`" not in page] == []
 
 
-def test_jsonl_prints_an_event_a_line(inside: Command, new_job: NewJob) -> None:
+def test_jsonl_prints_one_event_per_line(inside: Command, new_job: NewJob) -> None:
     """`-o jsonl` has a line for each transition and one for the outcome, each with event, at and job_name."""
     name = new_job("completed")
     result = inside("wait", name, "--poll", "0.2s", "-o", "jsonl")
@@ -188,8 +188,8 @@ def test_jsonl_prints_an_event_a_line(inside: Command, new_job: NewJob) -> None:
     assert events[-1]["verdict"] == "completed"
 
 
-def test_off_a_terminal_there_are_no_control_characters(inside: Command, new_job: NewJob) -> None:
-    """What AWS sent is cleaned for people, and kept in the JSON."""
+def test_output_to_a_file_has_no_control_characters(inside: Command, new_job: NewJob) -> None:
+    """Text from AWS is cleaned for people and unchanged in the JSON."""
     name = new_job("failed")
     text = inside("wait", name, "--poll", "0.2s")
     assert "no [31m data" in text.stdout
@@ -198,13 +198,13 @@ def test_off_a_terminal_there_are_no_control_characters(inside: Command, new_job
     assert document["jobs"][0]["failure_reason"] == "no\x1b[31m data"
 
 
-def test_quiet_says_errors_only(inside: Command, new_job: NewJob) -> None:
-    """`-q` keeps stderr empty for a success, and tells a failure."""
+def test_quiet_prints_errors_only(inside: Command, new_job: NewJob) -> None:
+    """`-q` prints nothing to stderr for a success, and an error for a failure."""
     assert inside("wait", new_job("completed"), "--poll", "0.2s", "-q").stderr == ""
     assert "error" in inside("wait", new_job("failed"), "--poll", "0.2s", "-q", "-o", "none").stderr
 
 
-def test_log_format_json_is_a_json_object_a_line(inside: Command, new_job: NewJob) -> None:
+def test_log_format_json_prints_one_json_object_per_line(inside: Command, new_job: NewJob) -> None:
     """`--log-format json` makes every line of stderr a JSON object with an event and a level."""
     result = inside("wait", new_job("completed"), "--poll", "0.2s", "--log-format", "json", "-o", "none")
     lines = [json.loads(line) for line in result.stderr.splitlines()]
@@ -212,8 +212,8 @@ def test_log_format_json_is_a_json_object_a_line(inside: Command, new_job: NewJo
     assert all("level" in line for line in lines)
 
 
-def test_several_jobs_exit_with_the_gravest(command: Command, new_job: NewJob) -> None:
-    """With several jobs every outcome is printed, in the order given, and the gravest decides."""
+def test_exit_code_of_several_jobs_is_the_most_severe(command: Command, new_job: NewJob) -> None:
+    """The document has every outcome in the given order, and the most severe one decides the exit code."""
     good, bad = new_job("completed"), new_job("failed")
     result = command("wait", "-", "--poll", "0.2s", "-o", "json", input=f"{good}\n{bad}\n")
     assert result.returncode == 10
@@ -229,10 +229,10 @@ def test_several_jobs_exit_with_the_gravest(command: Command, new_job: NewJob) -
         ("--fail-fast", ["completed", "explainability-error"], 0, ["completed", "degraded"]),
     ],
 )
-def test_the_deciding_job_ends_the_wait(
+def test_any_and_fail_fast_end_the_wait_at_the_deciding_job(
     inside: Command, new_job: NewJob, flag: str, scripts: list[str], code: int, verdicts: list[str]
 ) -> None:
-    """With --any the first that ended decides, with --fail-fast the first without success; the rest are in progress."""
+    """With --any the first end decides, with --fail-fast the first without success; the other jobs stay in progress."""
     jobs = [new_job(script) for script in scripts]
     result = inside("wait", *jobs, flag, "--poll", "0.2s", "-o", "json", "--timeout", "30s")
     assert result.returncode == code
@@ -241,7 +241,7 @@ def test_the_deciding_job_ends_the_wait(
 
 @pytest.mark.parametrize(("cause", "code"), [("timeout", 124), ("until", 0)])
 def test_stop_on_stops_the_job(inside: Command, new_job: NewJob, cause: str, code: int) -> None:
-    """--stop-on stops the job, waits until it has stopped, and keeps the exit code of its cause."""
+    """--stop-on stops the job, waits until it has stopped, and keeps the exit code of the cause."""
     arguments = ["--timeout", "0.5s"] if cause == "timeout" else ["--until", "ModelTuning"]
     result = inside("wait", new_job("endless"), *arguments, "--stop-on", cause, "--poll", "0.2s", "-o", "json")
     assert result.returncode == code
@@ -249,10 +249,10 @@ def test_stop_on_stops_the_job(inside: Command, new_job: NewJob, cause: str, cod
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_ends_the_wait_with_what_is_known(
+def test_signal_ends_the_wait_and_prints_the_outcome_so_far(
     endpoint: Sandbox, new_job: NewJob, signum: signal.Signals, code: int
 ) -> None:
-    """SIGINT, SIGTERM and SIGHUP end the wait, and the outcome so far is on stdout."""
+    """SIGINT, SIGTERM and SIGHUP end the wait, and stdout has the last known state."""
     env = clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, AWS_REGION="us-east-1")
     arguments = [sys.executable, "-m", "automl_waiter", "wait", new_job("endless"), "-o", "json"]
     with subprocess.Popen(arguments, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -267,7 +267,7 @@ def test_a_signal_ends_the_wait_with_what_is_known(
     assert document["jobs"][0]["status"] == "InProgress"
 
 
-def test_aws_flags_stand_before_or_after_the_command(endpoint: Sandbox, new_job: NewJob) -> None:
+def test_aws_flags_work_before_and_after_the_command(endpoint: Sandbox, new_job: NewJob) -> None:
     """--region and --endpoint-url work on either side of the command."""
     name = new_job("endless")
     flags = ["--region", "us-east-1", "--endpoint-url", endpoint.url]
@@ -282,7 +282,7 @@ def test_aws_flags_stand_before_or_after_the_command(endpoint: Sandbox, new_job:
 
 
 def test_an_arn_names_the_job_and_its_region(inside: Command, endpoint: Sandbox, new_job: NewJob) -> None:
-    """With an ARN the client follows its region, whatever region is configured."""
+    """With an ARN the client uses the ARN's region, whatever region is configured."""
     arn = f"arn:aws:sagemaker:us-east-1:123456789012:automl-job/{new_job('endless')}"
     result = inside("status", arn, environment={"AWS_REGION": "eu-west-1"})
     assert result.returncode == 75, result.stderr

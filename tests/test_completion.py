@@ -1,4 +1,4 @@
-"""What a shell completes: names of jobs, statuses, and nothing at all where something is wrong."""
+"""Shell completion: job names, statuses and flags, and nothing if anything fails."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ NewJob = Callable[[str], str]
 
 
 def completed(env: dict[str, str], *words: str) -> list[str]:
-    """What bash is told for the last of these words."""
+    """Return what bash would offer for the last of these words."""
     asked = {"_AUTOML_WAITER_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(["automl-waiter", *words])}
     result = subprocess.run(
         [sys.executable, "-m", "automl_waiter"],
@@ -33,8 +33,8 @@ def completed(env: dict[str, str], *words: str) -> list[str]:
 
 
 @pytest.mark.parametrize("words", [["wait"], ["status", "-q"], ["report"], ["wait", "--timeout", "6h"]])
-def test_names_of_jobs_are_completed(endpoint: Sandbox, new_job: NewJob, words: list[str]) -> None:
-    """Where a job is meant, those are offered that begin so, in any case, and not those that stand there already."""
+def test_job_names_are_completed(endpoint: Sandbox, new_job: NewJob, words: list[str]) -> None:
+    """A job argument completes names with this prefix in any case, except those already on the line."""
     job = new_job("held")
     env = endpoint_environment(endpoint.url)
     assert completed(env, *words, job[:9].upper()) == [job]
@@ -42,8 +42,8 @@ def test_names_of_jobs_are_completed(endpoint: Sandbox, new_job: NewJob, words: 
         assert completed(env, *words, job, job[:9]) == []
 
 
-def test_the_region_and_the_endpoint_of_the_line_count(endpoint: Sandbox, new_job: NewJob) -> None:
-    """Options that stand before or behind the command say where the names are looked for."""
+def test_region_and_endpoint_on_the_command_line_apply(endpoint: Sandbox, new_job: NewJob) -> None:
+    """Options before or after the command decide where the names are listed."""
     job = new_job("held")
     env = clean_environment()
     where = ["--region", "us-east-1", "--endpoint-url", endpoint.url]
@@ -60,15 +60,15 @@ def test_the_region_and_the_endpoint_of_the_line_count(endpoint: Sandbox, new_jo
         {},
     ],
 )
-def test_whatever_fails_is_silent(env: dict[str, str]) -> None:
-    """Without credentials, a network, a profile or a region nothing is offered, soon and without a word."""
+def test_completion_fails_silently(env: dict[str, str]) -> None:
+    """Without credentials, network, profile or region there are no suggestions, no message and no long delay."""
     begun = time.monotonic()
     assert completed(clean_environment(**env), "wait", "a") == []
     assert time.monotonic() - begun < 15  # two seconds, and the start of a process on a busy machine
 
 
-def test_a_journal_completes_its_names(command: Command, new_job: NewJob, tmp_path: Path) -> None:
-    """`history` offers the names in the journal that was given."""
+def test_history_completes_names_from_the_journal(command: Command, new_job: NewJob, tmp_path: Path) -> None:
+    """`history` completes names in the given journal."""
     job, journal = new_job("failed"), str(tmp_path / "jobs.db")
     assert command("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
     assert completed(clean_environment(), "history", "--journal", journal, job[:3]) == [job]
@@ -76,7 +76,7 @@ def test_a_journal_completes_its_names(command: Command, new_job: NewJob, tmp_pa
 
 
 def test_statuses_and_flags_are_completed() -> None:
-    """`--until` offers phases and statuses, and a dash the flags."""
+    """`--until` completes phases and statuses, and a dash completes flags."""
     assert completed(clean_environment(), "wait", "a", "--until", "mo") == [
         "ModelTuning",
         "ModelInsightsError",
@@ -86,8 +86,8 @@ def test_statuses_and_flags_are_completed() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_takes_its_script(shell: str, endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
-    """The line of the help, in the shell itself, completes a name. A shell that is not at hand is not tried."""
+def test_completion_script_works_in_each_shell(shell: str, endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+    """The line from the help completes a name in the shell itself; a shell that is not installed is skipped."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed here")
     job = new_job("held")

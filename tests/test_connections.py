@@ -1,4 +1,5 @@
-"""Clients: made once for all waits of a process, never shared with a forked one, and told what is wrong on this machine."""
+"""Clients: one for all waits of a process, none shared with a forked one, and clear errors about the local
+configuration."""
 
 import asyncio
 import errno
@@ -46,7 +47,7 @@ def _environment(endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch, tmp_
 
 @pytest.fixture
 def at_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SageMaker where it really is, at a place without a name server."""
+    """SageMaker's real endpoint, on a machine without a name server."""
     monkeypatch.delenv("AWS_ENDPOINT_URL_SAGEMAKER")
 
     def unknown(host: str, *_: Any, **__: Any) -> Any:
@@ -72,7 +73,7 @@ class Raising:
 
 
 def test_sixty_waits_at_once_share_one_client(endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits with the same profile, region and endpoint make one client, under asyncio in another thread than the loop's."""
+    """Waits with the same profile, region and endpoint create one client; asyncio does so outside the loop's thread."""
     made: list[Any] = []
     threads: list[threading.Thread] = []
     client = boto3.Session.client
@@ -95,8 +96,8 @@ def test_sixty_waits_at_once_share_one_client(endpoint: FaultyEndpoint, monkeypa
     assert threads != [threading.current_thread()]
 
 
-def test_other_credentials_make_another_client(endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A changed variable or file, and credentials that were refused, are not hidden by a client that was made before."""
+def test_changed_credentials_make_another_client(endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed variable or file, or refused credentials, lead to a new client."""
     path = Path(os.environ["HOME"]) / "credentials"
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
     first = connect()
@@ -111,8 +112,8 @@ def test_other_credentials_make_another_client(endpoint: FaultyEndpoint, monkeyp
     assert connect() is not third
 
 
-def test_a_refused_key_is_read_again_by_the_next_wait(endpoint: FaultyEndpoint) -> None:
-    """After AccessDenied for want of credentials the connection is not used again; for want of a right, it is."""
+def test_refused_credentials_are_read_again_by_the_next_wait(endpoint: FaultyEndpoint) -> None:
+    """AccessDenied drops the connection if the credentials are invalid, and keeps it if a permission is missing."""
     used = connect()
     endpoint.add("denied", DONE, [lambda handler: handler.fail(400, "AccessDeniedException")])
     with pytest.raises(AccessDenied):
@@ -126,7 +127,7 @@ def test_a_refused_key_is_read_again_by_the_next_wait(endpoint: FaultyEndpoint) 
 
 
 def test_no_client_is_shared_with_a_forked_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child makes its own client, and does not use the sockets of a client that was given to it."""
+    """A child creates its own client, and closes the inherited sockets of a client that the caller passed in."""
     ours, given = connect(), boto3.client("sagemaker", "us-east-1")
     theirs, closed = Connection(given), []
     client = ours.client
@@ -142,8 +143,8 @@ def test_no_client_is_shared_with_a_forked_process(monkeypatch: pytest.MonkeyPat
     assert closed == [given], "once for each process"
 
 
-def test_what_is_kept_for_a_process_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections and budgets are kept by digests."""
+def test_process_wide_caches_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections and token buckets are keyed by digests."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDOFTHISTEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-this-test")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token-of-this-test")
@@ -153,11 +154,11 @@ def test_what_is_kept_for_a_process_holds_no_secret(monkeypatch: pytest.MonkeyPa
         assert value not in kept
 
 
-# What is wrong on this machine
+# Errors in the local configuration
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty profile is the default one, and an empty region does not hide that of the file."""
+    """An empty profile means the default one, and an empty region does not hide the one in the file."""
     (tmp_path / "config").write_text("[default]\nregion = eu-west-1\n")
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "")
@@ -167,10 +168,10 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.usefixtures("at_aws")
-def test_a_region_that_does_not_exist_is_told_with_the_nearest(
+def test_unknown_region_suggests_the_nearest(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A host without an address in a region that botocore does not know: 2 at once."""
+    """A host that does not resolve, in a region unknown to botocore, exits with 2 at once."""
     monkeypatch.setenv("AWS_REGION", "EU")
     assert main(["wait", "a"]) == 2
     assert "the SDK knows no region 'EU': did you mean eu-" in capsys.readouterr().err
@@ -179,15 +180,15 @@ def test_a_region_that_does_not_exist_is_told_with_the_nearest(
 
 
 @pytest.mark.usefixtures("at_aws")
-def test_a_region_that_exists_is_waited_for_without_a_network() -> None:
+def test_known_region_is_retried_without_a_network() -> None:
     """A name server that does not answer is an outage."""
     with pytest.raises(ServiceUnavailable):
         wait_for("a", error_budget=0.1)
 
 
 @pytest.mark.parametrize("region", ["us-east-1\n", "us east 1", "us-east-1\x1b[31m", "-"])
-def test_what_cannot_be_a_region_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
-    """Before any call, and without the control characters."""
+def test_malformed_region_names_its_variable(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    """The error comes before any call and has no control characters."""
     monkeypatch.setenv("AWS_REGION", region)
     with pytest.raises(InvalidRequest, match="AWS_REGION is '") as raised:
         wait_for("a")
@@ -195,10 +196,10 @@ def test_what_cannot_be_a_region_is_told_with_its_variable(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("content", [None, "no certificates\n"])
-def test_a_bundle_that_cannot_be_read_is_told_with_its_variable(
+def test_unreadable_ca_bundle_names_its_variable(
     endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
 ) -> None:
-    """A file of certificates that is missing or holds none does not get better: 2 at once."""
+    """A certificate file that is missing or has no certificates is a permanent error."""
     bundle = tmp_path / "bundle.pem"
     if content is not None:
         bundle.write_text(content)
@@ -217,8 +218,8 @@ def test_a_bundle_that_cannot_be_read_is_told_with_its_variable(
         *("http://alice:geh\u00e4im@proxy:3128", "http://"),
     ],
 )
-def test_a_malformed_proxy_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
-    """The URL of a proxy that the SDK cannot use ends the wait at once, and no password is shown."""
+def test_malformed_proxy_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    """A proxy URL that the SDK cannot use ends the wait at once, and no password is shown."""
     monkeypatch.setenv(name, url)
     with pytest.raises(InvalidRequest, match=f"^{name} is no URL of a proxy") as raised:
         wait_for("a")
@@ -227,8 +228,8 @@ def test_a_malformed_proxy_is_told_with_its_variable(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("url", ["foo", "localhost:8080", "http://", "http://127.0.0.1:99999", "http://a:b"])
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL"])
-def test_a_bad_endpoint_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
-    """What is no URL of an endpoint ends the wait at once; the words of an exception's class are not shown."""
+def test_malformed_endpoint_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    """An invalid endpoint URL ends the wait at once; the message does not show the class of the exception."""
     monkeypatch.delenv("AWS_ENDPOINT_URL_SAGEMAKER")
     monkeypatch.setenv(name, url)
     with pytest.raises(InvalidRequest, match=f"^{name} is '{url}', which is no URL of an endpoint") as raised:
@@ -239,8 +240,8 @@ def test_a_bad_endpoint_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatc
         Boto3Gateway(connect(endpoint_url=url)).describe("a")
 
 
-def test_a_certificate_that_nobody_has_signed_is_retried_with_advice() -> None:
-    """A captive portal has one too; the warning names the variable for those who know the signer."""
+def test_untrusted_certificate_is_retried_with_advice() -> None:
+    """A captive portal has one too; the warning names the variable for a private certificate authority."""
     error = sdk.SSLError(endpoint_url="https://proxy", error="[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
     with pytest.raises(TransientError, match="AWS_CA_BUNDLE") as raised:
         Boto3Gateway(Connection(Raising(error))).describe("a")
@@ -248,7 +249,7 @@ def test_a_certificate_that_nobody_has_signed_is_retried_with_advice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "passes"),
+    ("error", "is_transient"),
     [
         (sdk.HTTPClientError(error=urllib3.exceptions.ClosedPoolError(None, "closed")), True),  # type: ignore[arg-type]
         (sdk.HTTPClientError(error=TimeoutError("late")), True),
@@ -261,9 +262,9 @@ def test_a_certificate_that_nobody_has_signed_is_retried_with_advice() -> None:
     ],
     ids=str,
 )
-def test_only_what_is_listed_is_retried(error: Exception, passes: bool) -> None:
-    """An error of the SDK that is not known to pass ends the wait, and does not name its class."""
-    with pytest.raises(TransientError if passes else InvalidRequest) as raised:
+def test_only_known_transient_errors_are_retried(error: Exception, is_transient: bool) -> None:
+    """An SDK error that is not known to be transient ends the wait, and the message does not show its class."""
+    with pytest.raises(TransientError if is_transient else InvalidRequest) as raised:
         Boto3Gateway(Connection(Raising(error))).describe("a")
-    if not passes:
+    if not is_transient:
         assert type(error).__name__ not in str(raised.value)

@@ -1,4 +1,4 @@
-"""Credentials that expire during a wait: what is picked up, what ends it, and what is warned of."""
+"""Credentials that expire during a wait: when they are renewed, when the wait ends, and when the command warns."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def endpoint() -> Iterator[FaultyEndpoint]:
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: FaultyEndpoint) -> Path:
-    """An environment with no credentials but those that a test puts into its home."""
+    """An environment with no credentials except those that a test writes to its home."""
     for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
@@ -51,22 +51,22 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: FaultyEndpoi
 
 
 def run(*arguments: str, env: dict[str, str]) -> tuple[int, str, str]:
-    """The exit code, stdout and stderr of a wait in a process of its own."""
+    """Return the exit code, stdout and stderr of a wait in its own process."""
     with start("wait", *arguments, env=env) as process:
         stdout, stderr = process.communicate(timeout=60)
     return process.returncode, stdout, stderr
 
 
 def key_of(client: Any) -> str:
-    """The access key that a client signs with."""
+    """Return the access key that a client signs with."""
     return str(client._request_signer._credentials.access_key)
 
 
 # The command
 
 
-def test_credentials_of_the_environment_end_the_wait_with_the_way_on(endpoint: FaultyEndpoint) -> None:
-    """Nobody can renew a process's environment: 77 at once, what is known on stdout, and the command that resumes."""
+def test_expired_environment_credentials_print_the_resume_command(endpoint: FaultyEndpoint) -> None:
+    """A process's environment cannot be renewed: the wait exits with 77 and prints the outcome so far."""
     job = endpoint.add("static", ENDLESS, [expired_key("TEMPORARY")])
     env = endpoint_environment(endpoint.url, AWS_ACCESS_KEY_ID="TEMPORARY", AWS_SESSION_TOKEN="s3cr3t-token")
     code, stdout, stderr = run(job, "--timeout", "2h", "-o", "json", "-q", env=env)
@@ -77,8 +77,8 @@ def test_credentials_of_the_environment_end_the_wait_with_the_way_on(endpoint: F
     assert "s3cr3t-token" not in stdout + stderr
 
 
-def test_an_environment_that_has_expired_by_its_own_date_is_77(endpoint: FaultyEndpoint) -> None:
-    """The SDK refuses to sign with credentials whose date has passed; that is no crash."""
+def test_environment_with_a_past_expiry_exits_with_77(endpoint: FaultyEndpoint) -> None:
+    """The SDK refuses to sign with credentials whose date has passed; there is no traceback."""
     env = endpoint_environment(endpoint.url, AWS_CREDENTIAL_EXPIRATION="2020-01-01T00:00:00Z")
     code, _, stderr = run(endpoint.add("dated", ENDLESS), env=env)
     assert code == 77
@@ -86,16 +86,16 @@ def test_an_environment_that_has_expired_by_its_own_date_is_77(endpoint: FaultyE
     assert "Traceback" not in stderr
 
 
-def test_an_expiry_before_the_deadline_is_warned_of(endpoint: FaultyEndpoint) -> None:
-    """The command warns at its start, and says when."""
+def test_expiry_before_the_deadline_is_warned_of(endpoint: FaultyEndpoint) -> None:
+    """The command warns at its start and gives the time."""
     env = endpoint_environment(endpoint.url, AWS_CREDENTIAL_EXPIRATION=SOON.isoformat())
     job = endpoint.add("warned", Seen([(0, "InProgress", "ModelTuning"), (NEVER, "Failed", "Failed")]))
     _, _, stderr = run(job, "--poll", "0.2", env=env)
     assert f"the credentials expire at {SOON:%Y-%m-%dT%H:%M:%S}.000Z" in stderr
 
 
-def test_a_login_that_fails_ends_a_wait_only_before_its_first_answer(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
-    """A source that fails ends a wait soon; one that has worked, and whose keys expire, has the error budget."""
+def test_failing_login_ends_the_wait_only_before_the_first_response(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+    """A source that fails at first ends the wait soon; one that has worked before gets the error budget."""
     answer, config = tmp_path / "answer.json", tmp_path / "config"
     config.write_text(f"[default]\ncredential_process = cat {answer}\n")
     env = endpoint_environment(endpoint.url, AWS_CONFIG_FILE=str(config), AWS_ACCESS_KEY_ID="")
@@ -119,10 +119,10 @@ def test_a_login_that_fails_ends_a_wait_only_before_its_first_answer(endpoint: F
 
 
 @pytest.mark.parametrize("process", ["no-such-program", "echo no JSON", "false"])
-def test_a_credential_process_that_fails_is_told_for_each_job(
+def test_failing_credential_process_gives_each_job_an_outcome(
     endpoint: FaultyEndpoint, tmp_path: Path, process: str
 ) -> None:
-    """Where no credentials can be had at the start, each job has its outcome, and there is a way on: 77."""
+    """Without credentials at the start the exit code is 77, and stderr has the command that resumes."""
     (tmp_path / "config").write_text(f"[default]\ncredential_process = {process}\n")
     files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_ACCESS_KEY_ID": ""}
     words = ["a", "b", "--error-budget", "0.5s", "-o", "json"]
@@ -135,7 +135,7 @@ def test_a_credential_process_that_fails_is_told_for_each_job(
     assert "Traceback" not in stderr
 
 
-def test_who_has_not_logged_in_reads_it_at_once(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+def test_missing_sso_login_ends_the_wait_at_once(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
     """A single sign-on without a login ends the wait before its first call."""
     (tmp_path / "config").write_text(SINGLE_SIGN_ON)
     files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "HOME": str(tmp_path)}
@@ -148,8 +148,8 @@ def test_who_has_not_logged_in_reads_it_at_once(endpoint: FaultyEndpoint, tmp_pa
 # The library
 
 
-def test_a_rewritten_file_is_read_again(home: Path) -> None:
-    """New keys in the file make a new client; until they come, and while the file is broken, there may be some yet."""
+def test_rewritten_credentials_file_is_read_again(home: Path) -> None:
+    """New keys in the file make a new client; while the file is missing or broken, a retry still makes sense."""
     write_credentials(home / "credentials", "OLD")
     connection = connect()
     old = connection.client
@@ -169,8 +169,8 @@ def test_a_rewritten_file_is_read_again(home: Path) -> None:
     assert connection.client is new, "who comes late with the old client gets the new one"
 
 
-def test_a_client_is_made_anew_once(home: Path) -> None:
-    """Where credentials refresh themselves each expiry makes a new client, and who comes late with the old one gets it."""
+def test_client_is_renewed_once_per_expiry(home: Path) -> None:
+    """Self-refreshing credentials make one new client for each expiry, also if the old one is renewed twice."""
     keys = {
         "Version": 1,
         "AccessKeyId": "A",
@@ -189,8 +189,8 @@ def test_a_client_is_made_anew_once(home: Path) -> None:
     assert connection.client is new
 
 
-def test_credentials_that_cannot_change_are_not_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the environment of this process nor an absence of credentials gets better."""
+def test_credentials_that_cannot_change_are_not_retried(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither environment variables of this process nor missing credentials can change."""
     connection = connect()
     assert not connection.renew(connection.client)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "STATIC")
@@ -199,8 +199,8 @@ def test_credentials_that_cannot_change_are_not_waited_for(home: Path, monkeypat
     assert not connection.renew(connection.client)
 
 
-def test_a_client_of_the_callers_is_left_as_it_is(home: Path) -> None:
-    """A client that was given is never replaced; another attempt makes sense only if its credentials renew themselves."""
+def test_client_of_the_caller_is_never_replaced(home: Path) -> None:
+    """Another attempt makes sense only if the given client's credentials refresh themselves."""
     static = boto3.client("sagemaker", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     given = Connection(static)
     assert not given.renew(static)
@@ -213,7 +213,7 @@ def test_a_client_of_the_callers_is_left_as_it_is(home: Path) -> None:
 def test_many_jobs_renew_their_client_once(
     endpoint: FaultyEndpoint, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty jobs share a client, and the new one too, when the old one's credentials expire under all of them."""
+    """Twenty jobs share one client, and one new client when the credentials of the old one expire."""
     write_credentials(home / "credentials", "OLD")
     made: list[Any] = []
     renew = OwnConnection.renew
@@ -240,32 +240,32 @@ def test_many_jobs_renew_their_client_once(
 
 
 def test_jobs_of_one_region_share_a_client(home: Path) -> None:
-    """Clients are large: there is one for each region, not for each job."""
+    """There is one client for each region, not for each job, because clients are large."""
     gateways = Gateways()
     first = gateways.of(job_ref("a"))
     assert gateways.of(job_ref("b")) is first
     assert gateways.of(job_ref("arn:aws:sagemaker:eu-west-1:123456789012:automl-job/c")) is not first
 
 
-# When they expire
+# Expiry times
 
 
 @pytest.mark.parametrize("name", ["AWS_CREDENTIAL_EXPIRATION", "AWS_SESSION_EXPIRATION"])
-def test_the_environment_says_when_it_expires(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The variables of botocore and of aws-vault are read; what is no instant is passed over."""
+def test_expiry_is_read_from_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The variables of botocore and aws-vault are read; a value that is not a time is ignored."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     assert connect().credentials_expire_at is None
     monkeypatch.setenv(name, SOON.isoformat())
     assert connect().credentials_expire_at == SOON
-    if name != "AWS_CREDENTIAL_EXPIRATION":  # at that one the SDK itself takes offence
+    if name != "AWS_CREDENTIAL_EXPIRATION":  # for this one the SDK itself raises an error
         monkeypatch.setenv(name, "soon")
         assert connect().credentials_expire_at is None
 
 
 @pytest.mark.parametrize("name", ["x_security_token_expires", "aws_session_expiration"])
-def test_the_credentials_file_says_when_it_expires(home: Path, name: str) -> None:
-    """The keys that login tools write into the credentials file are read; without a zone an instant is in UTC."""
+def test_expiry_is_read_from_the_credentials_file(home: Path, name: str) -> None:
+    """The keys that login tools write are read; a time without a zone is UTC."""
     write_credentials(home / "credentials", "x", **{name: SOON.isoformat()})
     assert connect().credentials_expire_at == SOON
     write_credentials(home / "credentials", "x", **{name: f"{SOON:%Y-%m-%dT%H:%M:%S}"})
@@ -275,14 +275,14 @@ def test_the_credentials_file_says_when_it_expires(home: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("refresh", [True, False])
-def test_a_single_sign_on_says_when_it_expires(home: Path, refresh: bool) -> None:
-    """An SSO login that nothing renews ends when its token does; one with a refresh token goes on by itself."""
+def test_expiry_is_read_from_the_sso_login(home: Path, refresh: bool) -> None:
+    """A login without a refresh token ends with its access token; one with a refresh token renews itself."""
     (home / "config").write_text(SINGLE_SIGN_ON)
     assert connect().credentials_expire_at is None  # nobody has logged in
     token = {"accessToken": "t", "expiresAt": SOON.isoformat(), "startUrl": "https://corp.awsapps.com/start"}
     cache = home / ".aws" / "sso" / "cache"
     cache.mkdir(parents=True)
-    # botocore's name for it
+    # The file name that botocore uses.
     (cache / f"{hashlib.sha1(b'corp').hexdigest()}.json").write_text(
         json.dumps(token | ({"refreshToken": "r"} if refresh else {}))
     )

@@ -1,4 +1,4 @@
-"""The demo: a recorded job, played fast, in the time of the job."""
+"""The demo: a recorded job, replayed fast, with the times of the original job."""
 
 import json
 import re
@@ -29,21 +29,21 @@ raise SystemExit(main())
 
 @pytest.fixture
 def played(inside: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Runs the demo in this process, as fast as it can, on a machine whose configuration is of no use."""
+    """Runs the demo in this process, as fast as possible, with a local configuration that it must ignore."""
     monkeypatch.setattr(demo, "_PAUSES_S", 0.1)
     monkeypatch.setattr(demo, "_POLLS", 10)
     return lambda *words: inside("demo", *words, environment=MISLED)
 
 
-def test_the_demo_ends_by_itself_without_aws(played: Callable[..., Any]) -> None:
-    """`demo` plays a scenario offline, ignoring profiles, proxies and endpoints of the machine."""
+def test_demo_ends_by_itself_without_aws(played: Callable[..., Any]) -> None:
+    """`demo` plays a scenario offline and ignores the machine's profiles, proxies and endpoints."""
     result = played("--scenario", "deploy-error", "-o", "json")
     assert result.returncode == 12, result.stderr
     assert json.loads(result.stdout)["exit_code"] == 12
 
 
-def test_the_demo_is_in_the_time_of_the_job(played: Callable[..., Any]) -> None:
-    """A job of 46 minutes takes 46 minutes wherever a time or a duration is shown, and has just ended."""
+def test_demo_shows_the_times_of_the_job(played: Callable[..., Any]) -> None:
+    """A job of 46 minutes takes 46 minutes in every time and duration shown, and has just ended."""
     result = played("-o", "json")
     [job] = json.loads(result.stdout)["jobs"]
     created, ended = (datetime.fromisoformat(job[name]) for name in ("created_at", "ended_at"))
@@ -60,8 +60,8 @@ def test_the_demo_is_in_the_time_of_the_job(played: Callable[..., Any]) -> None:
     assert ": still InProgress/" in result.stderr  # a line at least every five minutes
 
 
-def test_a_failed_job_is_played_beside_completed_ones(played: Callable[..., Any]) -> None:
-    """Its estimate is that of a job which does not fail, and its summary still ends with the verdict."""
+def test_failed_job_has_an_estimate_from_completed_ones(played: Callable[..., Any]) -> None:
+    """Its estimate is that of a job that completes, and its summary still ends with the verdict."""
     result = played("--scenario", "failed")
     assert result.returncode == 10
     assert "about 46m left" in result.stderr
@@ -70,7 +70,7 @@ def test_a_failed_job_is_played_beside_completed_ones(played: Callable[..., Any]
 
 
 def test_view_and_summary_fit_a_small_terminal() -> None:
-    """On 80 x 24 nothing scrolls away, and the verdict and the next command come last, each on one line."""
+    """Nothing scrolls away on 80 x 24; the verdict and the next command come last, each on one line."""
     instead = [sys.executable, "-c", HURRIED, "demo"]
     with closing(Terminal(env=clean_environment(), instead=instead, columns=80, rows=24)) as terminal:
         shown = terminal.until(lambda text: "best so far" in text and " until " in text)
@@ -95,8 +95,8 @@ def test_view_and_summary_fit_a_small_terminal() -> None:
 
 
 @pytest.mark.soak
-def test_the_demo_lasts_no_longer_than_one_watches_it() -> None:
-    """In a process of its own, and at its own pace, it ends within 40 s."""
+def test_demo_ends_within_40_seconds() -> None:
+    """The demo runs in its own process at its own speed."""
     arguments = [sys.executable, "-m", "automl_waiter", "demo", "--scenario", "deploy-error", "-o", "json"]
     env = clean_environment(**MISLED)
     result = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=40, check=False)

@@ -1,4 +1,4 @@
-"""What people are told of a job, in its forms, and that nothing in it is more than text."""
+"""Summaries and reports of a job in their formats, and the escaping of untrusted text."""
 
 import io
 import json
@@ -71,34 +71,34 @@ def plain(document: Document) -> str:
     return "".join(f"{line}\n" for line in text_lines(document))
 
 
-# The forms, as recorded
+# Formats, compared with recordings
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_how_a_wait_ended(recorded: Recorded, script: str) -> None:
-    """The end of a wait: the verdict, the phases, the best candidate, where things lie, and what to do."""
+def test_summary_of_a_wait(recorded: Recorded, script: str) -> None:
+    """The summary has the verdict, the phases, the best candidate, the artifacts and the next steps."""
     document = outcome_document(outcome_of(SCRIPTS[script]))
     recorded(f"outcome_{script}.txt", plain(document))
     recorded(f"outcome_{script}.md", markdown(document))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_what_happened_to_a_job(recorded: Recorded, script: str) -> None:
-    """A report has all candidates too, the best first."""
+def test_report_of_a_job(recorded: Recorded, script: str) -> None:
+    """A report also lists all candidates, the best first."""
     outcome = outcome_of(SCRIPTS[script])
     document = report_document(outcome, outcome.transitions, board_of(outcome, SCRIPTS[script]))
     recorded(f"report_{script}.txt", plain(document))
     recorded(f"report_{script}.md", markdown(document))
 
 
-def test_a_job_that_nobody_watched(recorded: Recorded) -> None:
-    """Of a job that nobody watched the report tells what the response knows: its span, and when candidates were trained."""
+def test_report_of_an_unwatched_job(recorded: Recorded) -> None:
+    """Without observed transitions, the report has what the response knows: the duration and the training time."""
     outcome = outcome_of(COMPLETED, start=5000)
     recorded("report_unwatched.txt", plain(report_document(outcome, (), board_of(outcome, COMPLETED))))
 
 
-def test_several_jobs(recorded: Recorded) -> None:
-    """Several jobs have one headline and a row each; those in trouble also have their reason and next step."""
+def test_summary_of_several_jobs(recorded: Recorded) -> None:
+    """Several jobs have one headline and a row each; jobs in trouble also have their reason and next step."""
     document = outcomes_document(list(several_outcomes().values()))
     recorded("outcomes.txt", plain(document))
     recorded("outcomes.md", markdown(document))
@@ -126,7 +126,7 @@ def named(outcome: Outcome, name: str) -> Outcome:
     ],
 )
 def test_the_headline_counts_how_jobs_ended(names: list[str], head: str, tone: Tone) -> None:
-    """Each way to end has its number and its words: a stopped job is not a failure, and a warning is no success alone."""
+    """The headline counts each way to end: a stopped job is not a failure, and a warning is not a plain success."""
     outcomes = several_outcomes()
     document = outcomes_document([*map(outcomes.get, names)])  # type: ignore[list-item]
     assert document.subject == f"{len(names)} jobs"
@@ -134,7 +134,7 @@ def test_the_headline_counts_how_jobs_ended(names: list[str], head: str, tone: T
 
 
 def test_a_stopped_job_needs_attention() -> None:
-    """A stopped job is named with its reason, if AWS gives one, and with the way to find out who stopped it."""
+    """A stopped job is listed with its reason, if AWS gives one, and the command that finds out who stopped it."""
     outcomes = several_outcomes()
     stopped = changed(outcomes["stopped"], FailureReason="the budget was exceeded")
     text = plain(outcomes_document([outcomes["completed"], stopped]))
@@ -145,8 +145,8 @@ def test_a_stopped_job_needs_attention() -> None:
     assert "AttributeValue=StopAutoMLJob" in text
 
 
-def test_a_success_among_several_has_one_row() -> None:
-    """A job that completed has no more than its row, and one that is still running needs no attention."""
+def test_success_among_several_has_only_its_row() -> None:
+    """A completed job has only its row, and a running job needs no attention."""
     outcomes = several_outcomes()
     running = replace(outcomes["late"], verdict=Verdict.IN_PROGRESS, exit_code=ExitCode.IN_PROGRESS)
     lines = plain(outcomes_document([outcomes["completed"], running])).splitlines()
@@ -172,7 +172,7 @@ def test_each_missing_part_of_a_job_among_several_has_its_next_step() -> None:
     ],
 )
 def test_an_error_does_not_hide_how_a_job_ended(name: str, changes: dict[str, Any], note: str) -> None:
-    """An error beside the verdict follows it; an error that ended the wait stands alone."""
+    """An error beside the verdict is appended to it; an error that ended the wait is shown alone."""
     [*_, notes] = outcomes_document([replace(several_outcomes()[name], **changes)] * 2).blocks
     assert isinstance(notes, Notes)
     assert notes.notes[0].text.startswith(note)
@@ -180,7 +180,7 @@ def test_an_error_does_not_hide_how_a_job_ended(name: str, changes: dict[str, An
 
 
 def test_partial_failures_among_several_jobs_are_named() -> None:
-    """The reason of a partial failure stands in the note of its job."""
+    """The note of a job has the reason of its partial failure."""
     partly = changed(several_outcomes()["completed"], PartialFailureReasons=[{"PartialFailureMessage": "half of it"}])
     partly = replace(partly, verdict=Verdict.DEGRADED, shortfalls=(Part.NO_PARTIAL_FAILURES,))
     text = plain(outcomes_document([partly, partly]))
@@ -188,7 +188,7 @@ def test_partial_failures_among_several_jobs_are_named() -> None:
 
 
 def test_many_jobs_in_trouble_have_one_line_each() -> None:
-    """Next steps for a hundred failures would hide the failures: each has its report's command instead."""
+    """Next steps for many failures would hide the failures, so each has the command of its report instead."""
     failed = [named(outcome_of(FAILED), f"job-{number}") for number in range(11)]
     [*_, notes] = outcomes_document(failed).blocks
     assert isinstance(notes, Notes)
@@ -197,8 +197,8 @@ def test_many_jobs_in_trouble_have_one_line_each() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 120])
-def test_the_text_is_as_wide_as_the_terminal(recorded: Recorded, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal long values wrap beside their labels; commands and values to copy stay one line."""
+def test_text_is_wrapped_to_the_terminal_width(recorded: Recorded, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long values wrap beside their labels; commands and values to copy stay on one line."""
 
     class Terminal:
         encoding = "utf-8"
@@ -222,8 +222,8 @@ def test_the_text_is_as_wide_as_the_terminal(recorded: Recorded, width: int, mon
 # Outcomes and reports of one job
 
 
-def test_a_reason_without_a_job_of_its_own_stands_as_it_is() -> None:
-    """A failure reason of another form is told whole; where there is none, that is said."""
+def test_failure_reason_without_a_job_arn_is_shown_whole() -> None:
+    """A failure reason of another form is shown whole; a missing reason is stated."""
     text = plain(outcome_document(outcome_of(replace(FAILED, failure_reason="no data"))))
     assert "  reason           no data\n" in text
     assert "Fix the cause. Then create a new job" in text
@@ -233,8 +233,8 @@ def test_a_reason_without_a_job_of_its_own_stands_as_it_is() -> None:
     assert "AWS gave no reason: check" in plain(outcome_document(replace(nothing, snapshot=silent)))
 
 
-def test_candidates_that_failed_say_why() -> None:
-    """Where a candidate has failed, the leaderboard has a column with the reasons."""
+def test_leaderboard_shows_why_candidates_failed() -> None:
+    """If a candidate has failed, the leaderboard has a column with the reasons."""
     outcome = outcome_of(COMPLETED)
     failed = Candidate(
         {"CandidateName": "x", "CandidateStatus": "Failed", "CreationTime": BEGIN, "FailureReason": "too slow"}
@@ -244,16 +244,16 @@ def test_candidates_that_failed_say_why() -> None:
     assert re.search(r"^ +9  x +Failed +too slow$", text, re.MULTILINE)
 
 
-def test_candidates_that_may_not_be_listed_are_told_as_missing() -> None:
-    """A report without the right to list candidates says so, and tells the rest."""
+def test_report_says_if_candidates_could_not_be_listed() -> None:
+    """Without permission to list candidates the report says so and shows everything else."""
     outcome = outcome_of(COMPLETED)
     text = plain(report_document(outcome, outcome.transitions, Leaderboard((), AccessDenied("may not"))))
     assert "! The candidates could not be listed: may not" in text
     assert "best candidate   simulated-001, F1 0.91" in text
 
 
-def test_a_job_that_ran_into_its_limit_has_no_failed_endpoint_to_check() -> None:
-    """At the runtime limit AWS does not start a deployment, so the next step is to deploy, or to raise the limit."""
+def test_job_at_its_runtime_limit_has_no_endpoint_to_check() -> None:
+    """At the runtime limit AWS starts no deployment, so the next step is to deploy or to raise the limit."""
     outcome = outcome_of(DEGRADED)
     assert outcome.snapshot is not None
     raw = {**outcome.snapshot.raw, "AutoMLJobSecondaryStatus": "MaxAutoMLJobRuntimeReached"}
@@ -272,7 +272,7 @@ def test_a_job_that_ran_into_its_limit_has_no_failed_endpoint_to_check() -> None
     ],
 )
 def test_each_shortfall_has_a_next_step(raw: dict[str, Any], step: str) -> None:
-    """Whatever part is missing, it is told in plain words, with what to do."""
+    """Each missing part is named in plain words, with the next step."""
     from automl_waiter._model.outcome import shortfalls_of
 
     outcome = outcome_of(COMPLETED)
@@ -284,8 +284,8 @@ def test_each_shortfall_has_a_next_step(raw: dict[str, Any], step: str) -> None:
     assert step in text
 
 
-def test_a_part_that_is_missing_and_not_required_is_a_warning() -> None:
-    """The same shortfall is an error where the part was required, and a warning where it was not."""
+def test_missing_part_is_a_warning_unless_required() -> None:
+    """The same shortfall is an error if the part is required, and a warning otherwise."""
     outcome = outcome_of(DEGRADED)
     assert outcome_document(outcome).head == "completed, missing: endpoint"
     assert outcome_document(replace(outcome, exit_code=ExitCode.OK)).head == "completed with warnings"
@@ -295,15 +295,15 @@ def test_a_part_that_is_missing_and_not_required_is_a_warning() -> None:
     assert outcome_document(outcome_of(COMPLETED)).tone is Tone.GOOD
 
 
-def test_a_stopped_job_says_how_to_find_out_who_stopped_it() -> None:
-    """Stopped is no success, and CloudTrail knows who it was."""
+def test_stopped_job_shows_the_cloudtrail_command() -> None:
+    """Stopped is not a success, and CloudTrail knows who stopped the job."""
     text = plain(outcome_document(outcome_of(Timeline([*PHASES, (900, "Stopped", "Stopped")]))))
     assert text.startswith("simulated: stopped\n")
     assert "AttributeValue=StopAutoMLJob --region us-east-1" in text
 
 
-def test_metrics_stand_in_a_column_for_each_split() -> None:
-    """The best candidate's metrics are told for each data split that AWS names, and for none where it names none."""
+def test_metrics_have_a_column_for_each_data_split() -> None:
+    """A metric for which AWS names no data split has a column without one."""
     outcome = outcome_of(COMPLETED)
     assert outcome.snapshot is not None
     metrics = [
@@ -316,8 +316,8 @@ def test_metrics_stand_in_a_column_for_each_split() -> None:
     assert "\n  metric  train  test  value\n  F1          1   0.5\n  AUC                   0.25\n" in text
 
 
-def test_a_snapshot_and_an_outcome_show_themselves_in_a_notebook() -> None:
-    """Both have an HTML representation, with what the text has."""
+def test_snapshot_and_outcome_have_an_html_representation() -> None:
+    """A notebook shows both with the content of the text."""
     outcome = outcome_of(COMPLETED)
     assert outcome.snapshot is not None
     for shown in (outcome, outcome.snapshot):
@@ -328,7 +328,7 @@ def test_a_snapshot_and_an_outcome_show_themselves_in_a_notebook() -> None:
     assert "a: <span" in never._repr_html_()
 
 
-# Nothing is more than text
+# Untrusted text
 
 
 class Parsed(HTMLParser):
@@ -366,8 +366,8 @@ def hostile_document() -> Document:
 
 
 @pytest.mark.parametrize("form", [page, fragment])
-def test_html_holds_no_tag_of_aws(form: Any) -> None:
-    """Whatever AWS sent, it makes no tag, no attribute and no entity, and nothing is loaded from anywhere."""
+def test_html_escapes_text_from_aws(form: Any) -> None:
+    """Text from AWS creates no tag, attribute or entity, and the page loads nothing."""
     parsed = Parsed(form(hostile_document()))
     assert not {"script", "img", "a", "iframe", "link", "em"} & set(parsed.tags)
     assert not [name for name, _ in parsed.attributes if name.startswith("on") or name in ("src", "href")]
@@ -375,8 +375,8 @@ def test_html_holds_no_tag_of_aws(form: Any) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", form(hostile_document()))
 
 
-def test_markdown_is_read_as_it_was_meant() -> None:
-    """What means something in Markdown or in HTML is escaped, and a table keeps its columns."""
+def test_markdown_escapes_text_from_aws() -> None:
+    """Markdown and HTML syntax is escaped, and a table keeps its columns."""
     text = markdown(hostile_document())
     assert "\\<script\\>alert(1)\\</script\\>\\|\\*b\\*\\`c\\`\\[d\\](http\\://e)" in text
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
@@ -385,7 +385,7 @@ def test_markdown_is_read_as_it_was_meant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("is_positive_x", "is_positive_x"),
         ("_x_", "\\_x\\_"),
@@ -395,28 +395,28 @@ def test_markdown_is_read_as_it_was_meant() -> None:
         ("- x", "\\- x"),
     ],
 )
-def test_markdown_escapes_no_more_than_it_must(text: str, told: str) -> None:
-    """A page that is read as text stays legible."""
-    assert escaped(text) == told
+def test_markdown_escapes_only_what_is_needed(text: str, expected: str) -> None:
+    """The page stays legible as plain text."""
+    assert escaped(text) == expected
 
 
-def test_code_may_hold_backticks() -> None:
-    """A value that is code stays one, whatever backticks and bars it holds."""
+def test_code_may_contain_backticks() -> None:
+    """Code stays code, whatever backticks and bars it contains."""
     assert code("a``b") == "```a``b```"
     assert code("`a`") == "`` `a` ``"
     assert "|" not in code("a|b")
 
 
-def test_text_for_a_file_is_one_line_a_fact() -> None:
-    """Off a terminal nothing is broken into lines, however long, and no line ends in spaces."""
+def test_text_for_a_file_has_one_line_per_fact() -> None:
+    """Without a terminal no line is wrapped, however long, and no line ends in spaces."""
     lines = text_lines(Document("a", "b", Tone.BAD, (Facts((Fact("reason", "word " * 400 + "end"),)),)))
     assert len(lines) == 2
     assert lines[1].endswith("word end")
     assert not [line for line in text_lines(hostile_document()) if line != line.rstrip() or "\x1b" in line]
 
 
-def test_a_job_is_told_in_a_line() -> None:
-    """What one look has found stands in one line: the state and the age, or the end, what was reached, and why not more."""
+def test_status_line_summarizes_a_job() -> None:
+    """The line has the state and the age, or the end, the best metric, and the reason of a shortfall."""
     running = outcome_of(Timeline(PHASES), timeout=0, start=700)
     assert status_line(running) == "simulated: InProgress/ModelTuning, 11m 40s after creation"
     assert status_line(outcome_of(COMPLETED)) == "simulated: completed after 38m 30s; F1 0.91"
@@ -429,16 +429,16 @@ def test_a_job_is_told_in_a_line() -> None:
     assert status_line(changed(outcome_of(COMPLETED), EndTime=None)) == "simulated: completed; F1 0.91"
 
 
-def test_a_signal_is_an_interruption() -> None:
-    """People read that a signal has interrupted the wait, and that a program has cancelled it."""
+def test_signal_is_reported_as_an_interruption() -> None:
+    """After a signal the summary says that the wait was interrupted, which is a warning."""
     running = replace(outcome_of(Timeline(PHASES), timeout=0), verdict=Verdict.CANCELLED)
     assert outcome_document(replace(running, exit_code=ExitCode.TERMINATED)).head == "the wait was interrupted"
     assert outcome_document(replace(running, exit_code=ExitCode.INTERRUPTED)).tone is Tone.WARNING
     assert [is_bad(code) for code in (ExitCode.OK, ExitCode.IN_PROGRESS, ExitCode.FAILED)] == [False, False, True]
 
 
-def test_very_many_jobs_are_told_at_once() -> None:
-    """The table of thousands of jobs has each, aligned as that of a few, and what is wrong with each."""
+def test_thousands_of_jobs_fit_one_table() -> None:
+    """The table has an aligned row for each job, and each failure has its reason."""
     failed = [replace(outcome_of(FAILED), job_name=f"job-{number}") for number in range(1500)]
     lines = plain(outcomes_document(failed)).splitlines()
     assert lines[:3] == [
@@ -450,8 +450,8 @@ def test_very_many_jobs_are_told_at_once() -> None:
     assert lines[-1].startswith("  ✗ job-1499: failed: Could not complete")
 
 
-def test_what_is_asked_to_be_coloured_in_a_file_is_still_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FORCE_COLOR makes no terminal of a file: nothing is broken into lines, where a runner would take one for a command."""
+def test_force_color_does_not_wrap_text_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrapped line could start with a workflow command, which a runner would run."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "40")
     reason = "word " * 20 + "::stop-commands::x"
@@ -459,7 +459,7 @@ def test_what_is_asked_to_be_coloured_in_a_file_is_still_a_file(monkeypatch: pyt
     assert not [line for line in lines if line.strip().startswith("::")]
 
 
-# How long each phase lasted
+# Phases and their durations
 
 
 def second(at: datetime | None) -> float | None:
@@ -498,10 +498,10 @@ def transitions(*seen: tuple[float, str, str]) -> list[Transition]:
         (((60, "InProgress", "Starting"), (70, "InProgress", "New")), 50, [("Starting", 0, 70), ("New", 70, 70)]),
     ],
 )
-def test_phases_are_told_as_they_were_seen(
+def test_phases_are_derived_from_transitions(
     seen: Any, ended: int | None, phases: list[tuple[str, int, int | None]]
 ) -> None:
-    """From what was seen, the creation and the end follow the phases; what was not watched is told as that."""
+    """The first phase begins at the creation and the last one ends with the job; unobserved time is marked."""
     ended_at = None if ended is None else BEGIN + timedelta(seconds=ended)
     found = phases_of(transitions(*seen), BEGIN, ended_at)
     assert [(phase.name, second(phase.begin), second(phase.end)) for phase in found] == phases
@@ -542,10 +542,10 @@ def test_phases_are_told_as_they_were_seen(
         ),
     ],
 )
-def test_candidates_bound_the_phases(
+def test_candidate_times_bound_the_phases(
     seen: Any, trained: tuple[int, int], phases: list[tuple[str, int, int | None]]
 ) -> None:
-    """The candidates' times say when training began, and what an unobserved job did."""
+    """The candidates' times show when training began and what happened while the job was unobserved."""
     training = Training(*(BEGIN + timedelta(seconds=second) for second in trained))
     ended_at = BEGIN + timedelta(seconds=100) if seen[-1][1] == "Completed" else None
     found = phases_of(transitions(*seen), BEGIN, ended_at, training)
@@ -555,8 +555,8 @@ def test_candidates_bound_the_phases(
     ]
 
 
-def test_a_phase_that_the_first_poll_found_may_have_begun_earlier() -> None:
-    """Its duration is a lower bound, unless a candidate says when it began."""
+def test_phase_found_by_the_first_poll_has_a_minimum_duration() -> None:
+    """Its duration is a lower bound, unless a candidate shows when it began."""
     seen = transitions((60, "InProgress", "ModelTuning"), (200, "Completed", "Completed"))
     end = BEGIN + timedelta(seconds=100)
     assert [phase.is_begin_known for phase in phases_of(seen, BEGIN, end)] == [True, False]
@@ -590,12 +590,12 @@ def test_a_phase_that_the_first_poll_found_may_have_begun_earlier() -> None:
         ("", None),
     ],
 )
-def test_the_console_has_a_link_for_each_partition(arn: str, url: str | None) -> None:
-    """A job's ARN leads to the console of its partition and region, and nowhere else."""
+def test_console_link_is_in_the_jobs_partition(arn: str, url: str | None) -> None:
+    """A job's ARN leads to the console of its partition and region; any other ARN has no link."""
     assert console_url(f"arn:{arn}") == (url and f"https://{url}")
 
 
-# Whatever a response has or lacks
+# Optional members of a response
 
 
 def changed(outcome: Outcome, **raw: Any) -> Outcome:
@@ -603,19 +603,19 @@ def changed(outcome: Outcome, **raw: Any) -> Outcome:
     return replace(outcome, snapshot=Snapshot({**outcome.snapshot.raw, **raw}))
 
 
-def test_calls_that_were_made_again_are_counted() -> None:
-    """The summary says how often the job was looked at, and how many calls had to be repeated."""
+def test_summary_counts_polls_and_retries() -> None:
+    """The summary says how often the job was polled and how many calls were retried."""
     outcome = outcome_of(COMPLETED)
-    for polls, retries, told in (
+    for polls, retries, expected in (
         (1, 0, "1 poll\n"),
         (5, 1, "5 polls, 1 retry\n"),
         (5, 2, "5 polls, 2 retries\n"),
     ):
-        assert told in plain(outcome_document(replace(outcome, polls=polls, retries=retries)))
+        assert expected in plain(outcome_document(replace(outcome, polls=polls, retries=retries)))
 
 
-def test_what_ended_a_wait_before_its_job_is_told() -> None:
-    """An error stands in the summary; of a job that was never seen there is nothing else."""
+def test_error_before_the_first_poll_is_the_whole_summary() -> None:
+    """For a job that was never seen the summary has only the error."""
     outcome = replace(
         outcome_of(COMPLETED),
         snapshot=None,
@@ -630,8 +630,8 @@ def test_what_ended_a_wait_before_its_job_is_told() -> None:
     assert "✗ simulated: may not" in plain(outcomes_document([outcome] * 4))
 
 
-def test_an_endpoint_and_partial_failures_are_facts() -> None:
-    """What a job deployed, and what failed beside its result, is told, each for itself."""
+def test_endpoint_and_partial_failures_are_facts() -> None:
+    """The deployed endpoint and each partial failure have a line of their own."""
     outcome = changed(
         outcome_of(COMPLETED),
         ModelDeployResult={"EndpointName": "live"},
@@ -648,7 +648,7 @@ def test_an_endpoint_and_partial_failures_are_facts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "expected"),
     [
         ({"AutoMLProblemTypeConfig": {}, "ResolvedAttributes": {}}, "Tabular, objective F1"),
         ({"AutoMLJobObjective": {}, "ResolvedAttributes": {}}, "Tabular (BinaryClassification)"),
@@ -663,14 +663,14 @@ def test_an_endpoint_and_partial_failures_are_facts() -> None:
         ),
     ],
 )
-def test_a_job_is_of_the_kind_that_is_known(raw: dict[str, Any], told: str | None) -> None:
-    """Its problem type and its objective are told as far as the response knows them, the resolved ones first."""
+def test_problem_type_and_objective_are_shown_if_known(raw: dict[str, Any], expected: str | None) -> None:
+    """The resolved problem type and objective take precedence."""
     text = plain(outcome_document(changed(outcome_of(COMPLETED), **raw)))
-    assert re.findall(r"^  job +(.*)$", text, re.MULTILINE) == ([told] if told else [])
+    assert re.findall(r"^  job +(.*)$", text, re.MULTILINE) == ([expected] if expected else [])
 
 
-def test_a_candidate_may_lack_everything() -> None:
-    """A best candidate without a metric, a name or a property is told as it is."""
+def test_best_candidate_without_metric_or_name_is_shown() -> None:
+    """A best candidate without a metric, a name or properties does not break the summary."""
     for best in (
         {},
         {"CandidateProperties": {}},
@@ -682,8 +682,8 @@ def test_a_candidate_may_lack_everything() -> None:
         assert "Artifacts" not in text
 
 
-def test_some_candidates_are_better_than_none() -> None:
-    """What was listed before a page failed is told, with what is wrong; one candidate alone is no plot."""
+def test_report_keeps_candidates_listed_before_an_error() -> None:
+    """Candidates listed before a page failed are shown with the error; one candidate alone gets no plot."""
     outcome = outcome_of(COMPLETED)
     board = board_of(outcome, COMPLETED)
     document = report_document(outcome, outcome.transitions, Leaderboard(board.candidates[:1], AccessDenied("no more")))
@@ -705,16 +705,16 @@ def test_some_candidates_are_better_than_none() -> None:
         ),
     ],
 )
-def test_a_reason_is_told_in_its_parts(reason: str, facts: list[tuple[str, str]]) -> None:
-    """What failed, of which job, and what that said: as far as the reason has them."""
+def test_failure_reason_is_split_into_its_parts(reason: str, facts: list[tuple[str, str]]) -> None:
+    """The parts are the reason, the failed step and its message, if the reason contains them."""
     document = outcome_document(outcome_of(replace(FAILED, failure_reason=reason)))
-    [told] = [block for block in document.blocks if isinstance(block, Facts)][:1]
-    assert [(fact.label, fact.value) for fact in told.facts][-len(facts) :] == facts
+    [shown] = [block for block in document.blocks if isinstance(block, Facts)][:1]
+    assert [(fact.label, fact.value) for fact in shown.facts][-len(facts) :] == facts
 
 
 @pytest.mark.skipif(not TRACES.exists(), reason="the recorded jobs are not at hand")
 def test_every_recorded_response_can_be_shown() -> None:
-    """Each response that was recorded of a real job has a text, a Markdown and an HTML form, with its status."""
+    """Each recorded response of a real job has a text, a Markdown and an HTML form with its status."""
     responses = sorted((TRACES / "responses").glob("*.json"))
     assert responses
     for path in responses:
@@ -723,15 +723,15 @@ def test_every_recorded_response_can_be_shown() -> None:
             assert document.head in text
 
 
-def test_a_report_is_as_of_its_own_look() -> None:
-    """What a journal has last seen may be hours old: the report is as of the look that was made for it."""
+def test_report_is_as_of_its_own_poll() -> None:
+    """The last observation in a journal may be hours old: the report gives the time of its own poll."""
     running = outcome_of(Timeline(PHASES), timeout=0, start=700)
     earlier = [replace(seen, observed_at=seen.observed_at - timedelta(minutes=5)) for seen in running.transitions]
     assert "  generated        2026-01-01 00:00:00 UTC" in plain(report_document(running, earlier, Leaderboard()))
 
 
-def test_a_report_of_a_running_job_says_when_it_was_made(recorded: Recorded) -> None:
-    """The report of a running job says when it was generated, and that its phase began before the first poll."""
+def test_report_of_a_running_job_says_when_it_was_generated(recorded: Recorded) -> None:
+    """The report also says that the phase began before the first poll."""
     running = outcome_of(Timeline(PHASES), timeout=0, start=700)
     document = report_document(running, running.transitions, Leaderboard((), AccessDenied("may not")))
     recorded("report_running.txt", plain(document))

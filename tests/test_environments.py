@@ -1,4 +1,4 @@
-"""The environments in which a synchronous wait works; threads and a clock that stands still are in test_library.py."""
+"""The environments in which a synchronous wait works; test_library.py has threads and a clock that stands still."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ test_environments.wait_in_greenlets()
 
 
 class Training:
-    """A client of a job that completes at its fourth look."""
+    """A client of a job that completes at its fourth poll."""
 
     class meta:
         region_name = "us-east-1"
@@ -29,15 +29,15 @@ class Training:
     def __init__(self) -> None:
         self.script = Timeline([(0, "InProgress", "ModelTuning"), (3, "Completed", "Completed")])
         self.created = datetime.now(UTC)
-        self.looks = 0
+        self.polls = 0
 
     def describe_auto_ml_job_v2(self, **_: str) -> Any:
-        self.looks += 1
-        return self.script.response(self.looks - 1, name="churn", created=self.created, arn="arn")
+        self.polls += 1
+        return self.script.response(self.polls - 1, name="churn", created=self.created, arn="arn")
 
 
 def wait_in_greenlets() -> None:
-    """Waits in ten greenlets, while another one ticks, and prints how that went."""
+    """Wait in ten greenlets while another one ticks, and print the verdicts, the duration and the ticks."""
     import gevent
 
     ticks = 0
@@ -58,17 +58,17 @@ def wait_in_greenlets() -> None:
 
 
 def test_sync_wait_runs_under_gevent() -> None:
-    """Where gevent has patched the standard library, waits in greenlets go on side by side and hold up no other one."""
+    """With gevent's patches, waits in greenlets run concurrently and block no other greenlet."""
     words = [sys.executable, "-c", UNDER_GEVENT]
-    told = json.loads(subprocess.check_output(words, cwd=Path(__file__).parent, timeout=60))
-    assert told["verdicts"] == ["completed"] * 10
+    printed = json.loads(subprocess.check_output(words, cwd=Path(__file__).parent, timeout=60))
+    assert printed["verdicts"] == ["completed"] * 10
     # One wait lasts 0.6 s, with room for 120 ticks; sleeps that block the hub leave a few.
-    assert told["seconds"] < 3
-    assert told["ticks"] > 20
+    assert printed["seconds"] < 3
+    assert printed["ticks"] > 20
 
 
 def test_sync_wait_runs_inside_an_asyncio_loop() -> None:
-    """A coroutine may call the plain function, as a notebook's cell does, and has the outcome when it returns."""
+    """A coroutine, such as a notebook cell, may call the plain function."""
 
     async def main() -> Outcome:
         return wait_for("churn", client=Training(), poll=0.1)

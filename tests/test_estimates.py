@@ -1,4 +1,4 @@
-"""When a job will end: its siblings by name, the estimate from their durations, and its words."""
+"""Estimates of a job's end: its siblings by name, the estimate from their durations, and its wording."""
 
 import math
 import random
@@ -73,7 +73,7 @@ def test_siblings_differ_in_numbers_and_hashes_only(name: str, sibling: str) -> 
         ("churn-1", "CHURN-1"),  # the job itself
     ],
 )
-def test_other_names_are_no_siblings(name: str, other: str) -> None:
+def test_other_names_are_not_siblings(name: str, other: str) -> None:
     assert sibling_durations(name, past(other)) == []
 
 
@@ -115,8 +115,8 @@ def test_only_completed_jobs_of_a_sensible_duration_count(members: dict[str, obj
 # The estimate
 
 
-def test_jobs_that_repeat_are_estimated_closely() -> None:
-    """Recorded: the same notebook took 31.5 and 32.0 minutes, and then 31.0."""
+def test_repeated_jobs_are_estimated_closely() -> None:
+    """The recorded durations are those of one notebook: 31.5 and 32.0 minutes, and then 31.0."""
     earliest, ends, latest = minutes(Forecast([31.5 * 60, 32.0 * 60]).estimate(NOW, 0))
 
     assert 28 < earliest < 31 < ends < 32.5 < latest < 36
@@ -128,7 +128,7 @@ def test_fewer_than_two_siblings_give_no_estimate() -> None:
 
 
 def test_unrelated_durations_give_no_estimate() -> None:
-    """Recorded: jobs with default names took from 151 s to 110 minutes."""
+    """The recorded jobs with default names took from 151 s to 110 minutes."""
     assert Forecast([151, 216, 31 * 60, 110 * 60]).estimate(NOW, 0) is None
     assert Forecast([151, 110 * 60]).estimate(NOW, 0) is None
 
@@ -189,7 +189,7 @@ def test_an_estimated_end_never_moves_closer_as_the_job_grows_older(
         assert later.ends_at >= one.ends_at - timedelta(seconds=1)
 
 
-# Its words
+# The wording
 
 
 def an_estimate(left: timedelta, before: timedelta = timedelta(minutes=2), after: timedelta = timedelta(minutes=4)):
@@ -243,13 +243,13 @@ def test_a_time_on_another_day_has_its_date():
     assert "done around 23:57 UTC (23:55–2026-11-26 00:01)" in around_midnight
 
 
-def test_the_date_is_that_of_the_readers_zone():
+def test_the_date_is_in_the_readers_zone():
     words = estimate_words(an_estimate(timedelta(hours=1)), NOW, timezone(timedelta(hours=9)))
 
     assert "done around 2026-11-26 00:20 (00:18–00:24)" in words
 
 
-def test_an_interval_within_a_minute_is_left_out():
+def test_an_interval_within_a_minute_is_omitted():
     words = estimate_words(an_estimate(timedelta(minutes=12), timedelta(seconds=5), timedelta(seconds=5)), NOW)
 
     assert words == "about 12m left, done around 14:32 UTC, based on 6 similar jobs"

@@ -1,4 +1,4 @@
-"""The command's estimates, over HTTP: in lines, in the state of a job, and as JSON."""
+"""The command's estimates over HTTP: in text lines, in `status`, and as JSON."""
 
 import json
 import re
@@ -21,7 +21,7 @@ WORDS = (
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[FaultyEndpoint]:
-    """An endpoint with a job that runs for 40 minutes, and four like it that took an hour."""
+    """An endpoint with a job that has run for 40 minutes, and four siblings that took an hour."""
     with FaultyEndpoint() as endpoint:
         for day in range(1, 5):
             endpoint.add(f"churn-{day}", DONE, age=86400.0 * day)
@@ -77,13 +77,13 @@ def test_an_estimate_is_an_event(inside: Command, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("flags", [["-q"], ["--no-estimate"]])
-def test_no_estimate_is_printed_where_none_is_wanted(inside: Command, flags: list[str]) -> None:
+def test_quiet_and_no_estimate_print_no_estimate(inside: Command, flags: list[str]) -> None:
     result = inside("wait", "churn-5", "--timeout", "1s", "-o", "none", *flags)
 
     assert "similar" not in result.stderr
 
 
-def test_a_denied_listing_prints_nothing(inside: Command, endpoint: FaultyEndpoint) -> None:
+def test_denied_listing_prints_neither_estimate_nor_error(inside: Command, endpoint: FaultyEndpoint) -> None:
     expected = inside("status", "churn-5", "--no-estimate").stdout
     endpoint.add("", DONE, [service_error(400, "AccessDeniedException")])  # ListAutoMLJobs names no job
 

@@ -1,4 +1,4 @@
-"""Events of AutoML jobs on an EventBridge bus, by way of HTTP, a rule and its target."""
+"""Events of AutoML jobs on an EventBridge bus, over HTTP, with a rule and its target."""
 
 import asyncio
 import json
@@ -42,14 +42,14 @@ def one_bus() -> Iterator[EventBus]:
 
 @pytest.fixture
 def bus(one_bus: EventBus) -> EventBus:
-    """A bus to which nothing was put yet."""
+    """A bus without events yet."""
     one_bus.forget()
     return one_bus
 
 
 @pytest.fixture(scope="module")
 def events(one_bus: EventBus) -> Any:
-    """A client to the bus."""
+    """A client of the bus."""
     return one_bus.client()
 
 
@@ -90,8 +90,8 @@ def details(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [event["detail"] for event in events]
 
 
-def test_a_target_receives_each_transition(wait: Wait, bus: EventBus, new_job: NewJob, endpoint: Sandbox) -> None:
-    """A rule's target receives what the wait has seen, in order: the statuses before and after, and when."""
+def test_target_receives_each_transition(wait: Wait, bus: EventBus, new_job: NewJob, endpoint: Sandbox) -> None:
+    """The events arrive in order, with the statuses before and after and the time."""
     name = new_job("failed")
     assert wait(name).returncode == 10
     first, last = bus.received()
@@ -101,14 +101,14 @@ def test_a_target_receives_each_transition(wait: Wait, bus: EventBus, new_job: N
         assert (event["detail"]["AutoMLJobName"], event["detail"]["AutoMLJobArn"]) == (name, arn)
         # EventBridge keeps whole seconds.
         assert event["time"] == event["detail"]["ObservedAt"][:19] + "Z"
-    told = (
+    members = (
         "AutoMLJobStatus",
         "AutoMLJobSecondaryStatus",
         "PreviousAutoMLJobStatus",
         "PreviousAutoMLJobSecondaryStatus",
     )
-    assert [first["detail"][member] for member in told] == ["InProgress", "AnalyzingData", None, None]
-    assert [last["detail"][member] for member in told] == ["Failed", "Failed", "InProgress", "AnalyzingData"]
+    assert [first["detail"][member] for member in members] == ["InProgress", "AnalyzingData", None, None]
+    assert [last["detail"][member] for member in members] == ["Failed", "Failed", "InProgress", "AnalyzingData"]
     assert first["detail"]["ObservedAt"] <= last["detail"]["NotBefore"] <= last["detail"]["ObservedAt"]
 
 
@@ -122,10 +122,10 @@ def test_a_target_receives_each_transition(wait: Wait, bus: EventBus, new_job: N
         ("explainability-error", "degraded", ["explainability"], None),
     ],
 )
-def test_the_event_of_the_end_tells_how_it_ended(
+def test_final_event_has_the_verdict(
     script: str, verdict: str, shortfalls: list[str], reason: str | None, wait: Wait, bus: EventBus, new_job: NewJob
 ) -> None:
-    """Only the last event has the verdict, what is missing and the reason, as AWS gave it, whatever was required."""
+    """Only the last event has the verdict, the shortfalls and AWS's reason, whatever was required."""
     wait(new_job(script))
     *before, end = details(bus.received())
     assert not any("Verdict" in detail for detail in before)
@@ -134,7 +134,7 @@ def test_the_event_of_the_end_tells_how_it_ended(
 
 
 def test_a_watch_publishes_every_job(inside: Command, bus: EventBus, endpoint: Sandbox) -> None:
-    """`watch` puts the transitions of each job that it follows."""
+    """`watch` publishes the transitions of each job that it follows."""
     names = {f"followed-{script}" for script in ("completed", "failed")}
     for name in names:
         endpoint.create_job(name, scenario=name.removeprefix("followed-"))
@@ -145,8 +145,8 @@ def test_a_watch_publishes_every_job(inside: Command, bus: EventBus, endpoint: S
     assert ends == {name: name.removeprefix("followed-") for name in names}
 
 
-def test_the_library_publishes_by_a_hook(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
-    """A publisher is the on_event of a wait; leaving its block puts what is left."""
+def test_publisher_is_an_event_callback(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
+    """A publisher is passed as on_event; leaving its block publishes the remaining events."""
     with EventBridgePublisher(bus.name, client=events) as publisher:
         outcome = wait_for(new_job("completed"), client=endpoint.client(), poll=0.2, on_event=publisher)
     received = details(bus.received())
@@ -154,8 +154,8 @@ def test_the_library_publishes_by_a_hook(bus: EventBus, events: Any, endpoint: S
     assert received[-1]["EndTime"] == outcome.to_dict()["ended_at"]
 
 
-def test_asyncio_has_the_same_hook(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
-    """Under asyncio the publisher holds up no other task, and its block is an asynchronous one."""
+def test_publisher_works_under_asyncio(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
+    """The publisher is an asynchronous context manager and blocks no other task."""
 
     async def run() -> None:
         async with EventBridgePublisher(bus.name, client=events) as publisher:
@@ -166,7 +166,7 @@ def test_asyncio_has_the_same_hook(bus: EventBus, events: Any, endpoint: Sandbox
 
 
 def test_many_events_go_in_batches(bus: EventBus, events: Any, endpoint: Sandbox) -> None:
-    """Events of many jobs are put up to ten at once, and all arrive."""
+    """Events of many jobs go up to ten in one request, and all arrive."""
     names = [f"batch-{number}-{time.monotonic_ns()}" for number in range(25)]
     for name in names:
         endpoint.create_job(name, scenario="failed")
@@ -180,7 +180,7 @@ def test_many_events_go_in_batches(bus: EventBus, events: Any, endpoint: Sandbox
 
 
 def test_a_request_has_at_most_256_kilobytes(bus: EventBus, events: Any) -> None:
-    """Long texts are cut, and what is too much for one request goes in two."""
+    """Long texts are cut, and events too large for one request go in two."""
     raw = Timeline([(0, "Failed", "Failed")], failure_reason="x" * 9000).response(
         0, name="job-0", created=NOW, arn=f"{ARN}job-0"
     )
@@ -201,8 +201,8 @@ def test_a_request_has_at_most_256_kilobytes(bus: EventBus, events: Any) -> None
     assert all(sum(len(entry["Detail"]) for entry in entries) < 256 * 1024 for entries in bus.puts)
 
 
-def test_an_entry_that_was_refused_is_put_again_alone(bus: EventBus, events: Any) -> None:
-    """Of a batch only what was not taken goes again, and the next of its job waits for it."""
+def test_refused_entry_is_retried_alone(bus: EventBus, events: Any) -> None:
+    """Only the refused entry of a batch is sent again, and later events of its job wait for it."""
     bus.fail(silent(0.3), operation="DescribeEventBus")
     taken: list[tuple[str, bool]] = []
     with EventBridgePublisher(bus.name, client=events) as publisher:
@@ -222,8 +222,8 @@ def test_an_entry_that_was_refused_is_put_again_alone(bus: EventBus, events: Any
     ],
     ids=["throttled", "500", "503", "entry", "empty entry", "null entry"],
 )
-def test_what_may_pass_is_tried_again(fault: Any, wait: Wait, bus: EventBus, new_job: NewJob) -> None:
-    """A failure that passes loses no event, puts none twice, and is not told."""
+def test_transient_error_is_retried(fault: Any, wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """A transient error loses no event, publishes none twice, and is not reported."""
     bus.fail(fault, times=2)
     result = wait(new_job("failed"))
     assert len(bus.puts) >= 3
@@ -244,7 +244,7 @@ def test_what_may_pass_is_tried_again(fault: Any, wait: Wait, bus: EventBus, new
     ],
     ids=["413", "invalid", "denied", "no bus", "entry"],
 )
-def test_a_permanent_refusal_is_reported_at_once(fault: Any, words: str, bus: EventBus, events: Any) -> None:
+def test_permanent_error_is_reported_at_once(fault: Any, words: str, bus: EventBus, events: Any) -> None:
     reports, accepted = Reports(), list[bool]()
     bus.fail(fault)
     with EventBridgePublisher(bus.name, client=events, report=reports) as publisher:
@@ -270,8 +270,8 @@ def test_the_reason_of_an_outage_is_reported_at_the_end(fault: Any, words: str, 
     assert "1 of 1 event was not published" in reports[-1]
 
 
-def test_a_failure_that_lasts_is_told_and_changes_nothing(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
-    """When the error budget is spent, stderr says what was not published; the exit code is the job's."""
+def test_lasting_outage_is_reported_and_changes_no_exit_code(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """After the error budget stderr says what was not published; the exit code is the job's."""
     bus.fail(error(500, "InternalException"), times=200)
     result = wait(new_job("completed"), "--error-budget", "1s")
     assert result.returncode == 0
@@ -292,10 +292,8 @@ def test_a_failure_that_lasts_is_told_and_changes_nothing(wait: Wait, bus: Event
         ),
     ],
 )
-def test_a_bus_that_takes_nothing_is_told_once(
-    flags: str, said: str, inside: Command, bus: EventBus, new_job: NewJob
-) -> None:
-    """A bus that is not there, or may not be used, is told in one line for the whole wait, and how many it missed."""
+def test_unusable_bus_is_reported_once(flags: str, said: str, inside: Command, bus: EventBus, new_job: NewJob) -> None:
+    """A missing or denied bus is reported in one line for the whole wait, and unpublished events are counted."""
     if flags == PUBLISH:
         bus.fail(error(400, "AccessDeniedException", "no"), times=9)
     environment = {"AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url}
@@ -308,8 +306,8 @@ def test_a_bus_that_takes_nothing_is_told_once(
     assert "2 of 2 events were not published" in result.stderr
 
 
-def test_a_second_outage_is_told_too(bus: EventBus, events: Any) -> None:
-    """After an event was taken, the next that is not is told again."""
+def test_second_outage_is_reported_again(bus: EventBus, events: Any) -> None:
+    """After an accepted event, the next refused one is reported again."""
     reports, taken = Reports(), list[bool]()
     with EventBridgePublisher(bus.name, client=events, report=reports) as publisher:
         for number, fault in enumerate(
@@ -331,10 +329,8 @@ wait_for(sys.argv[1], poll=0.2, check=False, on_event=EventBridgePublisher(sys.a
 """
 
 
-def test_a_publisher_without_a_block_is_finished_with_the_program(
-    bus: EventBus, endpoint: Sandbox, new_job: NewJob
-) -> None:
-    """A program that never leaves its publisher's block has the last event put before it ends."""
+def test_publisher_without_a_block_publishes_at_exit(bus: EventBus, endpoint: Sandbox, new_job: NewJob) -> None:
+    """A program that never leaves its publisher's block publishes the last event before it exits."""
     bus.fail(silent(0.5), operation="DescribeEventBus")
     environment = endpoint_environment(endpoint.url, AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)
     words = [sys.executable, "-c", FORGETFUL, new_job("completed"), bus.name]
@@ -342,15 +338,15 @@ def test_a_publisher_without_a_block_is_finished_with_the_program(
     assert details(bus.received())[-1]["Verdict"] == "completed"
 
 
-def test_who_may_only_put_publishes_unchecked(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
-    """Where DescribeEventBus is denied, events are put all the same."""
+def test_denied_describe_event_bus_does_not_prevent_publishing(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """Without permission for DescribeEventBus, events are published unchecked."""
     bus.fail(error(400, "AccessDeniedException"), operation="DescribeEventBus")
     assert "publish" not in wait(new_job("completed")).stderr
     assert details(bus.received())[-1]["Verdict"] == "completed"
 
 
-def test_the_journal_publishes_nothing_twice(wait: Wait, bus: EventBus, new_job: NewJob, tmp_path: Path) -> None:
-    """What the bus has taken is not put again by a later run with the same journal."""
+def test_journal_prevents_publishing_twice(wait: Wait, bus: EventBus, new_job: NewJob, tmp_path: Path) -> None:
+    """An event that the bus accepted is not published again by a later run with the same journal."""
     name, journal = new_job("completed"), str(tmp_path / "jobs.db")
     wait(name, "--journal", journal)
     assert bus.received()
@@ -358,10 +354,10 @@ def test_the_journal_publishes_nothing_twice(wait: Wait, bus: EventBus, new_job:
     assert bus.received() == []
 
 
-def test_what_the_bus_did_not_take_is_published_by_the_next_run(
+def test_refused_events_are_published_by_the_next_run(
     wait: Wait, bus: EventBus, new_job: NewJob, tmp_path: Path
 ) -> None:
-    """A journal keeps what was not taken, and the next run puts it under the same TransitionId."""
+    """The journal keeps events that the bus refused; the next run publishes them with the same TransitionId."""
     name, journal = new_job("completed"), str(tmp_path / "jobs.db")
     bus.fail(error(400, "AccessDeniedException"), times=9)
     wait(name, "--journal", journal)
@@ -373,8 +369,8 @@ def test_what_the_bus_did_not_take_is_published_by_the_next_run(
     assert received[-1]["Verdict"] == "completed"
 
 
-def test_a_bus_that_hangs_holds_up_nothing(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
-    """The wait goes on beside it; at the end there is a limit, and what was not put is told."""
+def test_hanging_bus_does_not_block_the_wait(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
+    """The wait continues; at its end the publisher stops at its limit and reports what was not published."""
     bus.fail(silent(), operation="DescribeEventBus")
     reports = Reports()
     begun = time.monotonic()
@@ -385,8 +381,8 @@ def test_a_bus_that_hangs_holds_up_nothing(bus: EventBus, events: Any, endpoint:
     assert reports == [f"2 of 2 events were not published to the event bus {bus.name}: no answer from EventBridge"]
 
 
-def test_a_signal_ends_the_publisher_too(bus: EventBus, endpoint: Sandbox, new_job: NewJob) -> None:
-    """SIGTERM does not wait for a bus that hangs: the process ends, and says what was not published."""
+def test_signal_ends_the_publisher(bus: EventBus, endpoint: Sandbox, new_job: NewJob) -> None:
+    """SIGTERM does not wait for a hanging bus: the process ends and reports what was not published."""
     bus.fail(silent(), operation="DescribeEventBus")
     environment = endpoint_environment(endpoint.url, AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)
     process = start("wait", new_job("endless"), "--publish", PUBLISH, "--poll", "0.2s", env=environment)
@@ -399,10 +395,10 @@ def test_a_signal_ends_the_publisher_too(bus: EventBus, endpoint: Sandbox, new_j
     assert f"1 of 1 event was not published to the event bus {bus.name}: the wait was interrupted" in said
 
 
-def test_an_interrupted_wait_has_its_events_put_by_the_next(
+def test_events_of_a_killed_wait_are_published_by_the_next_run(
     wait: Wait, bus: EventBus, endpoint: Sandbox, new_job: NewJob, tmp_path: Path
 ) -> None:
-    """With a journal nothing is lost where the process ended before the bus had answered."""
+    """With a journal no event is lost if the process ends before the bus has answered."""
     bus.fail(silent(), operation="DescribeEventBus")
     name, journal = new_job("completed"), str(tmp_path / "jobs.db")
     environment = endpoint_environment(endpoint.url, AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)
@@ -418,8 +414,8 @@ def test_an_interrupted_wait_has_its_events_put_by_the_next(
 @pytest.mark.parametrize(
     "value", ["ml-events", "eventbridge:", "eventbridge:a/b", "sns:topic", "eventbridge:arn:aws:x"]
 )
-def test_a_value_that_is_no_bus_is_named(value: str, inside: Command) -> None:
-    """--publish says how a bus is written, in one line."""
+def test_invalid_publish_value_is_explained(value: str, inside: Command) -> None:
+    """The message says how to write a bus, in one line."""
     result = inside("wait", "a", "--publish", value)
     assert result.returncode == 2
     [line] = result.stderr.splitlines()
@@ -428,14 +424,14 @@ def test_a_value_that_is_no_bus_is_named(value: str, inside: Command) -> None:
 
 
 @pytest.mark.parametrize("bus_name", ["", "a/b", "arn:aws:x"])
-def test_the_library_refuses_what_is_no_bus(bus_name: str) -> None:
-    """A publisher is told at once that its bus is none."""
+def test_publisher_refuses_an_invalid_bus(bus_name: str) -> None:
+    """The error is raised when the publisher is created."""
     with pytest.raises(InvalidRequest, match="is not an event bus"):
         EventBridgePublisher(bus_name)
 
 
-def test_a_bus_is_in_the_region_of_the_job_or_of_its_arn() -> None:
-    """A name means the bus of the job's region, an ARN the one that it names."""
+def test_bus_region_comes_from_the_job_or_the_arn() -> None:
+    """A name means the bus in the job's region, an ARN the bus that it names."""
     asked: list[str | None] = []
 
     def connect_to(region: str | None) -> Any:
@@ -449,7 +445,7 @@ def test_a_bus_is_in_the_region_of_the_job_or_of_its_arn() -> None:
 
 
 def test_a_publisher_leaves_no_thread(bus: EventBus, events: Any) -> None:
-    """When its block is left the publisher's thread has ended."""
+    """The publisher's thread has ended when its block is left."""
     before = set(threading.enumerate())
     with EventBridgePublisher(bus.name, client=events) as publisher:
         publisher.deliver(transition())
@@ -457,8 +453,10 @@ def test_a_publisher_leaves_no_thread(bus: EventBus, events: Any) -> None:
     assert not any(thread.name == "automl-waiter-publish" for thread in set(threading.enumerate()) - before)
 
 
-def test_without_a_report_the_log_is_told(bus: EventBus, events: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """In the library, what is not published is logged as an error."""
+def test_unpublished_events_are_logged_without_a_report_function(
+    bus: EventBus, events: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the library, an unpublished event is logged as an error."""
     bus.fail(error(400, "AccessDeniedException", "no"))
     with caplog.at_level(logging.ERROR), EventBridgePublisher(bus.name, client=events) as publisher:
         publisher.deliver(transition())
@@ -471,8 +469,8 @@ def examples() -> list[dict[str, Any]]:
     return [json.loads(found) for found in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
 
 
-def test_the_page_shows_an_event_as_it_is_received(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
-    """docs/howto/notifications.md's event has the members of a real one, in their order, of the same types."""
+def test_event_on_the_page_matches_a_received_one(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """The event in docs/howto/notifications.md has the members of a real one, in the same order and of the same types."""
     wait(new_job("completed"))
     end = bus.received()[-1]
     shown, _ = examples()
@@ -484,12 +482,12 @@ def test_the_page_shows_an_event_as_it_is_received(wait: Wait, bus: EventBus, ne
     }
     page = (ROOT / "docs" / "howto" / "notifications.md").read_text()
     table = page.partition("| member of `detail` |")[2].partition("\n\n")[0]
-    told = {name for row in re.findall(r"(?m)^\| (`.*?) \|", table) for name in re.findall(r"`(\w+)`", row)}
-    assert told == set(shown["detail"])
+    members = {name for row in re.findall(r"(?m)^\| (`.*?) \|", table) for name in re.findall(r"`(\w+)`", row)}
+    assert members == set(shown["detail"])
 
 
-def test_the_pages_rule_lets_through_what_it_says(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
-    """The rule of docs/howto/notifications.md hands its target the end of a job that failed, and not that of a good one."""
+def test_rule_on_the_page_matches_failed_jobs_only(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
+    """The rule in docs/howto/notifications.md passes on the end of a failed job, and not that of a completed one."""
     _, pattern = examples()
     bus.add_rule(pattern)
     wait(new_job("completed"), bad := new_job("failed"))

@@ -1,4 +1,4 @@
-"""The examples: each does what it says, and those that other programs read pass the checkers of these."""
+"""The examples: each one works, and those that other programs read pass the checkers of these programs."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def has_come_to(endpoint: Sandbox, job: str, *statuses: str) -> None:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which pip finds this project, and nothing else: a wheel that points to what is tested here."""
+    """An environment in which pip finds only this project: a wheel that points to the code under test."""
     folder = tmp_path_factory.mktemp("index")
     name = f"automl_waiter-{__version__}"
     paths = [str(ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
@@ -113,43 +113,43 @@ def run(*words: str, env: Mapping[str, str] | None = None, **options: Any) -> su
 
 
 def test_the_examples_run(endpoint: Sandbox, tmp_path: Path) -> None:
-    """Each example does what it says, against the sandbox."""
+    """Each example works against the sandbox."""
     env = endpoint_environment(endpoint.url, PATH=search_path())
     endpoint.create_job("example-good", scenario="completed")
     endpoint.create_job("example-bad", scenario="failed")
     for job in ("example-good", "example-bad"):
         has_come_to(endpoint, job, "Completed", "Failed")
 
-    def told_by(*arguments: str) -> tuple[int, str]:
+    def run_example(*arguments: str) -> tuple[int, str]:
         done = run(*arguments, env=env, cwd=tmp_path)
         return done.returncode, done.stdout
 
-    assert told_by(str(EXAMPLES / "pipeline_step.sh"), "example-good") == (
+    assert run_example(str(EXAMPLES / "pipeline_step.sh"), "example-good") == (
         0,
         "deploy the best candidate of example-good\n",
     )
-    assert told_by(str(EXAMPLES / "pipeline_step.sh"), "example-bad") == (10, "example-bad has no model\n")
-    code, told = told_by(sys.executable, str(EXAMPLES / "with_callbacks.py"), "example-good")
+    assert run_example(str(EXAMPLES / "pipeline_step.sh"), "example-bad") == (10, "example-bad has no model\n")
+    code, printed = run_example(sys.executable, str(EXAMPLES / "with_callbacks.py"), "example-good")
     assert code == 0
-    assert "best: example-good-001, F1 0.91" in told
-    assert told_by(sys.executable, str(EXAMPLES / "with_callbacks.py"), "example-bad")[0] == 1
+    assert "best: example-good-001, F1 0.91" in printed
+    assert run_example(sys.executable, str(EXAMPLES / "with_callbacks.py"), "example-bad")[0] == 1
     good_enough = str(EXAMPLES / "good_enough.sh")
     endpoint.create_job("example-tuning", scenario="endless")
     time.sleep(1.5)
-    code, told = told_by(good_enough, "example-tuning", "0.5")
-    assert (code, told[:30]) == (0, "good enough: example-tuning-00")
+    code, printed = run_example(good_enough, "example-tuning", "0.5")
+    assert (code, printed[:30]) == (0, "good enough: example-tuning-00")
     assert json.loads((tmp_path / "outcome.json").read_text())["jobs"][0]["status"] == "Stopped"
-    assert told_by(good_enough, "example-good", "0.99")[0] == 15
-    code, told = told_by(sys.executable, str(EXAMPLES / "many_with_asyncio.py"), "example-good", "example-bad")
+    assert run_example(good_enough, "example-good", "0.99")[0] == 15
+    code, printed = run_example(sys.executable, str(EXAMPLES / "many_with_asyncio.py"), "example-good", "example-bad")
     assert code == 1
-    assert "example-good: completed" in told
+    assert "example-good: completed" in printed
 
 
 # GitHub Actions
 
 
 class Runner:
-    """A runner of GitHub Actions, as far as the examples need one: it fills in expressions, and runs the shell."""
+    """A GitHub Actions runner, as far as the examples need one: it fills in expressions and runs the shell."""
 
     def __init__(self, folder: Path, env: dict[str, str], **contexts: Any) -> None:
         self.folder = folder
@@ -157,7 +157,7 @@ class Runner:
         self.contexts = contexts
 
     def filled(self, value: Any) -> str:
-        """The text with the value of each expression in it, wherever it stands: so it is on a runner too."""
+        """Return the text with every expression replaced by its value, as a runner does."""
 
         def value_of(expression: re.Match[str]) -> str:
             value: Any = self.contexts
@@ -178,14 +178,14 @@ class Runner:
         return started(*shell, str(script), env=self.env | own | files | env, cwd=cwd)
 
     def run(self, step: dict[str, Any], cwd: Path, **env: str) -> tuple[int, str]:
-        """The exit code of a step, and what it printed."""
+        """Return the exit code of a step and its output."""
         with self.begin(step, cwd, **env) as process:
-            told, _ = process.communicate(timeout=120)
-        return process.returncode, told
+            printed, _ = process.communicate(timeout=120)
+        return process.returncode, printed
 
 
 def inputs(**given: str) -> dict[str, str]:
-    """The inputs of the action: those that are given, and the defaults of the others."""
+    """Return the inputs of the action: the given ones, and the defaults of the others."""
     values = {name: spec.get("default") for name, spec in ACTION["inputs"].items()}
     values |= {name.replace("_", "-"): value for name, value in given.items()}
     assert set(values) == set(ACTION["inputs"])
@@ -197,7 +197,7 @@ INSTALL, WAIT = [step for step in ACTION["runs"]["steps"] if "run" in step]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory, endpoint: Sandbox, index: dict[str, str]) -> Runner:
-    """A runner on which the steps of the action have run that come before the wait."""
+    """A runner that has run the action's steps before the wait."""
     folder = tmp_path_factory.mktemp("runner")
     steps = {"python": {"outputs": {"python-path": sys.executable}}}
     runner = Runner(
@@ -206,8 +206,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory, endpoint: Sandbox, index
         steps=steps,
         inputs=inputs(job="any", source="automl-waiter"),
     )
-    code, told = runner.run(INSTALL, folder)
-    assert code == 0, told
+    code, printed = runner.run(INSTALL, folder)
+    assert code == 0, printed
     return runner
 
 
@@ -225,16 +225,16 @@ def action(installed: Runner) -> Callable[..., Runner]:
 @pytest.mark.parametrize(
     ("schema", "name"), [("github-actions", "github/action.yml"), ("github-workflows", "github/workflow.yml")]
 )
-def test_github_knows_the_form(schema: str, name: str) -> None:
-    """The action and the workflow have the form that GitHub's schemas describe."""
+def test_action_and_workflow_match_githubs_schemas(schema: str, name: str) -> None:
+    """The action and the workflow are valid by GitHub's schemas."""
     checked = run(
         sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(EXAMPLES / name)
     )
     assert checked.returncode == 0, checked.stdout
 
 
-def test_the_shell_is_sound(tmp_path: Path) -> None:
-    """No script, and no step that is one, has anything that shellcheck warns of."""
+def test_shell_scripts_pass_shellcheck(tmp_path: Path) -> None:
+    """shellcheck warns of nothing in the scripts and in the steps."""
     steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]] + ACTION["runs"]["steps"]
     scripts = [tmp_path / f"{number}.sh" for number, step in enumerate(steps) if "run" in step]
     for script, step in zip(scripts, (step for step in steps if "run" in step), strict=True):
@@ -245,16 +245,16 @@ def test_the_shell_is_sound(tmp_path: Path) -> None:
 
 
 def search_path(*before: Path) -> str:
-    """The search path with the programs of this environment."""
+    """Return a search path with the programs of this environment."""
     return os.pathsep.join([*map(str, before), str(COMMAND.parent), os.environ["PATH"]])
 
 
-def test_the_action_hands_on_every_output(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path) -> None:
-    """After a success the action has each output of its step, under the same name, and no other."""
+def test_action_passes_on_every_output(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path) -> None:
+    """After a success the action has each output of its step under the same name, and no other."""
     job = new_end("completed")
     runner = action(job=job)
-    code, told = runner.run(WAIT, tmp_path)
-    assert code == 0, told
+    code, printed = runner.run(WAIT, tmp_path)
+    assert code == 0, printed
     found = outputs((tmp_path / "output").read_text())
     runner.contexts["steps"]["wait"] = {"outputs": found}
     assert {name: runner.filled(spec["value"]) for name, spec in ACTION["outputs"].items()} == found
@@ -262,20 +262,20 @@ def test_the_action_hands_on_every_output(action: Callable[..., Runner], new_end
     assert (tmp_path / "summary").read_text().startswith("#")
 
 
-def test_the_action_fails_with_the_job(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path) -> None:
-    """A job that failed fails the step with the command's own exit code, and the outputs say why."""
+def test_action_fails_if_the_job_fails(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path) -> None:
+    """A failed job fails the step with the command's exit code, and the outputs say why."""
     job = new_end("failed")
-    code, told = action(job=job).run(WAIT, tmp_path)
+    code, printed = action(job=job).run(WAIT, tmp_path)
     found = outputs((tmp_path / "output").read_text())
-    assert (code, found["exit-code"], found["verdict"]) == (10, "10", "failed"), told
+    assert (code, found["exit-code"], found["verdict"]) == (10, "10", "failed"), printed
     assert "data" in found["failure-reason"]
-    assert f"::error title={job}::" in told
+    assert f"::error title={job}::" in printed
 
 
-def test_the_inputs_of_the_action_count(
+def test_inputs_of_the_action_apply(
     action: Callable[..., Runner], new_job: NewJob, new_end: NewJob, tmp_path: Path
 ) -> None:
-    """A part that is required may not be missing, the timeout ends the wait, and the region may come as an input."""
+    """A required part must be present, the timeout ends the wait, and the region may be an input."""
     job = new_end("explainability-error")
     assert action(job=job).run(WAIT, tmp_path)[0] == 0
     assert action(job=job, require="insights\nexplainability").run(WAIT, tmp_path)[0] == 12
@@ -285,17 +285,19 @@ def test_the_inputs_of_the_action_count(
 
 
 @pytest.mark.parametrize("name", list(ACTION["inputs"]))
-def test_no_input_is_evaluated(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path, name: str) -> None:
-    """Whatever an input holds, it is one word of the command: what a shell would run in it is not run."""
+def test_inputs_are_not_evaluated_by_the_shell(
+    action: Callable[..., Runner], new_end: NewJob, tmp_path: Path, name: str
+) -> None:
+    """Any input stays one word of the command: shell syntax in it is not run."""
     job, step = new_end("completed"), INSTALL if name == "source" else WAIT
     for hostile in ("$(touch evaluated)", 'x"; touch evaluated; "', "x; touch evaluated", "x\ntouch evaluated"):
-        code, told = action(**{"job": job, name.replace("-", "_"): hostile}).run(step, tmp_path)
-        assert code != 0, told
+        code, printed = action(**{"job": job, name.replace("-", "_"): hostile}).run(step, tmp_path)
+        assert code != 0, printed
         assert not (tmp_path / "evaluated").exists(), hostile
 
 
 def test_the_action_installs_its_source(action: Callable[..., Runner], tmp_path: Path) -> None:
-    """The input `source` is what pip installs; if pip cannot, the step fails before the wait."""
+    """pip installs the input `source`; if pip fails, the step fails before the wait."""
     assert action(job="any", source=f"automl-waiter=={__version__}").run(INSTALL, tmp_path)[0] == 0
     code, printed = action(job="any", source="automl-waiter==99").run(INSTALL, tmp_path)
     assert code == 1
@@ -303,19 +305,19 @@ def test_the_action_installs_its_source(action: Callable[..., Runner], tmp_path:
 
 
 def test_a_cancelled_run_ends_the_wait(action: Callable[..., Runner], new_job: NewJob, tmp_path: Path) -> None:
-    """A runner signals the step's own process alone: that is the wait, which ends at once and says so."""
+    """A runner signals only the step's own process; that process is the wait, which ends at once."""
     with action(job=new_job("endless")).begin(WAIT, tmp_path) as process:
         read_until(process.stdout, "InProgress")
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 130
-    assert time.monotonic() - begun < 7.5  # then SIGTERM would come
+    assert time.monotonic() - begun < 7.5  # after 7.5 s a runner sends SIGTERM
     assert outputs((tmp_path / "output").read_text())["verdict"] == "cancelled"
 
 
-def test_the_workflow_goes_from_start_to_end(action: Callable[..., Runner], endpoint: Sandbox, tmp_path: Path) -> None:
-    """The workflow starts the job, waits for that one, and has its best candidate; a second attempt waits for it too."""
+def test_workflow_runs_from_start_to_end(action: Callable[..., Runner], endpoint: Sandbox, tmp_path: Path) -> None:
+    """The workflow starts a job and waits for it; a second attempt waits for the same job."""
     steps = {name: each["steps"] for name, each in WORKFLOW["jobs"].items()}
     [create] = [step for step in steps["start"] if "run" in step]
     [use] = [step for step in steps["wait"] if step.get("id")]
@@ -333,28 +335,28 @@ def test_the_workflow_goes_from_start_to_end(action: Callable[..., Runner], endp
     # The region as configure-aws-credentials sets it.
     env = endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1", PATH=search_path())
     runner = Runner(tmp_path, env, github={"run_id": os.getpid(), "run_attempt": 1})
-    code, told = runner.run(create, tmp_path)
-    assert code == 0, told
+    code, printed = runner.run(create, tmp_path)
+    assert code == 0, printed
 
     job = runner.filled(WORKFLOW["jobs"]["start"]["outputs"]["job"])
-    assert len(job.replace(str(os.getpid()), "12345678901")) <= 32  # AWS's limit, and a run's number as they are
+    assert len(job.replace(str(os.getpid()), "12345678901")) <= 32  # AWS's limit, and a run id of usual length
     has_come_to(endpoint, job, "Completed")
-    # The second attempt of the job that waits, with the output that the first attempt of the other has left.
+    # The second attempt of the waiting job, with the output of the first attempt of the other job.
     runner.contexts = {
         "github": {"run_attempt": 2},
         "vars": {"AUTOML_WAITER_SOURCE": "automl-waiter"},
         "needs": {WORKFLOW["jobs"]["wait"]["needs"]: {"outputs": {"job": job}}},
     }
     values = {name.replace("-", "_"): runner.filled(value) for name, value in use["with"].items()}
-    code, told = action(**values).run(WAIT, tmp_path)
-    assert code == 0, told
+    code, printed = action(**values).run(WAIT, tmp_path)
+    assert code == 0, printed
 
     runner.contexts["steps"] = {use["id"]: {"outputs": outputs((tmp_path / "output").read_text())}}
     assert runner.run(deploy, tmp_path) == (0, f"deploy {job}-001\n")
 
 
-def test_the_workflow_may_no_more_than_it_needs() -> None:
-    """It may read the repository and ask for a role, its credentials last as long as the wait, and that fits its runner."""
+def test_workflow_has_only_the_permissions_it_needs() -> None:
+    """It reads the repository and requests a role, whose credentials outlast the wait."""
     assert WORKFLOW["permissions"] == {"contents": "read", "id-token": "write"}
     steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
     used = [step["uses"] for step in [*steps, *ACTION["runs"]["steps"]] if "uses" in step]
@@ -373,7 +375,7 @@ def test_the_workflow_may_no_more_than_it_needs() -> None:
 
 @pytest.fixture
 def bare(endpoint: Sandbox, index: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """An environment with a Python and without the command, as a CI system has it."""
+    """An environment with Python and without the command, as on a CI system."""
     programs = tmp_path / "programs"
     programs.mkdir()
     python = programs / "python3"
@@ -388,8 +390,8 @@ STEP = str(EXAMPLES / "pipeline_step.sh")
 
 
 @pytest.mark.long
-def test_the_step_installs_what_is_missing(bare: dict[str, str], new_end: NewJob, tmp_path: Path) -> None:
-    """Where the command is not installed the step does that first, and hands on the exit code."""
+def test_step_installs_the_missing_command(bare: dict[str, str], new_end: NewJob, tmp_path: Path) -> None:
+    """If the command is not installed, the step installs it first, and passes on the exit code."""
     job = new_end("failed")
     done = run(STEP, job, env=bare, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (10, f"{job} has no model\n"), done.stderr
@@ -397,14 +399,14 @@ def test_the_step_installs_what_is_missing(bare: dict[str, str], new_end: NewJob
 
 
 def test_the_step_without_a_source_names_the_variable(bare: dict[str, str], tmp_path: Path) -> None:
-    """It exits with 2 before it installs anything."""
+    """The step exits with 2 before it installs anything."""
     done = run(STEP, "churn", env=bare | {"AUTOML_WAITER_SOURCE": ""}, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "set AUTOML_WAITER_SOURCE" in done.stderr
 
 
-def test_the_step_does_not_wait_with_what_it_could_not_install(bare: dict[str, str], tmp_path: Path) -> None:
-    """An installation that failed fails the step, with no word of the job."""
+def test_failed_installation_fails_the_step(bare: dict[str, str], tmp_path: Path) -> None:
+    """The step does not wait, and prints nothing about the job."""
     (tmp_path / "programs" / "python3").write_text("#!/bin/sh\nexit 3\n")
     done = run(STEP, "churn", env=bare, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
@@ -415,7 +417,7 @@ def test_the_step_does_not_wait_with_what_it_could_not_install(bare: dict[str, s
 def test_a_cancelled_step_ends_its_wait(
     endpoint: Sandbox, new_job: NewJob, tmp_path: Path, signum: signal.Signals
 ) -> None:
-    """A signal to the step's shell alone ends the wait too, with the outcome written and what to do next said."""
+    """A signal to the step's shell alone ends the wait; the outcome is written and the next step is printed."""
     env = endpoint_environment(endpoint.url, PATH=search_path())
     job = new_job("endless")
     with started(STEP, job, env=env, cwd=tmp_path, stderr=subprocess.PIPE) as process:
@@ -443,8 +445,8 @@ def instructions(word: str) -> list[str]:
     return [rest for name, rest in INSTRUCTIONS if name == word]
 
 
-def test_the_image_runs_the_command_as_nobody() -> None:
-    """The image has a base of one Python, and runs as a user that is not root and that Kubernetes can tell by its number."""
+def test_image_runs_as_an_unprivileged_user() -> None:
+    """The user is not root and has a number, which Kubernetes can check; the base image has one Python."""
     assert re.fullmatch(r"python:3\.\d+-slim", *instructions("FROM"))
     user, _, group = instructions("USER")[-1].partition(":")
     assert int(user) > 0
@@ -456,7 +458,7 @@ def test_the_image_runs_the_command_as_nobody() -> None:
 
 
 def test_the_image_installs_its_source(installed: Runner) -> None:
-    """The build installs the clone in which it runs, or its argument SOURCE; if pip cannot, the build fails."""
+    """The build installs the clone, or its argument SOURCE; if pip fails, the build fails."""
     [install] = re.findall(r"^RUN --mount=type=bind,target=/src \\\n  (pip .*)$", DOCKERFILE, re.MULTILINE)
     assert instructions("ARG") == ["SOURCE=/src"]
     env = installed.env | {"PATH": f"{installed.folder}/automl-waiter/bin:{os.environ['PATH']}"}
@@ -466,8 +468,8 @@ def test_the_image_installs_its_source(installed: Runner) -> None:
 
 
 @pytest.mark.parametrize("is_first", [False, True], ids=["", "first process"])
-def test_the_image_hears_sigterm(endpoint: Sandbox, new_job: NewJob, is_first: bool) -> None:
-    """What the image runs is the command itself, which ends with 143 on SIGTERM, as the first process of a container too."""
+def test_image_exits_with_143_on_sigterm(endpoint: Sandbox, new_job: NewJob, is_first: bool) -> None:
+    """The image runs the command itself, also as the first process of a container."""
     if is_first and not can_be_first():
         pytest.skip("this user may not start a process in a namespace of its own")
     entry = json.loads(instructions("ENTRYPOINT")[-1])
@@ -499,8 +501,8 @@ def service() -> dict[str, str]:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_knows_the_unit(tmp_path: Path) -> None:
-    """systemd takes the unit without a word, and rates its exposure as 2 of 10 at most."""
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    """systemd verifies the unit without a message, and rates its exposure at most 2 of 10."""
     unit = tmp_path / UNIT.name
     unit.write_text(UNIT.read_text().replace(shlex.split(service()["ExecStart"])[0], str(COMMAND)))
     checked = run("systemd-analyze", "verify", str(unit))
@@ -509,30 +511,31 @@ def test_systemd_knows_the_unit(tmp_path: Path) -> None:
     assert rated.returncode == 0, rated.stdout.splitlines()[-1]
 
 
-def test_the_service_goes_on_where_it_was(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
-    """Stopped, it exits as the unit says it does; started again, it tells what came meanwhile, and nothing twice."""
+def test_service_resumes_after_a_restart(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+    """The next start reports what happened meanwhile, and nothing twice; a stop exits with a success status of the
+    unit."""
     unit = service()
     program, *arguments = shlex.split(unit["ExecStart"])
     assert f"/{unit['StateDirectory']}/bin/automl-waiter" in program
     state = {"STATE_DIRECTORY": str(tmp_path)}
-    # Looked at more often than every 10 seconds, for the sake of the test.
+    # Poll more often than every 10 seconds, to keep the test short.
     words = [str(COMMAND), *(Template(word).substitute(state) for word in arguments), "--poll", "0.5s"]
     env = endpoint_environment(endpoint.url) | state
     job = new_job("held")
-    told: list[str] = []
+    printed: list[str] = []
     for status in ("InProgress", "Completed"):
         with started(*words, env=env) as process:
-            told += read_until(process.stdout, job, status)
+            printed += read_until(process.stdout, job, status)
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=30)
         endpoint.advance(job)
         assert process.returncode == 143
         assert str(process.returncode) in unit["SuccessExitStatus"].split()
-    assert len([line for line in told if job in line]) == 2
+    assert len([line for line in printed if job in line]) == 2
 
 
 @pytest.mark.parametrize(
-    ("code", "is_begun_again"),
+    ("code", "restarts"),
     [
         (ExitCode.UNAVAILABLE, True),
         (1, True),  # an error that nobody caught
@@ -542,11 +545,11 @@ def test_the_service_goes_on_where_it_was(endpoint: Sandbox, new_job: NewJob, tm
         (ExitCode.TERMINATED, False),
     ],
 )
-def test_the_service_is_begun_again_unless_somebody_is_needed(code: int, is_begun_again: bool) -> None:
-    """An outage, a crash and missing credentials are got over by a restart; bad usage is not, nor is who stopped it."""
+def test_service_restarts_unless_a_person_must_act(code: int, restarts: bool) -> None:
+    """A restart follows an outage, a crash or missing credentials, but not bad usage or a stop."""
     unit = service()
     successes, finals = (set(unit[name].split()) for name in ("SuccessExitStatus", "RestartPreventExitStatus"))
     assert unit["Restart"] == "on-failure"
-    assert (str(int(code)) not in {"0", *successes, *finals}) is is_begun_again
+    assert (str(int(code)) not in {"0", *successes, *finals}) is restarts
     # systemd gives up on five starts within ten seconds.
     assert unit["RestartSec"] == "1min"

@@ -1,4 +1,4 @@
-"""`--exec`: what the user's own command is told, and what it cannot do to the wait."""
+"""`--exec`: what the user's command receives, and what it cannot do to the wait."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def python(program: str) -> list[str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and is not collected yet does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -62,18 +62,18 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_each_transition_is_told_in_the_environment(command: Command, new_job: NewJob, tmp_path: Path) -> None:
-    """The command runs once for each transition, in order, with both statuses, the one before, and the instant."""
-    told = tmp_path / "told"
+def test_command_gets_each_transition_in_its_environment(command: Command, new_job: NewJob, tmp_path: Path) -> None:
+    """The command runs once for each transition, in order, with both statuses, the previous ones and the time."""
+    printed = tmp_path / "printed"
     program = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('AUTOML_')}))"
-    script = tmp_path / "tell.sh"
-    script.write_text(f'exec {shlex.quote(sys.executable)} -c "$1" >>{shlex.quote(str(told))}\n')
+    script = tmp_path / "notify.sh"
+    script.write_text(f'exec {shlex.quote(sys.executable)} -c "$1" >>{shlex.quote(str(printed))}\n')
     name = new_job("failed")
     line = shlex.join(["sh", str(script), program])
     result = command("wait", name, "--poll", "0.2s", "-o", "json", "--exec", line)
     assert result.returncode == 10, result.stderr
     [job] = json.loads(result.stdout)["jobs"]
-    first, last = map(json.loads, told.read_text().splitlines())
+    first, last = map(json.loads, printed.read_text().splitlines())
     assert first == {
         "AUTOML_JOB_NAME": name,
         "AUTOML_JOB_ARN": job["job_arn"],
@@ -89,8 +89,8 @@ def test_each_transition_is_told_in_the_environment(command: Command, new_job: N
     assert (last["AUTOML_SECONDARY_STATUS"], last["AUTOML_PREVIOUS_SECONDARY_STATUS"]) == ("Failed", "AnalyzingData")
 
 
-def test_no_shell_reads_the_command(command: Command, new_job: NewJob, tmp_path: Path) -> None:
-    """A pipe, a variable and a semicolon are words like any other; what the command prints goes to stderr."""
+def test_command_is_not_run_by_a_shell(command: Command, new_job: NewJob, tmp_path: Path) -> None:
+    """A pipe, a variable and a semicolon are ordinary words; the command's output goes to stderr."""
     line = f"printf '%s|' one > {tmp_path}/file; $HOME `id` 'two words'"
     result = command("wait", new_job("completed"), "--poll", "0.2s", "-o", "json", "-q", "--exec", line)
     assert result.returncode == 0
@@ -100,8 +100,10 @@ def test_no_shell_reads_the_command(command: Command, new_job: NewJob, tmp_path:
 
 
 @pytest.mark.parametrize("flags", [[], ["-q"], ["--log-format", "json"]])
-def test_a_command_that_fails_is_told_and_changes_nothing(command: Command, new_job: NewJob, flags: list[str]) -> None:
-    """Its exit code stands on stderr, also with -q; the wait ends with the job's own exit code."""
+def test_failing_command_is_reported_and_changes_no_exit_code(
+    command: Command, new_job: NewJob, flags: list[str]
+) -> None:
+    """Stderr has its exit code, also with -q; the wait ends with the job's own exit code."""
     result = command("wait", new_job("completed"), "--poll", "0.2s", "-o", "none", *flags, "--exec", "sh -c 'exit 3'")
     assert result.returncode == 0
     [line] = [line for line in result.stderr.splitlines() if "Completed/Completed)" in line]
@@ -110,23 +112,23 @@ def test_a_command_that_fails_is_told_and_changes_nothing(command: Command, new_
         assert json.loads(line)["level"] == "error"
 
 
-def test_a_command_that_is_slow_does_not_hold_up_the_wait(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
-    """The wait sees the job's end while the command runs, and ends when the command has run for each transition."""
+def test_slow_command_does_not_block_the_wait(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+    """The wait observes the job's end while the command runs, and exits after the command ran for each transition."""
     ends, may_end = tmp_path / "ends", tmp_path / "may-end"
     line = f"sh -c 'until test -e {may_end}; do sleep 0.05; done; echo $AUTOML_SECONDARY_STATUS >>{ends}'"
     env = endpoint_environment(endpoint.url)
     with start("wait", new_job("completed"), "--poll", "0.2s", "-o", "jsonl", "--exec", line, env=env) as process:
         assert process.stdout is not None
-        told = [json.loads(process.stdout.readline())["event"] for _ in range(3)]
+        printed = [json.loads(process.stdout.readline())["event"] for _ in range(3)]
         assert not ends.exists()
         may_end.touch()
         assert process.wait(30) == 0
-    assert told == ["transition", "transition", "outcome"]
+    assert printed == ["transition", "transition", "outcome"]
     assert ends.read_text().split() == ["ModelTuning", "Completed"]
 
 
-def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> None:
-    """After its limit the whole process group is gone, though it ignores SIGTERM; the next transition is told."""
+def test_hanging_command_is_killed_with_its_process_group(tmp_path: Path) -> None:
+    """The whole group is killed at the limit, although it ignores SIGTERM; the next transition is delivered."""
     pids = tmp_path / "pids"
     program = (
         "import os, signal, subprocess, sys, time\n"
@@ -147,8 +149,8 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> N
     assert reports.lines == [f"job-0: --exec {name} was killed after 1s (on InProgress/Starting)"]
 
 
-def test_an_interrupted_wait_ends_the_command_and_says_what_was_not_run(tmp_path: Path) -> None:
-    """`abandon` ends the command that runs, at once; it and those that did not run are told."""
+def test_interrupted_wait_kills_the_command_and_reports_the_rest(tmp_path: Path) -> None:
+    """`abandon` kills the running command at once; it and those that did not run are reported."""
     runner = CommandRunner(["sh", "-c", f"touch {tmp_path}/begun; sleep 60"], reports := Reports())
     for number in range(2):
         runner.deliver(transition(number))
@@ -163,8 +165,8 @@ def test_an_interrupted_wait_ends_the_command_and_says_what_was_not_run(tmp_path
     ]
 
 
-def test_an_interrupt_in_the_moment_of_the_start_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that is being started when the signal comes does not run on."""
+def test_interrupt_during_the_start_kills_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is being started when the signal comes does not keep running."""
     runner = CommandRunner(["sleep", "60"], reports := Reports())
     popen = subprocess.Popen
 
@@ -181,8 +183,8 @@ def test_an_interrupt_in_the_moment_of_the_start_ends_the_command(monkeypatch: p
     assert reports.lines == ["job-0: --exec sleep was killed: the wait was interrupted (on InProgress/Starting)"]
 
 
-def test_a_command_that_is_not_ours_to_end_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs as somebody else by now (sudo) cannot be killed: that is told, and the next transition is, too."""
+def test_command_that_cannot_be_killed_does_not_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that runs as another user (sudo) is reported, and the next transition is delivered."""
 
     def refuse(*_: int) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -204,10 +206,10 @@ def test_a_command_that_is_not_ours_to_end_holds_nothing_up(monkeypatch: pytest.
     assert time.monotonic() - begun < 2.5
 
 
-def test_a_signal_while_the_last_command_runs_ends_that_command(
+def test_signal_kills_the_last_command_and_keeps_the_exit_code(
     endpoint: Sandbox, new_job: NewJob, tmp_path: Path
 ) -> None:
-    """A job that has ended keeps its exit code and its result when a signal cuts its command short."""
+    """A job that has ended keeps its exit code and its result when a signal ends its command."""
     env = endpoint_environment(endpoint.url)
     line = "sh -c 'echo begun $AUTOML_STATUS; test $AUTOML_STATUS = InProgress || sleep 60'"
     with start("wait", new_job("completed"), "--poll", "0.2s", "-o", "json", "--exec", line, env=env) as process:
@@ -223,8 +225,8 @@ def test_a_signal_while_the_last_command_runs_ends_that_command(
         assert "was killed: the wait was interrupted" in process.stderr.read()
 
 
-def test_a_command_that_cannot_be_started_is_told(tmp_path: Path) -> None:
-    """A program that went away meanwhile is reported for each transition, and raises nothing."""
+def test_command_that_cannot_start_is_reported(tmp_path: Path) -> None:
+    """A program that no longer exists is reported for each transition, and raises nothing."""
     runner = CommandRunner([str(tmp_path / "gone")], reports := Reports())
     runner.deliver(transition())
     runner.finish()
@@ -233,19 +235,19 @@ def test_a_command_that_cannot_be_started_is_told(tmp_path: Path) -> None:
     assert "No such file" in line
 
 
-def test_a_status_from_aws_reaches_the_command_without_control_characters(tmp_path: Path) -> None:
-    """What AWS sent is cleaned for the environment too: a NUL could not be passed, an escape would reach a terminal."""
-    told = tmp_path / "told"
-    program = f"import os; open({str(told)!r}, 'w').write(os.environ['AUTOML_STATUS'])"
+def test_status_in_the_environment_has_no_control_characters(tmp_path: Path) -> None:
+    """An environment variable cannot contain NUL, and an escape could reach a terminal."""
+    printed = tmp_path / "printed"
+    program = f"import os; open({str(printed)!r}, 'w').write(os.environ['AUTOML_STATUS'])"
     runner = CommandRunner(python(program), reports := Reports())
     runner.deliver(transition(status="In\x1b[2J\x00Progress"))
     runner.finish()
-    assert told.read_text() == "In [2J Progress"
+    assert printed.read_text() == "In [2J Progress"
     assert reports.lines == []
 
 
-def test_no_thread_is_left() -> None:
-    """`finish` returns when the runner's thread is over."""
+def test_finish_leaves_no_thread() -> None:
+    """`finish` returns after the runner's thread has ended."""
     before = threading.active_count()
     runner = CommandRunner(["true"], Reports())
     runner.deliver(transition())
@@ -253,8 +255,8 @@ def test_no_thread_is_left() -> None:
     assert threading.active_count() == before
 
 
-def test_a_command_runs_under_its_lock(tmp_path: Path) -> None:
-    """While it runs its lock is held, and then it is free again."""
+def test_lock_is_held_while_the_command_runs(tmp_path: Path) -> None:
+    """The lock is released afterwards."""
     path = tmp_path / "lock"
     runner = CommandRunner(["test", "-e", str(path)], reports := Reports(), lock_of=lambda *_: FileLock(path))
     runner.deliver(transition())

@@ -1,4 +1,4 @@
-"""The wait as a Step Functions definition, run by moto's interpreter, and the least IAM policy that a wait needs."""
+"""The wait as a Step Functions definition, run by moto's interpreter, and the least IAM policy for a wait."""
 
 import copy
 import itertools
@@ -36,7 +36,7 @@ TUNING, EXPLAINING = ("InProgress", "ModelTuning"), ("InProgress", "GeneratingEx
 
 
 def response(status: str, secondary: str, **members: Any) -> dict[str, Any]:
-    """What a describe answers of a job in that state."""
+    """Return the describe response of a job in that state."""
     timeline = Timeline([(0, status, secondary)], failure_reason="no data" if status == "Failed" else None)
     made = timeline.response(
         0, name="churn", created=CREATED, arn="arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn"
@@ -45,14 +45,14 @@ def response(status: str, secondary: str, **members: Any) -> dict[str, Any]:
 
 
 def timeless(value: Any) -> Any:
-    """The same without times: Step Functions makes text of them, and moto's interpreter cannot."""
+    """Remove the times: Step Functions converts them to text, which moto's interpreter cannot."""
     if isinstance(value, dict):
         return {name: timeless(member) for name, member in value.items() if not isinstance(member, datetime)}
     return [timeless(member) for member in value] if isinstance(value, list) else value
 
 
 def hurried(definition: dict[str, Any]) -> dict[str, Any]:
-    """The same without its pauses, and with one repetition of a call that fails; it counts down as before."""
+    """Return the definition without pauses and with at most one retry of a failed call; it counts down as before."""
     quick = copy.deepcopy(definition)
     for state in quick["States"].values():
         if state["Type"] == "Wait":
@@ -68,22 +68,22 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs a definition in which each look finds the next of what is given, the last one again and again."""
+    """Runs a definition; each poll gets the next of the given answers, and the last one is repeated."""
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         client = boto3.client("stepfunctions", region_name="us-east-1")
 
         def execute(
             definition: dict[str, Any],
-            *looks: Any,
+            *polls: Any,
             given: object = {"AutoMLJobName": "churn"},
         ) -> dict[str, Any]:
-            found = itertools.chain(looks, itertools.repeat(looks[-1]))
+            found = itertools.chain(polls, itertools.repeat(polls[-1]))
 
             def describe(_: SageMakerModelBackend, auto_ml_job_name: str) -> Any:
-                look = next(found)
-                if isinstance(look, Exception):
-                    raise look
-                return look
+                answer = next(found)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
 
             monkeypatch.setattr(SageMakerModelBackend, "describe_auto_ml_job_v2", describe)
             name = f"run-{os.urandom(6).hex()}"
@@ -114,7 +114,7 @@ def denied(code: str) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("looks", "told"),
+    ("polls", "expected"),
     [
         ([response("Failed", "Failed")], ("JobFailed", "no data")),
         ([response("Failed", "Failed", FailureReason=None)], ("JobFailed", "AWS gave no reason")),
@@ -134,18 +134,20 @@ def denied(code: str) -> Exception:
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_what_is_no_success_fails_by_the_name_of_its_error(run: Run, looks: list[Any], told: tuple[str, str]) -> None:
-    """An execution fails with the error that the library raises for such a job, and says why."""
-    result = run(hurried(state_machine(timeout=600)), *looks)
-    assert (result["status"], result["error"]) == ("FAILED", told[0])
-    assert result["cause"].startswith(told[1])
-    assert issubclass(getattr(errors, told[0]), AutoMLWaiterError)
+def test_execution_fails_with_the_name_of_the_librarys_error(
+    run: Run, polls: list[Any], expected: tuple[str, str]
+) -> None:
+    """An execution fails with the error that the library raises for such a job, and its cause says why."""
+    result = run(hurried(state_machine(timeout=600)), *polls)
+    assert (result["status"], result["error"]) == ("FAILED", expected[0])
+    assert result["cause"].startswith(expected[1])
+    assert issubclass(getattr(errors, expected[0]), AutoMLWaiterError)
 
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/churn"
 
 
-def test_the_response_that_created_the_job_is_an_input(run: Run) -> None:
+def test_create_response_is_a_valid_input(run: Run) -> None:
     result = run(
         hurried(state_machine()), response(*TUNING), response("Completed", "Completed"), given={"AutoMLJobArn": ARN}
     )
@@ -153,8 +155,8 @@ def test_the_response_that_created_the_job_is_an_input(run: Run) -> None:
     assert json.loads(result["output"])["AutoMLJobName"] == "churn"
 
 
-def test_an_input_that_names_no_job_here_fails_as_invalid(run: Run) -> None:
-    """Never with States.Runtime, which no Catch of a caller expects."""
+def test_invalid_input_fails_as_invalid_request(run: Run) -> None:
+    """It never fails with States.Runtime, which no caller's Catch expects."""
     names = [{"AutoMLJobName": name} for name in ("", ["churn"])]
     arns = [
         *(5, ARN.replace("automl-job", "training-job"), ARN.removesuffix("churn"), ARN.replace("/", "//")),
@@ -173,10 +175,10 @@ def test_a_name_that_aws_calls_invalid_fails_at_once(run: Run) -> None:
     assert words in result["cause"]
 
 
-def test_a_completed_job_is_the_output(run: Run) -> None:
-    """An execution goes through the phases, over a throttled call, to the response of the completed job."""
-    looks = [response(*TUNING), throttled(), response(*EXPLAINING), response("Completed", "Completed")]
-    result = run(hurried(state_machine(timeout=600)), *looks)
+def test_output_is_the_completed_job(run: Run) -> None:
+    """An execution passes the phases and a throttled call, and returns the response of the completed job."""
+    polls = [response(*TUNING), throttled(), response(*EXPLAINING), response("Completed", "Completed")]
+    result = run(hurried(state_machine(timeout=600)), *polls)
     assert result["status"] == "SUCCEEDED"
     output = json.loads(result["output"])
     assert (output["AutoMLJobStatus"], output["AutoMLJobName"]) == ("Completed", "churn")
@@ -190,9 +192,9 @@ def test_a_completed_job_is_the_output(run: Run) -> None:
 
 
 def test_a_success_at_the_deadline_counts(run: Run) -> None:
-    """The last look is when the countdown is over, and a job that it finds completed is a success."""
-    looks = [response(*TUNING)] * 2 + [response("Completed", "Completed")]
-    result = run(hurried(state_machine(timeout=100)), *looks)
+    """The job is polled once more at the deadline, and a job found completed then is a success."""
+    polls = [response(*TUNING)] * 2 + [response("Completed", "Completed")]
+    result = run(hurried(state_machine(timeout=100)), *polls)
     entered = [
         event["stateEnteredEventDetails"]["name"] for event in result["events"] if "stateEnteredEventDetails" in event
     ]
@@ -200,7 +202,7 @@ def test_a_success_at_the_deadline_counts(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("looks", "error"),
+    ("polls", "error"),
     [
         ([response(*TUNING), response("Completed", "Completed")], None),
         ([response("Failed", "Failed")], "Caught"),
@@ -208,12 +210,12 @@ def test_a_success_at_the_deadline_counts(run: Run) -> None:
     ],
     ids=["completed", "failed", "not found"],
 )
-def test_an_embedded_fragment_fails_its_step_by_name(run: Run, looks: list[Any], error: str | None) -> None:
-    """In the step that the guide shows, Catch names the library's errors, and the state after it has the job."""
+def test_embedded_fragment_fails_its_step_by_error_name(run: Run, polls: list[Any], error: str | None) -> None:
+    """In the guide's step, Catch names the library's errors, and the next state has the job."""
     step = json.loads(pasted("Step Functions", "json"))
     step["WaitForJob"]["Branches"] = [hurried(fragment())]
     states = {**step, "Deploy": {"Type": "Succeed"}, "Alert": {"Type": "Fail", "Error": "Caught"}}
-    result = run({"StartAt": "WaitForJob", "States": states}, *looks)
+    result = run({"StartAt": "WaitForJob", "States": states}, *polls)
     assert result.get("error") == error
     if error is None:
         assert json.loads(result["output"])["Job"]["AutoMLJobStatus"] == "Completed"
@@ -247,37 +249,37 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("required", [frozenset(Part), frozenset(DEFAULT_REQUIREMENT)], ids=["all", "default"])
-def test_what_is_missing_is_what_the_library_finds_missing(run: Run, ending: str, required: frozenset[Part]) -> None:
-    """A completed job is degraded in Step Functions when it is for the library."""
+def test_shortfalls_match_those_of_the_library(run: Run, ending: str, required: frozenset[Part]) -> None:
+    """A completed job is degraded in Step Functions exactly if it is degraded in the library."""
     found = ENDINGS[ending]
     result = run(state_machine(required=required), found)
     is_degraded = bool(set(shortfalls_of(Snapshot(found))) & required)
     assert result.get("error") == ("JobDegraded" if is_degraded else None)
 
 
-def test_nothing_is_missing_where_nothing_is_required(run: Run) -> None:
-    """With no requirement whatever is Completed succeeds."""
+def test_without_requirements_every_completed_job_succeeds(run: Run) -> None:
+    """A job without a best candidate succeeds too."""
     assert run(state_machine(required=()), ENDINGS["no candidate"])["status"] == "SUCCEEDED"
 
 
-def test_a_look_has_the_events_that_are_reckoned_with(run: Run) -> None:
-    """Between one look and the next lie as many events as the pauses were sized by."""
+def test_each_poll_takes_the_expected_number_of_events(run: Run) -> None:
+    """The pauses are sized by the number of history events between two polls."""
     result = run(hurried(state_machine(timeout=600)), *[response(*TUNING)] * 3, response("Completed", "Completed"))
-    looks = [
+    polls = [
         event["id"] for event in result["events"] if event.get("stateEnteredEventDetails", {}).get("name") == "Describe"
     ]
-    assert {after - before for before, after in itertools.pairwise(looks)} == {EVENTS_PER_POLL}
+    assert {after - before for before, after in itertools.pairwise(polls)} == {EVENTS_PER_POLL}
 
 
 @pytest.mark.parametrize("hours", [1, 24, 72, 24 * 30])
 def test_the_history_has_room_for_the_longest_wait(hours: int) -> None:
-    """All looks of a wait, the short pauses too, leave a fifth of a history for calls that are repeated."""
-    looks = hours * 3600 / long_pause(hours * 3600) + 240
-    assert looks * EVENTS_PER_POLL <= 20_000
+    """All polls of a wait, including the short pauses, leave a fifth of the history for retries."""
+    polls = hours * 3600 / long_pause(hours * 3600) + 240
+    assert polls * EVENTS_PER_POLL <= 20_000
 
 
 def test_short_pauses_are_bounded(run: Run) -> None:
-    """A job that stays in its last phase is looked at ever more rarely, so that its history has room."""
+    """A job that stays in its last phase is polled less often after a while, so that the history has room."""
     states = state_machine()["States"]
     [rule] = [rule for rule in states["How"]["Choices"] if rule["Next"] == "ShortPause"]
     assert rule["And"][0] == {"Variable": "$.Short", "NumericGreaterThan": 0}
@@ -290,14 +292,14 @@ def test_short_pauses_are_bounded(run: Run) -> None:
     assert [name for name in entered if name in ("Pause", "ShortPause")] == ["ShortPause", "Pause"]
 
 
-def test_every_end_of_a_job_is_met() -> None:
-    """The choice after a look knows each primary status that ends a job."""
+def test_every_terminal_status_is_handled() -> None:
+    """The choice after a poll knows each primary status that ends a job."""
     text = json.dumps(state_machine()["States"]["How"])
     assert all(f'"StringEquals": "{status}"' in text for status in TERMINAL)
 
 
-def test_the_command_prints_what_the_library_makes(inside: Command) -> None:
-    """export prints JSON on stdout, with the flags' values in it, and exits with 0."""
+def test_export_prints_the_librarys_definitions(inside: Command) -> None:
+    """export prints JSON with the values of the flags on stdout, and exits with 0."""
     result = inside("export", "asl", "--timeout", "6h", "--require", "all")
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == state_machine(timeout=6 * 3600, required=frozenset(Part))
@@ -310,7 +312,7 @@ def test_the_command_prints_what_the_library_makes(inside: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["asl", "--timeout", "1000d"], "1 second to 364 days"),
         (["asl", "--require", "all", "--require", "none"], "alone"),
@@ -320,16 +322,16 @@ def test_the_command_prints_what_the_library_makes(inside: Command) -> None:
         (["iam-polcy"], "did you mean iam-policy?"),
     ],
 )
-def test_what_makes_no_sense_is_one_line(inside: Command, arguments: list[str], told: str) -> None:
+def test_bad_usage_of_export_is_one_line(inside: Command, arguments: list[str], expected: str) -> None:
     """Bad usage of export exits with 2 and one line."""
     result = inside("export", *arguments)
     assert (result.returncode, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
-    assert told in line
+    assert expected in line
 
 
-def test_a_wait_alone_needs_one_right() -> None:
-    """Without a feature the policy allows DescribeAutoMLJobV2 on the jobs, and nothing else."""
+def test_policy_of_a_plain_wait_has_one_action() -> None:
+    """Without features the policy allows DescribeAutoMLJobV2 on the jobs and nothing else."""
     [statement] = iam_policy()["Statement"]
     assert (statement["Action"], statement["Resource"]) == (
         ["sagemaker:DescribeAutoMLJobV2"],
@@ -337,14 +339,14 @@ def test_a_wait_alone_needs_one_right() -> None:
     )
 
 
-def test_an_estimate_and_a_listing_need_the_same_right_once() -> None:
+def test_estimate_and_listing_share_one_action() -> None:
     for features in ([Feature.ESTIMATE], [Feature.ESTIMATE, Feature.LISTING]):
         _, lists = iam_policy(features)["Statement"]
         assert lists["Action"] == ["sagemaker:ListAutoMLJobs"]
 
 
 def test_the_policy_of_every_feature_allows_every_call() -> None:
-    """With all features the policy allows just what the gateway calls."""
+    """With all features the policy allows exactly the calls that the gateway makes."""
     allowed = {action for statement in iam_policy(Feature)["Statement"] for action in statement["Action"]}
     models = [botocore.session.get_session().get_service_model(name) for name in ("sagemaker", "events", "logs")]
     assert allowed == {
@@ -355,8 +357,8 @@ def test_the_policy_of_every_feature_allows_every_call() -> None:
     }
 
 
-def test_the_rights_to_publish_are_on_the_bus_alone() -> None:
-    """With publish, and only then, the policy allows to put events on the buses given."""
+def test_publish_actions_are_limited_to_the_bus() -> None:
+    """With publish, and only then, the policy allows putting events on the given buses."""
     bus = "arn:aws:events:us-east-1:123456789012:event-bus/ml-events"
     _, statement = iam_policy([Feature.PUBLISH], buses=[bus])["Statement"]
     assert (statement["Action"], statement["Resource"]) == (["events:DescribeEventBus", "events:PutEvents"], [bus])

@@ -87,7 +87,7 @@ def read(
 
 
 def test_failed_job_is_the_one_that_the_reason_names() -> None:
-    """Its log group follows from its kind."""
+    """The log group follows from the kind of the failed job."""
     [job] = failed_jobs(Snapshot({"FailureReason": REASON}))
     assert job == FailedJob(ARN, "db-1", "/aws/sagemaker/ProcessingJobs")
     assert failed_jobs(Snapshot({"FailureReason": "something else"})) == []
@@ -97,19 +97,19 @@ def test_failed_job_is_the_one_that_the_reason_names() -> None:
 @pytest.mark.parametrize(
     "arn", ["arn:aws:sagemaker:us-east-1:1:endpoint/a", "arn:aws:sagemaker:<b>:1:training-job/a", "arn:x/a"]
 )
-def test_arn_of_anything_else_is_no_failed_job(arn: str) -> None:
-    """What AWS writes becomes part of a request and of a URL only if it has the expected form."""
+def test_arn_of_another_kind_is_not_a_failed_job(arn: str) -> None:
+    """Text from AWS becomes part of a request and of a URL only if it has the expected form."""
     assert failed_jobs(Snapshot({"FailureReason": f"Failed Job Arn: {arn}, Error message: x"})) == []
 
 
-def test_full_stop_after_the_arn_is_no_part_of_the_name() -> None:
-    """The reason is a sentence."""
+def test_full_stop_after_the_arn_is_not_part_of_the_name() -> None:
+    """The failure reason is a sentence, so it may end with a full stop."""
     [job] = failed_jobs(Snapshot({"FailureReason": f"Could not complete. Failed Job Arn: {ARN}."}))
     assert job.name == "db-1"
 
 
-def test_earliest_failed_candidate_of_each_reason_counts_three_at_most() -> None:
-    """Candidates usually fail for the same reason."""
+def test_earliest_failed_candidate_of_each_reason_counts_up_to_three() -> None:
+    """Candidates usually fail for the same reason, so one log for each reason is enough."""
     candidates = [candidate(9), candidate(3), candidate(5, "no data"), candidate(6, None), candidate(7, "other")]
     more = [
         candidate(1, CandidateStatus="Completed"),
@@ -140,7 +140,7 @@ def test_console_url_is_in_the_job_s_partition(partition: str, host: str) -> Non
 
 
 def test_lines_with_errors_come_first_and_tracebacks_stay_whole() -> None:
-    """Then come the last other lines; each part is in the order of time."""
+    """The last other lines follow; each part keeps its order in time."""
     log = [
         "a",
         "b",
@@ -155,8 +155,8 @@ def test_lines_with_errors_come_first_and_tracebacks_stay_whole() -> None:
     assert telling_lines(log, 0) == ()
 
 
-def test_error_amid_ten_thousand_lines_is_found() -> None:
-    """The last lines alone would not show it."""
+def test_error_among_ten_thousand_lines_is_found() -> None:
+    """The last lines alone would not contain it."""
     log = [f"step {number}" for number in range(10_000)]
     log[40] = "MemoryError"
     assert telling_lines(log, 3) == ("MemoryError", "step 9998", "step 9999")
@@ -169,8 +169,8 @@ def test_indented_lines_with_tabs_belong_to_a_stack_trace() -> None:
 
 
 @pytest.mark.parametrize("line", ["[7] train-error:0.12 validation-error:.3", "mean_squared_error = 3.2", "errors: 0"])
-def test_metric_is_no_error(line: str) -> None:
-    """A training job prints one for each step, after the line that counts."""
+def test_metric_is_not_an_error(line: str) -> None:
+    """A training job prints metrics at each step, after the line that matters."""
     assert telling_lines(["ClientError: 400, no column", line], 1) == ("ClientError: 400, no column",)
 
 
@@ -184,24 +184,24 @@ def test_metric_is_no_error(line: str) -> None:
         f"https://me:{SECRET}@example.com",
     ],
 )
-def test_settings_are_redacted(line: str) -> None:
-    """A program may print its own."""
+def test_secrets_in_settings_are_redacted(line: str) -> None:
+    """A program may print its own credentials."""
     [shown] = telling_lines([line], 1)
     assert SECRET not in shown
     assert "***" in shown
 
 
 @pytest.mark.parametrize("text", ["token", "://a:", "\x1b[", "error  ", " " * 5])
-def test_long_line_takes_no_time(text: str) -> None:
-    """An event has up to 1 MB."""
+def test_long_line_is_processed_quickly(text: str) -> None:
+    """A log event may have 1 MB."""
     begun = time.process_time()
     telling_lines([text * (1_000_000 // len(text))], 20)
     assert time.process_time() - begun < 2.0
 
 
 @given(st.lists(st.text() | st.sampled_from(LOG)), st.integers(0, 30))
-def test_no_line_has_control_characters_or_more_than_its_share(log: list[str], count: int) -> None:
-    """Whatever a program wrote, a line is safe to print, and there are no more than asked for."""
+def test_lines_are_clean_and_at_most_as_many_as_requested(log: list[str], count: int) -> None:
+    """Every line is safe to print, whatever a program wrote."""
     lines = telling_lines(log, count)
     assert len(lines) <= count
     assert all(line.isprintable() or not any(map(str.isspace, line.strip())) or "\x1b" not in line for line in lines)
@@ -211,8 +211,8 @@ def test_no_line_has_control_characters_or_more_than_its_share(log: list[str], c
 # Reading them
 
 
-def test_missing_permission_is_named_with_the_console_s_url() -> None:
-    """The next logs are not tried: they would say the same."""
+def test_missing_permission_is_reported_with_the_console_url() -> None:
+    """The next logs are not read: they would fail in the same way."""
 
     def denied(job: FailedJob) -> list[str]:
         raise AccessDenied("allow the IAM action logs:GetLogEvents")
@@ -223,8 +223,8 @@ def test_missing_permission_is_named_with_the_console_s_url() -> None:
     assert log.job_name == "db-1"
 
 
-def test_logs_that_hang_are_left_after_five_seconds() -> None:
-    """What was read by then is kept."""
+def test_reading_stops_after_five_seconds() -> None:
+    """The lines read by then are kept."""
     clock = ManualClock()
 
     def slow(job: FailedJob) -> list[str]:
@@ -237,8 +237,8 @@ def test_logs_that_hang_are_left_after_five_seconds() -> None:
 
 
 @pytest.mark.parametrize("kind", [TransientKind.THROTTLED, TransientKind.SERVER, TransientKind.CREDENTIALS])
-def test_reading_is_retried_after_an_error_that_passes(kind: TransientKind) -> None:
-    """The client does not retry by itself."""
+def test_reading_is_retried_after_a_transient_error(kind: TransientKind) -> None:
+    """The client itself does not retry."""
     errors = [TransientError(kind, "not now")]
 
     def lines(job: FailedJob) -> list[str]:
@@ -249,8 +249,8 @@ def test_reading_is_retried_after_an_error_that_passes(kind: TransientKind) -> N
     assert [log.lines for log in read(lines)] == [("an error",)]
 
 
-def test_reading_that_is_always_throttled_ends_after_five_seconds() -> None:
-    """It is not retried for longer than the outcome waits."""
+def test_throttled_reading_ends_after_five_seconds() -> None:
+    """Retries stop when the outcome no longer waits for the log."""
     clock = ManualClock()
 
     def throttled(job: FailedJob) -> list[str]:
@@ -260,8 +260,8 @@ def test_reading_that_is_always_throttled_ends_after_five_seconds() -> None:
     assert clock.monotonic() == TIMEOUT_S
 
 
-def test_reading_is_not_retried_where_nothing_answers() -> None:
-    """Many networks do not reach CloudWatch Logs."""
+def test_reading_is_not_retried_without_a_connection() -> None:
+    """Many networks have no route to CloudWatch Logs."""
 
     def unreachable(job: FailedJob) -> list[str]:
         raise TransientError(TransientKind.CONNECTION, "no \x1broute")
@@ -286,7 +286,7 @@ def pages(*answers: dict[str, Any]) -> tuple[CloudWatchLogs, list[dict[str, Any]
     return CloudWatchLogs(Connection(client)), requests
 
 
-def test_older_page_is_read_where_the_newest_is_empty() -> None:
+def test_older_page_is_read_if_the_newest_is_empty() -> None:
     """CloudWatch may return an empty page before the one with the events."""
     page = {"events": [{"timestamp": 1, "message": "a\rb"}], "nextBackwardToken": "c"}
     reader, requests = pages({"events": [], "nextBackwardToken": "b"}, page)
@@ -296,7 +296,7 @@ def test_older_page_is_read_where_the_newest_is_empty() -> None:
 
 @pytest.mark.parametrize(("tokens", "calls"), [("bb", 2), ("bcdefghi", 5)])
 def test_empty_log_is_read_for_a_few_pages_at_most(tokens: str, calls: int) -> None:
-    """The token stays the same at the oldest page."""
+    """The token stays the same at the oldest page, which ends the reading."""
     reader, requests = pages(*({"events": [], "nextBackwardToken": token} for token in tokens))
     assert reader.lines(FailedJob(ARN, "db-1", "/aws/sagemaker/ProcessingJobs")) == []
     assert len(requests) == calls
@@ -312,26 +312,26 @@ def refusing(code: str) -> CloudWatchLogs:
     return CloudWatchLogs(Connection(SimpleNamespace(meta=meta, describe_log_streams=refuse)))
 
 
-def test_log_group_that_does_not_exist_has_no_log() -> None:
-    """AWS creates it with the first job of its kind."""
+def test_missing_log_group_means_no_log() -> None:
+    """AWS creates the log group with the first job of its kind."""
     [log] = read(refusing("ResourceNotFoundException").lines)
     assert log.problem == "no log found"
 
 
 def test_denied_call_names_the_permission() -> None:
-    """In the words of IAM."""
+    """The message names the IAM action."""
     [log] = read(refusing("AccessDeniedException").lines)
     assert "allow the IAM action logs:DescribeLogStreams" in (log.problem or "")
 
 
 def test_job_without_a_log_says_so() -> None:
-    """A job that failed before it started has none."""
+    """A job that failed before it started has no log."""
     [log] = read(lambda job: [])
     assert (log.lines, log.problem) == ((), "no log found")
 
 
-def test_candidates_are_listed_where_they_are_not_known() -> None:
-    """Those of the scripted job have not failed, so only its own log is read."""
+def test_candidates_are_listed_if_they_are_not_given() -> None:
+    """The candidates of the scripted job have not failed, so only the job's own log is read."""
     assert [log.candidate for log in read(lambda job: ["an error"], candidates=None)] == [None]
     logs = read(lambda job: ["an error"], candidates=[candidate(1)])
     assert [(log.candidate, log.log_group) for log in logs] == [
@@ -340,8 +340,8 @@ def test_candidates_are_listed_where_they_are_not_known() -> None:
     ]
 
 
-def test_nothing_is_read_where_nothing_failed() -> None:
-    """A job whose candidates are known to be well costs no call."""
+def test_nothing_is_read_if_nothing_failed() -> None:
+    """A job without failed candidates costs no call."""
 
     def connect() -> Any:
         raise AssertionError
@@ -356,8 +356,8 @@ def test_nothing_is_read_where_nothing_failed() -> None:
     assert found == [[]]
 
 
-def test_connection_that_fails_is_the_problem() -> None:
-    """No client, no log: the outcome is what counts."""
+def test_failed_connection_is_reported_as_the_problem() -> None:
+    """Without a client there is no log; the outcome is unaffected."""
     kernel, found = Kernel(ManualClock()), list[FailureLog]()
 
     def connect() -> Any:
@@ -371,7 +371,7 @@ def test_connection_that_fails_is_the_problem() -> None:
     assert [log.problem for log in found] == ["no credentials"]
 
 
-# From outside
+# Through the public interfaces
 
 
 def is_clean(text: str) -> bool:
@@ -394,7 +394,7 @@ def is_clean(text: str) -> bool:
 def test_command_shows_the_line_that_explains_the_failure(
     inside: Command, sandbox: Sandbox, words: list[str], is_shown: bool
 ) -> None:
-    """Without escape sequences and without secrets, in each form."""
+    """Each form shows it without escape sequences and secrets."""
     result = inside(*words, environment=endpoint_environment(sandbox.url))
     assert result.returncode == (10 if words[0] == "wait" else 0)
     assert is_clean(result.stdout) is is_shown
@@ -403,7 +403,7 @@ def test_command_shows_the_line_that_explains_the_failure(
 
 @pytest.mark.parametrize("command", ["wait", "report"])
 def test_command_shows_the_log_of_a_failed_candidate(inside: Command, sandbox: Sandbox, command: str) -> None:
-    """Of the first that failed for this reason."""
+    """The log is that of the first candidate that failed for this reason."""
     result = inside(command, "candidates-failed", environment=endpoint_environment(sandbox.url))
     assert result.stdout.count("Log of training job candidates-failed-008 of candidate candidates-failed-008") == 1
     assert "ERROR - Cannot allocate 61.2 GiB" in result.stdout
@@ -416,33 +416,31 @@ def test_summary_shows_why_a_completed_job_has_no_best_candidate(inside: Command
     assert "Log of training job bare-008 of candidate bare-008\n  MemoryError\n" in result.stdout
 
 
-def test_sandbox_names_a_failed_job_of_the_account_and_region() -> None:
-    """Two failed jobs share no log."""
+def test_sandbox_failure_arn_has_the_account_and_region() -> None:
+    """Each failed job has its own log."""
     arn = "arn:aws-cn:sagemaker:cn-north-1:210987654321:automl-job/a"
     [job] = failed_jobs(Snapshot(SCENARIOS["failed"].response(1000, name="a", created=NOW, arn=arn)))
     assert job.arn == "arn:aws-cn:sagemaker:cn-north-1:210987654321:processing-job/db-1-a"
 
 
 @pytest.mark.parametrize("words", [[], ["-q"]])
-def test_demo_shows_the_log_unless_it_is_quiet(
-    inside: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
-) -> None:
-    """As a wait does."""
+def test_demo_shows_the_log_unless_quiet(inside: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    """The demo shows the log as a wait does."""
     monkeypatch.setattr(demo, "_PAUSES_S", 0.1)
     monkeypatch.setattr(demo, "_POLLS", 5)
     assert ("Log of" in inside("demo", "--scenario", "failed", *words).stdout) is (not words)
 
 
-def test_github_summary_shows_it_too(inside: Command, sandbox: Sandbox, tmp_path: Any) -> None:
-    """Also where stdout is JSON."""
+def test_github_summary_shows_the_log(inside: Command, sandbox: Sandbox, tmp_path: Any) -> None:
+    """The summary has the log also if stdout is JSON."""
     page = tmp_path / "page"
     environment = endpoint_environment(sandbox.url, GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(page))
     inside("wait", "churn", "-o", "json", environment=environment)
     assert is_clean(page.read_text())
 
 
-def test_library_returns_it_in_both_shells(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a session of the caller's, and with one of its own."""
+def test_library_returns_logs_in_both_shells(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller may pass a session or let the library create one."""
     for name, value in endpoint_environment(sandbox.url).items():
         monkeypatch.setenv(name, value)
     snapshot = describe("churn")
@@ -455,8 +453,8 @@ def test_library_returns_it_in_both_shells(sandbox: Sandbox, monkeypatch: pytest
     assert failure_logs(Outcome(job="x", job_name="x", verdict=Verdict.NOT_FOUND, exit_code=ExitCode.NOT_FOUND)) == []
 
 
-def test_signal_ends_the_reading_and_changes_no_exit_code(sandbox: Sandbox) -> None:
-    """The job has ended: the summary is printed without the log."""
+def test_signal_ends_the_reading_and_keeps_the_exit_code(sandbox: Sandbox) -> None:
+    """The job has ended, so the summary is printed without the log."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         env = endpoint_environment(sandbox.url, AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=url)

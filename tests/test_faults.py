@@ -1,4 +1,4 @@
-"""Faults on the wire, through boto3 and real sockets: what passes is survived, what does not ends the wait at once."""
+"""Faults on the wire, through boto3 and real sockets: transient ones are retried, permanent ones end the wait at once."""
 
 import logging
 import traceback
@@ -35,7 +35,7 @@ SECRET, TOKEN = "s3cr3t/ThatNobodyMaySee0123456789abcdefgh", "t0ken//ThatNobodyM
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[FaultyEndpoint]:
-    """An endpoint, and an environment whose clients go there and lose patience soon."""
+    """An endpoint, and an environment whose clients use it with short timeouts."""
     with FaultyEndpoint() as endpoint, pytest.MonkeyPatch.context() as patch:
         secrets = {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}
         for name, value in clean_environment(AWS_ENDPOINT_URL_SAGEMAKER=endpoint.url, **secrets).items():
@@ -47,31 +47,31 @@ def endpoint() -> Iterator[FaultyEndpoint]:
 
 @pytest.fixture(scope="module")
 def survived(endpoint: FaultyEndpoint) -> tuple[dict[str, Outcome], list[Event]]:
-    """All passing faults at once, each twice in a row before the good answer: the outcomes by fault, and the events."""
+    """Return the outcomes by fault, and the events, of waits in which each transient fault occurs twice."""
     events: list[Event] = []
     for number, (_, fault) in enumerate(PASSING_FAULTS.values()):
         endpoint.add(f"fault-{number}", DONE, [fault, fault])
-    # Each is described by itself, as fast as it goes, and none is the very first call: that would make them patient.
+    # One describe call each, as fast as possible. None is the first call, which would be retried late if throttled.
     waiter = Waiter(poll=Each(1), max_rate=1000, on_event=events.append)
     waiter.wait(endpoint.add("good", DONE))
     outcomes = waiter.wait_for_all([f"fault-{number}" for number in range(len(PASSING_FAULTS))])
     return dict(zip(PASSING_FAULTS, outcomes.values(), strict=True)), events
 
 
-def test_what_may_pass_is_tried_again_until_it_has(survived: tuple[dict[str, Outcome], list[Event]]) -> None:
-    """After two failed attempts for a passing reason a wait ends as its job did, and it told both by their kind."""
+def test_transient_faults_are_retried(survived: tuple[dict[str, Outcome], list[Event]]) -> None:
+    """After two failed attempts the wait ends as its job did, and reports both with their kind."""
     outcomes, events = survived
-    # One test for all faults: they are waited for at once, and a parameter each would wait for all in each process.
+    # One test for all faults: with a parameter for each, every process would wait for all of them.
     for name, (kind, _) in PASSING_FAULTS.items():
         outcome = outcomes[name]
         assert (outcome.verdict, outcome.retries) == (Verdict.COMPLETED, 2), (name, outcome.summary)
-        told = [event.kind for event in events if isinstance(event, Retry) and event.job_name == outcome.job]
-        assert told == [kind, kind], name
+        kinds = [event.kind for event in events if isinstance(event, Retry) and event.job_name == outcome.job]
+        assert kinds == [kind, kind], name
 
 
 @pytest.mark.parametrize("name", PERMANENT_FAULTS)
-def test_what_cannot_pass_ends_the_wait_at_once(endpoint: FaultyEndpoint, name: str) -> None:
-    """A permanent error is not repeated; its class and exit code say what it is."""
+def test_permanent_faults_end_the_wait_at_once(endpoint: FaultyEndpoint, name: str) -> None:
+    """A permanent error is not retried; its class and exit code identify it."""
     error_class, code, fault = PERMANENT_FAULTS[name]
     job = endpoint.add(f"p-{name[:28]}", DONE, [fault])
     outcome = wait_for_all([job])[job]
@@ -80,14 +80,14 @@ def test_what_cannot_pass_ends_the_wait_at_once(endpoint: FaultyEndpoint, name: 
 
 
 def test_a_denied_call_names_the_iam_action(endpoint: FaultyEndpoint) -> None:
-    """Who is denied reads which IAM action is missing, and where."""
+    """AccessDenied names the missing IAM action and the region."""
     endpoint.add("denied", DONE, [PERMANENT_FAULTS["AccessDeniedException"][2]])
     with pytest.raises(AccessDenied, match=r"us-east-1.*sagemaker:DescribeAutoMLJobV2"):
         describe("denied")
 
 
-def test_no_one_at_the_door_is_a_passing_failure(endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused connection, a name that does not resolve and a broken TLS are retried; at the end the last is told."""
+def test_connection_errors_are_retried(endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection, an unresolved name and a failed TLS handshake are retried; the last one is reported."""
     nowhere = {
         "http://127.0.0.1:9": "EndpointConnectionError",
         "http://no-such-host.invalid": "EndpointConnectionError",
@@ -108,8 +108,8 @@ def test_no_one_at_the_door_is_a_passing_failure(endpoint: FaultyEndpoint, monke
         assert f"failed {outcome.retries + 1} times since 20" in str(outcome.error)
 
 
-def test_a_captive_portal_takes_no_stop(endpoint: FaultyEndpoint) -> None:
-    """A page that answers StopAutoMLJob with 200 is not taken for a stop: it is sent again until AWS has answered."""
+def test_captive_portal_does_not_accept_a_stop(endpoint: FaultyEndpoint) -> None:
+    """A page that answers StopAutoMLJob with 200 is no answer: the request is repeated until AWS answers."""
     training = Timeline([(0, "InProgress", "ModelTuning")])
     portal = PASSING_FAULTS["a captive portal's page with 200"][1]
     job = endpoint.add("portal", training)
@@ -127,8 +127,8 @@ def test_a_captive_portal_takes_no_stop(endpoint: FaultyEndpoint) -> None:
     assert [event.kind for event in answers if isinstance(event, Retry)] == [TransientKind.RESPONSE]
 
 
-def test_names_that_look_alike_may_be_unknown(endpoint: FaultyEndpoint) -> None:
-    """When the list of names fails or is foreign, a job that is not found is not found all the same."""
+def test_missing_job_is_not_found_if_similar_names_cannot_be_listed(endpoint: FaultyEndpoint) -> None:
+    """JobNotFound is raised although the list of names fails or is not AWS's."""
     faults = [PASSING_FAULTS["a captive portal's page with 200"][1], PASSING_FAULTS["a JSON list"][1]]
     for fault in [*faults, PERMANENT_FAULTS["AccessDeniedException"][2]]:
         endpoint.add("", DONE, [fault])  # ListAutoMLJobs names no job
@@ -137,18 +137,18 @@ def test_names_that_look_alike_may_be_unknown(endpoint: FaultyEndpoint) -> None:
 
 
 def test_every_throttling_code_of_the_sdk_is_known() -> None:
-    """The codes that botocore itself calls throttling are ours too, and the endpoint tries each."""
+    """Every code that botocore treats as throttling is one of ours, and the endpoint returns each."""
     theirs = set(standard.ThrottledRetryableChecker._THROTTLED_ERROR_CODES)
     assert theirs <= _THROTTLED <= set(THROTTLING)
 
 
-def test_no_credential_is_ever_written(
+def test_credentials_are_never_written(
     endpoint: FaultyEndpoint,
     survived: tuple[dict[str, Outcome], list[Event]],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Through every fault, neither the log at its finest nor an error, an event or an outcome holds a credential."""
+    """After every fault, no debug log, error, event or outcome contains a credential."""
     caplog.set_level(logging.DEBUG, "automl_waiter")
     written: list[Any] = []
     for name, (_, _, fault) in PERMANENT_FAULTS.items():

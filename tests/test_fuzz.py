@@ -1,8 +1,8 @@
 """Thousands of virtual jobs, with faults, unknown statuses, members that are missing or cannot be read, answers about
 other jobs, callables that raise, machines that sleep and clocks that jump.
 
-Whatever is thrown at a wait, it ends as the job did, or by its own deadline or budget, and it tells what it saw: the
-truth is written down where the answers are given.
+Every wait ends as the job did, or by its own deadline or error budget, and reports what it observed. The scripted client
+records its answers, with which the events are compared.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ PASSING = ["ThrottlingException", "InternalFailure", "ServiceUnavailable", "rese
 PASSING += ["unreadable", "source", *FOREIGN]
 PERMANENT = ["AccessDeniedException", "ValidationException", "ExpiredTokenException"]
 OPTIONAL = ["EndTime", "FailureReason", "BestCandidate", "PartialFailureReasons", "AutoMLJobObjective"]
-# What stands in an optional member instead of its value.
+# Values of the wrong type for an optional member.
 WRONG: list[Any] = ["abc", "NaN", 5, float("inf"), True, [], {}, [[[[]]]], ["a", 5], {"a": {"b": object()}}, object()]
 WRONG += [datetime(9999, 12, 31, tzinfo=timezone(timedelta(hours=-14)))]
 GARBLED = [*OPTIONAL, "ResolvedAttributes", "AutoMLProblemTypeConfig", "ModelDeployConfig", "RoleArn", "NotYetKnown"]
@@ -56,13 +56,13 @@ class JumpyClock(Sleepy):
 
 
 class Meta:
-    """What a client says about itself."""
+    """The `meta` of a client."""
 
     region_name = "us-east-1"
 
 
 class Client:
-    """A boto3 client to one scripted job, which fails as it is told and writes down what it answered."""
+    """A boto3 client of one scripted job, which fails by script and records its answers."""
 
     meta = Meta()
 
@@ -122,7 +122,7 @@ class Client:
                 return self._good() | {"AutoMLJobName": "other", "AutoMLJobArn": f"{ARN}other"}
             case "namesake" if self.states:
                 return self._good() | {"AutoMLJobArn": ARN.replace("1234", "9999") + self.name}
-            case "namesake":  # nothing says yet of which account the job is
+            case "namesake":  # the job's account is not known yet
                 return self._fail("foreign")
             case "page":
                 error = {"Code": "403", "Message": "<html>"}
@@ -199,12 +199,12 @@ options = st.fixed_dictionaries(
 
 
 class Mistake(Exception):
-    """What a callable of the caller's raises."""
+    """The exception that a callable of the caller raises."""
 
 
 @dataclass(frozen=True)
 class Raising:
-    """A condition that never holds, or a policy, that raises for one job once it is so many seconds old."""
+    """A condition or a policy that raises for one job once it has reached an age in seconds."""
 
     job: str
     age: float
@@ -236,7 +236,7 @@ def check_waits(
     under_asyncio: bool,
     raising: tuple[str, Raising] | None = None,
 ) -> None:
-    """A wait ends as the job did or by its own deadline or budget, and tells each transition that it saw once."""
+    """Check that a wait ends as the job did or by its deadline or error budget, and reports each transition once."""
     clock = JumpyClock(list(naps), jumps)
     if raising is not None:
         options = options | dict([raising])
@@ -244,19 +244,19 @@ def check_waits(
     ends: dict[str, float] = {}
     events: list[Event] = []
     for event in run(clients, options, clock, under_asyncio):
-        assert event.job_name not in ends, "nothing is told of a job after its outcome"
+        assert event.job_name not in ends, "nothing is reported of a job after its outcome"
         events.append(event)
         if isinstance(event, Ended):
-            # Under asyncio an event is read when virtual time has gone on.
+            # Under asyncio virtual time has advanced when an event is read.
             ends[event.job_name] = event.outcome.waited if under_asyncio else clock.monotonic()
     assert set(ends) == {client.name for client in clients}
-    # In virtual time a call that hangs holds up all jobs, as a machine that sleeps does.
+    # In virtual time a hanging call delays all jobs, as a sleeping machine does.
     is_punctual = not naps and not any("silence" in script.faults for script in scripts)
     for client in clients:
-        told = [event for event in events if event.job_name == client.name]
-        assert isinstance(told[-1], Ended)
-        check_transitions(client, told, told[-1].outcome)
-        check_end(client, told[-1].outcome, ends[client.name], options, is_punctual=is_punctual)
+        reported = [event for event in events if event.job_name == client.name]
+        assert isinstance(reported[-1], Ended)
+        check_transitions(client, reported, reported[-1].outcome)
+        check_end(client, reported[-1].outcome, ends[client.name], options, is_punctual=is_punctual)
 
 
 anything = given(
@@ -271,21 +271,21 @@ anything = given(
 
 @settings(max_examples=100)
 @anything
-def test_a_wait_cannot_be_lost(**thrown: Any) -> None:
-    """Whatever is thrown at hundreds of waits, none is lost."""
+def test_hundreds_of_random_waits_end_correctly(**thrown: Any) -> None:
+    """Hundreds of waits with random faults end with a correct outcome."""
     check_waits(**thrown)
 
 
 @pytest.mark.soak
 @settings(max_examples=3000)
 @anything
-def test_thousands_of_waits_cannot_be_lost(**thrown: Any) -> None:
-    """The same for thousands."""
+def test_thousands_of_random_waits_end_correctly(**thrown: Any) -> None:
+    """Thousands of waits with random faults end with a correct outcome."""
     check_waits(**thrown)
 
 
 def run(clients: Sequence[Client], options: dict[str, Any], clock: JumpyClock, under_asyncio: bool) -> list[Event]:
-    """The events of a wait for these jobs."""
+    """Return the events of a wait for these jobs."""
     names = [client.name for client in clients]
     gateways = [Boto3Gateway(Connection(client)) for client in clients]
     kernel = kernel_of(names, gateways, wait_options(**options), clock)
@@ -299,20 +299,20 @@ def run(clients: Sequence[Client], options: dict[str, Any], clock: JumpyClock, u
 
 
 def check_transitions(client: Client, events: list[Event], outcome: Outcome) -> None:
-    """What was answered is what was told: each change once, in order, and nothing after the first terminal answer."""
+    """Check that each change in the responses is reported once, in order, and nothing after the first terminal one."""
     seen: list[tuple[str, str]] = []
     for state in client.states:
         if not seen or (state != seen[-1] and seen[-1][0] not in TERMINAL):
             seen.append(state)
-    told = [event for event in events if isinstance(event, Transition)]
-    assert [(event.after.status, event.after.secondary_status) for event in told] == seen
-    assert list(outcome.transitions) == told
+    reported = [event for event in events if isinstance(event, Transition)]
+    assert [(event.after.status, event.after.secondary_status) for event in reported] == seen
+    assert list(outcome.transitions) == reported
     good = [fault for _, fault in client.answers if not fault]
     assert len(good) == len(client.states)
 
 
 def check_end(client: Client, outcome: Outcome, ended: float, options: dict[str, Any], *, is_punctual: bool) -> None:
-    """The verdict is the truth about the job, or the wait had a reason to end before it."""
+    """Check that the verdict is true of the job, or that the wait had a reason to end earlier."""
     last = client.answers[-1][1]
     last_state = client.states[-1] if client.states else ("", "")
     is_seen_to_end = last_state[0] in TERMINAL
@@ -352,19 +352,19 @@ def check_end(client: Client, outcome: Outcome, ended: float, options: dict[str,
 
 
 def trailing(client: Client, faults: list[str]) -> Iterator[tuple[float, str]]:
-    """The last answers that are such faults, latest first."""
+    """Return the last answers that are such faults, latest first."""
     return itertools.takewhile(lambda answer: answer[1] in faults, reversed(client.answers))
 
 
 def raising_in(options: dict[str, Any]) -> Raising:
-    """The callable that raises, among the options."""
+    """Return the callable that raises, among the options."""
     return next(value for value in options.values() if isinstance(value, Raising))
 
 
 def check_error(
     client: Client, outcome: Outcome, ended: float, options: dict[str, Any], last: str, *, is_punctual: bool
 ) -> None:
-    """An error is a permanent one that was just answered, or passing ones for as long as the budget lasts.
+    """Check that an error is a permanent one just received, or transient ones for the whole error budget.
 
     A source of credentials that fails before the first good answer has 30 s.
     """

@@ -1,4 +1,4 @@
-"""What GitHub Actions is told: outputs, a summary, annotations; and that nothing in them is more than it should be."""
+"""GitHub Actions: outputs, a summary and annotations, and the escaping of untrusted text in them."""
 
 import json
 import re
@@ -53,8 +53,8 @@ def failed(timeline: Timeline = FAILED, **members: str) -> Outcome:
     return replace(simulate(timeline).outcome, **members)  # type: ignore[arg-type]
 
 
-def test_the_step_has_outputs(tmp_path: Path) -> None:
-    """One job's best-known members are outputs of the step, each whole, and the job itself in JSON."""
+def test_one_job_has_its_members_as_outputs(tmp_path: Path) -> None:
+    """The main members of the job are outputs of the step, untruncated, and the job itself is in JSON."""
     found = Runner(tmp_path).finish(failed(job_name="churn"))
     jobs = json.loads(found.pop("jobs"))
     assert found == {
@@ -75,15 +75,15 @@ def test_the_step_has_outputs(tmp_path: Path) -> None:
     assert "describe" not in jobs[0]
 
 
-def test_several_jobs_are_one_output(tmp_path: Path) -> None:
-    """Of several jobs there are the exit code and all of them in JSON."""
+def test_several_jobs_are_one_json_output(tmp_path: Path) -> None:
+    """With several jobs the outputs are the exit code and all jobs in JSON."""
     found = Runner(tmp_path).finish(failed(job_name="a"), simulate(Timeline([(0, "Completed", "Completed")])).outcome)
     assert set(found) == {"exit-code", "jobs"}
     assert [job["verdict"] for job in json.loads(found["jobs"])] == ["failed", "completed"]
 
 
-def test_no_text_of_a_job_makes_an_output_of_its_own(tmp_path: Path) -> None:
-    """A delimiter is random, and new each time: a reason that knows the form stays a reason."""
+def test_text_of_a_job_cannot_forge_an_output(tmp_path: Path) -> None:
+    """The delimiter is random and new each time, so a hostile reason stays a reason."""
     runner = Runner(tmp_path)
     found = runner.finish(failed(HOSTILE_JOB))
     assert found["verdict"] == "failed"
@@ -93,8 +93,8 @@ def test_no_text_of_a_job_makes_an_output_of_its_own(tmp_path: Path) -> None:
     assert all(len(delimiter) == 40 for delimiter in delimiters)
 
 
-def test_the_log_has_an_annotation(tmp_path: Path) -> None:
-    """A job that failed is an error on the run, a warning one, and one that did as asked none; each is a single line."""
+def test_failures_and_warnings_have_an_annotation(tmp_path: Path) -> None:
+    """A failed job is an error, a warning is a warning and a success has no annotation; each is one line."""
     runner = Runner(tmp_path)
     runner.run.report(Warned("a", NOW, "may be stuck"))
     runner.finish(failed(job_name="churn"), simulate(Timeline([(0, "Completed", "Completed")])).outcome)
@@ -104,8 +104,8 @@ def test_the_log_has_an_annotation(tmp_path: Path) -> None:
     ]
 
 
-def test_no_text_of_a_job_makes_a_command_of_its_own(tmp_path: Path) -> None:
-    """Whatever a name or a reason holds, there is one command, and it has one title."""
+def test_text_of_a_job_cannot_forge_a_workflow_command(tmp_path: Path) -> None:
+    """Any name or reason gives one command with one title."""
     runner = Runner(tmp_path)
     runner.finish(failed(HOSTILE_JOB, job_name="a,title=b::c\n::warning::d"))
     [line] = runner.lines
@@ -114,14 +114,14 @@ def test_no_text_of_a_job_makes_a_command_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_summary_is_the_document_in_markdown(tmp_path: Path, recorded: Recorded) -> None:
-    """The page of the run says how the job ended, and what to do."""
+    """The summary page says how the job ended and what to do next."""
     runner = Runner(tmp_path)
     runner.finish(failed(job_name="churn"))
     recorded("github_summary.md", runner.summary.read_text())
 
 
-def test_no_secret_is_kept(tmp_path: Path) -> None:
-    """A secret of the environment, or one in an address, stands in neither file and in no annotation."""
+def test_secrets_are_redacted(tmp_path: Path) -> None:
+    """A secret from the environment or in a URL appears in neither file and in no annotation."""
     runner = Runner(tmp_path, AWS_SECRET_ACCESS_KEY="wJalrXUtnFEMI", AWS_SESSION_TOKEN="FwoGZXIvYXdz", GITHUB_TOKEN="")
     reason = "key wJalrXUtnFEMI token FwoGZXIvYXdz at https://me:pass@example.org/"
     runner.finish(failed(replace(FAILED, failure_reason=reason)))
@@ -131,8 +131,8 @@ def test_no_secret_is_kept(tmp_path: Path) -> None:
         assert secret not in kept
 
 
-def test_more_than_fits_is_told(tmp_path: Path) -> None:
-    """Thousands of jobs are more than an output and a page can hold: what is left out is said."""
+def test_output_beyond_the_size_limit_is_omitted_with_a_warning(tmp_path: Path) -> None:
+    """Thousands of jobs exceed the limits of an output and of a page; the page says what is missing."""
     runner = Runner(tmp_path)
     many = [failed(replace(FAILED, failure_reason="long " * 300), job_name=f"job-{number}") for number in range(1000)]
     runner.run.finish(many, ExitCode.FAILED)
@@ -143,7 +143,7 @@ def test_more_than_fits_is_told(tmp_path: Path) -> None:
     assert page.endswith("\n\nMore does not fit on this page.\n")
 
 
-def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+def test_unwritable_file_is_a_warning(tmp_path: Path) -> None:
     """A runner without its files does not fail the wait."""
     runner = Runner(tmp_path / "nowhere")
     runner.run.finish([failed()], ExitCode.FAILED)
@@ -155,8 +155,8 @@ def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     assert len(runner.warnings) == 2
 
 
-def test_a_watch_tells_of_its_jobs_too(inside: Command, new_job: object, tmp_path: Path) -> None:
-    """The outputs of a watch have the members of each job, as those of a wait."""
+def test_watch_writes_outputs_too(inside: Command, new_job: object, tmp_path: Path) -> None:
+    """The outputs of a watch have the same members as those of a wait."""
     assert callable(new_job)
     job, output = new_job("failed"), tmp_path / "output"
     files = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
@@ -167,7 +167,7 @@ def test_a_watch_tells_of_its_jobs_too(inside: Command, new_job: object, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("flags", "setting", "is_told"),
+    ("flags", "setting", "is_written"),
     [
         ([], {"GITHUB_ACTIONS": "true"}, True),
         ([], {"GITHUB_ACTIONS": ""}, False),
@@ -176,21 +176,21 @@ def test_a_watch_tells_of_its_jobs_too(inside: Command, new_job: object, tmp_pat
         (["--log-format", "json"], {"GITHUB_ACTIONS": "true"}, True),
     ],
 )
-def test_it_is_detected_and_can_be_switched(
-    inside: Command, new_job: object, tmp_path: Path, flags: list[str], setting: dict[str, str], is_told: bool
+def test_github_progress_is_detected_and_can_be_switched(
+    inside: Command, new_job: object, tmp_path: Path, flags: list[str], setting: dict[str, str], is_written: bool
 ) -> None:
-    """In a step of GitHub Actions, or where it is asked for, the command writes all three; a log of JSON stays one."""
+    """The command writes all three in GitHub Actions or on request; a JSON log stays JSON."""
     assert callable(new_job)
     job = new_job("failed")
     files = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
     result = inside("wait", job, "--poll", "0.2s", *flags, environment=setting | files)
     assert result.returncode == 10
-    assert (tmp_path / "output").exists() is (tmp_path / "summary").exists() is is_told
+    assert (tmp_path / "output").exists() is (tmp_path / "summary").exists() is is_written
     is_json = "json" in flags
     commands = [line for line in result.stderr.splitlines() if line.startswith("::")]
-    assert commands == ([f"::error title={job}::{job}: failed: no [31m data"] if is_told and not is_json else [])
+    assert commands == ([f"::error title={job}::{job}: failed: no [31m data"] if is_written and not is_json else [])
     assert "::" not in result.stdout
-    if is_told:
+    if is_written:
         assert outputs((tmp_path / "output").read_text())["verdict"] == Verdict.FAILED
     if is_json:
         assert all(json.loads(line) for line in result.stderr.splitlines())

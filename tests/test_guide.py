@@ -18,7 +18,7 @@ MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:wait-for-automl"
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[EventBus]:
-    """The services of the guide's commands; there is a bus in it."""
+    """A server for the services in the guide's commands, with an event bus."""
     with EventBus() as server:
         yield server
 
@@ -41,8 +41,8 @@ def run(lines: str, aws: EventBus, place: Path, **more: str) -> str:
     return result.stdout
 
 
-def test_the_state_machine_of_the_guide_is_started(aws: EventBus, tmp_path: Path) -> None:
-    """The lines for Step Functions make the definition and the policy, create the state machine and start it."""
+def test_step_functions_commands_of_the_guide_run(aws: EventBus, tmp_path: Path) -> None:
+    """The commands create the definition, the policy and the state machine, and start it."""
     role = "arn:aws:iam::123456789012:role/waiter"
     run(pasted("Step Functions", "sh"), aws, tmp_path, ROLE=role)
     made = aws.client("stepfunctions").describe_state_machine(stateMachineArn=MACHINE)
@@ -54,8 +54,8 @@ def test_the_state_machine_of_the_guide_is_started(aws: EventBus, tmp_path: Path
     assert statement["Action"] == ["sagemaker:DescribeAutoMLJobV2"]
 
 
-def test_the_rule_of_the_guide_is_made(aws: EventBus, tmp_path: Path) -> None:
-    """The lines for EventBridge make a rule with a target on the bus that the watch publishes to."""
+def test_eventbridge_commands_of_the_guide_run(aws: EventBus, tmp_path: Path) -> None:
+    """The commands create a rule with a target on the bus to which the watch publishes."""
     bus, *rule, watch = pasted("EventBridge", "sh").splitlines()
     assert bus == f"aws events create-event-bus --name {aws.name}"  # it is there
     assert watch.startswith(f"automl-waiter watch --publish eventbridge:{aws.name} ")
@@ -67,7 +67,7 @@ def test_the_rule_of_the_guide_is_made(aws: EventBus, tmp_path: Path) -> None:
 
 
 def test_each_engine_of_the_table_has_a_section() -> None:
-    """Whoever follows a link of the guide's first table finds what to paste, and what happens in four cases."""
+    """Each engine in the guide's first table links to a section with code and a table of cases."""
     rows = [line for line in GUIDE.splitlines() if line.startswith("| [")]
     for row in rows:
         title, _, target = row.removeprefix("| [").partition("](#")

@@ -1,4 +1,4 @@
-"""What the command says of itself, and of what it does not understand."""
+"""The help of the command, and its messages for unknown words."""
 
 import subprocess
 import sys
@@ -16,8 +16,8 @@ COMMANDS = ["wait", "watch", "status", "report", "history", "demo", "sandbox", "
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "export asl", "export iam-policy"])
-def test_each_command_has_a_page(inside: Command, name: str) -> None:
-    """--help has an example and no option without a word on it."""
+def test_help_has_examples_and_describes_every_option(inside: Command, name: str) -> None:
+    """The help of each command has an example and a description of each option."""
     text = inside(*name.split(), "--help").stdout
     assert "\nExamples:\n" in text
     assert f"    $ automl-waiter {name}" in text
@@ -28,15 +28,15 @@ def test_each_command_has_a_page(inside: Command, name: str) -> None:
         assert len(lines[number].split("  ")) > 2 or lines[number + 1].startswith("      ")
 
 
-def test_the_pages_in_the_docs_are_those_of_the_inside() -> None:
-    """docs/reference/command.md is what docs/make_command.py makes, but for where lines are broken."""
+def test_command_page_matches_the_help() -> None:
+    """docs/reference/command.md is the output of docs/make_command.py, except for line breaks."""
     code = "import runpy; print(runpy.run_path('docs/make_command.py')['page']())"
     made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert made.split() == (ROOT / "docs" / "reference" / "command.md").read_text().split()
 
 
 def test_the_most_used_commands_come_first(inside: Command) -> None:
-    """The list of commands begins with those that people use, not with those that the alphabet prefers."""
+    """The list of commands begins with the most used ones, not in alphabetical order."""
     listed = [
         line.split()[0] for line in inside("--help").stdout.partition("Commands:\n")[2].split("\n\n")[0].splitlines()
     ]
@@ -44,7 +44,7 @@ def test_the_most_used_commands_come_first(inside: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["wiat", "a"], "no command 'wiat'; did you mean wait?"),
         (["xyz"], "no command 'xyz'; commands: wait, watch, status, report, history, demo, sandbox, export"),
@@ -52,16 +52,16 @@ def test_the_most_used_commands_come_first(inside: Command) -> None:
         (["wait", "a", "--output", "jsn"], "'json'"),
     ],
 )
-def test_the_nearest_word_is_named(inside: Command, arguments: list[str], told: str) -> None:
-    """A command, a flag or a value that there is not is one line that names the one that was meant."""
+def test_unknown_word_suggests_the_nearest(inside: Command, arguments: list[str], expected: str) -> None:
+    """An unknown command, flag or value is one line with a suggestion."""
     result = inside(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
-    assert told in line
+    assert expected in line
 
 
-def test_the_nearest_job_of_a_journal_is_named(inside: Command, new_job: object, tmp_path: Path) -> None:
-    """A job that the journal does not hold is one line with the one that was meant."""
+def test_unknown_job_in_a_journal_suggests_the_nearest(inside: Command, new_job: object, tmp_path: Path) -> None:
+    """A job that the journal does not contain is one line with a suggestion."""
     assert callable(new_job)
     job, journal = new_job("failed"), str(tmp_path / "jobs.db")
     assert inside("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
@@ -70,11 +70,11 @@ def test_the_nearest_job_of_a_journal_is_named(inside: Command, new_job: object,
     assert f"has no job '{job}x'; did you mean {job}?" in result.stderr
 
 
-def test_the_page_of_the_output_has_each_choice_of_progress() -> None:
+def test_output_page_lists_each_progress_choice() -> None:
     for choice in DISPLAYS[1:]:
         assert f"| `{choice}` | " in OUTPUT
 
 
-def test_the_page_of_the_output_names_the_outputs_of_a_step() -> None:
+def test_output_page_lists_the_step_outputs() -> None:
     outcome = simulate(Timeline([(0, "Completed", "Completed")])).outcome
     assert all(f"`{name}`" in OUTPUT for name in outputs_of([outcome], outcome.exit_code))

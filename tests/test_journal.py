@@ -1,4 +1,4 @@
-"""`--journal`: what a wait that is killed and begun again still knows, and what its file cannot do to it."""
+"""`--journal`: what a killed and restarted wait still knows, and how it handles unusable files."""
 
 import errno
 import functools
@@ -57,7 +57,7 @@ def arn_of(job: str = "churn", region: str = "eu-west-1") -> str:
 
 
 def seen(number: int, secondary: str | None = None, *, job: str = "churn", status: str = "InProgress") -> Transition:
-    """What a process sees first of a job that is in its phase of that number, an hour each."""
+    """Return the first observation of a job in phase `number`; each phase lasts an hour."""
     state = State(status, secondary or f"Phase{number}")
     return Transition(job, arn_of(job), None, state, START + timedelta(hours=number), None)
 
@@ -66,7 +66,7 @@ END = seen(9, "Completed", status="Completed")
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that advances only when a test sets it."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -76,7 +76,7 @@ class Clock:
 
 
 class Open(Journal):
-    """A journal that keeps its warnings, and whose clock stands still."""
+    """A journal that collects its warnings and has a manual clock."""
 
     def __init__(self, path: Path, **options: Any) -> None:
         self.warnings: list[str] = []
@@ -84,10 +84,10 @@ class Open(Journal):
         super().__init__(path, warn=self.warnings.append, clock=self.clock, **options)
 
     def see(self, *transitions: Transition, to: Collection[str] = ("stdout",)) -> list[tuple[str, set[str]]]:
-        return told([entry for transition in transitions for entry in self.record(transition, to)])
+        return handed_out([entry for transition in transitions for entry in self.record(transition, to)])
 
     def deliver(self, *transitions: Transition, to: Collection[str] = ("stdout",)) -> list[str]:
-        """Takes what is handed out, and returns the phases."""
+        """Acknowledge what is handed out, and return its phases."""
         taken = [entry for transition in transitions for entry in self.record(transition, to)]
         for entry in taken:
             for subscriber in entry.subscribers:
@@ -95,7 +95,7 @@ class Open(Journal):
         return [entry.transition.after.secondary_status for entry in taken]
 
 
-def told(entries: list[Entry]) -> list[tuple[str, set[str]]]:
+def handed_out(entries: list[Entry]) -> list[tuple[str, set[str]]]:
     return [(entry.transition.after.secondary_status, set(entry.subscribers)) for entry in entries]
 
 
@@ -183,7 +183,7 @@ for line in sys.stdin:
 
 
 class Puppet:
-    """Another process with the journal open, which does what it is told."""
+    """Another process with the journal open, which runs the lines it gets."""
 
     def __init__(self, path: Path) -> None:
         self.process = subprocess.Popen(
@@ -226,8 +226,8 @@ def puppet(path: Path) -> Iterator[Callable[[], Puppet]]:
 # What is journaled
 
 
-def test_the_file_is_for_its_user_alone(path: Path, opened: Callable[..., Open]) -> None:
-    """The file, SQLite's files and the lock beside it have mode 0600, whatever the umask."""
+def test_journal_files_have_mode_0600(path: Path, opened: Callable[..., Open]) -> None:
+    """The file, SQLite's files and the lock file have mode 0600, whatever the umask."""
     before = os.umask(0)
     try:
         opened().see(seen(0))
@@ -237,7 +237,7 @@ def test_the_file_is_for_its_user_alone(path: Path, opened: Callable[..., Open])
     assert (modes, len(list(path.parent.iterdir()))) == ({0o600}, 4)
 
 
-def test_the_mode_of_an_existing_file_is_its_users(path: Path, opened: Callable[..., Open]) -> None:
+def test_existing_file_keeps_its_mode(path: Path, opened: Callable[..., Open]) -> None:
     """An empty file becomes a journal and keeps its mode."""
     path.touch()
     path.chmod(0o640)
@@ -246,22 +246,22 @@ def test_the_mode_of_an_existing_file_is_its_users(path: Path, opened: Callable[
     assert journaled(path) == ["Phase0"]
 
 
-def test_the_file_says_what_it_is(path: Path, opened: Callable[..., Open]) -> None:
-    """It has a schema version and an application's number of its own, and a log that readers do not hold up."""
+def test_file_has_schema_version_and_application_id(path: Path, opened: Callable[..., Open]) -> None:
+    """The file uses a write-ahead log, which readers do not block."""
     opened().see(seen(0))
     assert query(path, "PRAGMA user_version") == [(2,)]
     assert query(path, "PRAGMA application_id") == [(int.from_bytes(b"amlw"),)]
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
 
-def test_a_journal_that_nothing_was_told_makes_no_file(path: Path) -> None:
-    """Opening and closing alone leaves nothing behind."""
+def test_unused_journal_creates_no_file(path: Path) -> None:
+    """Closing an unused journal leaves nothing behind."""
     Open(path).close()
     assert list(path.parent.iterdir()) == []
 
 
 def test_a_transition_is_handed_out_once(opened: Callable[..., Open]) -> None:
-    """It goes to every subscriber at once, and telling it again hands out nothing, acknowledged or not."""
+    """Every subscriber gets it at once; recording it again hands out nothing, acknowledged or not."""
     journal = opened()
     assert journal.see(seen(0), to=["stdout", "hook"]) == [("Phase0", {"stdout", "hook"})]
     assert journal.see(seen(0), to=["stdout", "hook"]) == []
@@ -270,8 +270,8 @@ def test_a_transition_is_handed_out_once(opened: Callable[..., Open]) -> None:
     assert journal.see(seen(1), to=["stdout", "hook"]) == []
 
 
-def test_the_change_is_told_from_what_an_earlier_process_saw(opened: Callable[..., Open]) -> None:
-    """A first sighting becomes a change from the journal's last state, which lies between the two looks."""
+def test_change_starts_from_the_state_of_an_earlier_process(opened: Callable[..., Open]) -> None:
+    """A first observation becomes a change from the journal's last state, bounded by the times of both polls."""
     first = opened()
     first.deliver(seen(0))
     first.close()
@@ -282,19 +282,19 @@ def test_the_change_is_told_from_what_an_earlier_process_saw(opened: Callable[..
     assert (entry.transition.not_before, entry.transition.observed_at) == (START, START + timedelta(hours=1))
 
 
-def test_the_later_of_the_looks_before_bounds_a_change(opened: Callable[..., Open]) -> None:
-    """Where this process looked after the journal's last transition, its own look counts."""
+def test_later_previous_poll_bounds_a_change(opened: Callable[..., Open]) -> None:
+    """If this process polled after the journal's last transition, its own poll is the lower bound."""
     journal = opened()
     journal.see(seen(0))
-    for number, looked, bound in ((1, 50, 50), (2, -5, 60)):
-        change = replace(seen(number), not_before=START + timedelta(minutes=looked))
+    for number, polled, bound in ((1, 50, 50), (2, -5, 60)):
+        change = replace(seen(number), not_before=START + timedelta(minutes=polled))
         [entry] = journal.record(change, ["stdout"])
         assert entry.transition.not_before == START + timedelta(minutes=bound)
 
 
 @pytest.mark.parametrize("step", [timedelta(seconds=-5), timedelta(days=-1), timedelta(0)])
-def test_the_wall_clock_decides_nothing(path: Path, opened: Callable[..., Open], step: timedelta) -> None:
-    """A transition that was observed later is journaled later, whatever the wall clock says; so is one after a restart."""
+def test_order_does_not_depend_on_the_wall_clock(path: Path, opened: Callable[..., Open], step: timedelta) -> None:
+    """A later observation is journaled later, whatever the wall clock says, also after a restart."""
     now = [START]
     for process in range(2):
         journal = opened(now=lambda: now[0])
@@ -307,7 +307,7 @@ def test_the_wall_clock_decides_nothing(path: Path, opened: Callable[..., Open],
 
 
 def test_the_wall_clocks_of_two_processes_may_differ(path: Path, opened: Callable[..., Open]) -> None:
-    """A transition is news to a process whose clock is a day behind that of the one that wrote before it."""
+    """A process whose clock is a day behind still records new transitions."""
     one, other = opened(), opened()
     behind = timedelta(days=1)
     assert other.deliver(seen(0, "A"), to=["other"]) == ["A"]
@@ -317,17 +317,17 @@ def test_the_wall_clocks_of_two_processes_may_differ(path: Path, opened: Callabl
     assert journaled(path) == ["A", "B", "BB", "C", "CC", "D", "DD"]
 
 
-def test_an_observation_that_another_process_overtook_is_dropped(path: Path, opened: Callable[..., Open]) -> None:
-    """Of two processes, one is late: a state that the job can only have had before is not journaled after its successor."""
-    late, other = opened(), opened()
+def test_outdated_observation_of_a_slow_process_is_dropped(path: Path, opened: Callable[..., Open]) -> None:
+    """A state that the job can only have had earlier is not journaled after its successor."""
+    slow, other = opened(), opened()
     other.deliver(seen(0, "ModelTuning"), to=["other"])
-    assert late.see(seen(1, "AnalyzingData")) == [("ModelTuning", {"stdout"})]
-    assert late.see(seen(2, "ModelTuning")) == []
+    assert slow.see(seen(1, "AnalyzingData")) == [("ModelTuning", {"stdout"})]
+    assert slow.see(seen(2, "ModelTuning")) == []
     assert journaled(path) == ["ModelTuning"]
 
 
-def test_a_job_that_goes_back_while_nobody_looks_is_told(path: Path, opened: Callable[..., Open]) -> None:
-    """What a process finds after it has opened the journal is newer than all that is in it."""
+def test_job_that_goes_back_between_two_processes_is_journaled(path: Path, opened: Callable[..., Open]) -> None:
+    """What a process observes after it opened the journal is newer than everything in it."""
     opened().deliver(seen(0, "ModelTuning"))
     assert opened().deliver(seen(1, "AnalyzingData")) == ["AnalyzingData"]
     assert opened().deliver(seen(2, "ModelTuning")) == ["ModelTuning"]
@@ -335,7 +335,7 @@ def test_a_job_that_goes_back_while_nobody_looks_is_told(path: Path, opened: Cal
 
 
 def test_a_transition_keeps_its_id(path: Path, opened: Callable[..., Open]) -> None:
-    """Its id is the same each time it is delivered, by any process and at any time, and no other transition's."""
+    """A transition has the same id at each delivery, in any process, and no other transition has it."""
     first = opened()
     [one], [two] = first.record(seen(0, "A"), ["stdout"]), first.record(seen(1, "B"), ["stdout"])
     first.close()
@@ -345,21 +345,21 @@ def test_a_transition_keeps_its_id(path: Path, opened: Callable[..., Open]) -> N
     assert seen(5, "A").id == one.transition.id, "without a journal too"
 
 
-def test_an_end_is_final(path: Path, opened: Callable[..., Open]) -> None:
-    """Nothing follows a terminal status, whatever is seen later."""
+def test_terminal_status_is_final(path: Path, opened: Callable[..., Open]) -> None:
+    """Nothing follows a terminal status, whatever is observed later."""
     journal = opened()
     assert journal.deliver(seen(0), END, seen(10), seen(11, "Failed", status="Failed")) == ["Phase0", "Completed"]
     assert journaled(path) == ["Phase0", "Completed"]
 
 
-def test_a_job_that_goes_back_is_told_each_time(path: Path, opened: Callable[..., Open]) -> None:
-    """A state that comes again after another one is a transition like any other."""
+def test_repeated_state_is_a_new_transition(path: Path, opened: Callable[..., Open]) -> None:
+    """A state that returns after another one is a transition like any other."""
     assert opened().deliver(seen(0, "A"), seen(1, "B"), seen(2, "A")) == ["A", "B", "A"]
     assert journaled(path) == ["A", "B", "A"]
 
 
-def test_a_job_is_known_by_its_arn_in_any_case(path: Path, opened: Callable[..., Open]) -> None:
-    """AWS lower-cases ARNs at will; the same name in another region is another job."""
+def test_job_is_identified_by_its_arn_in_any_case(path: Path, opened: Callable[..., Open]) -> None:
+    """AWS lower-cases ARNs arbitrarily; the same name in another region is another job."""
     journal = opened()
     change = seen(0)
     assert journal.deliver(change) == ["Phase0"]
@@ -369,15 +369,15 @@ def test_a_job_is_known_by_its_arn_in_any_case(path: Path, opened: Callable[...,
     assert len(read_history(path, ["churn"])) == 2
 
 
-def test_a_new_subscriber_is_told_the_present_state_alone(opened: Callable[..., Open]) -> None:
-    """A journal's past is not replayed to who was not there."""
+def test_new_subscriber_gets_only_the_current_state(opened: Callable[..., Open]) -> None:
+    """The journal does not replay its history to a new subscriber."""
     journal = opened()
     journal.deliver(seen(0), seen(1))
     assert journal.see(seen(1), to=["stdout", "hook"]) == [("Phase1", {"hook"})]
 
 
-def test_text_that_no_file_can_hold_is_journaled_all_the_same(path: Path, opened: Callable[..., Open]) -> None:
-    """Half a character in a status of AWS's is written out, and the job is told once."""
+def test_unencodable_text_is_journaled(path: Path, opened: Callable[..., Open]) -> None:
+    """Half a surrogate pair in a status is escaped, and the transition is handed out once."""
     journal = opened()
     odd = seen(0, "\ud800")
     assert journal.deliver(odd, odd) == ["\\ud800"]
@@ -385,7 +385,7 @@ def test_text_that_no_file_can_hold_is_journaled_all_the_same(path: Path, opened
 
 
 def test_a_command_subscribes_without_its_secrets() -> None:
-    """Its program's name and a digest of all its words tell it from others, and give away nothing."""
+    """The subscriber's name has the program's name and a digest of all words, which reveals nothing."""
     name = subscriber_of(["/opt/notify.sh", "--token", "hunter2"])
     assert name.startswith("notify.sh ")
     assert len(name.split()[-1]) == 12
@@ -399,26 +399,24 @@ def test_a_command_subscribes_without_its_secrets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last_words", "is_told_again"),
+    ("last_words", "is_delivered_again"),
     [("see(1)", True), ("print(json.dumps(see(1)))", True), ("deliver(1)", False)],
     ids=["before the delivery", "before the acknowledgement", "after it"],
 )
 def test_a_killed_process_loses_nothing(
-    path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet], last_words: str, is_told_again: bool
+    path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet], last_words: str, is_delivered_again: bool
 ) -> None:
-    """The next process delivers what was not acknowledged, in order, before what it sees itself; nothing else."""
+    """The next process delivers what was not acknowledged, in order, before its own observations, and nothing else."""
     first = puppet()
     assert first.do("deliver(0)") == ["Phase0"]
     first.begin(f"{last_words}; os.kill(os.getpid(), signal.SIGKILL)")
     assert first.process.wait() == -signal.SIGKILL
-    assert opened().deliver(seen(2)) == (["Phase1"] if is_told_again else []) + ["Phase2"]
+    assert opened().deliver(seen(2)) == (["Phase1"] if is_delivered_again else []) + ["Phase2"]
     assert (journaled(path), pending(path)) == (["Phase0", "Phase1", "Phase2"], [])
 
 
-def test_a_killed_process_that_nobody_collected_is_dead(
-    path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]
-) -> None:
-    """In a container often nobody does: its deliveries are made all the same."""
+def test_zombie_process_counts_as_dead(path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]) -> None:
+    """Its deliveries are taken over; in a container a killed process often remains a zombie."""
     first = puppet()
     first.do("see(0)")
     journal = opened()
@@ -430,8 +428,8 @@ def test_a_killed_process_that_nobody_collected_is_dead(
     assert handed == [("Phase0", {"stdout"})]
 
 
-def test_processes_are_told_apart_by_their_locks(path: Path, opened: Callable[..., Open]) -> None:
-    """Two containers may have the same host name, boot and process ids: a lock that its process holds says who lives."""
+def test_processes_are_identified_by_their_locks(path: Path, opened: Callable[..., Open]) -> None:
+    """Two containers may share host name, boot id and process id, so a held lock shows that its owner lives."""
     first, second = opened(), opened()
     first.see(seen(0))
     assert second.see(seen(0)) == []
@@ -446,7 +444,7 @@ def test_processes_are_told_apart_by_their_locks(path: Path, opened: Callable[..
 def test_locks_of_killed_processes_are_removed(
     path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]
 ) -> None:
-    """A lock without a process goes when the journal is opened again, and a living process keeps its own."""
+    """Opening the journal removes locks without a process and keeps those of living processes."""
     opened()
     dead = puppet()
     dead.do("see(0)")
@@ -456,8 +454,8 @@ def test_locks_of_killed_processes_are_removed(
     assert len(list(path.parent.glob("*.lock"))) == 1
 
 
-def test_a_lock_that_was_removed_as_it_was_made_is_made_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between its creation and its lock another process may take the file for a dead one's."""
+def test_lock_removed_during_its_creation_is_created_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between creation and locking, another process may take the file for a dead process's."""
     lock, place = FileLock(path), os.open
 
     def removed(*arguments: Any) -> int:
@@ -473,8 +471,8 @@ def test_a_lock_that_was_removed_as_it_was_made_is_made_again(path: Path, monkey
     assert not path.exists()
 
 
-def test_a_subscriber_that_was_down_is_told_what_others_saw(path: Path, opened: Callable[..., Open]) -> None:
-    """Killed, and the job followed to its end by another process, it gets everything since its first transition."""
+def test_subscriber_gets_what_others_observed_while_it_was_down(path: Path, opened: Callable[..., Open]) -> None:
+    """If another process follows the job to its end, a killed subscriber gets every transition since its first."""
     opened().deliver(seen(0))
     opened().deliver(seen(1), seen(2), END, to=["hook"])
     again = opened()
@@ -483,8 +481,8 @@ def test_a_subscriber_that_was_down_is_told_what_others_saw(path: Path, opened: 
     assert again.deliver(END) == []
 
 
-def test_a_watch_is_owed_the_jobs_that_came_while_it_was_down(path: Path, opened: Callable[..., Open]) -> None:
-    """From its first start on a watch's subscriber is owed every transition of the jobs that it follows."""
+def test_watch_gets_the_jobs_of_its_downtime(path: Path, opened: Callable[..., Open]) -> None:
+    """From its first start, a watch's subscriber gets every transition of the jobs that it follows."""
     hook = opened()
     hook.deliver(*(seen(9, "Completed", status="Completed", job=job) for job in ("old-1", "new-1")), to=["hook"])
     opened().resume(WatchKey("eu-west-1", "new"), ["stdout"])
@@ -497,8 +495,8 @@ def test_a_watch_is_owed_the_jobs_that_came_while_it_was_down(path: Path, opened
     assert again.resume(WatchKey("eu-west-1", "new"), ["stdout"]).jobs == []
 
 
-def test_a_watch_knows_up_to_when_it_reported(opened: Callable[..., Open]) -> None:
-    """For each account, the earliest of its subscribers counts; a listing without jobs has no account yet."""
+def test_watch_resumes_from_its_last_report(opened: Callable[..., Open]) -> None:
+    """The earliest report of its subscribers counts for each account; a listing without jobs has no account yet."""
     journal, hours = opened(), [START + timedelta(hours=hour) for hour in range(4)]
     assert journal.resume(EVERYTHING, ["stdout"]) == Resumption([], {}, frozenset())
     journal.reported(EVERYTHING, "", hours[0], ["stdout"])
@@ -510,8 +508,8 @@ def test_a_watch_knows_up_to_when_it_reported(opened: Callable[..., Open]) -> No
     assert journal.resume(WatchKey("eu-west-1", "a"), ["stdout", "hook"]).reported_to == {}
 
 
-def test_what_was_not_taken_is_left_to_the_next_process(path: Path, opened: Callable[..., Open]) -> None:
-    """A released delivery is made again by another process, and never by the one that released it."""
+def test_released_delivery_goes_to_the_next_process(path: Path, opened: Callable[..., Open]) -> None:
+    """A released delivery is made by another process, and never again by the one that released it."""
     first = opened()
     [entry] = first.record(seen(0), ["stdout", "hook"])
     first.acknowledge(entry, "stdout")
@@ -522,18 +520,18 @@ def test_what_was_not_taken_is_left_to_the_next_process(path: Path, opened: Call
     assert second.see(seen(1), to=["stdout", "hook"]) == [("Phase0", {"hook"}), ("Phase1", {"stdout", "hook"})]
 
 
-def test_nobody_is_handed_what_is_anothers(opened: Callable[..., Open]) -> None:
-    """A process is handed deliveries to the subscribers that it has, whatever else is open."""
+def test_process_gets_only_deliveries_to_its_subscribers(opened: Callable[..., Open]) -> None:
+    """Open deliveries to other subscribers are not handed out."""
     first = opened()
     first.see(seen(0), to=["hook"])
     first.close()
     assert opened().see(seen(1)) == [("Phase1", {"stdout"})]
 
 
-def test_an_interrupt_in_the_middle_holds_no_lock(
+def test_interrupted_transaction_holds_no_lock(
     path: Path, opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a signal breaks off is undone, and this process and others go on."""
+    """An interrupted transaction is rolled back, and this process and others continue."""
     journal = opened()
     with monkeypatch.context() as context:
         context.setattr("automl_waiter.journal.transaction.Transaction._claim", _interrupt)
@@ -549,8 +547,8 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_closing_leaves_to_others_what_is_open(opened: Callable[..., Open]) -> None:
-    """What was neither acknowledged nor released is the next process's."""
+def test_closing_leaves_open_deliveries_to_others(opened: Callable[..., Open]) -> None:
+    """A delivery neither acknowledged nor released goes to the next process."""
     first, second = opened(), opened()
     first.see(seen(0))
     assert second.see(seen(0)) == []
@@ -559,7 +557,7 @@ def test_closing_leaves_to_others_what_is_open(opened: Callable[..., Open]) -> N
 
 
 def test_a_closed_journal_raises_nothing(path: Path, opened: Callable[..., Open]) -> None:
-    """Who comes late is told what it saw itself; nothing is written any more."""
+    """After closing, a process still gets its own observations; nothing is written."""
     journal = opened()
     [entry] = journal.record(seen(0), ["stdout"])
     for _ in range(2):
@@ -574,8 +572,8 @@ def test_a_closed_journal_raises_nothing(path: Path, opened: Callable[..., Open]
 # Several processes
 
 
-def test_living_processes_share_a_subscriber(path: Path, puppet: Callable[[], Puppet]) -> None:
-    """Of two that see the same at the same time, one delivers each transition, and none is left over."""
+def test_processes_share_a_subscriber(path: Path, puppet: Callable[[], Puppet]) -> None:
+    """If two processes observe the same transitions, exactly one delivers each."""
     both = [puppet(), puppet()]
     for each in both:
         assert each.do("warnings") == []
@@ -587,8 +585,8 @@ def test_living_processes_share_a_subscriber(path: Path, puppet: Callable[[], Pu
     assert (journaled(path)[-1], pending(path)) == ("Phase59", [])
 
 
-def test_living_processes_with_their_own_subscribers_are_each_told_everything(puppet: Callable[[], Puppet]) -> None:
-    """What one process delivered is still delivered to the other one's subscriber."""
+def test_each_process_delivers_to_its_own_subscriber(puppet: Callable[[], Puppet]) -> None:
+    """A transition delivered by one process still goes to the other one's subscriber."""
     one, other = puppet(), puppet()
     for number in range(5):
         assert one.do(f"deliver({number}, 'one')") == [f"Phase{number}"]
@@ -596,7 +594,7 @@ def test_living_processes_with_their_own_subscribers_are_each_told_everything(pu
 
 
 def test_many_writers_lose_nothing(path: Path, puppet: Callable[[], Puppet]) -> None:
-    """Four processes that create the file together and write as fast as they can: everything is there, without a word."""
+    """Four processes create the file together and write as fast as possible: everything is stored, without a warning."""
     writers = [puppet() for _ in range(4)]
     for number, writer in enumerate(writers):
         writer.begin(f"[deliver(phase, 'hook', f'job-{number}-{{job}}') for job in range(15) for phase in range(4)]")
@@ -610,7 +608,7 @@ def test_many_writers_lose_nothing(path: Path, puppet: Callable[[], Puppet]) -> 
 
 
 def test_threads_share_a_journal(path: Path, opened: Callable[..., Open]) -> None:
-    """One thread tells transitions while others acknowledge them."""
+    """One thread records transitions while others acknowledge them."""
     journal = opened()
     entries = [journal.record(seen(0, job=f"job-{number}"), ["stdout"])[0] for number in range(40)]
 
@@ -632,7 +630,7 @@ def test_threads_share_a_journal(path: Path, opened: Callable[..., Open]) -> Non
 
 @contextmanager
 def locked(path: Path, *, is_waited_for: bool = False) -> Iterator[None]:
-    """Another process has the file: journals wait for it as long as they do, or not at all."""
+    """Hold a lock as another process would; journals wait for it as usual, or not at all."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db, pytest.MonkeyPatch.context() as context:
         if not is_waited_for:
             context.setattr(writing, "_BUSY_TIMEOUT", 0.0)
@@ -641,8 +639,8 @@ def locked(path: Path, *, is_waited_for: bool = False) -> Iterator[None]:
         db.execute("ROLLBACK")
 
 
-def test_a_locked_file_holds_up_nothing(path: Path, opened: Callable[..., Open]) -> None:
-    """There is one warning and half a second at most; what happens meanwhile is told at once and written later."""
+def test_locked_file_does_not_block_the_wait(path: Path, opened: Callable[..., Open]) -> None:
+    """There is one warning and half a second of delay at most; events are delivered at once and written later."""
     journal = opened()
     journal.deliver(seen(0))
     with locked(path, is_waited_for=True):
@@ -674,7 +672,7 @@ def test_a_locked_file_holds_up_nothing(path: Path, opened: Callable[..., Open])
 
 
 def test_a_short_lock_is_waited_for(path: Path, opened: Callable[..., Open]) -> None:
-    """What another process holds for a moment is no trouble."""
+    """A lock held by another process for a moment causes no warning."""
     journal = opened()
     journal.deliver(seen(0))
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as db:
@@ -687,7 +685,7 @@ def test_a_short_lock_is_waited_for(path: Path, opened: Callable[..., Open]) -> 
 
 
 class Refused(sqlite3.Connection):
-    """A connection that is told three times at once that the file is locked, as when others change its mode."""
+    """A connection that reports three times that the file is locked, as when others change its mode."""
 
     left = 3
 
@@ -700,18 +698,18 @@ class Refused(sqlite3.Connection):
         return super().execute(sql, *arguments)
 
 
-def test_a_lock_for_which_sqlite_does_not_wait_is_waited_for(
+def test_lock_error_without_busy_timeout_is_retried(
     path: Path, opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Processes that create the file together are in one another's way for a moment, and nobody is warned."""
+    """Processes that create the file together block one another for a moment, without a warning."""
     monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Refused))
     journal = opened()
     assert journal.deliver(seen(0)) == ["Phase0"]
     assert (journal.warnings, Refused.left, journaled(path)) == ([], 0, ["Phase0"])
 
 
-def test_closing_tries_once_more(path: Path, opened: Callable[..., Open]) -> None:
-    """What could not be written is written at the end, though a while has not passed yet."""
+def test_closing_retries_the_write(path: Path, opened: Callable[..., Open]) -> None:
+    """A pending write is tried again at closing, although the retry interval has not passed."""
     journal = opened()
     journal.deliver(seen(0))
     with locked(path):
@@ -720,16 +718,16 @@ def test_closing_tries_once_more(path: Path, opened: Callable[..., Open]) -> Non
     assert (journaled(path), pending(path)) == (["Phase0", "Completed"], [])
 
 
-def test_what_was_told_without_a_file_is_not_told_again(path: Path) -> None:
-    """Without the file the same rules hold: an end is final, and each is told once."""
+def test_journal_without_a_file_delivers_once(path: Path) -> None:
+    """The same rules hold without a file: an end is final, and each transition is delivered once."""
     journal = Open(path.parent / "none" / path.name)
     assert journal.deliver(seen(1), seen(1), seen(2), END, END, seen(10)) == ["Phase1", "Phase2", "Completed"]
 
 
-def test_what_a_killed_process_left_while_the_file_was_away_is_not_told_twice(
+def test_delivery_of_a_killed_process_is_not_repeated_after_an_outage(
     path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]
 ) -> None:
-    """A transition that an earlier process journaled and this one delivered without the file is delivered."""
+    """A transition journaled by an earlier process and delivered here without the file counts as delivered."""
     first = puppet()
     first.do("see(0)")
     first.kill()
@@ -744,10 +742,10 @@ def test_what_a_killed_process_left_while_the_file_was_away_is_not_told_twice(
     assert (journaled(path), pending(path)) == (["Phase0", "Phase1"], [])
 
 
-def test_more_than_can_be_kept_is_lost_with_a_warning(
+def test_oldest_changes_are_dropped_beyond_the_memory_limit(
     tmp_path: Path, opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory is bounded: the oldest changes are dropped, once there are too many, and that is told once."""
+    """Memory is bounded: the oldest changes are dropped, with one warning."""
     monkeypatch.setattr(writing, "_MOST_KEPT", 3)
     path = tmp_path / "later" / "jobs.journal"
     journal = Open(path)
@@ -761,8 +759,8 @@ def test_more_than_can_be_kept_is_lost_with_a_warning(
     assert journaled(path) == ["Phase3", "Phase4", "Phase5"]
 
 
-def test_another_process_was_ahead_while_the_file_was_away(tmp_path: Path) -> None:
-    """What comes too late to be journaled is dropped, and the later transition is still delivered here."""
+def test_transition_overtaken_during_an_outage_is_dropped(tmp_path: Path) -> None:
+    """It comes too slow for the journal; the later transition is still delivered here."""
     path = tmp_path / "later" / "jobs.journal"
     journal = Open(path)
     assert journal.deliver(seen(3)) == ["Phase3"]
@@ -775,8 +773,8 @@ def test_another_process_was_ahead_while_the_file_was_away(tmp_path: Path) -> No
     journal.close()
 
 
-def test_the_right_one_of_two_alike_is_acknowledged(tmp_path: Path) -> None:
-    """Of a state that came twice while the file was away, what was taken is known by when it was seen."""
+def test_repeated_states_are_acknowledged_by_their_time(tmp_path: Path) -> None:
+    """If a state occurs twice while the file is unavailable, the time of the observation identifies it."""
     path = tmp_path / "later" / "jobs.journal"
     journal = Open(path)
     entries = [journal.record(change, ["stdout"])[0] for change in (seen(0, "A"), seen(1, "B"), seen(2, "A"))]
@@ -788,8 +786,8 @@ def test_the_right_one_of_two_alike_is_acknowledged(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_long_outage_is_caught_up_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept is written little by little, in order, so that no call takes long; nothing is told twice meanwhile."""
+def test_long_outage_is_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pending changes are written in order and in small parts, so that no call takes long; none is delivered twice."""
     monkeypatch.setattr(writing, "_PART", 2)
     monkeypatch.setattr(writing, "_BUSY_TIMEOUT", 0.0)
     path = tmp_path / "later" / "jobs.journal"
@@ -804,8 +802,8 @@ def test_a_long_outage_is_caught_up_in_parts(tmp_path: Path, monkeypatch: pytest
     assert (journaled(path), pending(path)) == ([f"Phase{number}" for number in range(6)], [])
 
 
-def test_a_directory_that_is_missing_may_come(tmp_path: Path) -> None:
-    """It is warned of once, and when it is there, what happened is written."""
+def test_missing_directory_may_appear_later(tmp_path: Path) -> None:
+    """There is one warning, and once the directory exists, the pending changes are written."""
     path = tmp_path / "later" / "jobs.journal"
     journal = Open(path)
     assert journal.deliver(seen(0)) == ["Phase0"]
@@ -878,10 +876,8 @@ def newer(path: Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_file_that_is_not_ours_to_write_stays_as_it_is(
-    path: Path, damage: Callable[[Path], None], words: str
-) -> None:
-    """It is warned of once, the wait goes on without it, and not a byte of it changes; `history` says what is wrong."""
+def test_unusable_file_is_left_unchanged(path: Path, damage: Callable[[Path], None], words: str) -> None:
+    """There is one warning, the wait continues without the file, and `history` says what is wrong."""
     damage(path)
     before = path.read_bytes()
     journal = Open(path)
@@ -910,8 +906,8 @@ COLUMNS = [
 
 
 @pytest.mark.parametrize("value", ODD_VALUES)
-def test_no_stored_value_ends_a_wait(path: Path, capsys: pytest.CaptureFixture[str], value: str) -> None:
-    """Whatever another program has stored, transitions are delivered, and `history` prints it or says what is wrong."""
+def test_stored_values_never_end_a_wait(path: Path, capsys: pytest.CaptureFixture[str], value: str) -> None:
+    """Whatever another program stored, transitions are delivered, and `history` prints it or says what is wrong."""
     with closing(Open(path)) as before:
         before.see(seen(0))
         before.reported(EVERYTHING, "1", START, ["stdout"])
@@ -939,15 +935,15 @@ def test_no_stored_value_ends_a_wait(path: Path, capsys: pytest.CaptureFixture[s
             reader.transitions("churn")
 
 
-def test_a_directory_is_no_journal(tmp_path: Path) -> None:
-    """It is warned of once, and the wait goes on."""
+def test_directory_is_not_a_journal(tmp_path: Path) -> None:
+    """There is one warning, and the wait continues."""
     journal = Open(tmp_path)
     assert journal.deliver(seen(0), seen(1)) == ["Phase0", "Phase1"]
     assert journal.warnings == [f"the journal {tmp_path} is not a file; the wait continues without it"]
 
 
-def test_a_file_that_was_removed_is_not_written_to(path: Path, opened: Callable[..., Open]) -> None:
-    """Whoever removed it may have put another one there: it is warned of once, and the wait goes on."""
+def test_removed_file_is_not_written_to(path: Path, opened: Callable[..., Open]) -> None:
+    """Another file may be there instead: there is one warning, and the wait continues without the journal."""
     journal = opened()
     journal.deliver(seen(0))
     path.unlink()
@@ -957,8 +953,8 @@ def test_a_file_that_was_removed_is_not_written_to(path: Path, opened: Callable[
 
 
 @pytest.mark.parametrize("also", ["-wal", "-shm"])
-def test_a_log_that_was_removed_is_noticed(path: Path, opened: Callable[..., Open], also: str) -> None:
-    """What it held is saved where that is possible, and nothing more is written; a warning says so at the next event."""
+def test_removed_write_ahead_log_is_noticed(path: Path, opened: Callable[..., Open], also: str) -> None:
+    """Its content is saved if possible, nothing more is written, and a warning follows at the next event."""
     journal = opened()
     journal.deliver(seen(0))
     for suffix in {"-wal", also}:
@@ -971,10 +967,10 @@ def test_a_log_that_was_removed_is_noticed(path: Path, opened: Callable[..., Ope
     assert (journaled(path), pending(path)) == (["Phase0"], [])
 
 
-def test_a_file_that_was_replaced_while_it_could_not_be_used(
+def test_file_replaced_while_unavailable_is_not_used(
     path: Path, opened: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new file's numbers mean something else: it is not taken for the old one."""
+    """The ids in a new file mean something else, so it is not taken for the old one."""
     journal = opened()
     journal.see(seen(0))
     with monkeypatch.context() as context:
@@ -1002,10 +998,10 @@ def _no_answer(path: Path) -> None:
     ],
     ids=["full", "read-only"],
 )
-def test_a_file_that_cannot_be_written_for_a_while(
+def test_temporarily_unwritable_file_is_written_later(
     path: Path, monkeypatch: pytest.MonkeyPatch, pragma: str, undo: str, words: str
 ) -> None:
-    """A full disk and a read-only file are warned of once; what happens meanwhile is written when they let it."""
+    """A full disk or a read-only file causes one warning; pending changes are written afterwards."""
     with closing(Open(path)) as before:
         before.deliver(seen(0))
     now = [pragma]
@@ -1032,8 +1028,8 @@ def test_a_file_that_cannot_be_written_for_a_while(
     assert (journaled(path), pending(path)) == (["Phase0", *phases], [])
 
 
-def test_a_disk_that_takes_no_more(path: Path, puppet: Callable[[], Puppet]) -> None:
-    """A real limit on files: one warning, nothing raised, and everything is written once the limit is lifted."""
+def test_file_size_limit_loses_nothing(path: Path, puppet: Callable[[], Puppet]) -> None:
+    """There is one warning, nothing is raised, and everything is written after the limit is lifted."""
     writer = puppet()
     writer.do("deliver(0)")
     limit = path.with_name(f"{path.name}-wal").stat().st_size
@@ -1050,8 +1046,8 @@ def test_a_disk_that_takes_no_more(path: Path, puppet: Callable[[], Puppet]) -> 
     assert writer.do("len(warnings)") == 1
 
 
-def test_a_journal_that_cannot_be_opened_at_first_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`open` says why; only later is an unusable file a warning."""
+def test_journal_that_cannot_be_opened_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`open` raises an error; an unusable file is a warning only later."""
     monkeypatch.setattr(writing, "_OPEN_TIMEOUT", 0.2)
     for bad, words in (
         (path.parent / "none" / "j", "cannot be created: there is no such directory"),
@@ -1068,8 +1064,8 @@ def test_a_journal_that_cannot_be_opened_at_first_is_an_error(path: Path, monkey
             Open(path).open()
 
 
-def test_whoever_is_warned_may_come_back(tmp_path: Path) -> None:
-    """A warning is given without a lock, so that it may lead to the journal again."""
+def test_warning_callback_may_use_the_journal(tmp_path: Path) -> None:
+    """A warning is given without holding a lock, so the callback may call the journal."""
     warnings: list[str] = []
 
     def warn(line: str) -> None:
@@ -1084,7 +1080,7 @@ def test_whoever_is_warned_may_come_back(tmp_path: Path) -> None:
     assert len(warnings) == 1
 
 
-# Outcomes, and what is left to do
+# Outcomes and unfinished jobs
 
 
 def outcome(
@@ -1095,8 +1091,8 @@ def outcome(
     return Outcome(job=job, job_name=job, verdict=verdict, exit_code=code, snapshot=Snapshot(response))
 
 
-def test_an_outcome_is_journaled(path: Path, opened: Callable[..., Open]) -> None:
-    """The journal holds how the wait ended, when the job did, and AWS's words for why."""
+def test_outcome_is_journaled(path: Path, opened: Callable[..., Open]) -> None:
+    """The journal holds the verdict, the end of the job and AWS's reason."""
     journal = opened()
     journal.deliver(seen(0), seen(1, "Failed", status="Failed"))
     ended = outcome(Verdict.FAILED, ExitCode.FAILED, "Failed", reason="no data")
@@ -1107,8 +1103,8 @@ def test_an_outcome_is_journaled(path: Path, opened: Callable[..., Open]) -> Non
     assert (history.created_at, history.ended_at) == (START, ended.ended_at)
 
 
-def test_a_cancelled_wait_takes_no_end_back(path: Path, opened: Callable[..., Open]) -> None:
-    """What another wait saw of the end stays, and a job that went on after a wait has no verdict."""
+def test_cancelled_wait_keeps_a_recorded_end(path: Path, opened: Callable[..., Open]) -> None:
+    """A recorded end stays, and a job that continued after a wait has no verdict."""
     journal = opened()
     journal.deliver(seen(0))
     journal.record_outcome(outcome(Verdict.TIMED_OUT, ExitCode.TIMED_OUT))
@@ -1121,8 +1117,8 @@ def test_a_cancelled_wait_takes_no_end_back(path: Path, opened: Callable[..., Op
     assert (read_history(path)[0].verdict, read_history(path)[0].exit_code) == ("completed", 0)
 
 
-def test_an_outcome_without_an_arn_is_not_journaled(path: Path, opened: Callable[..., Open]) -> None:
-    """A name that was never seen may mean any job; an ARN that was given means one."""
+def test_outcome_without_an_arn_is_not_journaled(path: Path, opened: Callable[..., Open]) -> None:
+    """A name that was never seen may mean any job; a given ARN means one."""
     journal = opened()
     error = JobNotFound("there is none")
     for job in ("churn", arn_of("churn")):
@@ -1134,10 +1130,8 @@ def test_an_outcome_without_an_arn_is_not_journaled(path: Path, opened: Callable
     assert journal.resume(EVERYTHING, []).jobs == [], "there is nothing to wait for"
 
 
-def test_what_is_unfinished_can_be_taken_up(
-    path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]
-) -> None:
-    """Jobs of the region that have not ended, and those of which the last process left something to deliver."""
+def test_unfinished_jobs_can_be_resumed(path: Path, opened: Callable[..., Open], puppet: Callable[[], Puppet]) -> None:
+    """These are the region's jobs that have not ended, and those with deliveries left by the last process."""
     first = puppet()
     for job in ("running", "waiting", "over"):
         first.do(f"see(0, job='{job}')")
@@ -1165,7 +1159,7 @@ def test_what_is_unfinished_can_be_taken_up(
 # History
 
 
-def tell_a_story(path: Path) -> None:
+def record_two_jobs(path: Path) -> None:
     with closing(Open(path)) as journal:
         for number, phase in enumerate(PHASES):
             journal.deliver(seen(number, phase), to=["stdout"])
@@ -1175,9 +1169,9 @@ def tell_a_story(path: Path) -> None:
         journal.deliver(seen(0, "\x1b]0;owned\x07Odd", job="fraud"))
 
 
-def test_history_reads_well(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A head line says where each job is; below it stand its phases, how long they lasted, and what is undelivered."""
-    tell_a_story(path)
+def test_history_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A head line has the state of each job, followed by its phases, their durations and undelivered transitions."""
+    record_two_jobs(path)
     print_history(path, [], "text")
     assert capsys.readouterr().out == (
         "churn: Failed/Failed, failed (exit code 10)\n"
@@ -1198,9 +1192,9 @@ def test_history_reads_well(path: Path, capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
-def test_history_for_programs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`json` is one object and `jsonl` a line for each job, with the same members; no control character leaves raw."""
-    tell_a_story(path)
+def test_history_as_json_and_jsonl(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both have the same members for each job, and control characters are escaped."""
+    record_two_jobs(path)
     print_history(path, [], "json")
     printed = capsys.readouterr().out
     document = json.loads(printed)
@@ -1235,18 +1229,18 @@ def test_history_for_programs(path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("asked", ["fraud", "FRAUD", arn_of("fraud"), arn_of("fraud").upper()])
 def test_history_of_one_job(path: Path, asked: str) -> None:
-    """A job is asked for by its name or its ARN, in any case."""
-    tell_a_story(path)
+    """A job is selected by its name or its ARN, in any case."""
+    record_two_jobs(path)
     assert [history.job_name for history in read_history(path, [asked])] == ["fraud"]
 
 
-def test_history_that_there_is_not(path: Path) -> None:
-    """A missing file and a job that is not in it are said in one line."""
+def test_history_of_a_missing_journal_or_job(path: Path) -> None:
+    """A missing file or a job that it does not contain is a one-line error."""
     with pytest.raises(AutoMLWaiterError) as raised:
         read_history(path)
     assert str(raised.value) == f"there is no journal {path}"
     assert not path.exists()
-    tell_a_story(path)
+    record_two_jobs(path)
     with pytest.raises(JournalError) as raised:
         read_history(path, ["fraud", "nobody\x1b[31m"])
     assert str(raised.value) == f"the journal {path} has no job 'nobody [31m'"
@@ -1258,9 +1252,9 @@ def test_history_that_there_is_not(path: Path) -> None:
         read_history(empty)
 
 
-def test_reading_leaves_no_trace(path: Path, puppet: Callable[[], Puppet]) -> None:
-    """A journal that nobody has open is read without a file beside it, and one that was left by a killed process too."""
-    tell_a_story(path)
+def test_reading_leaves_no_files(path: Path, puppet: Callable[[], Puppet]) -> None:
+    """Reading a closed journal creates no file beside it; one left by a killed process can be read too."""
+    record_two_jobs(path)
     path.chmod(0o400)
     before = path.read_bytes()
     assert len(read_history(path)) == 2
@@ -1301,7 +1295,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def quickest(work: Callable[[], object]) -> float:
-    """The seconds of the quickest of some tries."""
+    """Return the shortest duration of five runs, in seconds."""
     tries = []
     for _ in range(5):
         begun = time.perf_counter()
@@ -1310,8 +1304,8 @@ def quickest(work: Callable[[], object]) -> float:
     return min(tries)
 
 
-def test_a_large_journal_is_as_quick_as_an_empty_one(large: Path) -> None:
-    """One job, a completion, and a wait or a watch that begins read what they need: 50 ms at most."""
+def test_large_journal_is_read_within_50_ms(large: Path) -> None:
+    """The history of one job, a completion and the start of a wait or watch read only what they need."""
     assert quickest(lambda: read_history(large, ["job-19000"])) < 0.05
 
     def complete() -> None:
@@ -1332,7 +1326,7 @@ def test_a_large_journal_is_as_quick_as_an_empty_one(large: Path) -> None:
 
 @pytest.mark.parametrize("form", ["text", "json", "jsonl"])
 def test_a_large_history_is_printed_as_it_is_read(large: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    """The first job is printed before the last one is read: memory does not hold a journal."""
+    """The first job is printed before the last one is read, so memory does not hold the whole journal."""
 
     class Full(io.TextIOBase):
         written = 0
@@ -1355,7 +1349,7 @@ def test_a_large_history_is_printed_as_it_is_read(large: Path, monkeypatch: pyte
 
 
 def test_an_empty_history_says_so(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A journal in which nothing happened yet is no error."""
+    """A journal without jobs is not an error."""
     with closing(Open(path)) as journal:
         journal.open()
     print_history(path, [], "text")
@@ -1366,8 +1360,8 @@ def test_an_empty_history_says_so(path: Path, capsys: pytest.CaptureFixture[str]
 # Any sequence of events
 
 ACTIONS = st.one_of(
-    st.tuples(st.just("see"), st.integers(0, 1)),  # how many phases the job has gone on since
-    st.tuples(st.just("acknowledge"), st.integers(0, 3)),  # which of those taken
+    st.tuples(st.just("see"), st.integers(0, 1)),  # by how many phases the job has advanced
+    st.tuples(st.just("acknowledge"), st.integers(0, 3)),  # index among the entries handed out
     st.tuples(st.just("release"), st.integers(0, 3)),
 )
 LIVES = st.lists(
@@ -1378,7 +1372,7 @@ LIVES = st.lists(
 
 
 def live(path: Path, log: int, actions: list[tuple[str, int]], phase: int, last_statement: int | None) -> None:
-    """A process's life: it writes down what it does, and is killed at a statement of SQLite's, or at its end."""
+    """Run a process: it records what it does, and is killed at a statement of SQLite or at its end."""
     statements = iter(range(last_statement)) if last_statement is not None else None
 
     def count(_: str) -> None:
@@ -1422,10 +1416,10 @@ def write(log: int, *words: str) -> None:
 
 @settings(max_examples=35)
 @given(lives=LIVES)
-def test_whatever_happens_nothing_is_lost_and_nothing_acknowledged_comes_again(
+def test_killed_processes_lose_nothing_and_repeat_nothing_acknowledged(
     lives: list[tuple[list[tuple[str, int]], int | None]],
 ) -> None:
-    """Whenever processes are killed: what was seen is delivered in the end, and never again once it was acknowledged."""
+    """Every observation is delivered in the end, and never again after its acknowledgement."""
     with tempfile.TemporaryDirectory() as directory:
         path, notes = Path(directory) / "jobs.journal", Path(directory) / "log"
         log = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

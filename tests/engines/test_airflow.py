@@ -72,7 +72,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a task, made by what is given, in a DAG of its own; returns its state, its XCom and how often it was tried."""
+    """Runs a task in a DAG of its own, and returns its state, its XCom and the number of tries."""
 
     def execute(make: Callable[..., Any], **arguments: Any) -> tuple[str, Any, int]:
         name = f"dag-{os.urandom(6).hex()}"
@@ -90,7 +90,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 def run_of(dag: DAG) -> Any:
     """A run of a DAG, by `dag.test()`."""
-    # As the processor of files does, which has not seen this DAG.
+    # As the DAG file processor does, which has not parsed this DAG.
     with create_session() as session:
         made = [LazyDeserializedDAG.from_dag(dag)]
         update_dag_parsing_results_in_db("dags-folder", None, made, {}, None, set(), session)
@@ -102,8 +102,8 @@ def new_name() -> str:
 
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "on the worker"])
-def test_a_job_is_started_and_waited_for(run: Run, endpoint: Sandbox, deferrable: bool) -> None:
-    """The operator starts the job that its templated request asks for, and its XCom says how it ended."""
+def test_operator_starts_a_job_and_waits_for_it(run: Run, endpoint: Sandbox, deferrable: bool) -> None:
+    """The operator starts the job of its templated request, and its XCom has the outcome."""
     name = new_name()
     request = {
         **REQUEST,
@@ -118,7 +118,7 @@ def test_a_job_is_started_and_waited_for(run: Run, endpoint: Sandbox, deferrable
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "on the worker"])
 def test_good_enough_stops_the_job(run: Run, new_job: Callable[[str], str], deferrable: bool) -> None:
-    """The option means the same in both modes: the job is stopped, and the task succeeds."""
+    """The option works in both modes: the job is stopped, and the task succeeds."""
     state, result, _ = run(AutoMLJobOperator, job=new_job("endless"), good_enough=0.5, deferrable=deferrable)
     assert (state, result["verdict"], result["status"]) == (TaskInstanceState.SUCCESS, "condition_met", "Stopped")
 
@@ -128,10 +128,10 @@ AGAIN = {"retries": 2, "retry_delay": timedelta(seconds=0)}
 
 
 @pytest.mark.parametrize("dies", ["before the answer is noted", "after it"])
-def test_a_retry_resumes_the_job_that_its_task_has_started(
+def test_retry_resumes_the_job_that_the_task_started(
     run: Run, endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch, dies: str
 ) -> None:
-    """A task whose worker dies after the job was started waits for that job in its next try, and starts no other."""
+    """After the worker died, the next try waits for the job already started, and starts no other."""
     name, tries = new_name(), []
     if dies == "before the answer is noted":
         monkeypatch.setattr(starting._Tries, "succeeded", lambda *_: 1 / 0)
@@ -157,8 +157,8 @@ def test_a_retry_resumes_the_job_that_its_task_has_started(
 @pytest.mark.parametrize(
     ("if_exists", "state", "suffix"), [("resume", "failed", ""), ("fail", "failed", ""), ("increment", "success", "-2")]
 )
-def test_the_job_of_another_run_is_not_this_run_s(run: Run, if_exists: str, state: str, suffix: str) -> None:
-    """A second run with the same name does not pass off the first run's job as its own."""
+def test_job_of_another_run_is_not_reused(run: Run, if_exists: str, state: str, suffix: str) -> None:
+    """A second run with the same name does not report the first run's job as its own."""
     request = {**REQUEST, "AutoMLJobName": new_name()}
     first = run(AutoMLJobOperator, request=request)[1]
     assert first["origin"] == "started"
@@ -175,7 +175,7 @@ class Store(dict[str, Any]):
 
 
 class Service:
-    """A client that starts jobs, and calls the names of others taken."""
+    """A client that starts jobs, and rejects names in use."""
 
     def __init__(self, **taken: timedelta) -> None:
         self.created = {name.replace("_", "-"): datetime.now(UTC) - age for name, age in taken.items()}
@@ -201,8 +201,8 @@ class Service:
         return tuple(starting.start_job(self, {"AutoMLJobName": name}, if_exists, context, self.describe))
 
 
-def test_a_call_whose_answer_was_lost_has_started_the_job() -> None:
-    """Where the SDK repeated the call, the refusal of the second one means the job that the first has started."""
+def test_lost_create_response_resumes_the_job() -> None:
+    """If the SDK retried the call, the rejection of the second one means that the first one started the job."""
     service = Service(a=timedelta(0), old=timedelta(days=1))
     service.repeated = 1
     assert service.start("a", "fail", task_state_store=Store()) == ("arn:a", "resumed")
@@ -210,24 +210,24 @@ def test_a_call_whose_answer_was_lost_has_started_the_job() -> None:
         service.start("old", task_state_store=Store())
 
 
-def test_a_refused_name_is_never_taken_for_the_task_s_own_later() -> None:
-    """A cleared task whose name another has taken is refused again, however young that job is."""
+def test_rejected_name_stays_rejected() -> None:
+    """A cleared task whose name belongs to another job is rejected again, however new that job is."""
     service, store = Service(a=timedelta(0)), Store()
     for _ in range(2):
         with pytest.raises(InvalidRequest):
             service.start("a", task_state_store=store)
 
 
-def test_increment_starts_another_job_after_a_failed_one() -> None:
-    """A cleared task with "increment" whose own job has failed starts the next, with a name that is not too long."""
+def test_increment_starts_the_next_job_after_a_failed_one() -> None:
+    """A cleared task whose job has failed starts the next one, with a name within the length limit."""
     service, store = Service(), Store()
     name = "a" * 29 + "-bc"
     assert service.start(name, "increment", task_state_store=store)[1] == "started"
     assert service.start(name, "increment", task_state_store=store) == (f"arn:{'a' * 29}-2", "incremented")
 
 
-def test_before_airflow_3_3_a_job_is_the_task_s_if_its_run_had_begun() -> None:
-    """Without task state, a job that was created since the run began counts as the task's."""
+def test_without_task_state_a_job_created_during_the_run_is_resumed() -> None:
+    """Before Airflow 3.3, a job created since the run began counts as the task's."""
     service = Service(new=timedelta(minutes=1), old=timedelta(hours=1))
     run = SimpleNamespace(start_date=datetime.now(UTC) - timedelta(minutes=5))
     assert service.start("new", dag_run=run) == ("arn:new", "resumed")
@@ -237,8 +237,8 @@ def test_before_airflow_3_3_a_job_is_the_task_s_if_its_run_had_begun() -> None:
 
 
 @pytest.mark.parametrize("code", ["ResourceLimitExceeded", "ThrottlingException", "InternalFailure"])
-def test_a_start_that_may_succeed_later_is_retried(code: str) -> None:
-    """A quota has room again when another job ends: Airflow may try again."""
+def test_transient_start_failure_is_retried(code: str) -> None:
+    """A quota may have room again when another job ends, so Airflow may retry."""
     service = Service()
     service.fault = ClientError({"Error": {"Code": code, "Message": "no"}}, "CreateAutoMLJobV2")
     with pytest.raises(errors.ServiceUnavailable, match=code):
@@ -247,8 +247,8 @@ def test_a_start_that_may_succeed_later_is_retried(code: str) -> None:
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "on the worker"])
 @pytest.mark.parametrize("make", [AutoMLJobOperator, AutoMLJobSensor])
-def test_a_job_may_be_the_response_that_created_it(run: Run, endpoint: Sandbox, make: Any, deferrable: bool) -> None:
-    """The XCom of a task that created a job is a job, in both modes."""
+def test_create_response_is_a_valid_job(run: Run, endpoint: Sandbox, make: Any, deferrable: bool) -> None:
+    """The XCom of a task that created a job is accepted as the job, in both modes."""
     name = new_name()
     response = {**endpoint.create_job(name, scenario="completed"), "ResponseMetadata": {"RequestId": "1"}}
     state, result, _ = run(make, job=response, deferrable=deferrable, **(FAST if make is AutoMLJobSensor else {}))
@@ -292,7 +292,7 @@ def test_a_success_at_the_execution_timeout_counts(new_job: Callable[[str], str]
         ("endless", {"until": "ModelTuning"}, "success"),
     ],
 )
-def test_the_task_ends_as_the_job_did(
+def test_task_state_follows_the_job(
     run: Run,
     new_job: Callable[[str], str],
     make: Any,
@@ -301,17 +301,17 @@ def test_the_task_ends_as_the_job_did(
     options: dict[str, Any],
     state: str,
 ) -> None:
-    """A job that did not give what was asked of it, or in time, fails its task, and no retry follows."""
+    """A job that fails, misses a required part or times out fails its task, without a retry."""
     more = FAST if make is AutoMLJobSensor else {}
     found, result, tries = run(make, job=new_job(script), deferrable=deferrable, **options, **more, **AGAIN)
     assert (found, tries) == (state, 1)
     assert (result is not None) == (state == "success")
 
 
-def test_a_failed_call_is_tried_again(
+def test_failed_call_is_retried_by_airflow(
     run: Run, new_job: Callable[[str], str], endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where AWS could not be reached, Airflow's retries go on waiting."""
+    """If AWS cannot be reached, Airflow's retries continue the wait."""
     job, tries = new_job("completed"), []
 
     class Flaky(AutoMLJobOperator):
@@ -329,8 +329,8 @@ NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "on the worker"])
-def test_an_outage_is_no_soft_failure(run: Run, monkeypatch: pytest.MonkeyPatch, deferrable: bool) -> None:
-    """A sensor that cannot reach AWS for its error budget fails and is tried again, also with soft_fail."""
+def test_outage_is_not_a_soft_failure(run: Run, monkeypatch: pytest.MonkeyPatch, deferrable: bool) -> None:
+    """A sensor that cannot reach AWS for its error budget fails and is retried, also with soft_fail."""
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(NOBODY))
     more = {"deferrable": deferrable, "error_budget": 0.3, "timeout": 30, "soft_fail": True, **FAST}
     state, _, tries = run(AutoMLJobSensor, job=new_name(), retries=1, retry_delay=timedelta(seconds=0), **more)
@@ -338,8 +338,8 @@ def test_an_outage_is_no_soft_failure(run: Run, monkeypatch: pytest.MonkeyPatch,
     assert run(AutoMLJobSensor, job=new_name(), never_fail=True, **{**more, "soft_fail": False})[0] == "skipped"
 
 
-def test_a_poke_takes_some_seconds_at_most(new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A poke that cannot reach AWS leaves the rest to the next one, and the error budget counts from poke to poke."""
+def test_poke_takes_a_few_seconds_at_most(new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poke that cannot reach AWS returns, and the error budget continues across pokes."""
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(NOBODY))
     store = Store()
     sensor = AutoMLJobSensor(task_id="wait", job=new_job("endless"), deferrable=False, mode="reschedule", timeout=1)
@@ -353,16 +353,16 @@ def test_a_poke_takes_some_seconds_at_most(new_job: Callable[[str], str], monkey
     assert store
 
 
-def test_a_good_poke_ends_an_outage(new_job: Callable[[str], str], endpoint: Sandbox) -> None:
-    """After a poke that reached AWS the error budget is whole again."""
+def test_successful_poke_resets_the_error_budget(new_job: Callable[[str], str], endpoint: Sandbox) -> None:
+    """After a poke that reached AWS the whole error budget is available again."""
     store = Store(automl_failing_since="2026-01-01T00:00:00+00:00")
     sensor = AutoMLJobSensor(task_id="wait", job=new_job("endless"), deferrable=False)
     assert not sensor.poke({"task_state_store": store})
     assert not store
 
 
-def test_a_poke_gives_a_new_job_some_time(endpoint: Sandbox) -> None:
-    """A job that is created just after the poke began is found, and its end is the task's."""
+def test_poke_waits_for_a_new_job(endpoint: Sandbox) -> None:
+    """A job created just after the poke began is found, and its end decides the task."""
     name = new_name()
     later = threading.Timer(1, endpoint.create_job, [name], {"scenario": "failed"})
     later.start()
@@ -372,8 +372,8 @@ def test_a_poke_gives_a_new_job_some_time(endpoint: Sandbox) -> None:
     later.join()
 
 
-def test_a_connection_that_was_changed_has_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that is rotated in the connection counts for the next wait, though others hold the old client."""
+def test_changed_connection_gets_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next wait uses a rotated key, although other waits hold the old client."""
     _, arguments = AutoMLJobTrigger(job="a").serialize()
     parameters = {name: arguments[name] for name in ("aws_conn_id", "region_name", "verify", "botocore_config")}
     held = clients.client_of(parameters)
@@ -383,10 +383,10 @@ def test_a_connection_that_was_changed_has_a_new_client(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])
-def test_credentials_that_are_no_good_are_read_anew_by_the_next_wait(
+def test_refused_credentials_are_read_again_by_the_next_wait(
     code: str, new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wait whose credentials are refused lets the next one read the connection, though others hold the old client."""
+    """The next wait reads the connection again, although other waits hold the old client."""
     trigger = AutoMLJobTrigger(job=new_job("endless"), error_budget=0.2)
     _, arguments = trigger.serialize()
     parameters = {name: arguments[name] for name in ("aws_conn_id", "region_name", "verify", "botocore_config")}
@@ -401,10 +401,10 @@ def test_credentials_that_are_no_good_are_read_anew_by_the_next_wait(
 
 
 @pytest.mark.parametrize("failures", [1, 99])
-def test_a_source_of_credentials_that_starts_late_is_waited_for(
+def test_credential_source_that_fails_at_first_is_retried(
     new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
-    """A trigger outlives a source that fails at first; one that keeps failing is left to Airflow's retries."""
+    """A source that keeps failing is left to Airflow's retries."""
     made, make = [], clients.SageMakerHook.get_client_type
 
     def late(self: Any, **options: Any) -> Any:
@@ -421,10 +421,10 @@ def test_a_source_of_credentials_that_starts_late_is_waited_for(
     assert asyncio.run(_first(trigger))["error"] == (None if failures == 1 else "CredentialsExpired")
 
 
-def test_a_connection_without_credentials_has_a_client_if_they_come(
+def test_missing_credentials_file_is_waited_for(
     endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """A file of credentials that a variable names and nobody has written yet is waited for."""
+    """A connection without credentials gets a client once the file named by the variable is written."""
     extra = {"region_name": "us-east-1", "endpoint_url": endpoint.url}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", "extra": extra}))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -439,8 +439,8 @@ def test_a_connection_without_credentials_has_a_client_if_they_come(
     later.join()
 
 
-def test_a_sensor_may_skip_what_follows(run: Run, new_job: Callable[[str], str]) -> None:
-    """With soft_fail a job that failed skips its task, as with Airflow's own sensors."""
+def test_soft_fail_skips_the_task_of_a_failed_job(run: Run, new_job: Callable[[str], str]) -> None:
+    """The sensor behaves as Airflow's own sensors do."""
     assert run(AutoMLJobSensor, job=new_job("failed"), soft_fail=True)[0] == "skipped"
 
 
@@ -457,15 +457,15 @@ def test_a_sensor_may_skip_what_follows(run: Run, new_job: Callable[[str], str])
         ({"job": "a", "require": "endpont"}, "InvalidRequest"),
     ],
 )
-def test_a_mistake_is_told_before_the_wait(run: Run, arguments: dict[str, Any], words: str, capfd: Any) -> None:
-    """What makes no sense fails the task at once, on its worker, with a line that says what it is."""
+def test_invalid_arguments_fail_before_the_wait(run: Run, arguments: dict[str, Any], words: str, capfd: Any) -> None:
+    """Invalid arguments fail the task at once on its worker, with one line that names the error."""
     assert run(AutoMLJobOperator, retries=1, **arguments)[::2] == ("failed", 1)
-    told = capfd.readouterr()
-    assert words in told.out + told.err
+    printed = capfd.readouterr()
+    assert words in printed.out + printed.err
 
 
-def test_a_trigger_is_made_again_of_what_it_serializes(new_job: Callable[[str], str]) -> None:
-    """A trigger's class and arguments are JSON, and make an equal one, with its deadline as an instant."""
+def test_trigger_is_restored_from_its_serialized_form(new_job: Callable[[str], str]) -> None:
+    """A trigger's class and arguments are JSON, and restore an equal trigger, with its deadline as a time."""
     instants = {"deadline": "2026-01-01T00:00:00+00:00", "execution_deadline": "2026-01-02T00:00:00+00:00"}
     trigger = AutoMLJobTrigger(job="a", **instants, require=("endpoint",), stop_on_kill=True)
     path, arguments = trigger.serialize()
@@ -473,8 +473,8 @@ def test_a_trigger_is_made_again_of_what_it_serializes(new_job: Callable[[str], 
     assert AutoMLJobTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
 
 
-def test_a_restart_does_not_lengthen_the_wait() -> None:
-    """What is left of a wait is counted from its deadline: nothing but a look, once that is past."""
+def test_restart_does_not_extend_the_wait() -> None:
+    """The remaining time counts from the deadline; after it, there is one poll."""
     now = datetime.now(UTC)
     assert time_left((now - timedelta(hours=1)).isoformat()) == 0
     assert time_left((now + timedelta(hours=1)).isoformat()) == pytest.approx(3600, abs=5)
@@ -488,7 +488,7 @@ async def _first(trigger: AutoMLJobTrigger) -> Any:
 
 
 def test_a_trigger_past_its_deadline_polls_once(new_job: Callable[[str], str], endpoint: Sandbox) -> None:
-    """A trigger that comes back after its deadline finds the success that there was meanwhile."""
+    """A trigger that restarts after its deadline finds a success that happened meanwhile."""
     name = new_job("completed")
     endpoint.advance(name)
     past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
@@ -517,7 +517,7 @@ def was_stopped(endpoint: Sandbox, name: str) -> bool:
         (ConnectionError("no answer"), None, True, False),
     ],
 )
-def test_a_trigger_stops_the_job_of_a_task_that_somebody_has_ended(
+def test_trigger_stops_the_job_of_a_task_ended_by_a_person(
     new_job: Callable[[str], str],
     endpoint: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -541,10 +541,10 @@ def test_a_trigger_stops_the_job_of_a_task_that_somebody_has_ended(
     assert was_stopped(endpoint, name) == stops
 
 
-def test_a_trigger_that_is_cancelled_again_still_stops_the_job(
+def test_trigger_cancelled_repeatedly_still_stops_the_job(
     new_job: Callable[[str], str], endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A triggerer cancels `on_kill` each second, and the answers of Airflow and AWS may take longer."""
+    """A triggerer cancels `on_kill` each second, while the responses of Airflow and AWS may take longer."""
     answered = threading.Event()
 
     def states(**_: Any) -> Any:
@@ -584,7 +584,7 @@ def test_a_trigger_that_is_cancelled_again_still_stops_the_job(
         (TimeoutError("never answers"), True, False),
     ],
 )
-def test_a_worker_stops_the_job_of_a_task_that_somebody_has_ended(
+def test_worker_stops_the_job_of_a_task_ended_by_a_person(
     new_job: Callable[[str], str],
     endpoint: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -592,7 +592,7 @@ def test_a_worker_stops_the_job_of_a_task_that_somebody_has_ended(
     stop_on_kill: bool,
     stops: bool,
 ) -> None:
-    """It does not where the worker is shut down, or was paused until Airflow tried the task again."""
+    """It does not if the worker shuts down, or was paused until Airflow retried the task."""
     is_asked_for_ever = threading.Event()
 
     def states(**_: Any) -> Any:
@@ -611,8 +611,8 @@ def test_a_worker_stops_the_job_of_a_task_that_somebody_has_ended(
     assert was_stopped(endpoint, name) == stops
 
 
-def test_a_trigger_notes_the_end_of_its_wait(new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The note is for a triggerer that was paused; where it cannot be made, the event comes all the same."""
+def test_trigger_records_the_end_of_its_wait(new_job: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record is for a paused triggerer; if it cannot be written, the event is sent anyway."""
     noted: dict[str, Any] = {}
 
     def note(key: str, value: Any, **of: Any) -> None:
@@ -627,7 +627,7 @@ def test_a_trigger_notes_the_end_of_its_wait(new_job: Callable[[str], str], monk
 
 
 def test_the_waits_of_a_process_share_a_client() -> None:
-    """Waits with the same connection have one client, another region has its own, and it goes with the last wait."""
+    """Waits with the same connection share one client, another region has its own, and the last wait removes it."""
     first = {"aws_conn_id": "aws_default", "region_name": None, "verify": None, "botocore_config": None}
     client = clients.client_of(first)
     assert clients.client_of(dict(first)) is client
@@ -636,23 +636,23 @@ def test_the_waits_of_a_process_share_a_client() -> None:
     assert clients.client_of(first) is not client
 
 
-def test_the_sdk_retries_nothing_beneath_the_wait() -> None:
-    """The client that waits makes one attempt of each call, and the caller's own botocore_config comes first."""
+def test_sdk_retries_are_disabled() -> None:
+    """The waiting client makes one attempt per call, and the caller's botocore_config takes precedence."""
     given = {"aws_conn_id": "aws_default", "region_name": None, "verify": None, "botocore_config": {"read_timeout": 7}}
     config = clients.client_of(given).meta.config
     assert (config.retries["total_max_attempts"], config.read_timeout) == (1, 7)
 
 
 def test_airflow_finds_the_provider() -> None:
-    """Airflow's provider manager knows this package by its entry point, without a complaint about its form."""
+    """Airflow's provider manager finds this package by its entry point, without a complaint about its form."""
     providers = airflow.providers_manager.ProvidersManager().providers
     assert providers["automl-waiter"].data["operators"][0]["python-modules"] == [
         "automl_waiter.integrations.airflow.operators"
     ]
 
 
-def test_retries_follow_what_may_pass() -> None:
-    """Of all that a wait can end with, only failed calls are tried again."""
+def test_only_failed_calls_are_retried() -> None:
+    """Of all errors of a wait, Airflow retries only failed calls and expired credentials."""
     operator = AutoMLJobOperator(task_id="wait", job="a")
     found = {
         name
@@ -665,7 +665,7 @@ def test_retries_follow_what_may_pass() -> None:
 
 
 def test_the_dag_of_the_guide_runs(run: Run) -> None:
-    """What docs/howto/pipelines.md says to paste is a DAG that starts a job and waits for it."""
+    """The DAG in docs/howto/pipelines.md starts a job and waits for it."""
     found = re.sub(r"(?m)^churn\(\)$", "made = churn()", pasted("Airflow", "python"))
     names: dict[str, Any] = {"REQUEST": REQUEST}
     exec(compile(found, "guide", "exec"), names)

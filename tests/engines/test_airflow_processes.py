@@ -23,7 +23,7 @@ from automl_waiter.testing import Timeline
 pytestmark = pytest.mark.heavy
 
 WAITS = 100
-# Of a job: long enough that each is deferred before it ends, also on a slow machine with two cores.
+# Duration of a job: long enough that each is deferred before it ends, also on a slow machine with two cores.
 SECONDS = 240
 WORKERS = 4
 
@@ -101,7 +101,7 @@ class Airflow:
         os.killpg(self._processes[name].pid, number)
 
     def request(self, method: str, path: str, **body: Any) -> None:
-        """Does as a person at the user interface."""
+        """Send a request as a person at the user interface would."""
         with urllib.request.urlopen(f"{self.url}/auth/token") as answer:
             token = json.load(answer)["access_token"]
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -110,7 +110,7 @@ class Airflow:
         urllib.request.urlopen(request).close()
 
     def logged(self, words: str) -> int:
-        """How often something stands in the logs of tasks and triggers."""
+        """Return how often the words occur in the logs of tasks and triggers."""
         return sum(path.read_text().count(words) for path in (self._home / "logs").rglob("*.log*"))
 
     def kill(self, name: str) -> None:
@@ -167,8 +167,8 @@ def airflow_of(home: Path, dag_file: str, sandbox: Sandbox, jobs: list[str], **e
     connection = {"conn_type": "aws", "login": "testing", "password": "testing", "extra": extra}
     (home / "dags").mkdir()
     (home / "dags" / "waits.py").write_text(dag_file)
-    told = {"JOBS": json.dumps(jobs), "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection)}
-    airflow = Airflow(home, {**told, **environment})
+    settings = {"JOBS": json.dumps(jobs), "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection)}
+    airflow = Airflow(home, {**settings, **environment})
     try:
         airflow.start_all()
         airflow.wait_until(lambda: bool(airflow.ask("SELECT 1 FROM dag WHERE dag_id = 'waits'")), 120)
@@ -177,8 +177,8 @@ def airflow_of(home: Path, dag_file: str, sandbox: Sandbox, jobs: list[str], **e
         airflow.kill_all()
 
 
-def test_a_hundred_waits_survive_their_processes(tmp_path: Path) -> None:
-    """Deferred waits hold no worker and less than 1 MiB each, and go on after kill -9 of scheduler and triggerer."""
+def test_hundred_waits_survive_kill_of_scheduler_and_triggerer(tmp_path: Path) -> None:
+    """Deferred waits hold no worker slot and less than 1 MiB each, and continue after kill -9."""
     timeline = Timeline([(0, "InProgress", "ModelTuning"), (SECONDS, "Completed", "Completed")])
     jobs = [f"job-{number}" for number in range(WAITS)]
     with Sandbox(scenarios={"completed": timeline}) as sandbox:
@@ -189,7 +189,7 @@ def test_a_hundred_waits_survive_their_processes(tmp_path: Path) -> None:
             world.run("dags", "unpause", "waits")
             world.run("dags", "trigger", "waits")
             world.wait_until(lambda: world.states() == {"deferred": WAITS}, SECONDS)
-            time.sleep(20)  # each has looked several times
+            time.sleep(20)  # each has polled several times
             # No task is queued, scheduled or running: that is what takes a slot.
             assert world.states() == {"deferred": WAITS}
             each = (world.memory("triggerer") - before) / WAITS
@@ -205,8 +205,8 @@ def test_a_hundred_waits_survive_their_processes(tmp_path: Path) -> None:
             assert world.ask("SELECT max(try_number) FROM task_instance") == [(1,)]
 
 
-def test_a_triggerer_that_was_paused_stops_no_job(tmp_path: Path) -> None:
-    """Another one takes its triggers over, and it wakes: no job is stopped, until somebody ends a task."""
+def test_paused_triggerer_stops_no_job(tmp_path: Path) -> None:
+    """Another triggerer takes over, then the first one wakes: no job is stopped until a person ends a task."""
     timeline = Timeline([(0, "InProgress", "AnalyzingData"), (NEVER, "InProgress", "ModelTuning")])
     jobs = [*STOPPING, "met", "here"]
     soon = {"AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12", "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "3"}
@@ -231,12 +231,12 @@ def test_a_triggerer_that_was_paused_stops_no_job(tmp_path: Path) -> None:
             world.wait_until(lambda: len(world.ask("SELECT 1 FROM job WHERE job_type = 'TriggererJob'")) == 2, 60)
             world.signal("triggerer", signal.SIGSTOP)
             world.wait_until(lambda: world.ask(owners) and world.ask(owners)[0][0] != first, 120)
-            # The wait of one task ends meanwhile, and its job goes on.
+            # The wait of one task ends meanwhile, and its job keeps running.
             sandbox.advance("met")
             met = "SELECT state FROM task_instance WHERE task_id = 'met'"
             world.wait_until(lambda: world.ask(met) == [("success",)], 120)
             world.signal("triggerer", signal.SIGCONT)
-            # "met" is killed too, unless the first triggerer saw its end before it was told to cancel.
+            # "met" is killed too, unless the first triggerer saw its end before it was asked to cancel.
             world.wait_until(lambda: world.logged("nobody ended its task") >= len(STOPPING), 60)
             time.sleep(2)
             assert world.logged("nobody ended its task") == world.logged("invoking on_kill")

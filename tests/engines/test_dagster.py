@@ -35,7 +35,7 @@ POLL = 0.2
 
 
 class Flaky:
-    """A client whose first calls find nobody, until so many waits have given up."""
+    """A client that cannot connect until the given number of waits has failed."""
 
     def __init__(self, good: Any, bad_waits: int) -> None:
         self.meta = good.meta
@@ -51,7 +51,7 @@ class Flaky:
 
 
 def run(name: str, **options: Any) -> Any:
-    """A run of a Dagster job whose one op waits for the AutoML job that its config names."""
+    """Run a Dagster job whose one op waits for the AutoML job named in its config."""
     waiting = automl_job_op(poll=POLL, **options)
 
     @job
@@ -69,27 +69,27 @@ def failure_of(result: Any) -> Any:
     return data.user_failure_data
 
 
-def test_an_op_returns_how_the_job_ended(endpoint: Sandbox, new_job: NewJob) -> None:
-    """The op gives its outcome to the next one as a plain dict, and what matters of it to the user interface."""
+def test_op_returns_the_outcome(endpoint: Sandbox, new_job: NewJob) -> None:
+    """The op passes its outcome on as a plain dict, and shows its main members as metadata."""
     name = new_job("completed")
     result = run(name, client=endpoint.client())
     assert result.success
-    told = result.output_for_node("wait_for_automl_job")
-    assert json.loads(json.dumps(told)) == told
-    assert (told["job_name"], told["verdict"], told["exit_code"]) == (name, "completed", 0)
-    assert not {"describe", "transitions"} & set(told)
+    outcome = result.output_for_node("wait_for_automl_job")
+    assert json.loads(json.dumps(outcome)) == outcome
+    assert (outcome["job_name"], outcome["verdict"], outcome["exit_code"]) == (name, "completed", 0)
+    assert not {"describe", "transitions"} & set(outcome)
     [output] = [event for event in result.all_events if event.event_type_value == "STEP_OUTPUT"]
     metadata = {key: known.value for key, known in output.event_specific_data.metadata.items()}
     assert metadata["verdict"] == "completed"
-    assert metadata["job_arn"] == told["job_arn"]
-    assert metadata["best_candidate"] == told["best_candidate"]["name"]
-    assert metadata["value"] == told["best_candidate"]["value"] > 0
+    assert metadata["job_arn"] == outcome["job_arn"]
+    assert metadata["best_candidate"] == outcome["best_candidate"]["name"]
+    assert metadata["value"] == outcome["best_candidate"]["value"] > 0
     assert metadata["ended_at"] - metadata["created_at"] == pytest.approx(metadata["duration_seconds"], abs=0.1)
     assert f"## ✅ {name}: completed" in metadata["summary"]
 
 
 def test_an_op_takes_its_job_from_the_op_that_created_it(endpoint: Sandbox, new_job: NewJob) -> None:
-    """The response that created a job is an input; what is seen stands in the log of the op."""
+    """The create response is an input; observed transitions are in the op's log."""
     client, logged = endpoint.client(), []
     waiting = automl_job_op(client=client, poll=POLL, on_event=logged.append)
 
@@ -112,7 +112,7 @@ def test_an_op_takes_its_job_from_the_op_that_created_it(endpoint: Sandbox, new_
 
 
 def test_an_asset_is_materialized_with_the_metadata(endpoint: Sandbox, new_job: NewJob) -> None:
-    """An asset that waits in its body has the metadata at its materialization, where its value can be plotted."""
+    """An asset that waits in its body has the metadata at its materialization, so its value can be plotted."""
 
     @asset
     def churn_model(context) -> Output[dict]:
@@ -134,13 +134,13 @@ def test_an_asset_is_materialized_with_the_metadata(endpoint: Sandbox, new_job: 
         ("endless", {"timeout": 0.5}, "timed_out"),
     ],
 )
-def test_a_job_that_did_not_end_as_asked_fails_the_op_once(
+def test_unsuccessful_job_fails_the_op_without_a_retry(
     script: str, options: dict[str, Any], verdict: str, endpoint: Sandbox, new_job: NewJob
 ) -> None:
-    """A retry policy does not wait again for what would be the same: the op fails at its first try, and says of what."""
+    """A retry policy does not repeat a wait with a final result: the op fails at its first try, with the reason."""
     begun = []
-    told = {"client": endpoint.client(), "on_event": begun.append}
-    result = run(new_job(script), retry_policy=RetryPolicy(max_retries=3), **told, **options)
+    more = {"client": endpoint.client(), "on_event": begun.append}
+    result = run(new_job(script), retry_policy=RetryPolicy(max_retries=3), **more, **options)
     assert not result.success
     failure = failure_of(result)
     assert failure.metadata["verdict"].value == verdict
@@ -150,23 +150,23 @@ def test_a_job_that_did_not_end_as_asked_fails_the_op_once(
 
 
 @pytest.mark.parametrize("name", ["there-is-none", "no name"])
-def test_a_wait_that_can_never_succeed_fails_the_op_once(name: str, endpoint: Sandbox) -> None:
-    """A job that is not there, and a name that is none, are not tried again."""
+def test_unknown_or_invalid_job_fails_the_op_without_a_retry(name: str, endpoint: Sandbox) -> None:
+    """A retry cannot help if the job does not exist or its name is invalid."""
     result = run(name, client=endpoint.client(), retry_policy=RetryPolicy(max_retries=3), timeout=0)
     assert not result.success
     assert name in failure_of(result).description
     assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
 
 
-def test_a_part_that_is_not_required_may_be_missing(endpoint: Sandbox, new_job: NewJob) -> None:
-    """What is missing and was not required fails nothing, and stands in the result."""
+def test_optional_part_may_be_missing(endpoint: Sandbox, new_job: NewJob) -> None:
+    """A missing part that is not required fails nothing, and the result lists it."""
     result = run(new_job("explainability-error"), client=endpoint.client())
     assert result.success
     assert result.output_for_node("wait_for_automl_job")["shortfalls"] == ["explainability"]
 
 
 def test_a_failed_call_is_retried_by_the_policy(endpoint: Sandbox, new_job: NewJob) -> None:
-    """Where AWS cannot be reached, a retry policy goes on waiting, and the job's end is the op's."""
+    """If AWS cannot be reached, a retry policy continues the wait, and the op returns the job's end."""
     client = Flaky(endpoint.client(), bad_waits=1)
     name = new_job("completed")
 
@@ -184,8 +184,8 @@ def test_a_failed_call_is_retried_by_the_policy(endpoint: Sandbox, new_job: NewJ
     assert result.output_for_node("waits")["verdict"] == "completed"
 
 
-def test_calls_that_go_on_failing_fail_the_op_in_the_end(new_job: NewJob, endpoint: Sandbox) -> None:
-    """The policy's last try fails of what the calls failed of."""
+def test_persistent_call_failures_fail_the_op(new_job: NewJob, endpoint: Sandbox) -> None:
+    """The last retry fails with the error of the calls."""
     client = Flaky(endpoint.client(), bad_waits=9)
     result = run(new_job("completed"), client=client, error_budget=0.1, retry_policy=RetryPolicy(max_retries=1))
     assert len([event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]) == 1
@@ -210,8 +210,8 @@ if __name__ == "__main__":
 """
 
 
-def test_a_run_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
-    """SIGTERM, which terminates a run, ends the wait within moments; it is no Failure, and the job goes on."""
+def test_terminated_run_ends_at_once(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+    """SIGTERM, which terminates a run, ends the wait within moments; it is not a Failure, and the job keeps running."""
     name = new_job("endless")
     (tmp_path / "pipeline.py").write_text(TERMINATED)
     env = endpoint_environment(endpoint.url) | {"DAGSTER_HOME": "", "DAGSTER_DISABLE_TELEMETRY": "1"}
@@ -228,7 +228,7 @@ def test_a_run_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJo
 
 @op
 def evaluate() -> None:
-    """What is to be done with a job that has ended."""
+    """Handle a job that has ended."""
 
 
 @job
@@ -237,16 +237,16 @@ def evaluation() -> None:
 
 
 class Ticks:
-    """A sensor's ticks, each with the cursor that the one before has left, as Dagster's daemon makes them."""
+    """A sensor's ticks, each with the cursor of the previous one, as Dagster's daemon makes them."""
 
     def __init__(self, sensor: Any) -> None:
         self.sensor, self.cursor = sensor, None
 
     def __call__(self) -> Any:
         with DagsterInstance.ephemeral() as instance, build_sensor_context(instance, cursor=self.cursor) as context:
-            told = self.sensor.evaluate_tick(context)
-        self.cursor = told.cursor
-        return told
+            result = self.sensor.evaluate_tick(context)
+        self.cursor = result.cursor
+        return result
 
 
 class Counting:
@@ -294,8 +294,8 @@ def until_ended(endpoint: Sandbox, *names: str) -> None:
             time.sleep(0.05)
 
 
-def test_the_sensor_requests_one_run_for_each_end(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
-    """While jobs are in progress a tick says how they are; then each has one run, which knows its job by its tags."""
+def test_sensor_requests_one_run_per_ended_job(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """While jobs are in progress a tick reports their state; each ended job gets one run with its tags."""
     tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix.upper(), client=endpoint.client()))
     good, bad, endless = jobs(prefix, "held", "held-failure", "endless")
     first = tick()
@@ -320,8 +320,8 @@ def test_the_sensor_requests_one_run_for_each_end(endpoint: Sandbox, jobs: Jobs,
     assert again.skip_message == f"{endless}: InProgress/ModelTuning"
 
 
-def test_a_job_that_came_and_ended_between_two_ticks_is_not_missed(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
-    """A job that no tick has seen in progress has its run; one that had ended before the first tick has none."""
+def test_job_created_and_ended_between_two_ticks_gets_its_run(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """A job never seen in progress gets a run; one that ended before the first tick does not."""
     [old] = jobs(f"{prefix}-old", "failed")
     until_ended(endpoint, old)
     tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=endpoint.client()))
@@ -331,8 +331,8 @@ def test_a_job_that_came_and_ended_between_two_ticks_is_not_missed(endpoint: San
     assert [request.tags["automl_waiter/job_name"] for request in tick().run_requests] == [new]
 
 
-def test_an_end_has_one_key_whoever_sees_it(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
-    """A cursor that was set back tells an end again under the same key, for which Dagster starts no second run."""
+def test_ended_job_has_a_stable_run_key(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """After a cursor reset the run key is the same, so Dagster starts no second run."""
     tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=endpoint.client()))
     tick()
     earlier = tick.cursor
@@ -344,8 +344,8 @@ def test_an_end_has_one_key_whoever_sees_it(endpoint: Sandbox, jobs: Jobs, prefi
     assert {request.run_key for request in tick().run_requests} == keys
 
 
-def test_a_tick_is_cheap(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
-    """A tick reads one page, however many jobs are in progress, and describes only those that have ended."""
+def test_tick_makes_few_calls(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """A tick reads one page, however many jobs are in progress, and describes only ended jobs."""
     client = Counting(endpoint.client())
     tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=client))
     tick()
@@ -359,7 +359,7 @@ def test_a_tick_is_cheap(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
 
 
 def test_a_job_that_may_not_be_described_hides_no_other(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
-    """Its end is told in a later tick, when it may; the others' are told now."""
+    """It gets its run in a later tick, when permitted; the other jobs get theirs now."""
     client = Counting(endpoint.client(), denied=f"{prefix}-0")
     tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=client))
     tick()
@@ -371,18 +371,18 @@ def test_a_job_that_may_not_be_described_hides_no_other(endpoint: Sandbox, jobs:
     assert [request.tags["automl_waiter/job_name"] for request in tick().run_requests] == [secret]
 
 
-def test_what_does_not_fit_into_a_tick_is_told_by_the_next(
+def test_jobs_beyond_the_limit_of_a_tick_wait_for_the_next(
     endpoint: Sandbox, jobs: Jobs, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tick describes only as many jobs as it has time for, each in its turn, and loses none."""
+    """A tick describes a limited number of jobs, in order, and loses none."""
     monkeypatch.setattr("automl_waiter.integrations.dagster.sensors._MOST_DESCRIBED", 2)
     tick = Ticks(automl_job_sensor(evaluation, name_contains=prefix, client=endpoint.client()))
     tick()
     names = jobs(prefix, *["failed"] * 5)
     until_ended(endpoint, *names)
-    told = [[request.tags["automl_waiter/job_name"] for request in tick().run_requests] for _ in range(4)]
-    assert [len(some) for some in told] == [2, 2, 1, 0]
-    assert {name for some in told for name in some} == set(names)
+    requested = [[request.tags["automl_waiter/job_name"] for request in tick().run_requests] for _ in range(4)]
+    assert [len(some) for some in requested] == [2, 2, 1, 0]
+    assert {name for some in requested for name in some} == set(names)
 
 
 TICK_S = 42
@@ -430,8 +430,8 @@ class Throttled(ScriptedJobs):
 ENDING = [(0, "InProgress", "ModelTuning"), (60, "Failed", "Failed")]
 
 
-def test_a_throttled_tick_returns_what_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an account that throttles above one call a second, a hundred ended jobs take some ticks; none is lost."""
+def test_throttled_tick_returns_the_jobs_described_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If AWS throttles above one call a second, a hundred ended jobs take several ticks, and none is lost."""
     account = Throttled(rate=1)
     tick = account.ticks(monkeypatch)
     names = account.add_jobs(100, *ENDING)
@@ -463,8 +463,8 @@ def test_a_tick_that_can_describe_no_job_leaves_them_to_the_next(monkeypatch: py
     assert sorted(request.tags["automl_waiter/job_name"] for request in tick().run_requests) == sorted(names)
 
 
-def test_a_long_listing_ends_with_the_tick_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tick fails, and its cursor stays as it was."""
+def test_long_listing_ends_within_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tick fails, and its cursor is unchanged."""
     account = Throttled(page_s=9.9)
     tick = account.ticks(monkeypatch)
     account.add_jobs(600, *ENDING)
@@ -474,8 +474,8 @@ def test_a_long_listing_ends_with_the_tick_too(monkeypatch: pytest.MonkeyPatch) 
     assert tick.cursor is None
 
 
-def test_a_listing_that_is_denied_fails_the_tick(endpoint: Sandbox) -> None:
-    """The tick shows which action is missing, and its cursor stays as it was."""
+def test_denied_listing_fails_the_tick(endpoint: Sandbox) -> None:
+    """The tick names the missing action, and its cursor is unchanged."""
     client = Counting(endpoint.client(), denied="list_auto_ml_jobs")
     tick = Ticks(automl_job_sensor(evaluation, client=client))
     with pytest.raises(AccessDenied, match="sagemaker:ListAutoMLJobs"):
@@ -483,8 +483,8 @@ def test_a_listing_that_is_denied_fails_the_tick(endpoint: Sandbox) -> None:
     assert tick.cursor is None
 
 
-def test_the_run_is_configured_by_the_outcome(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
-    """A run's config is made of the outcome, and the verdict by what is required."""
+def test_run_config_is_made_from_the_outcome(endpoint: Sandbox, jobs: Jobs, prefix: str) -> None:
+    """`run_config` gets the outcome, and `require` decides the verdict."""
     tick = Ticks(
         automl_job_sensor(
             evaluation,
@@ -502,8 +502,8 @@ def test_the_run_is_configured_by_the_outcome(endpoint: Sandbox, jobs: Jobs, pre
 
 
 @pytest.mark.parametrize("arguments", [{"name_contains": ""}, {"look_back": -1}, {"require": "me"}])
-def test_what_makes_no_sense_is_found_when_the_code_is_loaded(arguments: dict[str, Any]) -> None:
-    """A sensor or an op with an argument that makes no sense is refused before its first tick or run."""
+def test_invalid_arguments_are_refused_at_load_time(arguments: dict[str, Any]) -> None:
+    """A sensor or an op with an invalid argument is refused before its first tick or run."""
     with pytest.raises(InvalidRequest):
         automl_job_sensor(evaluation, **arguments)
     with pytest.raises(InvalidRequest):
@@ -511,17 +511,17 @@ def test_what_makes_no_sense_is_found_when_the_code_is_loaded(arguments: dict[st
 
 
 def test_the_job_of_the_guide_runs(endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/howto/pipelines.md says to paste starts a job and waits for it."""
+    """The code in docs/howto/pipelines.md starts a job and waits for it."""
     for variable, value in endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1").items():
         monkeypatch.setenv(variable, value)
     names: dict[str, Any] = {"REQUEST": REQUEST | {"AutoMLJobName": f"guide-{os.urandom(6).hex()}"}}
     exec(compile(pasted("Dagster", "python"), "guide", "exec"), names)
-    told = names["churn"].execute_in_process().output_for_node("wait_for_automl_job")
-    assert (told["job_name"], told["verdict"]) == (names["REQUEST"]["AutoMLJobName"], "completed")
+    outcome = names["churn"].execute_in_process().output_for_node("wait_for_automl_job")
+    assert (outcome["job_name"], outcome["verdict"]) == (names["REQUEST"]["AutoMLJobName"], "completed")
 
 
-def test_without_dagster_the_import_says_what_to_install() -> None:
-    """Where Dagster is missing, one line says how it is installed."""
+def test_missing_dagster_is_reported_at_import() -> None:
+    """One line says how to install Dagster."""
     words = "import sys; sys.modules['dagster'] = None; import automl_waiter.integrations.dagster"
     said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False).stderr
     assert said.splitlines()[-1] == "ImportError: Dagster is not installed: pip install dagster"

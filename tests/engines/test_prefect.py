@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def waiting() -> Any:
-    """The task, which waits a moment before it is tried again."""
+    """The task, without a delay between retries."""
     from automl_waiter.integrations.prefect import wait_for_automl_job
 
     return wait_for_automl_job.with_options(retry_delay_seconds=0)
@@ -45,20 +45,20 @@ def waiting() -> Any:
 
 @pytest.fixture
 def waiting_async() -> Any:
-    """The same for asyncio."""
+    """The asyncio task, without a delay between retries."""
     from automl_waiter.integrations.prefect import wait_for_automl_job_async
 
     return wait_for_automl_job_async.with_options(retry_delay_seconds=0)
 
 
 class Flaky:
-    """A client that finds nobody, until the wait has given up so many times."""
+    """A client that cannot connect until the given number of waits has failed."""
 
     def __init__(self, good: Any, bad_waits: int) -> None:
         self.meta = good.meta
         self.good, self.bad_waits, self.given_up = good, bad_waits, 0
 
-    def tell(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.given_up += event.event == "outcome"
 
     def describe_auto_ml_job_v2(self, **request: str) -> Any:
@@ -68,7 +68,7 @@ class Flaky:
 
 
 def flow_of(task: Any, name: str, **options: Any) -> Any:
-    """What a flow returns whose only task waits for the job."""
+    """Return the result of a flow whose only task waits for the job."""
     from prefect import flow
 
     @flow
@@ -84,27 +84,27 @@ def artifact_of(name: str) -> Any:
     return Artifact.get(f"automl-job-{name.lower()}")
 
 
-def test_a_task_returns_how_the_job_ended(endpoint: Sandbox, waiting: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The task returns a plain dict, logs what it sees in its run, and makes an artifact of the outcome in Markdown."""
+def test_task_returns_the_outcome(endpoint: Sandbox, waiting: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The task returns a plain dict, logs transitions in its run, and creates a Markdown artifact of the outcome."""
     name = f"Churn-{os.urandom(6).hex()}"
     endpoint.create_job(name, scenario="completed")
     with caplog.at_level(logging.INFO):
-        told = flow_of(waiting, name, client=endpoint.client())
-    assert json.loads(json.dumps(told)) == told
-    assert (told["job_name"], told["verdict"], told["exit_code"]) == (name, "completed", 0)
-    assert not {"describe", "transitions"} & set(told)
+        outcome = flow_of(waiting, name, client=endpoint.client())
+    assert json.loads(json.dumps(outcome)) == outcome
+    assert (outcome["job_name"], outcome["verdict"], outcome["exit_code"]) == (name, "completed", 0)
+    assert not {"describe", "transitions"} & set(outcome)
     logged = [record.getMessage() for record in caplog.records if record.name == "prefect.task_runs"]
     assert any(f"{name}: transition InProgress/ModelTuning" in line for line in logged)
     assert f"{name}: completed" in logged
     artifact = artifact_of(name)
     assert artifact.type == "markdown"
     assert artifact.data.startswith(f"## ✅ {name}: completed\n")
-    assert told["best_candidate"]["name"] in artifact.data
+    assert outcome["best_candidate"]["name"] in artifact.data
     assert artifact.description == f"{name}: completed"
 
 
-def test_a_task_for_asyncio_does_the_same(endpoint: Sandbox, new_job: NewJob, waiting_async: Any) -> None:
-    """Two waits of an asynchronous flow are in progress at once; one that failed raises, and both have artifacts."""
+def test_asyncio_task_returns_the_outcome(endpoint: Sandbox, new_job: NewJob, waiting_async: Any) -> None:
+    """Two waits of an asynchronous flow run concurrently; the failed one raises, and both have artifacts."""
     from prefect import flow
 
     names = [new_job("completed"), new_job("failed")]
@@ -121,7 +121,7 @@ def test_a_task_for_asyncio_does_the_same(endpoint: Sandbox, new_job: NewJob, wa
 
 
 def test_an_asynchronous_flow_may_call_the_plain_task(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
-    """The task blocks where it is called, in an asynchronous flow too, and makes its artifact."""
+    """The task blocks its caller and creates its artifact."""
     from prefect import flow
 
     name = new_job("completed")
@@ -134,8 +134,8 @@ def test_an_asynchronous_flow_may_call_the_plain_task(endpoint: Sandbox, new_job
     assert artifact_of(name).data.startswith("## ✅")
 
 
-def test_tasks_that_are_mapped_wait_side_by_side(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
-    """Each of the mapped tasks returns its own job's outcome."""
+def test_mapped_tasks_wait_concurrently(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
+    """Each mapped task returns its own job's outcome."""
     from prefect import flow, unmapped
 
     names = [new_job("completed") for _ in range(3)]
@@ -144,7 +144,7 @@ def test_tasks_that_are_mapped_wait_side_by_side(endpoint: Sandbox, new_job: New
     def training() -> Any:
         return waiting.map(names, client=unmapped(endpoint.client()), poll=POLL).result()
 
-    assert [told["job_name"] for told in training()] == names
+    assert [outcome["job_name"] for outcome in training()] == names
 
 
 def test_mapped_tasks_share_a_client(
@@ -178,7 +178,7 @@ def test_mapped_tasks_share_a_client(
     ],
 )
 @pytest.mark.parametrize("form", ["waiting", "waiting_async"])
-def test_a_job_that_did_not_end_as_asked_is_not_waited_for_again(
+def test_unsuccessful_job_is_not_retried(
     script: str | None,
     options: dict[str, Any],
     error: type[AutoMLWaiterError],
@@ -209,33 +209,33 @@ def test_a_job_that_did_not_end_as_asked_is_not_waited_for_again(
 def test_a_failed_call_is_retried(
     form: str, endpoint: Sandbox, new_job: NewJob, request: pytest.FixtureRequest
 ) -> None:
-    """Where AWS cannot be reached the task is tried again, and then told of the job's end."""
+    """If AWS cannot be reached the task is retried, and then returns the job's end."""
     from prefect import flow
 
     client, task = Flaky(endpoint.client(), bad_waits=2), request.getfixturevalue(form)
     name = new_job("completed")
-    arguments = {"client": client, "poll": POLL, "error_budget": 0.1, "on_event": client.tell}
+    arguments = {"client": client, "poll": POLL, "error_budget": 0.1, "on_event": client.on_event}
 
     @flow
     async def training() -> Any:
         return await task(name, **arguments)
 
-    told = asyncio.run(training()) if form == "waiting_async" else flow_of(task, name, **arguments)
-    assert told["verdict"] == "completed"
+    outcome = asyncio.run(training()) if form == "waiting_async" else flow_of(task, name, **arguments)
+    assert outcome["verdict"] == "completed"
     assert client.given_up == 3
 
 
-def test_calls_that_go_on_failing_fail_the_task_in_the_end(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
-    """After the last of its retries the task fails of what the calls failed of; their number is the user's."""
+def test_persistent_call_failures_fail_the_task(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
+    """After its last retry the task fails with the error of the calls; the user sets the number of retries."""
     client = Flaky(endpoint.client(), bad_waits=9)
     once = waiting.with_options(retries=1)
     with pytest.raises(ServiceUnavailable, match="nobody is there"):
-        flow_of(once, new_job("completed"), client=client, error_budget=0.1, on_event=client.tell)
+        flow_of(once, new_job("completed"), client=client, error_budget=0.1, on_event=client.on_event)
     assert client.given_up == 2
 
 
-def test_a_task_that_is_run_again_looks_again(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
-    """No result is stale, although results are kept: the same wait in the same flow looks at the job anew."""
+def test_repeated_task_polls_again(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
+    """Although results are persisted, the same wait in the same flow polls the job again."""
     from prefect import flow
 
     name, client = new_job("endless"), endpoint.client()
@@ -243,7 +243,7 @@ def test_a_task_that_is_run_again_looks_again(endpoint: Sandbox, new_job: NewJob
 
     @flow(persist_result=True)
     def training() -> list[Any]:
-        # The first look holds for the condition; the job is then told to stop.
+        # The first poll meets the condition; then the job is stopped.
         first = kept(name, poll=POLL, until="ModelTuning")
         client.stop_auto_ml_job(AutoMLJobName=name)
         return [first, kept(name, poll=POLL, until="ModelTuning", return_state=True)]
@@ -256,10 +256,10 @@ def test_a_task_that_is_run_again_looks_again(endpoint: Sandbox, new_job: NewJob
     assert second.is_failed()
 
 
-def test_an_artifact_that_cannot_be_made_loses_no_outcome(
+def test_failed_artifact_does_not_lose_the_outcome(
     endpoint: Sandbox, new_job: NewJob, waiting: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Prefect's server may be away for a moment at the end: the outcome is returned, and the log warns."""
+    """Prefect's server may be unavailable at the end: the outcome is returned, and the log warns."""
 
     def refuse(**_: str) -> None:
         raise RuntimeError("no server")
@@ -270,7 +270,7 @@ def test_an_artifact_that_cannot_be_made_loses_no_outcome(
     assert "could not create the artifact: RuntimeError: no server" in caplog.messages
 
 
-def test_no_artifact_is_made_that_is_not_wanted(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
+def test_has_artifact_false_creates_no_artifact(endpoint: Sandbox, new_job: NewJob, waiting: Any) -> None:
     """With has_artifact=False there is none."""
     name = new_job("completed")
     flow_of(waiting, name, client=endpoint.client(), has_artifact=False)
@@ -291,8 +291,8 @@ if __name__ == "__main__":
 """
 
 
-def test_a_flow_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
-    """SIGTERM, by which a flow run is cancelled, ends the wait within moments and without a retry; the job goes on."""
+def test_terminated_flow_ends_at_once(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+    """SIGTERM, which cancels a flow run, ends the wait at once and without a retry; the job keeps running."""
     from prefect.settings import PREFECT_API_URL
 
     name = new_job("endless")
@@ -306,7 +306,7 @@ def test_a_flow_that_is_terminated_ends_at_once(endpoint: Sandbox, new_job: NewJ
 
 
 def test_the_flow_of_the_guide_runs(endpoint: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/howto/pipelines.md says to paste starts a job and waits for it."""
+    """The code in docs/howto/pipelines.md starts a job and waits for it."""
     for variable, value in endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1").items():
         monkeypatch.setenv(variable, value)
     names: dict[str, Any] = {"REQUEST": REQUEST | {"AutoMLJobName": f"guide-{os.urandom(6).hex()}"}}
@@ -314,8 +314,8 @@ def test_the_flow_of_the_guide_runs(endpoint: Sandbox, monkeypatch: pytest.Monke
     assert names["churn"]()["value"] > 0
 
 
-def test_without_prefect_the_import_says_what_to_install() -> None:
-    """Where Prefect is missing, one line says how it is installed."""
+def test_missing_prefect_is_reported_at_import() -> None:
+    """One line says how to install Prefect."""
     words = "import sys; sys.modules['prefect'] = None; import automl_waiter.integrations.prefect"
     said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False).stderr
     assert said.splitlines()[-1] == "ImportError: Prefect is not installed: pip install prefect"
