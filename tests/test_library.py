@@ -1,4 +1,4 @@
-"""The library as its users call it, on the real machine against the sandbox."""
+"""The public library on the real clock and network, against the sandbox."""
 
 import asyncio
 import logging
@@ -44,8 +44,8 @@ __all__ = ["simulated_jobs"]
 NewJob = Callable[[str], str]
 
 
-def test_wait_for_returns_the_outcome_and_tells_in_order(endpoint: Sandbox, new_job: NewJob) -> None:
-    """`wait_for` returns when the job has ended; callbacks are called in order, the first sighting included."""
+def test_wait_for_returns_the_outcome_and_calls_back_in_order(endpoint: Sandbox, new_job: NewJob) -> None:
+    """`wait_for` returns when the job has ended; callbacks run in order, from the first observation on."""
     changes: list[Transition] = []
     events: list[Event] = []
     name = new_job("completed")
@@ -61,10 +61,10 @@ def test_wait_for_returns_the_outcome_and_tells_in_order(endpoint: Sandbox, new_
     assert [event for event in events if isinstance(event, Transition)] == changes
 
 
-def test_a_callback_that_raises_changes_nothing(
+def test_callback_exception_is_logged_and_the_wait_continues(
     endpoint: Sandbox, new_job: NewJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception of a callback is logged, and the wait goes on to its end."""
+    """An exception in a callback is logged, and the wait continues to its end."""
 
     def broken(_: Transition) -> None:
         raise RuntimeError("mine")
@@ -76,7 +76,7 @@ def test_a_callback_that_raises_changes_nothing(
     assert any("completed" in record.message for record in caplog.records if record.levelno == logging.INFO)
 
 
-def test_a_failed_job_raises_unless_unchecked(endpoint: Sandbox, new_job: NewJob) -> None:
+def test_failed_job_raises_unless_check_is_false(endpoint: Sandbox, new_job: NewJob) -> None:
     """A failed job raises JobFailed with its reason; with check=False its outcome is returned."""
     name = new_job("failed")
     with pytest.raises(JobFailed, match="data") as raised:
@@ -87,7 +87,7 @@ def test_a_failed_job_raises_unless_unchecked(endpoint: Sandbox, new_job: NewJob
 
 
 def test_the_cancel_event_ends_the_wait_at_once(endpoint: Sandbox, new_job: NewJob) -> None:
-    """Setting the event ends a long sleep within a moment."""
+    """Setting the event ends a long sleep at once."""
     cancel = threading.Event()
     threading.Timer(0.5, cancel.set).start()
     begun = time.monotonic()
@@ -106,8 +106,8 @@ class Hanging:
         time.sleep(60)
 
 
-def test_a_call_that_hangs_does_not_outlive_the_deadline() -> None:
-    """A call that is on its way is abandoned within a second of the deadline, or at once when cancelled."""
+def test_hanging_call_is_abandoned_at_the_deadline_or_cancel() -> None:
+    """A hanging call is abandoned within a second of the deadline, or at once on a cancel."""
     begun = time.monotonic()
     with pytest.raises(WaitTimeout):
         wait_for("churn", client=Hanging(), timeout=0.3)
@@ -119,15 +119,17 @@ def test_a_call_that_hangs_does_not_outlive_the_deadline() -> None:
     assert time.monotonic() - begun < 5
 
 
-def test_what_create_returned_is_waited_for(endpoint: Sandbox) -> None:
-    """The response of create_auto_ml_job_v2 names the job."""
+def test_create_response_names_the_job(endpoint: Sandbox) -> None:
+    """`wait_for` accepts the response of create_auto_ml_job_v2 as the job."""
     response = endpoint.create_job("from-create", scenario="completed")
     assert wait_for(response, client=endpoint.client(), poll=0.2).job == response["AutoMLJobArn"]
 
 
-def test_several_jobs_hide_none(endpoint: Sandbox, new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`wait_for_all` gives an outcome for each string; `as_completed` as each is known; neither raises."""
-    # Nobody need wait here until a job that there is not has had its 10 seconds to appear.
+def test_wait_for_all_and_as_completed_return_an_outcome_for_each_job(
+    endpoint: Sandbox, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wait_for_all` returns an outcome for each string; `as_completed` yields each as it is known; neither raises."""
+    # Without this, the missing job would cost its grace period of 10 seconds.
     monkeypatch.setattr(waiter, "wait_options", lambda **given: replace(wait_options(**given), grace=0.5))
     good, bad = new_job("completed"), new_job("failed")
     outcomes = wait_for_all([good, bad, "no-such", good], client=endpoint.client(), poll=0.2)
@@ -139,8 +141,8 @@ def test_several_jobs_hide_none(endpoint: Sandbox, new_job: NewJob, monkeypatch:
     assert {outcome.job for outcome in as_completed([good, bad], client=endpoint.client())} == {good, bad}
 
 
-def test_watch_ends_with_the_job_and_describe_looks_once(endpoint: Sandbox, new_job: NewJob) -> None:
-    """`watch` yields each transition and ends however the job does; `describe` returns a snapshot or raises."""
+def test_watch_ends_with_the_job_and_describe_polls_once(endpoint: Sandbox, new_job: NewJob) -> None:
+    """`watch` yields each transition until the job ends, whatever its end; `describe` returns a snapshot or raises."""
     name = new_job("failed")
     assert describe(name, client=endpoint.client()).secondary_status == "AnalyzingData"
     assert [change.after.status for change in watch(name, client=endpoint.client(), poll=0.2)][-1] == "Failed"
@@ -149,18 +151,18 @@ def test_watch_ends_with_the_job_and_describe_looks_once(endpoint: Sandbox, new_
 
 
 def test_asyncio_has_the_same_names(endpoint: Sandbox, new_job: NewJob) -> None:
-    """Each name works under asyncio, callbacks may be coroutines, and cancelling the task ends the wait."""
-    told: list[str] = []
+    """Each function exists under asyncio, callbacks may be coroutines, and cancelling the task ends the wait."""
+    phases: list[str] = []
 
-    async def tell(change: Transition) -> None:
+    async def record(change: Transition) -> None:
         await asyncio.sleep(0)
-        told.append(change.after.secondary_status)
+        phases.append(change.after.secondary_status)
 
     async def main() -> None:
         client = endpoint.client()
         good, bad, endless = new_job("completed"), new_job("failed"), new_job("endless")
-        assert (await aio.wait_for(good, client=client, poll=0.2, on_transition=tell)).verdict == "completed"
-        assert told == ["ModelTuning", "Completed"]
+        assert (await aio.wait_for(good, client=client, poll=0.2, on_transition=record)).verdict == "completed"
+        assert phases == ["ModelTuning", "Completed"]
         outcomes = await aio.wait_for_all([good, bad], client=client, poll=0.2)
         assert [str(outcome.verdict) for outcome in outcomes.values()] == ["completed", "failed"]
         assert [outcome.job async for outcome in aio.as_completed([bad], client=client)] == [bad]
@@ -180,7 +182,7 @@ def test_asyncio_has_the_same_names(endpoint: Sandbox, new_job: NewJob) -> None:
 
 
 def test_a_watch_that_ends_before_its_job_raises(endpoint: Sandbox, new_job: NewJob) -> None:
-    """The end of the transitions is the job's own end; a refusal or a timeout is raised."""
+    """The iteration stops only when the job ends; a permanent error or a timeout is raised."""
     denied = Answering(client_error("AccessDeniedException"))
     with pytest.raises(AccessDenied):
         list(watch("churn", client=denied))
@@ -198,12 +200,12 @@ def test_a_watch_that_ends_before_its_job_raises(endpoint: Sandbox, new_job: New
 
 
 def test_a_waiter_may_be_shared_by_threads() -> None:
-    """Waits of one Waiter that go on at once each tell their own callbacks, and hold none of each other's up."""
-    told: list[str] = []
+    """Concurrent waits of one Waiter call their own callbacks and do not delay each other."""
+    calls: list[str] = []
 
     def on_event(event: Event) -> None:
         time.sleep(0.05)
-        told.append(f"{event.job_name} {event.event}")
+        calls.append(f"{event.job_name} {event.event}")
 
     waiter = automl_waiter.Waiter(
         Answering(Timeline([(0, "Completed", "Completed")]).response(9, name="churn", created=EPOCH, arn="arn")),
@@ -215,12 +217,12 @@ def test_a_waiter_may_be_shared_by_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(told) == ["churn outcome"] * 8 + ["churn transition"] * 8
+    assert sorted(calls) == ["churn outcome"] * 8 + ["churn transition"] * 8
     assert time.monotonic() - begun < 5
 
 
 def test_a_cancelled_wait_under_asyncio_leaves_no_task() -> None:
-    """Who cancels the task of a wait, or leaves its events early, leaves nothing pending in the loop."""
+    """Cancelling the task of a wait, or leaving its events early, leaves no pending task in the loop."""
 
     async def main() -> int:
         waiting = asyncio.create_task(aio.wait_for("churn", client=Moving(), poll=60))
@@ -235,8 +237,8 @@ def test_a_cancelled_wait_under_asyncio_leaves_no_task() -> None:
     assert asyncio.run(main()) == 1
 
 
-def test_users_tests_need_neither_aws_nor_time(simulated_jobs: ScriptedJobs) -> None:
-    """With the fixture, wait_for follows a scripted job in virtual time, in both shells."""
+def test_simulated_jobs_fixture_needs_neither_aws_nor_real_time(simulated_jobs: ScriptedJobs) -> None:
+    """With the fixture, `wait_for` follows a scripted job in virtual time, with and without asyncio."""
     simulated_jobs.add("churn", Timeline([(0, "InProgress", "Starting"), (36000, "Completed", "Completed")]))
     begun = time.monotonic()
     assert wait_for("churn").verdict == "completed"
@@ -244,8 +246,8 @@ def test_users_tests_need_neither_aws_nor_time(simulated_jobs: ScriptedJobs) -> 
     assert time.monotonic() - begun < 5
 
 
-def test_waits_of_one_test_share_the_time_and_no_calls(simulated_jobs: ScriptedJobs) -> None:
-    """A wait inside another's callback, one that was broken off, and two that take turns do not disturb each other."""
+def test_waits_in_one_simulation_share_the_clock_but_no_calls(simulated_jobs: ScriptedJobs) -> None:
+    """A wait inside another's callback, an abandoned wait and two interleaved waits do not disturb each other."""
     for name in "abcdef":
         simulated_jobs.add(name, Timeline([(0, "InProgress", "ModelTuning"), (60, "Completed", "Completed")]))
     inside: list[Verdict] = []
@@ -265,14 +267,14 @@ def test_waits_of_one_test_share_the_time_and_no_calls(simulated_jobs: ScriptedJ
     assert inside == ["completed"] * 3
 
 
-def test_an_arn_of_another_region_than_the_clients_is_refused(endpoint: Sandbox) -> None:
-    """A client of one region is not asked for a job of another."""
+def test_arn_of_another_region_than_the_client_is_refused(endpoint: Sandbox) -> None:
+    """A client is never called for a job of another region."""
     with pytest.raises(InvalidRequest, match="eu-west-1"):
         wait_for("arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn", client=endpoint.client())
 
 
 class Answering:
-    """A client that answers with an error of AWS, or a response."""
+    """A client that answers each call with an AWS error or a response."""
 
     class meta:
         region_name = "us-east-1"
@@ -294,7 +296,7 @@ def client_error(code: str, status: int = 400) -> Exception:
 
 
 def login_errors() -> list[Any]:
-    """The errors of `aws login`, which old SDKs do not know."""
+    """Return the errors of `aws login`, which old SDKs do not define."""
     from botocore import exceptions as sdk
 
     names = ("LoginRefreshRequired", "LoginTokenLoadError", "LoginInsufficientPermissions")
@@ -334,8 +336,8 @@ def sdk_errors() -> list[Any]:
 
 
 @pytest.mark.parametrize(("answer", "meaning"), sdk_errors())
-def test_errors_go_by_class_and_code(answer: Any, meaning: Any) -> None:
-    """Each error of AWS and of the SDK is passing or permanent by its class and code, in one clean line."""
+def test_errors_are_classified_by_class_and_code(answer: Any, meaning: Any) -> None:
+    """Each AWS or SDK error is transient or permanent by its class and code, with a clean one-line message."""
     with pytest.raises((TransientError, automl_waiter.AutoMLWaiterError)) as raised:
         Boto3Gateway(Connection(Answering(answer))).describe("churn")
     assert "\x1b" not in str(raised.value)
@@ -349,20 +351,20 @@ def test_errors_go_by_class_and_code(answer: Any, meaning: Any) -> None:
 
 
 class Moving(Answering):
-    """A client of a job that completes at its fourth look."""
+    """A client of a job that completes at its fourth poll."""
 
     def __init__(self) -> None:
         super().__init__(None)
         self.script = Timeline([(0, "InProgress", "ModelTuning"), (3, "Completed", "Completed")])
-        self.looks = 0
+        self.polls = 0
 
     def describe_auto_ml_job_v2(self, **_: str) -> Any:
-        self.looks += 1
-        return self.script.response(self.looks - 1, name="churn", created=EPOCH, arn="arn")
+        self.polls += 1
+        return self.script.response(self.polls - 1, name="churn", created=EPOCH, arn="arn")
 
 
-def test_the_time_of_day_decides_nothing() -> None:
-    """While the wall clock stands still, or jumps by a year, the wait and its timeout go on as ever."""
+def test_wall_clock_jumps_do_not_affect_a_wait() -> None:
+    """A wall clock that stands still or jumps by a year changes neither the wait nor its timeout."""
     with freezegun.freeze_time("2026-06-01") as frozen:
         jump = threading.Timer(0.15, lambda: frozen.move_to("2027-06-01"))
         jump.start()
@@ -375,7 +377,7 @@ def test_the_time_of_day_decides_nothing() -> None:
         wait_for("churn", client=Answering(Moving().describe_auto_ml_job_v2()), poll=0.1, timeout=0.3)
 
 
-def test_the_time_of_day_decides_nothing_under_asyncio() -> None:
+def test_wall_clock_jumps_do_not_affect_a_wait_under_asyncio() -> None:
     """The same in asyncio, whose own clock freezegun would stop without `real_asyncio`."""
     with freezegun.freeze_time("2026-06-01", real_asyncio=True):
         outcome = asyncio.run(aio.wait_for("churn", client=Moving(), poll=0.1, timeout=60))
@@ -383,8 +385,8 @@ def test_the_time_of_day_decides_nothing_under_asyncio() -> None:
     assert outcome.waited < 30
 
 
-def test_our_own_client_makes_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's own retries are off for a client that we make, and its region is that which was asked."""
+def test_default_client_makes_one_attempt_per_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that the library creates has the SDK's retries turned off and the requested region."""
     for name, value in clean_environment().items():
         monkeypatch.setenv(name, value)
     client = connect(region="eu-west-1").client
@@ -392,8 +394,8 @@ def test_our_own_client_makes_one_attempt(monkeypatch: pytest.MonkeyPatch) -> No
     assert client.meta.region_name == "eu-west-1"
 
 
-def test_the_users_own_mock_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under moto's mock_aws a user's client works as it is."""
+def test_wait_works_under_mock_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's client works unchanged under moto's mock_aws."""
     from moto import mock_aws
 
     for name, value in clean_environment().items():

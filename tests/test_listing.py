@@ -1,4 +1,4 @@
-"""Many jobs followed in a listing, in virtual time: each end is seen in time and once, also when the listing fails."""
+"""Many jobs followed by listing, in virtual time: each end is observed in time and once, also if the listing fails."""
 
 import math
 import random
@@ -47,7 +47,7 @@ HOUR = 3600.0
 
 
 def script(end: float, *, status: str = "Completed") -> Timeline:
-    """A job that trains, reports and ends."""
+    """Return the script of a job that trains, writes its reports and ends."""
     return Timeline(
         [
             (0, "InProgress", "Starting"),
@@ -71,12 +71,12 @@ def fleet(count: int, *, longest: float = HOUR, seed: int = 0) -> list[Job]:
 
 
 def older(count: int, *, age: float = 2 * HOUR) -> list[Job]:
-    """Return jobs that ended before second 0, created at that age and before."""
+    """Return jobs that ended before second 0, created `age` seconds ago and earlier."""
     return [Job(f"old-{number}", -age - number, script(600)) for number in range(count)]
 
 
 class Fleet:
-    """A wait for many jobs that is over."""
+    """A finished wait for many jobs."""
 
     def __init__(
         self,
@@ -111,21 +111,21 @@ class Fleet:
 
     @property
     def pages(self) -> list[int]:
-        """The pages that each sweep read."""
+        """Return the pages that each sweep read."""
         return [event.pages for event in self.events if isinstance(event, Sweep)]
 
     def transitions(self, name: str) -> list[str]:
-        told = [event for event in self.events if isinstance(event, Transition) and event.job_name == name]
-        return [str(event.after.secondary_status) for event in told]
+        changes = [event for event in self.events if isinstance(event, Transition) and event.job_name == name]
+        return [str(event.after.secondary_status) for event in changes]
 
 
 def lateness(fleet: Fleet, jobs: Sequence[Job]) -> float:
-    """Return by how many seconds an end was seen later than promised, at most: the describes of ends may queue."""
+    """Return the largest delay in seconds of an observed end beyond the promise: describes of ends may queue."""
     return max(fleet.lags[job.name] - promised_lag((job.end or 0.0) - job.created) for job in jobs)
 
 
 def is_right(fleet: Fleet, jobs: Sequence[Job]) -> bool:
-    """Whether each job's outcome is how it ended, with the whole of its last response."""
+    """Return whether each job has its scripted outcome, with the whole of its last response."""
     verdicts = {"Completed": Verdict.COMPLETED, "Failed": Verdict.FAILED, "Stopped": Verdict.STOPPED}
     return all(
         fleet.outcomes[job.name].verdict is verdicts[job.timeline.entries[-1][1]]
@@ -135,47 +135,47 @@ def is_right(fleet: Fleet, jobs: Sequence[Job]) -> bool:
 
 
 class Own:
-    """A policy of somebody's own."""
+    """A policy of a user."""
 
     def next_delay(self, context: PollContext, /) -> float:
         return PhaseAware().next_delay(context)
 
 
-# What it costs, and how late it is
+# Number of calls and delay
 
 
-def test_a_few_jobs_are_described_one_by_one() -> None:
-    """Six jobs are cheaper described than listed, seven are listed."""
+def test_six_jobs_are_described_and_seven_are_listed() -> None:
+    """Six jobs cost fewer calls when described, seven when listed."""
     assert Fleet(fleet(6)).service.lists == 0
     assert Fleet(fleet(7)).service.lists > 0
 
 
-def test_many_jobs_are_read_from_a_page_and_described_once() -> None:
-    """A hundred jobs take one call every 10 s or so, and a describe when they have ended; each end is seen in time."""
+def test_hundred_jobs_take_one_page_per_sweep_and_one_describe_each() -> None:
+    """A hundred jobs cost a page about every 10 s and one describe each at their end; each end is observed in time."""
     jobs = fleet(100)
     waited = Fleet(jobs)
     assert is_right(waited, jobs)
     assert lateness(waited, jobs) < 0.3
-    # The last few are described each by itself.
+    # The last few jobs are described one by one.
     assert waited.service.describes < 100 + 60
     assert waited.service.lists == pytest.approx(waited.seconds / 10, rel=0.25)
     assert waited.notices == []
 
 
-def test_every_transition_that_a_page_shows_is_told_once() -> None:
-    """A job that is followed in a listing tells what one tells that is described, in order."""
+def test_listed_job_emits_the_same_transitions_as_a_described_one() -> None:
+    """A job that is followed by listing emits the transitions of a described one, once each and in order."""
     waited = Fleet(fleet(20, longest=2 * HOUR))
     assert {tuple(waited.transitions(name)[-3:]) for name in waited.outcomes} <= {
         ("ModelTuning", "GeneratingModelInsightsReport", end) for end in ("Completed", "Failed", "Stopped")
     }
     for outcome in waited.outcomes.values():
-        told = [event for event in waited.events if isinstance(event, Transition) and event.job_name == outcome.job]
-        assert list(outcome.transitions) == told
-        assert [event.before for event in told] == [None, *(event.after for event in told[:-1])]
+        emitted = [event for event in waited.events if isinstance(event, Transition) and event.job_name == outcome.job]
+        assert list(outcome.transitions) == emitted
+        assert [event.before for event in emitted] == [None, *(event.after for event in emitted[:-1])]
 
 
-def test_hundreds_of_jobs_take_a_page_for_each_hundred() -> None:
-    """Three hundred jobs take three pages every 10 s, and every end is seen within that and the time of reading."""
+def test_three_hundred_jobs_take_three_pages_per_sweep() -> None:
+    """Three hundred jobs cost three pages every 10 s, and each end is observed within that plus the reading time."""
     jobs = fleet(300)
     waited = Fleet(jobs)
     assert is_right(waited, jobs)
@@ -185,8 +185,8 @@ def test_hundreds_of_jobs_take_a_page_for_each_hundred() -> None:
     assert waited.notices == []
 
 
-def test_older_jobs_cost_no_call() -> None:
-    """Two hundred jobs take two pages a sweep, however many older jobs the account has."""
+def test_older_jobs_of_the_account_cost_no_call() -> None:
+    """Two hundred jobs cost two pages a sweep, however many older jobs the account has."""
     jobs = fleet(200)
     waited = Fleet(jobs, older(3000), limit=Throttle(2, 4), max_rate=2)
     assert is_right(waited, jobs)
@@ -195,8 +195,8 @@ def test_older_jobs_cost_no_call() -> None:
     assert waited.service.lists <= 3 * (waited.seconds / 10 + 1)
 
 
-def test_a_listing_of_more_than_25_pages_leaves_its_jobs_to_be_described() -> None:
-    """A sweep reads 25 pages at most. The jobs that it has not shown by then are described; the others stay listed."""
+def test_sweep_reads_25_pages_and_describes_the_jobs_beyond() -> None:
+    """A sweep reads at most 25 pages. Jobs beyond them are described; the others stay listed."""
     jobs = fleet(150)
     deep = [Job(f"deep-{number}", -30 * HOUR, script(30 * HOUR + 600 + number)) for number in range(50)]
     waited = Fleet([*jobs, *deep], older(2600))
@@ -207,16 +207,16 @@ def test_a_listing_of_more_than_25_pages_leaves_its_jobs_to_be_described() -> No
     assert max(waited.lags[job.name] for job in jobs) < 16
 
 
-def test_a_listing_that_shows_no_job_in_25_pages_is_not_read_again() -> None:
-    """Where thousands of newer jobs hide all that are waited for, the wait costs 25 pages once, and then describes."""
+def test_listing_without_a_job_in_25_pages_is_read_once() -> None:
+    """If 25 pages of newer jobs show none of the awaited ones, they are read once, and every job is described."""
     jobs = [Job(f"job-{number}", -30 * HOUR, script(30 * HOUR + 600 + number)) for number in range(200)]
     waited = Fleet(jobs, older(2600))
     assert is_right(waited, jobs)
     assert waited.service.lists == 25
 
 
-def test_pages_that_shift_while_they_are_read_hide_no_end() -> None:
-    """Jobs that others create all the time shift the pages, and every end is seen all the same."""
+def test_jobs_created_during_a_sweep_hide_no_end() -> None:
+    """Newly created jobs shift the pages between two calls, and every end is still observed."""
     jobs = fleet(300, longest=HOUR)
     others = [Job(f"new-{number}", number * 1.5, script(HOUR)) for number in range(4000)]
     waited = Fleet(jobs, others)
@@ -224,8 +224,8 @@ def test_pages_that_shift_while_they_are_read_hide_no_end() -> None:
     assert waited.longest_lag < 100
 
 
-def test_tokens_that_are_always_refused_leave_the_jobs_to_be_described() -> None:
-    """A listing whose second page cannot be read is given up, and that is said once."""
+def test_jobs_are_described_if_every_next_token_is_refused() -> None:
+    """A listing whose second page cannot be read is abandoned with one notice."""
 
     def refusing(service: Service) -> None:
         service.token_life = 0.0
@@ -238,7 +238,7 @@ def test_tokens_that_are_always_refused_leave_the_jobs_to_be_described() -> None
     assert waited.service.lists == 4
 
 
-# Where there is no listing
+# Without a listing
 
 
 def denied(service: Service) -> None:
@@ -246,7 +246,7 @@ def denied(service: Service) -> None:
 
 
 def failing(*errors: Exception, then: Callable[[Mapping[str, Any]], Any] | None = None) -> Callable[..., Any]:
-    """A call that fails with each of these, the last for ever if nothing is to come then."""
+    """Return a call that raises each of these errors in turn, then the last one forever unless a response follows."""
     left = list(errors)
 
     def call(request: Mapping[str, Any]) -> Any:
@@ -261,7 +261,7 @@ def failing(*errors: Exception, then: Callable[[Mapping[str, Any]], Any] | None 
 def listing_as(
     answer: Callable[[Service, Callable[[Mapping[str, Any]], Any], Mapping[str, Any]], Any],
 ) -> Callable[[Service], None]:
-    """Makes a service list as `answer` says, which is handed the service, its own listing, and the request."""
+    """Make a service list as `answer` returns, given the service, its own listing and the request."""
 
     def change(service: Service) -> None:
         read = service.list_jobs
@@ -270,8 +270,8 @@ def listing_as(
     return change
 
 
-def test_a_denied_listing_leaves_each_job_to_be_described() -> None:
-    """Describing alone suffices: what was denied is said once, with the IAM action, and every job ends right."""
+def test_jobs_are_described_if_listing_is_denied() -> None:
+    """One notice names the denied IAM action, and every job gets the right outcome from describes alone."""
     jobs = fleet(50)
     waited = Fleet(jobs, service=denied)
     assert is_right(waited, jobs)
@@ -280,8 +280,8 @@ def test_a_denied_listing_leaves_each_job_to_be_described() -> None:
     assert waited.service.lists == 0
 
 
-def test_jobs_that_the_listing_does_not_show_are_described() -> None:
-    """Jobs that are older than the newest that are worth reading are described one by one, and the others listed."""
+def test_jobs_beyond_the_first_pages_are_described() -> None:
+    """Jobs that are too old for the pages that are read are described one by one, and the others are listed."""
     jobs = fleet(50)
     ancient = [Job(f"ancient-{number}", -30 * HOUR, script(31 * HOUR)) for number in range(3)]
     others = [Job(f"other-{number}", -10 * HOUR - number, script(600)) for number in range(2000)]
@@ -291,8 +291,8 @@ def test_jobs_that_the_listing_does_not_show_are_described() -> None:
     assert waited.service.lists < waited.seconds / 10 * 3
 
 
-def test_a_job_that_there_is_not_hides_no_other() -> None:
-    """A name without a job gives the outcome not_found, and the others end as they do."""
+def test_missing_job_does_not_affect_the_others() -> None:
+    """A name without a job gets the outcome not_found, and the other jobs get theirs."""
     jobs = fleet(20)
     waited = Fleet(jobs, names=[*(job.name for job in jobs), "nobody"])
     assert is_right(waited, jobs)
@@ -300,7 +300,7 @@ def test_a_job_that_there_is_not_hides_no_other() -> None:
 
 
 def test_the_same_job_under_several_names_has_an_outcome_for_each() -> None:
-    """A name, the same in capitals, and its ARN are three keys of one job."""
+    """A name, the same name in capitals and the ARN are three keys of one job."""
     jobs = fleet(10)
     arn = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/job-0"
     waited = Fleet(jobs, names=[*(job.name for job in jobs), "JOB-0", arn])
@@ -308,8 +308,8 @@ def test_the_same_job_under_several_names_has_an_outcome_for_each() -> None:
     assert waited.outcomes["JOB-0"].verdict == waited.outcomes[arn].verdict == waited.outcomes["job-0"].verdict
 
 
-def test_an_arn_of_another_account_is_no_job_of_this_one() -> None:
-    """A listing of this account shows a job of that name, but the ARN names another."""
+def test_arn_of_another_account_does_not_match_a_listed_name() -> None:
+    """A listing of this account shows a job of that name, but the ARN names another account."""
     jobs = fleet(10)
     arn = "arn:aws:sagemaker:us-east-1:999999999999:automl-job/job-0"
     waited = Fleet(jobs, names=[*(job.name for job in jobs), arn])
@@ -319,8 +319,8 @@ def test_an_arn_of_another_account_is_no_job_of_this_one() -> None:
 # Failures
 
 
-def test_an_outage_of_the_listing_is_waited_out() -> None:
-    """A listing that fails for passing reasons is read again, within the error budget."""
+def test_listing_is_retried_through_an_outage() -> None:
+    """A listing that fails with transient errors is retried within the error budget."""
 
     def shaky(service: Service) -> None:
         service.list_jobs = failing(  # type: ignore[method-assign]
@@ -336,7 +336,7 @@ def test_an_outage_of_the_listing_is_waited_out() -> None:
 
 
 def test_expired_credentials_end_every_wait_at_once() -> None:
-    """Credentials that cannot be renewed are no use for describes either: each job's outcome says so by itself."""
+    """Describes cannot succeed either with credentials that cannot be refreshed, so each outcome reports them."""
     error = CredentialsExpired("log in", code="ExpiredToken")
     waited = Fleet(fleet(20), service=lambda service: setattr(service, "list_jobs", failing(error)))
     assert {outcome.exit_code for outcome in waited.outcomes.values()} == {77}
@@ -345,8 +345,8 @@ def test_expired_credentials_end_every_wait_at_once() -> None:
     assert len({id(outcome.error) for outcome in waited.outcomes.values()}) == 20
 
 
-def test_a_listing_that_alone_fails_is_left_and_tried_again() -> None:
-    """After a minute without a page the jobs are described; when the listing is back, it spares the calls again."""
+def test_jobs_are_described_while_only_the_listing_fails() -> None:
+    """After a minute without a page the jobs are described; when the listing works again, it is used again."""
 
     def away(service: Service, read: Callable[..., Any], request: Mapping[str, Any]) -> Any:
         if 300 < service.clock.monotonic() < 1500:
@@ -363,8 +363,8 @@ def test_a_listing_that_alone_fails_is_left_and_tried_again() -> None:
     assert 60 < waited.service.describes < 1000
 
 
-def test_an_outage_of_everything_ends_the_wait_by_the_error_budget() -> None:
-    """Where describes fail too, every job ends with 69, a minute after the error budget at most."""
+def test_outage_of_all_calls_ends_the_wait_by_the_error_budget() -> None:
+    """If describes fail too, every job ends with 69, at most a minute after the error budget."""
 
     def down(service: Service) -> None:
         service.list_jobs = service.describe = failing(no_network())  # type: ignore[method-assign]
@@ -375,7 +375,7 @@ def test_an_outage_of_everything_ends_the_wait_by_the_error_budget() -> None:
 
 
 def test_a_throttled_listing_is_read_less_often() -> None:
-    """Where AWS allows a call in twenty seconds, no more than a few are refused."""
+    """If the service admits one call in twenty seconds, only a few calls are throttled."""
     jobs = fleet(8, longest=HOUR)
     waited = Fleet(jobs, limit=Throttle(0.05, 5), error_budget=10 * HOUR)
     assert is_right(waited, jobs)
@@ -383,8 +383,8 @@ def test_a_throttled_listing_is_read_less_often() -> None:
     assert len(waited.service.calls) < waited.seconds / 5
 
 
-def test_news_that_are_older_than_a_describe_are_no_news() -> None:
-    """A page that was read before a describe was answered takes nothing back."""
+def test_page_older_than_a_describe_is_ignored() -> None:
+    """A page that was read before a describe returned does not revert what the describe showed."""
     faults = [no_network(), no_network(), no_network()]
 
     def shaky(service: Service) -> None:
@@ -407,14 +407,14 @@ def test_news_that_are_older_than_a_describe_are_no_news() -> None:
     ]
     waited = Fleet(jobs, service=shaky, timeout="auto")
     for job in jobs:
-        told = [event for event in waited.events if isinstance(event, Transition) and event.job_name == job.name]
-        assert [str(event.after.secondary_status) for event in told][-2:] == ["ModelTuning", "Failed"]
-        assert len(told) <= 3
-        assert all(event.not_before is None or event.not_before <= event.observed_at for event in told)
+        emitted = [event for event in waited.events if isinstance(event, Transition) and event.job_name == job.name]
+        assert [str(event.after.secondary_status) for event in emitted][-2:] == ["ModelTuning", "Failed"]
+        assert len(emitted) <= 3
+        assert all(event.not_before is None or event.not_before <= event.observed_at for event in emitted)
 
 
-def test_a_listing_does_not_wait_behind_names_that_there_are_not() -> None:
-    """Hundreds of unknown names are described one by one, and the ends of the others are seen all the same."""
+def test_missing_names_do_not_delay_the_listing() -> None:
+    """Hundreds of unknown names are described one by one, and the ends of the other jobs are still observed in time."""
     jobs = fleet(50, longest=HOUR / 4)
     waited = Fleet(
         jobs, names=[*(f"nobody-{number}" for number in range(300)), *(job.name for job in jobs)], max_rate=2
@@ -423,44 +423,44 @@ def test_a_listing_does_not_wait_behind_names_that_there_are_not() -> None:
     assert max(waited.lags[job.name] for job in jobs) < 20
 
 
-def test_a_failure_that_only_the_listing_has_time_to_show_counts() -> None:
-    """At the deadline there are turns for a few describes; who has none is told by the listing how a job failed."""
+def test_failure_shown_by_the_listing_at_the_deadline_counts() -> None:
+    """The rate limit allows few describes at the deadline; the listing supplies the failure of the other jobs."""
     jobs = [Job(f"job-{number}", 0.0, script(997, status="Failed")) for number in range(40)]
     waited = Fleet(jobs, timeout=1000, max_rate=5)
     assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.FAILED}
     assert {outcome.failure_reason for outcome in waited.outcomes.values()} == {"no data", None}
 
 
-def test_an_auto_deadline_has_a_last_look_too() -> None:
-    """With timeout="auto" each job is described at its own deadline, and what has ended by then has ended."""
+def test_auto_timeout_polls_each_job_at_its_deadline() -> None:
+    """With timeout="auto" each job is described once more at its own deadline, and an end found then counts."""
     limited = Timeline([(0, "InProgress", "ModelTuning"), (1000 + 1800 - 3, "Failed", "Failed")], max_runtime=1000)
     jobs = [Job(f"job-{number}", 0.0, limited) for number in range(8)]
     waited = Fleet(jobs, timeout="auto")
     assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.FAILED}
 
 
-def test_a_throttled_service_is_called_less() -> None:
-    """A fleet that is given a rate above the service's comes down to it, and ends right."""
+def test_rate_adapts_to_a_lower_service_limit() -> None:
+    """A fleet with a max_rate above the service's limit slows down to it, and every outcome is right."""
     jobs = fleet(100)
     waited = Fleet(jobs, poll=Own(), max_rate=50, limit=Throttle(2, 4))
     assert is_right(waited, jobs)
     assert waited.service.throttled < len(waited.service.calls) / 4
 
 
-def test_no_second_has_more_calls_than_the_budget_allows() -> None:
-    """The first looks of many jobs, too, are spread by the call budget."""
+def test_first_polls_of_many_jobs_keep_to_the_rate_limit() -> None:
+    """The rate limit spreads the first polls of many jobs too."""
     waited = Fleet(fleet(200), poll=Own(), max_rate=5, timeout=400)
     seconds = Counter(math.floor(at) for at in waited.service.calls)
     assert max(seconds.values()) <= 10
     assert max(seconds[second] + seconds[second + 1] for second in seconds) <= 15
 
 
-# Deadlines, conditions, signs of life
+# Deadlines, conditions, heartbeats
 
 
 @pytest.mark.parametrize("count", [20, 300])
 def test_one_deadline_ends_the_wait_for_all(count: int) -> None:
-    """At the deadline there is a last look; who has ended by then has ended, the others are timed out."""
+    """All jobs are polled once more at the deadline; those that have ended by then count, the others are timed out."""
     jobs = fleet(count, longest=2 * HOUR)
     waited = Fleet(jobs, timeout=HOUR)
     assert HOUR <= waited.seconds <= HOUR + 1
@@ -475,16 +475,16 @@ def test_one_deadline_ends_the_wait_for_all(count: int) -> None:
             assert outcome.created_at is not None
 
 
-def test_a_success_in_the_last_look_counts() -> None:
-    """Jobs that end just before the deadline are found completed by the last look at the listing."""
+def test_success_at_the_deadline_counts_in_a_listing() -> None:
+    """Jobs that end just before the deadline count as completed after the last sweep."""
     jobs = [Job(f"job-{number}", 0.0, script(999.5)) for number in range(7)]
     waited = Fleet(jobs, timeout=1000, max_rate=20)
     assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.COMPLETED}
     assert waited.seconds <= 1001
 
 
-def test_an_auto_timeout_is_each_jobs_own() -> None:
-    """With timeout="auto" each job is described once, for its limit, and then followed in the listing."""
+def test_auto_timeout_describes_each_job_once_for_its_limit() -> None:
+    """With timeout="auto" each job is described once for its runtime limit and then followed by listing."""
     jobs = fleet(20)
     waited = Fleet(jobs, timeout="auto")
     assert is_right(waited, jobs)
@@ -493,8 +493,8 @@ def test_an_auto_timeout_is_each_jobs_own() -> None:
     assert waited.service.lists > 100
 
 
-def test_a_phase_that_is_waited_for_is_read_from_the_listing() -> None:
-    """`until` a phase holds when a page shows it, and the job is then described once."""
+def test_until_phase_is_read_from_the_listing() -> None:
+    """`until` a phase is met when a page shows it; the job is then described once."""
     jobs = fleet(20)
     waited = Fleet(jobs, until="GeneratingModelInsightsReport")
     assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.CONDITION_MET}
@@ -502,15 +502,15 @@ def test_a_phase_that_is_waited_for_is_read_from_the_listing() -> None:
     assert waited.service.lists > 100
 
 
-def test_a_condition_on_the_response_needs_describes() -> None:
-    """A summary has no best candidate, so each job is described where `until` asks for one."""
+def test_until_on_the_response_describes_each_job() -> None:
+    """A summary has no best candidate, so each job is described if `until` asks for one."""
     waited = Fleet(fleet(8), until="BestCandidate.CandidateName != 'x'")
     assert waited.service.lists == 0
 
 
 @pytest.mark.parametrize(("poll", "is_listed"), [(30, True), (None, True), (Own(), False)])
-def test_a_fixed_interval_is_that_of_the_listing(poll: Any, is_listed: bool) -> None:
-    """`poll=30` reads the listing every 30 s; a policy of one's own is asked for each job."""
+def test_fixed_interval_applies_to_the_listing(poll: Any, is_listed: bool) -> None:
+    """`poll=30` reads the listing every 30 s; a user's own policy is asked for each job."""
     waited = Fleet(fleet(10), poll=poll)
     assert (waited.service.lists > 0) == is_listed
     if poll == 30:
@@ -518,24 +518,24 @@ def test_a_fixed_interval_is_that_of_the_listing(poll: Any, is_listed: bool) -> 
         assert all(28 <= seconds <= 32 for seconds in reads)
 
 
-def test_a_listing_shows_signs_of_life() -> None:
-    """Every look at a listing is an event, and in a long pause there is a heartbeat; both have a JSON form."""
+def test_listing_emits_poll_and_heartbeat_events() -> None:
+    """Every sweep emits an event, and a long pause emits a heartbeat; both have a JSON form."""
     waited = Fleet(fleet(10), poll=1000)
     assert {event.job_name for event in waited.events if isinstance(event, Sweep | Heartbeat)} == {None}
-    told = [event_dict(event) for event in waited.events if isinstance(event, Sweep | Heartbeat)]
-    assert told[0]["running"] == 10
-    assert any(event["event"] == "heartbeat" for event in told)
+    documents = [event_dict(event) for event in waited.events if isinstance(event, Sweep | Heartbeat)]
+    assert documents[0]["running"] == 10
+    assert any(event["event"] == "heartbeat" for event in documents)
 
 
-def test_a_job_that_stalls_is_warned_of_in_a_listing_too() -> None:
-    """A job that changes nothing for hours is told, though nobody describes it."""
+def test_stall_of_a_listed_job_is_reported() -> None:
+    """A job without a change for hours is reported although it is never described."""
     jobs = [Job(f"job-{number}", 0.0, script(60 * HOUR)) for number in range(8)]
     waited = Fleet(jobs, service=lambda service: setattr(service, "moves_every", math.inf), timeout=8 * HOUR)
     assert {event.job_name for event in waited.events if isinstance(event, Warned)} == {job.name for job in jobs}
 
 
-def test_one_job_decides_for_all() -> None:
-    """With the first that has ended the wait for the others ends too, and the listing is not read any more."""
+def test_first_ended_job_ends_the_wait_with_first() -> None:
+    """The first job that ends ends the wait for the others too, and the listing is not read any more."""
     jobs = fleet(50)
     waited = Fleet(jobs, decides=lambda outcome: True)
     first = min(jobs, key=lambda job: job.end or 0)
@@ -544,7 +544,7 @@ def test_one_job_decides_for_all() -> None:
 
 
 def test_a_signal_stops_every_listed_job() -> None:
-    """Jobs that are followed in a listing are stopped by an interrupt too, each once, and nothing is read then."""
+    """With stop_on interrupt each listed job is stopped once, and the listing is not read any more."""
     clock = Sleepy(signal_at=100)
     service, names = Faulty(clock), [f"job-{number}" for number in range(10)]
     for name in names:
@@ -555,18 +555,18 @@ def test_a_signal_stops_every_listed_job() -> None:
     assert service.stops == 10
 
 
-def test_a_cancel_ends_every_wait() -> None:
-    """Who cancels a wait for many has an outcome for each."""
+def test_cancel_returns_an_outcome_for_each_job() -> None:
+    """Cancelling a wait for many jobs gives an outcome for each."""
     waited = Fleet(fleet(50), cancel_at=100)
     assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.CANCELLED}
     assert waited.seconds == 100
 
 
-# What the listing says and a describe does not
+# Listing and describe disagree
 
 
-def test_an_end_that_only_the_listing_shows_is_no_end() -> None:
-    """Where a describe contradicts the listing, the describe is believed, and the job is described from then on."""
+def test_describe_overrules_an_end_shown_by_the_listing() -> None:
+    """If a describe contradicts the listing, the describe counts, and the job is described from then on."""
     jobs = fleet(20, longest=1000)
 
     def hasty(service: Service, read: Callable[..., Any], request: Mapping[str, Any]) -> Any:
@@ -593,13 +593,13 @@ def test_an_end_that_only_the_listing_shows_is_no_end() -> None:
     faults=st.lists(st.sampled_from([None, None, None, "throttled", "network", "invalid"]), max_size=60),
     max_rate=st.sampled_from([0.5, 2.0, 5.0, 50.0]),
 )
-def test_every_end_is_seen_whichever_calls_fail(
+def test_every_end_is_observed_whichever_listing_calls_fail(
     jobs: list[tuple[float, float, str]],
     others: int,
     faults: list[str | None],
     max_rate: float,
 ) -> None:
-    """Whichever calls of the listing fail, each job ends as it did, within the bound, and each change is reported once."""
+    """Whichever listing calls fail, each end is observed within the bound, and each transition is reported once."""
     made = [
         Job(f"job-{number}", -age, script(age + left, status=status)) for number, (age, left, status) in enumerate(jobs)
     ]
@@ -621,8 +621,8 @@ def test_every_end_is_seen_whichever_calls_fail(
         assert Counter(outcome.transitions).most_common(1)[0][1] == 1
 
 
-def test_the_page_states_the_bounds_that_hold() -> None:
-    """docs/howto/many_jobs.md has the numbers of the code: the budget, the pace of a listing, and when jobs are described."""
+def test_many_jobs_page_states_the_bounds_of_the_code() -> None:
+    """docs/howto/many_jobs.md has the code's rate limit, listing interval and number of described jobs."""
     page = (ROOT / "docs" / "howto" / "many_jobs.md").read_text()
     assert f"{DEFAULT_MAX_RATE:g} calls a second" in page
     assert f"grows back within {budget._RECOVERY / 60:g} minutes" in page
@@ -641,8 +641,8 @@ def test_the_page_states_the_bounds_that_hold() -> None:
     assert listing._SHARE == 1 / 2
 
 
-def test_an_outage_at_the_deadline_is_a_timeout() -> None:
-    """Who cannot read the listing when the time is up has timed out, and reads what the last call failed of."""
+def test_outage_at_the_deadline_is_a_timeout_with_the_last_error() -> None:
+    """If the listing cannot be read at the deadline, the jobs are timed out, and the outcome has the last error."""
 
     def down(service: Service) -> None:
         def until_down(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -662,7 +662,7 @@ def test_an_outage_at_the_deadline_is_a_timeout() -> None:
     assert "no route to host" in waited.outcomes["job-0"].summary
 
 
-def test_young_jobs_in_a_listing_are_reported_as_soon_as_one_alone() -> None:
+def test_young_jobs_are_listed_as_often_as_the_default_policy_polls() -> None:
     """While a job is younger than 200 s, the listing is read as often as the default policy promises."""
     jobs = [Job(f"quick-{number}", -10, script(100 + 7 * number)) for number in range(12)]
     waited = Fleet(jobs)
@@ -670,7 +670,7 @@ def test_young_jobs_in_a_listing_are_reported_as_soon_as_one_alone() -> None:
 
 
 def test_the_last_jobs_of_a_fleet_are_described() -> None:
-    """When hundreds have ended and ten are left on several pages, those are described, each at its own pace."""
+    """When ten jobs of hundreds are left on several pages, they are described, each at its own interval."""
     late = [Job(f"late-{number}", -2 * HOUR, script(6 * HOUR)) for number in range(10)]
     jobs = [*fleet(300, longest=1000), *late]
     waited = Fleet(jobs)
@@ -680,7 +680,7 @@ def test_the_last_jobs_of_a_fleet_are_described() -> None:
     assert waited.service.lists < 4 * (1000 / 10 + 200 / 10 + 10)
 
 
-def test_a_slow_budget_is_not_taken_by_the_listing_alone() -> None:
+def test_low_rate_limit_leaves_tokens_for_describes() -> None:
     """At one call in five seconds the ends of hundreds of jobs are described too."""
     jobs = fleet(300, longest=4 * HOUR)
     waited = Fleet(jobs, max_rate=0.2)
@@ -688,7 +688,7 @@ def test_a_slow_budget_is_not_taken_by_the_listing_alone() -> None:
     assert waited.longest_lag < 900
 
 
-def test_a_token_that_is_refused_once_restarts_the_listing() -> None:
+def test_refused_next_token_restarts_the_listing() -> None:
     """After a refused NextToken the listing is read from its first page, without a notice."""
     refused: list[str] = []
 
@@ -706,8 +706,8 @@ def test_a_token_that_is_refused_once_restarts_the_listing() -> None:
     assert waited.longest_lag < 13
 
 
-def test_after_a_machines_sleep_the_listing_is_read_once_and_the_ends_are_described() -> None:
-    """After eight hours of sleep no missed sweep is made up for."""
+def test_one_sweep_follows_a_long_sleep_of_the_machine() -> None:
+    """After eight hours of sleep there is one sweep, not one for each that was missed; ended jobs are described."""
     clock = Sleepy([(600.0, 8 * HOUR)])
     jobs = fleet(300, longest=12 * HOUR)
     service = Service(clock, jobs, max_rate=10)
@@ -719,8 +719,8 @@ def test_after_a_machines_sleep_the_listing_is_read_once_and_the_ends_are_descri
     assert len([event for event in events if isinstance(event, Ended)]) == 300
 
 
-def test_a_mass_stop_is_seen_in_one_sweep() -> None:
-    """Jobs that are stopped in the same moment are shown by the next sweep, and each is described once."""
+def test_jobs_stopped_together_are_observed_in_one_sweep() -> None:
+    """The next sweep shows all jobs that were stopped at the same instant, and each is described once."""
     jobs = [Job(f"job-{number}", 0.0, script(1000, status="Stopped")) for number in range(290)]
     jobs += [Job(f"late-{number}", 0.0, script(1500)) for number in range(100)]
     waited = Fleet(jobs, max_rate=50)
@@ -731,8 +731,8 @@ def test_a_mass_stop_is_seen_in_one_sweep() -> None:
 
 
 @pytest.mark.parametrize("second", [*range(596, 616, 2)])
-def test_a_machine_that_slept_past_the_deadline_reads_the_listing_once_more(second: float) -> None:
-    """On waking there is a last look, and who has ended meanwhile has ended."""
+def test_listing_is_read_once_more_after_sleeping_past_the_deadline(second: float) -> None:
+    """On waking there is one more sweep, and jobs that ended meanwhile count as ended."""
     jobs = [Job(f"job-{number}", 0.0, script(2000)) for number in range(10)]
     clock = Sleepy([(second, HOUR)])
     service = Service(clock, jobs, max_rate=50)
@@ -741,7 +741,7 @@ def test_a_machine_that_slept_past_the_deadline_reads_the_listing_once_more(seco
 
 
 def test_auto_timeout_of_a_listed_job_ends_its_wait() -> None:
-    """Each job's own runtime limit and 30 minutes, although the listing shows neither."""
+    """The timeout is each job's own runtime limit plus 30 minutes, although the listing shows no limit."""
     script = Timeline([(0, "InProgress", "ModelTuning"), (9000, "Completed", "Completed")], max_runtime=600)
     jobs = [Job(f"job-{number}", 0.0, script) for number in range(8)]
     waited = Fleet(jobs, timeout="auto")
@@ -749,8 +749,8 @@ def test_auto_timeout_of_a_listed_job_ends_its_wait() -> None:
     assert all(2399 <= outcome.waited <= 2402 for outcome in waited.outcomes.values())
 
 
-def test_a_listing_that_is_denied_later_leaves_each_job_to_be_described() -> None:
-    """A listing that is denied after a while, on any page, is given up, and that is said once."""
+def test_jobs_are_described_if_listing_is_denied_later() -> None:
+    """A listing that is denied later, on any page, is abandoned with one notice."""
 
     def partly(service: Service, read: Callable[..., Any], request: Mapping[str, Any]) -> Any:
         if "NextToken" in request and service.clock.monotonic() > 100:
@@ -763,8 +763,8 @@ def test_a_listing_that_is_denied_later_leaves_each_job_to_be_described() -> Non
     assert len(waited.notices) == 1
 
 
-def test_a_foreign_job_that_only_the_listing_has_time_to_show_is_replaced() -> None:
-    """At the deadline the failure of a job of that name is none of the job whose ARN was given."""
+def test_job_of_another_arn_in_the_last_sweep_is_replaced() -> None:
+    """At the deadline the listed failure of a job with the same name but another ARN does not count."""
     job = job_ref("arn:aws:sagemaker:us-east-1:999999999999:automl-job/churn")
     clock = ManualClock()
     clock.advance(99.9)

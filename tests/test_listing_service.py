@@ -43,14 +43,14 @@ def test_a_listing_shows_the_newest_jobs_first_a_hundred_a_page() -> None:
     [(Filters.INDEXED, [100, 25]), (Filters.POST_FILTERED, [50, 50, 25]), (Filters.IGNORED, [100, 100, 50])],
 )
 def test_filters_are_applied_before_paging_after_it_or_not_at_all(filters: Filters, sizes: list[int]) -> None:
-    """A listing of the completed jobs has full pages, sparse pages, or all jobs."""
+    """A listing of the completed jobs has full pages, sparse pages, or all jobs, as the argument says."""
     assert [len(page) for page in names(service_of(filters), StatusEquals="Completed")] == sizes
     [match] = [page for page in names(service_of(filters), NameContains="JOB-24") if "job-24" in page]
     assert ("job-1" in match) == (filters is Filters.IGNORED)
 
 
 def test_last_modified_time_moves_within_a_phase_and_shortly_after_the_end() -> None:
-    """Both answers say the same: the last ten minutes passed since the creation, or 35 ms after EndTime."""
+    """Describe and listing agree: it is the last full ten minutes since the creation, or 35 ms after EndTime."""
     service = service_of()
     running, ended = service.describe("job-1"), service.describe("JOB-0")
     assert (EPOCH - running["LastModifiedTime"]).total_seconds() == 1001 - MOVES_EVERY
@@ -59,8 +59,8 @@ def test_last_modified_time_moves_within_a_phase_and_shortly_after_the_end() -> 
     assert [job["LastModifiedTime"] for job in listed] == [ended["LastModifiedTime"], running["LastModifiedTime"]]
 
 
-def test_a_token_is_refused_when_its_life_is_over() -> None:
-    """A listing continues with a token of less than that age."""
+def test_expired_next_token_is_refused() -> None:
+    """A listing continues only with a token that has not expired."""
     service = service_of()
     service.token_life = 5.0
     token = service.list_jobs({"MaxResults": 100})["NextToken"]
@@ -72,7 +72,7 @@ def test_a_token_is_refused_when_its_life_is_over() -> None:
 
 
 def test_calls_over_the_rate_limit_are_throttled_and_counted() -> None:
-    """A burst of two is admitted, the third call is not, and a second later one more is."""
+    """With a burst of two the third call is throttled, and a second later one call is admitted."""
     service = service_of(limit=Throttle(1, 2))
     service.describe("job-0")
     service.describe("JOB-0")

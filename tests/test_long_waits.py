@@ -1,4 +1,4 @@
-"""What happens to a wait that lasts hours, in virtual time: machines that sleep, outages, stalls, expiring credentials."""
+"""Waits of many hours, in virtual time: sleeping machines, outages, stalls and expiring credentials."""
 
 import gc
 import itertools
@@ -55,20 +55,20 @@ def expired() -> TransientError:
     return TransientError(TransientKind.CREDENTIALS, "the credentials have expired", code="ExpiredTokenException")
 
 
-# A machine that sleeps
+# Sleeping machines
 
 
 @both_shells
-def test_a_machine_that_slept_past_the_deadline_looks_before_it_gives_up(shell: str) -> None:
-    """A job that completed while the machine slept has completed, however late it is."""
+def test_job_is_polled_once_more_after_sleeping_past_the_deadline(shell: str) -> None:
+    """A job that completed while the machine slept counts as completed, however long after the deadline it wakes."""
     wait = Wait(COMPLETED, shell=shell, timeout=1000, poll=30, clock=Sleepy([(100, 10 * HOUR)]))
     assert wait.outcome.verdict == Verdict.COMPLETED
     assert wait.seconds > 10 * HOUR
 
 
 @both_shells
-def test_on_waking_the_network_has_some_seconds_to_come_back(shell: str) -> None:
-    """The look after a long sleep is tried again for a while, though its deadline has passed; then the wait is over."""
+def test_poll_after_a_long_sleep_is_retried_past_the_deadline(shell: str) -> None:
+    """The poll on waking is retried for some seconds although the deadline has passed; then the wait times out."""
 
     def until_seconds_after_waking(seconds: float) -> Wait:
         woken = 120 + 10 * HOUR
@@ -82,8 +82,8 @@ def test_on_waking_the_network_has_some_seconds_to_come_back(shell: str) -> None
 
 
 @both_shells
-def test_the_error_budget_is_spent_awake(shell: str) -> None:
-    """A machine that sleeps in the middle of an outage has as much budget left when it wakes."""
+def test_sleep_does_not_use_up_the_error_budget(shell: str) -> None:
+    """A machine that sleeps during an outage has the same error budget left when it wakes."""
     down = lambda second: 50 < second < 5 * HOUR + 400  # noqa: E731
     clock = Sleepy([(300, 5 * HOUR)])
     wait = Wait(Timeline([*TRAINING, (6 * HOUR, "Completed", "Completed")]), shell=shell, clock=clock, is_down=down)
@@ -98,8 +98,8 @@ def pauses(wait: Wait) -> list[float]:
     return [event.delay for event in wait.events if isinstance(event, Retry)]
 
 
-def test_throttling_never_ends_a_wait_by_a_count() -> None:
-    """Twelve throttles in a row are over in a minute or so, a hundred are survived, and the pauses grow."""
+def test_number_of_throttles_never_ends_a_wait() -> None:
+    """Twelve throttles in a row take about a minute, a hundred are survived, and the pauses grow."""
     twelve = [
         pauses(Wait(COMPLETED, faults=[None, *(throttle() for _ in range(12))], clock=ManualClock(seed=seed)))
         for seed in range(20)
@@ -115,15 +115,15 @@ def test_throttling_never_ends_a_wait_by_a_count() -> None:
     assert 40 < max(pauses(hundred)) <= 60
 
 
-def test_a_network_that_is_down_is_looked_for_often() -> None:
-    """However long there is no network, it is tried again within 10 seconds."""
+def test_network_outage_is_retried_within_ten_seconds() -> None:
+    """However long there is no network, the next attempt comes within 10 seconds."""
     wait = Wait(ENDLESS, is_down=lambda _: True, error_budget=4 * HOUR)
     assert max(pauses(wait)) <= 10
     assert wait.outcome.exit_code == 69
 
 
-def test_a_spent_budget_tells_the_last_error_how_often_and_since_when() -> None:
-    """The error says what failed last, how many attempts there were, since when and for how long."""
+def test_error_after_a_spent_budget_has_count_start_and_duration() -> None:
+    """The error names the last failure, the number of attempts, when they started and how long they took."""
     wait = Wait(ENDLESS, is_down=lambda second: second > 0, poll=30, error_budget=120)
     words = str(wait.outcome.error)
     assert f"failed {len(pauses(wait)) + 1} times since 2026-01-01T00:00:30.000Z (2m)" in words
@@ -133,8 +133,8 @@ def test_a_spent_budget_tells_the_last_error_how_often_and_since_when() -> None:
 # Credentials
 
 
-def test_new_credentials_are_waited_for_within_the_error_budget() -> None:
-    """Expired credentials that may be renewed are a passing failure; when none come it is they that ended the wait."""
+def test_expired_credentials_are_retried_within_the_error_budget() -> None:
+    """Expired credentials that may be refreshed are a transient error, and end the wait if they stay expired."""
     assert Wait(COMPLETED, faults=[None, *(expired() for _ in range(30))]).outcome.verdict == Verdict.COMPLETED
     wait = Wait(ENDLESS, faults=[None, *(expired() for _ in range(9999))], poll=30, error_budget=HOUR)
     assert (wait.outcome.exit_code, type(wait.outcome.error)) == (77, CredentialsExpired)
@@ -152,8 +152,8 @@ def test_new_credentials_are_waited_for_within_the_error_budget() -> None:
         (60, 0, True),
     ],
 )
-def test_credentials_that_expire_before_the_deadline_are_warned_of(timeout: Any, after: float, warned: bool) -> None:
-    """A wait that may last longer than its credentials says so at the start, once."""
+def test_credentials_expiring_before_the_deadline_give_one_warning(timeout: Any, after: float, warned: bool) -> None:
+    """A wait that may outlast its credentials warns of it once, at the start."""
     script = Timeline([*TRAINING, (3000, "Completed", "Completed")])
     expiry = EPOCH + timedelta(seconds=after)
     wait = Wait(script, timeout=timeout, credentials_expire_at=expiry)
@@ -164,8 +164,8 @@ def test_credentials_that_expire_before_the_deadline_are_warned_of(timeout: Any,
         assert f"2026-01-01T0{after // HOUR:.0f}:00:00.000Z" in warnings[0].message
 
 
-def test_a_job_that_has_ended_needs_no_credentials() -> None:
-    """Nothing is said of credentials where there is nothing to wait for, and once where several jobs share them."""
+def test_no_credentials_warning_for_an_ended_job() -> None:
+    """An ended job gives no warning about credentials, and several jobs that share them give one."""
     done = Timeline([(0, "Completed", "Completed")])
     assert not Wait(done, credentials_expire_at=EPOCH).told("warning")
     clock = ManualClock()
@@ -177,11 +177,11 @@ def test_a_job_that_has_ended_needs_no_credentials() -> None:
     assert [event.job_name for event in events if isinstance(event, Warned)] == ["a"]
 
 
-# Stalls and silence
+# Stalls and heartbeats
 
 
 def still_from(second: float) -> Any:
-    """A response whose LastModifiedTime goes on with the clock until that second."""
+    """Return what makes LastModifiedTime follow the clock until that second, and stand still from then on."""
 
     def change(response: dict[str, Any]) -> dict[str, Any]:
         return response | {"LastModifiedTime": min(change.clock.now(), EPOCH + timedelta(seconds=second))}  # type: ignore[attr-defined]
@@ -192,8 +192,8 @@ def still_from(second: float) -> Any:
 @pytest.mark.parametrize(
     ("phase", "stage"), [("ModelTuning", Stage.TRAINING), ("MergingAutoMLTaskReports", Stage.REPORTING)]
 )
-def test_a_stall_is_warned_of_once_per_phase(phase: str, stage: Stage) -> None:
-    """When neither a status nor LastModifiedTime moves for long, the wait says so once in each phase, and goes on."""
+def test_stall_gives_one_warning_per_phase(phase: str, stage: Stage) -> None:
+    """If neither a status nor LastModifiedTime changes for long, the wait warns once per phase and continues."""
     limit = STALLED_AFTER_S[stage]
     script = Timeline(
         [(0, "InProgress", phase), (4 * limit, "InProgress", "AnalyzingData"), (60 * HOUR, "Failed", "Failed")]
@@ -206,8 +206,8 @@ def test_a_stall_is_warned_of_once_per_phase(phase: str, stage: Stage) -> None:
     assert wait.outcome.verdict == Verdict.FAILED
 
 
-def test_a_job_that_moves_within_its_phase_is_not_stalled() -> None:
-    """While LastModifiedTime moves, a phase may last as long as it likes; the stall counts from its last move."""
+def test_moving_last_modified_time_is_not_a_stall() -> None:
+    """While LastModifiedTime moves, a phase may be of any length; a stall counts from its last change."""
     for stands_still_at, warned in ((30 * HOUR, False), (10 * HOUR, True)):
         moving, clock = still_from(stands_still_at), ManualClock()
         moving.clock = clock
@@ -216,15 +216,15 @@ def test_a_job_that_moves_within_its_phase_is_not_stalled() -> None:
         assert len(warnings) == warned
 
 
-def test_a_stall_that_began_before_the_wait_is_seen_at_once() -> None:
-    """The first look tells by LastModifiedTime that a job has stood still for long."""
+def test_stall_before_the_wait_is_reported_at_the_first_poll() -> None:
+    """The first poll shows by LastModifiedTime that a job has not changed for long."""
     wait = Wait(ENDLESS, start=40 * HOUR, timeout=60)
     assert "for 1d 15h" in wait.told("warning")[0]["message"]
 
 
 @both_shells
-def test_a_long_sleep_shows_signs_of_life(shell: str) -> None:
-    """However rarely the job is looked at, there is an event at least every 4 minutes."""
+def test_heartbeat_comes_at_least_every_four_minutes(shell: str) -> None:
+    """However rarely the job is polled, there is an event at least every 4 minutes."""
     wait = Wait(Timeline([*TRAINING, (2 * HOUR, "Completed", "Completed")]), shell=shell, poll=HOUR)
     at = [event.at for event in wait.events]
     assert max(later - earlier for earlier, later in itertools.pairwise(at)) <= timedelta(minutes=4)
@@ -236,8 +236,8 @@ def test_a_long_sleep_shows_signs_of_life(shell: str) -> None:
 # The end
 
 
-def test_a_signal_can_stop_the_job() -> None:
-    """With stop_on interrupt a signal sends one stop, which is not waited for; its failure is told."""
+def test_signal_with_stop_on_interrupt_sends_one_stop() -> None:
+    """With stop_on interrupt a signal sends one stop without waiting for it, and a failure of the stop is reported."""
     wait = Wait(ENDLESS, clock=Sleepy(signal_at=100), stop_on_interrupt=True)
     assert (wait.gateway.stops, wait.outcome.verdict, wait.outcome.exit_code) == (1, Verdict.CANCELLED, 143)
     assert wait.seconds == 100
@@ -252,8 +252,8 @@ def test_a_signal_can_stop_the_job() -> None:
 
 
 @pytest.mark.parametrize(("clock", "code"), [(Sleepy(signal_at=400), 143), (ManualClock(cancel_at=400), 130)])
-def test_a_wait_that_is_cut_short_in_an_outage_says_so(clock: ManualClock, code: int) -> None:
-    """Who is interrupted while calls fail learns how often and of what, for the outcome is all that is left."""
+def test_wait_interrupted_in_an_outage_reports_the_failures(clock: ManualClock, code: int) -> None:
+    """The outcome of a wait that is interrupted while calls fail has their number and the last error."""
     wait = Wait(ENDLESS, poll=30, clock=clock, is_down=lambda second: second > 100)
     assert wait.outcome.verdict == Verdict.CANCELLED
     assert wait.outcome.exit_code == code
@@ -262,8 +262,8 @@ def test_a_wait_that_is_cut_short_in_an_outage_says_so(clock: ManualClock, code:
     assert "no route to host" in str(wait.outcome.error)
 
 
-def test_a_stop_that_is_still_on_its_way_does_not_take_the_place_of_the_interrupts() -> None:
-    """A signal that comes while a stop is being tried again sends a stop of its own, and tells that it failed."""
+def test_signal_sends_its_own_stop_while_another_is_retried() -> None:
+    """A signal that arrives while a stop is being retried sends a stop of its own, and reports that it failed."""
     clock = Sleepy(signal_at=100)
     wait = Wait(
         ENDLESS, clock=clock, until="ModelTuning", stop_on="until", stop_on_interrupt=True, stop_fault=no_network()
@@ -275,7 +275,7 @@ def test_a_stop_that_is_still_on_its_way_does_not_take_the_place_of_the_interrup
 
 
 class TwoSignals(Sleepy):
-    """A machine to which a second signal comes a second after the first."""
+    """A machine that receives a second signal one second after the first."""
 
     def wait(self, until: float) -> PendingCall | None:
         try:
@@ -286,15 +286,15 @@ class TwoSignals(Sleepy):
             raise
 
 
-def test_a_second_signal_ends_the_stop_that_the_first_asked_for() -> None:
-    """While StopAutoMLJob is being retried another signal ends the wait at once, with its outcome."""
+def test_second_signal_ends_the_retries_of_the_stop() -> None:
+    """A second signal while StopAutoMLJob is being retried ends the wait at once, with its outcome."""
     wait = Wait(ENDLESS, clock=TwoSignals(signal_at=100), poll=30, stop_on_interrupt=True, stop_fault=no_network())
     assert wait.seconds == pytest.approx(101)
     assert (wait.outcome.verdict, wait.outcome.exit_code) == (Verdict.CANCELLED, 143)
 
 
-def test_a_cancel_during_a_call_that_hangs_ends_the_wait() -> None:
-    """A wait need not wait for its call: it was not failing, so the outcome has no error."""
+def test_cancel_during_a_hanging_call_ends_the_wait_without_error() -> None:
+    """The wait does not wait for its call; the call has not failed, so the outcome has no error."""
     clock = Recording(hanging="describe")
     clock._cancel_at = 20
     [*_, ended] = run(["churn"], [Faulty(clock)], wait_options(), clock)
@@ -303,16 +303,16 @@ def test_a_cancel_during_a_call_that_hangs_ends_the_wait() -> None:
     assert (ended.outcome.verdict, ended.outcome.error) == (Verdict.CANCELLED, None)
 
 
-def test_a_machine_that_slept_in_a_pause_past_the_deadline_tries_once_more() -> None:
-    """A pause between two attempts that the machine slept through puts the deadline off, so that a poll is made."""
+def test_job_is_polled_after_sleeping_through_a_retry_pause() -> None:
+    """If the machine sleeps past the deadline between two attempts, one more poll is made after it."""
     down = lambda second: 90 <= second < HOUR  # noqa: E731
     wait = Wait(COMPLETED, timeout=120, poll=30, clock=Sleepy([(90.2, HOUR)]), is_down=down)
     assert wait.outcome.verdict == Verdict.COMPLETED
-    assert [look for look in wait.gateway.looks if look > 90] == [pytest.approx(HOUR + 91, abs=1)]
+    assert [second for second in wait.gateway.looks if second > 90] == [pytest.approx(HOUR + 91, abs=1)]
 
 
-def test_a_kernel_that_never_began_is_closed() -> None:
-    """A coroutine that was not started leaves nothing to close, and no warning."""
+def test_closing_a_kernel_that_never_started_gives_no_warning() -> None:
+    """A coroutine that was never started has nothing to close."""
     kernel = Kernel(ManualClock())
 
     async def never() -> None:
@@ -322,8 +322,8 @@ def test_a_kernel_that_never_began_is_closed() -> None:
     kernel.close()
 
 
-def test_a_signal_stops_every_job_whoever_was_to_decide() -> None:
-    """With a job that decides for all, an interrupt still stops each of them, and cancels each wait."""
+def test_signal_stops_every_job_also_with_first() -> None:
+    """If the first end decides for all jobs, an interrupt still stops each of them and cancels each wait."""
     clock = Sleepy(signal_at=100)
     gateways = [Faulty(clock) for _ in range(3)]
     for gateway in gateways:
@@ -336,12 +336,12 @@ def test_a_signal_stops_every_job_whoever_was_to_decide() -> None:
 
 
 @pytest.mark.parametrize("within", [True, False])
-def test_a_stop_that_is_refused_because_the_job_has_just_ended(within: bool) -> None:
-    """The job that ended in the moment of its stop gets its own code; one that did not is told to go on."""
+def test_stop_refused_for_an_ended_job_keeps_the_jobs_exit_code(within: bool) -> None:
+    """A job that ended just before its stop gets its own exit code; one that did not is reported as still running."""
     refused = InvalidRequest("the job is not in progress")
     script = Timeline([*TRAINING, (502 if within else 510, "Completed", "Completed")])
     wait = Wait(script, poll=30, timeout=500, stop_on="timeout", stop_fault=refused, stop_seconds=5)
-    warnings = [told["message"] for told in wait.told("warning")]
+    warnings = [event["message"] for event in wait.told("warning")]
     if within:
         assert (wait.outcome.exit_code, wait.outcome.error, warnings) == (0, None, [])
     else:
@@ -349,8 +349,8 @@ def test_a_stop_that_is_refused_because_the_job_has_just_ended(within: bool) -> 
         assert warnings == ["the job could not be stopped and keeps running: the job is not in progress"]
 
 
-def test_a_job_that_somebody_else_stopped_is_stopped() -> None:
-    """Where our own stop was refused, a job that is Stopped was stopped by others."""
+def test_job_stopped_by_others_is_stopped() -> None:
+    """If our own stop was refused, a Stopped job was stopped by somebody else."""
     script = Timeline([*TRAINING, (502, "Stopped", "Stopped")])
     refused = InvalidRequest("the job is not in progress")
     wait = Wait(script, poll=30, timeout=500, stop_on="timeout", stop_fault=refused, stop_seconds=5)
@@ -360,8 +360,8 @@ def test_a_job_that_somebody_else_stopped_is_stopped() -> None:
 # Outages
 
 
-def test_an_outage_keeps_none_of_its_failures_but_the_last() -> None:
-    """A day of failed calls takes no more memory than a minute: of each only its number is kept."""
+def test_outage_memory_does_not_grow_with_the_failures() -> None:
+    """A day of failed calls takes no more memory than a minute: only their number and the last one are kept."""
     made: list[weakref.ref[TransientError]] = []
     alive: list[int] = []
 
@@ -384,14 +384,14 @@ def test_an_outage_keeps_none_of_its_failures_but_the_last() -> None:
 
 
 def test_a_missing_name_is_looked_up_in_the_listing_once_and_only_before_the_deadline() -> None:
-    """The lookup takes 5 s at most, is cut short by the deadline, and is left out once that has passed."""
+    """The lookup takes 5 s at most, is cut short by the deadline, and is skipped after it."""
     assert [until for _, until in attempts(timeout=None)] == [pytest.approx(5 + 0.9)]
     assert [until for _, until in attempts(timeout=3.0)] == [pytest.approx(3 + 0.9)]
     assert attempts(timeout=0.0) == []
 
 
 def attempts(timeout: float | None) -> list[tuple[str, float]]:
-    """Return the calls other than describes of a wait for a job that does not exist, each with when it is abandoned."""
+    """Return the calls other than describes in a wait for a missing job, each with when it is abandoned."""
     clock = Recording()
     run(["churn"], [Faulty(clock)], wait_options(timeout=timeout), clock)
     return [call for call in clock.calls if call[0] != "describe"]
@@ -400,15 +400,15 @@ def attempts(timeout: float | None) -> list[tuple[str, float]]:
 # Identity
 
 
-def test_a_job_of_another_account_is_not_found_with_a_word_about_it() -> None:
-    """An ARN whose account is not that of the credentials is found to be missing, and the line says of which it is."""
+def test_not_found_message_names_the_account_of_the_credentials() -> None:
+    """If the ARN's account is not that of the credentials, the not_found message names both."""
     wait = Wait(None, job="arn:aws:sagemaker:us-east-1:999999999999:automl-job/churn")
     assert wait.outcome.exit_code == 14
     assert "account 999999999999" in str(wait.outcome.error)
 
 
-def test_the_grace_counts_from_a_jobs_own_first_look() -> None:
-    """Of many jobs that begin to be looked at one after the other, each has its 10 seconds to appear."""
+def test_grace_counts_from_each_jobs_first_poll() -> None:
+    """Each of many jobs that are first polled one after the other has its own 10 seconds to appear."""
     clock = ManualClock()
     jobs = [Faulty(clock, [JobNotFound("no job"), None]) for _ in range(150)]
     for gateway in jobs:
@@ -418,11 +418,11 @@ def test_the_grace_counts_from_a_jobs_own_first_look() -> None:
     assert {outcome.verdict for outcome in outcomes} == {Verdict.COMPLETED}
 
 
-# Herds
+# Many waits at once
 
 
-def test_waits_that_begin_together_do_not_go_on_in_step() -> None:
-    """Of 500 waits for new jobs that start in the same second, the second polls spread over the five seconds promised."""
+def test_polls_of_waits_that_start_together_spread() -> None:
+    """The second polls of 500 waits that start in the same second spread over the promised five seconds."""
     script = Timeline([*TRAINING, (HOUR, "Completed", "Completed")])
     seconds = Counter(
         int(Wait(script, clock=ManualClock(seed=seed), timeout=60).gateway.looks[1]) for seed in range(500)
@@ -430,11 +430,11 @@ def test_waits_that_begin_together_do_not_go_on_in_step() -> None:
     assert max(seconds.values()) <= 130
 
 
-# Ages
+# Phase ages
 
 
 class Watching:
-    """A policy that keeps what it is told."""
+    """A policy that records its arguments."""
 
     def __init__(self) -> None:
         self.ages: list[float] = []
@@ -444,8 +444,8 @@ class Watching:
         return 10.0
 
 
-def test_a_phase_is_no_older_than_the_look_before_it() -> None:
-    """Where LastModifiedTime did not move with a status, the phase's age counts from the look that did not show it."""
+def test_phase_age_counts_from_the_previous_poll() -> None:
+    """If LastModifiedTime did not change with a status, its age counts from the last poll without the status."""
     policy = Watching()
     script = Timeline(
         [(0, "InProgress", "ModelTuning"), (95, "InProgress", "DeployingModel"), (999, "Failed", "Failed")]
@@ -457,31 +457,31 @@ def test_a_phase_is_no_older_than_the_look_before_it() -> None:
 # Threads
 
 
-def test_a_wait_may_be_advanced_from_one_thread_and_then_another() -> None:
-    """A generator of transitions survives being advanced by many threads in the middle of its retries."""
+def test_wait_can_be_advanced_by_different_threads() -> None:
+    """A generator of transitions works if different threads advance it in the middle of its retries."""
     clock = ManualClock()
     gateway = Faulty(clock, [fault for _ in range(20) for fault in (throttle(), throttle(), None)])
     gateway.add("churn", COMPLETED)
     events = events_of(kernel_of(["churn"], [gateway], wait_options(poll=10), clock), clock)
-    told: list[Any] = []
+    received: list[Any] = []
 
     def advance() -> None:
-        told.append(next(events, None))
+        received.append(next(events, None))
 
-    while not told or told[-1] is not None:
+    while not received or received[-1] is not None:
         thread = threading.Thread(target=advance)
         thread.start()
         thread.join()
-    assert isinstance(told[-2], Ended)
-    assert told[-2].outcome.verdict == Verdict.COMPLETED
-    assert len([event for event in told if isinstance(event, Retry)]) == 40
+    assert isinstance(received[-2], Ended)
+    assert received[-2].outcome.verdict == Verdict.COMPLETED
+    assert len([event for event in received if isinstance(event, Retry)]) == 40
 
 
 # The kernel
 
 
-def test_a_task_that_had_not_begun_when_all_were_cancelled_is_dropped() -> None:
-    """Where the first job decides for all at once, what has not begun yet has nothing to report, and the kernel ends."""
+def test_cancelled_task_that_never_started_is_dropped() -> None:
+    """If the first job decides at once, a task that has not started reports nothing, and the kernel ends."""
     ended = Ended("a", EPOCH, Outcome(job="a", job_name="a", verdict=Verdict.COMPLETED, exit_code=ExitCode.OK))
     clock = ManualClock()
     kernel = Kernel(clock)
@@ -494,8 +494,8 @@ def test_a_task_that_had_not_begun_when_all_were_cancelled_is_dropped() -> None:
     assert list(events_of(kernel, clock, decides=lambda _: True)) == [ended]
 
 
-def test_a_failure_may_shorten_the_error_budget_once() -> None:
-    """What is tried for 30 s only ends the wait 30 s after it has failed for the first time."""
+def test_error_with_its_own_budget_shortens_the_error_budget_once() -> None:
+    """An error that is retried for 30 s only ends the wait 30 s after its first occurrence."""
 
     def failing() -> TransientError:
         return TransientError(TransientKind.NO_CREDENTIALS, "not yet", retry_for=30.0)

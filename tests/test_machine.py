@@ -1,4 +1,4 @@
-"""The machine under a wait: a clock that counts a machine's sleep, and waits that notice it."""
+"""The machine under a wait: a clock that includes system sleep, and waits that notice the sleep."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ def call_threads() -> int:
 
 
 class Clocks:
-    """The clocks of a machine that sleeps: one counts it, the others stand still."""
+    """The clocks of a machine that sleeps: one includes the sleep, the others stand still."""
 
     def __init__(self) -> None:
         self.slept = 0.0
@@ -38,7 +38,7 @@ class Clocks:
 
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
-    """The clocks of this machine, as if it could be sent to sleep."""
+    """Patch the clocks so that a test can put this machine to sleep."""
     clocks = Clocks()
     monkeypatch.setattr(time, "clock_gettime", clocks)
     return clocks
@@ -46,13 +46,13 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
 
 @pytest.fixture
 def shell() -> Iterator[machine.Machine]:
-    """The machine of the synchronous shell."""
+    """Return the machine that synchronous waits use."""
     with machine.Machine() as shell:
         yield shell
 
 
-def test_the_clock_counts_a_machines_sleep(clocks: Clocks) -> None:
-    """An hour in which the machine slept is an hour."""
+def test_clock_includes_system_sleep(clocks: Clocks) -> None:
+    """An hour of system sleep is an hour on the clock."""
     clock = SystemClock()
     before = clock.monotonic()
     clocks.slept += HOUR
@@ -60,7 +60,7 @@ def test_the_clock_counts_a_machines_sleep(clocks: Clocks) -> None:
 
 
 def test_a_fast_clock_runs_in_pauses_and_stands_still_during_calls() -> None:
-    """A pause of 100 s takes one, no pause is too long, and a call takes no time, however slow it is."""
+    """A fast clock shortens a pause of 100 s, takes a pause of any length, and counts no time for calls."""
     start = datetime(2026, 1, 2, tzinfo=UTC)
     with FastMachine(1000, start) as shell:
         begun = time.monotonic()
@@ -75,7 +75,7 @@ def test_a_fast_clock_runs_in_pauses_and_stands_still_during_calls() -> None:
 
 
 def test_a_fast_clock_advances_for_other_threads_too() -> None:
-    """A view sees the time of the pause, not only that of its end."""
+    """A view reads the time during a pause, not only at its end."""
     with FastMachine(100, datetime(2026, 1, 2, tzinfo=UTC)) as shell:
         seen: list[float] = []
         view = threading.Timer(0.02, lambda: seen.append(shell.monotonic()))
@@ -86,10 +86,10 @@ def test_a_fast_clock_advances_for_other_threads_too() -> None:
 
 
 @pytest.mark.parametrize("module", [machine, asyncio_machine])
-def test_a_wait_notices_on_waking_that_its_time_has_come(
+def test_sleep_ends_soon_after_the_machine_wakes(
     clocks: Clocks, monkeypatch: pytest.MonkeyPatch, module: ModuleType
 ) -> None:
-    """Timers stand still while a machine sleeps: a sleep is taken in slices, and the clock is read after each."""
+    """Timers stand still during system sleep, so a pause is slept in slices and the clock is read after each."""
     assert module.SLICE_S <= 30
     monkeypatch.setattr(module, "SLICE_S", 0.2)
     begun = time.monotonic()
@@ -104,8 +104,8 @@ def test_a_wait_notices_on_waking_that_its_time_has_come(
     assert 0.3 <= time.monotonic() - begun < 5
 
 
-def test_calls_that_hang_do_not_hold_up_the_others(shell: machine.Machine) -> None:
-    """Where every thread is held by a call that hangs, one more is made in a thread of its own."""
+def test_hanging_calls_do_not_block_other_calls(shell: machine.Machine) -> None:
+    """If hanging calls occupy every thread, the next call gets a new thread."""
     until = shell.monotonic() + 30
     over = threading.Event()
     for _ in range(16):
@@ -122,7 +122,7 @@ def test_calls_that_hang_do_not_hold_up_the_others(shell: machine.Machine) -> No
 
 
 def test_many_calls_at_once_share_sixteen_threads(shell: machine.Machine) -> None:
-    """A burst of calls after a long silence needs no more threads than any other."""
+    """A burst of calls after a long pause starts no more than sixteen threads."""
     before = call_threads()
     until = shell.monotonic() + 30
     shell.start(PendingCall(time.monotonic, until))
@@ -136,7 +136,7 @@ def test_many_calls_at_once_share_sixteen_threads(shell: machine.Machine) -> Non
 
 
 def test_asyncio_waits_of_one_process_share_sixteen_threads() -> None:
-    """Hundreds of waits in one `gather` need no thread each."""
+    """Hundreds of waits in one `gather` do not take a thread each."""
 
     async def run() -> int:
         machines = [asyncio_machine.AsyncioMachine() for _ in range(100)]
@@ -151,8 +151,8 @@ def test_asyncio_waits_of_one_process_share_sixteen_threads() -> None:
     assert asyncio.run(run()) - before <= 16
 
 
-def test_a_fork_has_threads_of_its_own() -> None:
-    """A child of a process whose threads have run calls runs its calls too."""
+def test_calls_work_after_a_fork() -> None:
+    """A forked child of a process with call threads runs its own calls."""
 
     async def run() -> bool:
         one = asyncio_machine.AsyncioMachine()
@@ -166,8 +166,8 @@ def test_a_fork_has_threads_of_its_own() -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_a_call_whose_turn_comes_too_late_is_not_made(shell: machine.Machine) -> None:
-    """What nobody waits for any more costs AWS no call."""
+def test_queued_call_is_dropped_when_nothing_waits_for_it(shell: machine.Machine) -> None:
+    """A queued call whose wait has given up is never sent to AWS."""
     over = threading.Event()
     made: list[str] = []
     for _ in range(16):
@@ -182,8 +182,8 @@ def test_a_call_whose_turn_comes_too_late_is_not_made(shell: machine.Machine) ->
         late.result()
 
 
-def test_a_thread_that_has_nothing_to_do_goes(shell: machine.Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two looks a minute apart a wait has no thread, and the next look gets one."""
+def test_idle_call_thread_ends(shell: machine.Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two polls a minute apart a wait has no thread, and the next poll starts one."""
     monkeypatch.setattr(threads, "_IDLE_S", 0.05)
     before = set(threading.enumerate())
     for _ in range(2):
@@ -203,8 +203,8 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("shell", ["sync", "aio"])
-def test_a_signal_that_wakes_nobody_is_answered_soon(interruptible: None, shell: str) -> None:
-    """One that comes just before a wait falls asleep wakes it no more than one that another thread takes."""
+def test_signal_that_does_not_wake_the_sleep_is_handled_soon(interruptible: None, shell: str) -> None:
+    """A signal just before the sleep starts, or in another thread, does not wake it, and is still handled soon."""
 
     def take() -> None:
         time.sleep(0.1)
@@ -225,8 +225,8 @@ def test_a_signal_that_wakes_nobody_is_answered_soon(interruptible: None, shell:
     assert time.monotonic() - begun < 2
 
 
-def test_a_cancel_is_not_taken_for_the_end_of_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that was cancelled before it falls asleep for no time at all is cancelled."""
+def test_cancel_before_a_zero_sleep_cancels_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that is cancelled before a sleep of zero seconds is cancelled, and does not continue."""
     sleeper = asyncio_machine.AsyncioMachine()
     seconds = iter([0.0, 1.0])
     monkeypatch.setattr(sleeper, "monotonic", lambda: next(seconds))
@@ -241,10 +241,10 @@ def test_a_cancel_is_not_taken_for_the_end_of_a_sleep(monkeypatch: pytest.Monkey
         asyncio.run(sleep())
 
 
-def test_an_interrupt_while_a_thread_is_started_stays_one(
+def test_keyboard_interrupt_survives_the_start_of_a_thread(
     shell: machine.Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KeyboardInterrupt comes out where Python hides it behind "release unlocked lock"; other errors stay as they are."""
+    """KeyboardInterrupt is raised where Python hides it behind "release unlocked lock"; other errors are unchanged."""
 
     def interrupted(_: threading.Thread) -> None:
         try:

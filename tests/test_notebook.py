@@ -58,7 +58,7 @@ def unstyled(html: str) -> str:
 
 
 class Watched(NotebookClient):
-    """A notebook that is executed, with what was shown on the way."""
+    """An executed notebook that records what it displays on the way."""
 
     def __init__(self, *cells: str) -> None:
         super().__init__(
@@ -72,11 +72,11 @@ class Watched(NotebookClient):
         return super().process_message(msg, cell, cell_index)
 
     def html(self, cell: int) -> str:
-        """The HTML that a cell shows at the end, without styles."""
+        """Return the HTML that a cell shows at the end, without styles."""
         return unstyled(self._shown(cell, "text/html"))
 
     def text(self, cell: int) -> str:
-        """The same as plain text."""
+        """Return the same as plain text."""
         return self._shown(cell, "text/plain")
 
     def _shown(self, cell: int, form: str) -> str:
@@ -84,13 +84,13 @@ class Watched(NotebookClient):
 
 
 def html_of(progress: Progress, now: datetime, *, is_over: bool = False) -> str:
-    """What a view shows, without styles."""
+    """Return what a view shows, without styles."""
     return unstyled(mimebundle(view_document(progress, now, is_over=is_over))["text/html"])
 
 
 def test_a_notebook_shows_the_wait(endpoint: Sandbox, new_job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cell that waits shows how the job is, and in the end how it ended, once, and so does one that awaits several. After
-    an interrupt it shows the last state. It can be switched off."""
+    """A cell that waits shows each job's state and finally its outcome, once, also with several awaited at once. After
+    an interrupt it shows the last state. The view can be turned off."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("AUTOML_WAITER_PROGRESS", raising=False)
     slow, fails, other, endless = (new_job(script) for script in ("completed", "failed", "failed", "endless"))
@@ -120,13 +120,13 @@ def test_a_notebook_shows_the_wait(endpoint: Sandbox, new_job: Any, monkeypatch:
     assert watched.html(6) == ""
 
 
-def test_one_job_while_it_goes_on() -> None:
-    """What is known of a job stands in the cell: its kind, its age and limit, its candidates, its phases, what is wrong."""
+def test_cell_shows_a_running_job() -> None:
+    """The cell shows a job's kind, age, runtime limit, candidates, phases and current error."""
     progress, now = at(1700)
     progress.take(retried(progress, now, 2))
     progress.take(StopRequested("churn-2026", now, "until"))
     text = html_of(progress, now)
-    for told in (
+    for expected in (
         "Tabular (BinaryClassification), objective F1",
         "28m 20s, runtime limit 1h<",
         "5 trained",
@@ -135,11 +135,11 @@ def test_one_job_while_it_goes_on() -> None:
         "<td>ModelTuning</td>",
         "9m 5s so far",
     ):
-        assert told in text
+        assert expected in text
 
 
-def test_estimate_is_shown_with_its_zone() -> None:
-    """A notebook's kernel may be on another continent than its reader."""
+def test_estimate_is_shown_with_its_time_zone() -> None:
+    """A notebook's kernel may run in another time zone than its reader's."""
     progress, now = at(1700)
     progress.take(estimated(now))
     words = "about 18m left, done around 00:46 UTC (00:42–00:51), based on 6 similar jobs"
@@ -150,25 +150,25 @@ def test_estimate_is_shown_with_its_zone() -> None:
     assert "<td>about 18m left</td>" in html_of(several, now)
 
 
-def test_interrupted_cell_shows_when_and_the_last_state_that_was_observed() -> None:
-    """Nobody checks the job any more, so there is no next check and no duration beyond the last one."""
+def test_interrupted_cell_shows_its_time_and_the_last_observed_state() -> None:
+    """An interrupted cell polls no more, so it shows no next check, and no duration beyond the last one."""
     progress, now = at(1700)
     progress.take(estimated(now))
     text = html_of(progress, now + timedelta(seconds=50), is_over=True)
-    for told in (
+    for expected in (
         'churn-2026: <span class="warning">wait interrupted at 00:29 UTC</span>',
         '<th scope="row">last state</th><td>InProgress/ModelTuning</td>',
         '<th scope="row">last check</th><td>2026-01-01 00:28:',
         "at least 9m 5s",
         "The job keeps running. Run the cell again to continue the wait.",
     ):
-        assert told in text
-    for told in ("next check", "so far", "left"):
-        assert told not in text.partition("</style>")[2].replace("best so far", "")
+        assert expected in text
+    for unexpected in ("next check", "so far", "left"):
+        assert unexpected not in text.partition("</style>")[2].replace("best so far", "")
 
 
 def test_interrupted_cell_says_which_of_several_jobs_keep_running() -> None:
-    """How the others ended is known."""
+    """Jobs that have ended are shown with their verdicts."""
     progress, now = at(1700, OTHERS)
     text = html_of(progress, now, is_over=True)
     assert '4 jobs: <span class="warning">wait interrupted at ' in text
@@ -177,22 +177,22 @@ def test_interrupted_cell_says_which_of_several_jobs_keep_running() -> None:
     assert "next check" not in text
 
 
-def test_interrupted_cell_promises_nothing_of_a_job_that_was_not_found_or_is_being_stopped() -> None:
-    """The one may not exist, and the other ends."""
+def test_interrupted_cell_names_no_missing_or_stopping_job_as_running() -> None:
+    """A missing job may not exist, and a stopping job ends."""
     progress, now = at(0)
     assert "running" not in html_of(type(progress)(["a"]), now, is_over=True)
     progress.take(StopRequested("churn-2026", now, "until"))
     assert "AWS was asked to stop the job:" in html_of(progress, now, is_over=True)
 
 
-def test_view_says_when_it_was_true() -> None:
-    """The kernel may die: then nobody updates the view."""
+def test_view_shows_the_time_of_its_last_update() -> None:
+    """If the kernel dies, the view is never updated again."""
     assert re.search(r"2026-01-01 00:28:\d\d UTC, next check at 00:2[89]:\d\d<", html_of(*at(1700)))
     assert re.search(r"2026-01-01 00:28:\d\d UTC, next check at 00:2[89]:\d\d<", html_of(*at(1700, OTHERS)))
 
 
 def test_cells_carry_their_own_alignment_background_and_colours() -> None:
-    """The styles of notebooks outrank a class, and a notebook that is not trusted yet shows no others."""
+    """Notebook styles override a class, and an untrusted notebook shows inline styles only."""
     html = fragment(outcomes_document([simulate(OTHERS[name]).outcome for name in ("spam", "churn-2026")]))
     starts = re.findall("<(?:table|thead|tr|th|td)\\b[^>]*>", html)
     assert starts
@@ -217,8 +217,8 @@ def test_phase_of_another_day_has_its_date() -> None:
     assert '<td class="number">1 Jan 00:19</td>' in html_of(progress, now + timedelta(days=1))
 
 
-def test_several_jobs_while_they_go_on() -> None:
-    """Of several there is a table, with how those ended that have."""
+def test_cell_shows_several_jobs_in_a_table() -> None:
+    """The table shows running jobs, and the verdicts of ended ones."""
     progress, now = at(1700, OTHERS)
     text = html_of(progress, now + timedelta(seconds=5))
     assert "2 in progress" in text
@@ -228,8 +228,8 @@ def test_several_jobs_while_they_go_on() -> None:
     assert "not found yet" in html_of(type(first)(["a", "b"]), then)
 
 
-def test_the_last_thing_that_is_shown_is_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slowly the notebook takes what it is shown, the view stands still only when it shows the end."""
+def test_last_update_shows_the_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slowly the notebook handles updates, the last one shows the outcome."""
     shown = []
 
     class Handle:
@@ -253,8 +253,8 @@ def test_the_last_thing_that_is_shown_is_how_it_ended(monkeypatch: pytest.Monkey
     assert shown[-1]["text/plain"].startswith("simulated: failed")
 
 
-def test_a_wait_that_cannot_begin_leaves_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no region, or the client is one of another, nothing is shown and no thread is left."""
+def test_wait_that_cannot_start_shows_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a region, or with a client of another one, nothing is displayed and no thread is left."""
 
     class Shell:
         kernel = True
@@ -271,8 +271,8 @@ def test_a_wait_that_cannot_begin_leaves_no_view(monkeypatch: pytest.MonkeyPatch
     assert not [thread for thread in threading.enumerate() if thread.name == "automl-waiter-view"]
 
 
-def test_elsewhere_there_is_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a kernel nothing is shown, and nothing of IPython is loaded."""
+def test_no_view_outside_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a kernel nothing is displayed, and IPython is not imported."""
     with notebook_view(["a"]) as subscribers:
         assert subscribers == []
 
@@ -280,7 +280,7 @@ def test_elsewhere_there_is_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_view_that_fails_does_not_end_the_wait(
     simulated_jobs: ScriptedJobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where the notebook cannot show anything, that is logged, and the wait goes on."""
+    """If the notebook cannot display anything, the error is logged, and the wait continues."""
 
     class Shell:
         kernel = True

@@ -1,4 +1,4 @@
-"""How options and jobs are given: durations, misspelled keywords, bad values, several names for one job."""
+"""Options and job arguments: durations, misspelled keywords, bad values, several names for one job."""
 
 import inspect
 from collections.abc import Callable
@@ -49,7 +49,7 @@ waits: list[Callable[..., Any]] = [
 class TestDurations:
     @pytest.mark.parametrize("five_minutes", [300, 300.0, timedelta(minutes=5), "300", "5m", "0h5m"])
     def test_a_duration_is_seconds_a_timedelta_or_text(self, five_minutes: Any) -> None:
-        """Every option that is a duration takes the three forms."""
+        """Every duration option takes the three forms."""
         options = wait_options(timeout=five_minutes, poll=five_minutes, error_budget=five_minutes)
         assert (options.timeout, options.error_budget) == (300.0, 300.0)
         first_poll: Any = SimpleNamespace(polls=1, random=lambda: 0.5, slowdown=1.0)
@@ -57,14 +57,14 @@ class TestDurations:
         assert Exponential(five_minutes, five_minutes).next_delay(first_poll) == 300
 
     @pytest.mark.parametrize("a_minute", [60, timedelta(minutes=1), "1m"])
-    def test_a_simulation_takes_them_too(self, a_minute: Any) -> None:
-        """The arguments of `simulate` are durations like any other."""
+    def test_simulate_takes_durations_too(self, a_minute: Any) -> None:
+        """`simulate` takes durations in every form."""
         assert simulate(DONE, poll=a_minute, timeout=a_minute).calls == 2
         assert simulate(DONE, start=a_minute).calls == 1
 
     @pytest.mark.parametrize("bad", ["soon", "", "5 minutes", True, [5], object()])
     @pytest.mark.parametrize("name", ["timeout", "error_budget", "poll"])
-    def test_what_is_no_duration_is_refused(self, name: str, bad: Any) -> None:
+    def test_invalid_duration_is_refused(self, name: str, bad: Any) -> None:
         """The error is one line, and also a ValueError."""
         with pytest.raises(ValueError, match=r"duration|seconds") as refused:
             wait_options(**{name: bad})
@@ -72,7 +72,7 @@ class TestDurations:
         assert "\n" not in str(refused.value)
 
     def test_a_poll_below_a_tenth_of_a_second_needs_a_max_rate(self) -> None:
-        """Such a poll would raise the default rate limit beyond any reason."""
+        """Such an interval would raise the default rate limit unreasonably."""
         with pytest.raises(InvalidRequest, match="needs a max rate"):
             wait_options(poll=0.0001)
         assert wait_options(poll=0.0001, max_rate=10).max_rate == 10
@@ -82,7 +82,7 @@ class TestDurations:
 class TestWhenTheFunctionIsCalled:
     @pytest.mark.parametrize("wait", waits)
     def test_a_misspelled_keyword_is_a_type_error(self, wait: Callable[..., Any]) -> None:
-        """It is found when the function is called, and names the nearest option."""
+        """The call itself raises, and names the nearest option."""
         with pytest.raises(TypeError, match="unexpected keyword argument 'timout': did you mean 'timeout'"):
             wait(timout=4)
 
@@ -108,13 +108,13 @@ class TestWhenTheFunctionIsCalled:
         ids=str,
     )
     @pytest.mark.parametrize("wait", waits)
-    def test_a_bad_value_is_refused(self, wait: Callable[..., Any], bad: dict[str, Any]) -> None:
-        """It is found when the function is called, and not at the first `next`."""
+    def test_bad_value_raises_at_the_call(self, wait: Callable[..., Any], bad: dict[str, Any]) -> None:
+        """The call itself raises, not the first `next`."""
         with pytest.raises(InvalidRequest) as refused:
             wait(**bad)
         assert "\n" not in str(refused.value)
 
-    def test_a_cancel_event_is_for_the_synchronous_shell_alone(self) -> None:
+    def test_asyncio_functions_take_no_cancel_event(self) -> None:
         """Under asyncio the task is cancelled instead."""
         with pytest.raises(TypeError, match="'cancel_event'"):
             aio.Waiter(cancel_event=None)  # type: ignore[call-arg]
@@ -123,14 +123,14 @@ class TestWhenTheFunctionIsCalled:
 
     @pytest.mark.parametrize("plural", [wait_for_all, automl_waiter.as_completed, aio.as_completed])
     @pytest.mark.parametrize("jobs", ["p1", {"AutoMLJobName": "p1"}, 5])
-    def test_one_job_where_several_belong_is_refused(self, plural: Callable[..., Any], jobs: Any) -> None:
-        """A string is one job, not a list of letters."""
+    def test_one_string_for_several_jobs_is_refused(self, plural: Callable[..., Any], jobs: Any) -> None:
+        """A string is one job, not a list of characters."""
         with pytest.raises(InvalidRequest, match="where several jobs belong"):
             plural(jobs)
 
     @pytest.mark.parametrize("jobs", [["a", "b"], ("a",), {"a"}])
-    def test_several_jobs_where_one_belongs_name_the_plural(self, jobs: Any) -> None:
-        """The error says which function takes them."""
+    def test_several_jobs_for_one_are_refused_with_the_right_function(self, jobs: Any) -> None:
+        """The error names the function that takes several jobs."""
         with pytest.raises(InvalidRequest, match="wait_for_all"):
             wait_for(jobs)
 
@@ -146,8 +146,8 @@ class TestWhenTheFunctionIsCalled:
 
 
 class TestWhichJob:
-    def test_a_snapshot_an_outcome_and_a_transition_mean_their_job(self, simulated_jobs: ScriptedJobs) -> None:
-        """What the library has returned can be given to it again, ARN included."""
+    def test_snapshot_outcome_and_transition_are_accepted_as_a_job(self, simulated_jobs: ScriptedJobs) -> None:
+        """What the library returns can be passed as the job, ARN included."""
         simulated_jobs.add("churn", DONE)
         seen: list[Transition] = []
         outcome = wait_for("churn", on_transition=seen.append)
@@ -155,14 +155,14 @@ class TestWhichJob:
             assert job_ref(known).arn == outcome.arn
             assert wait_for(known).arn == outcome.arn
 
-    def test_an_outcome_of_a_job_that_was_never_seen_keeps_its_arn(self) -> None:
-        """The region in the ARN that was given says where to look again."""
+    def test_outcome_of_a_missing_job_keeps_its_arn(self) -> None:
+        """The region in the given ARN says where to search again."""
         arn = ARN.replace("us-east-1", "eu-west-1")
         never_seen = Outcome(job=arn, job_name="churn", verdict=Verdict.ERROR, exit_code=ExitCode(69))
         assert job_ref(never_seen) == job_ref(arn)
 
     def test_one_job_under_several_names_is_polled_and_delivered_once(self, simulated_jobs: ScriptedJobs) -> None:
-        """Each name that was given is a key of the result."""
+        """Each given name is a key of the result."""
         simulated_jobs.add("churn", DONE)
         wait_for("churn", poll=10)
         calls = simulated_jobs.calls
@@ -174,8 +174,8 @@ class TestWhichJob:
         assert simulated_jobs.calls == 2 * calls
         assert len(list(automl_waiter.as_completed(names))) == 1
 
-    def test_jobs_of_one_name_in_two_accounts_are_two(self, simulated_jobs: ScriptedJobs) -> None:
-        """An ARN of another account means another job."""
+    def test_same_name_in_two_accounts_is_two_jobs(self, simulated_jobs: ScriptedJobs) -> None:
+        """An ARN of another account names another job."""
         simulated_jobs.add("churn", DONE)
         other = ARN.replace("123456789012", "999999999999")
         outcomes = wait_for_all([ARN, other])
@@ -184,10 +184,8 @@ class TestWhichJob:
 
 
 class TestTheCandidateThatMetTheCondition:
-    def test_it_is_the_outcomes_best_candidate_whatever_the_stopped_job_shows(
-        self, simulated_jobs: ScriptedJobs
-    ) -> None:
-        """A stopped job may name no candidate, or another; the snapshot stays as AWS answered."""
+    def test_it_stays_the_outcomes_best_candidate_after_the_stop(self, simulated_jobs: ScriptedJobs) -> None:
+        """A stopped job may show no candidate, or another one; the snapshot stays as AWS returned it."""
         simulated_jobs.add("churn", Timeline([(0, "InProgress", "GeneratingExplainabilityReport")]))
         describing = simulated_jobs.describe
 
@@ -212,7 +210,7 @@ class TestTheCandidateThatMetTheCondition:
         assert outcome.snapshot.best_candidate is None
 
 
-def test_an_outcome_is_ok_when_its_exit_code_is_0() -> None:
-    """`ok` is what `check` asks."""
+def test_outcome_is_ok_if_its_exit_code_is_0() -> None:
+    """`check` raises unless `ok` is true."""
     failed, completed = (simulate(job).outcome for job in (Timeline([(0, "Failed", "Failed")]), DONE))
     assert (failed.ok, completed.ok) == (False, True)

@@ -1,4 +1,4 @@
-"""What the command writes, where nobody reads, where there is no room, and where only ASCII is understood."""
+"""The command's output with a closed or unread reader, on a full disk, and in ASCII."""
 
 import itertools
 import json
@@ -41,30 +41,30 @@ HOSTILE = "no data\x1b[31m\x9b31m\x7f\r\n::error::forged\n##vso[task.setvariable
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[FaultyEndpoint]:
-    """An endpoint with jobs that say what nobody should."""
+    """Serve an endpoint with hostile texts in its jobs."""
     with FaultyEndpoint() as endpoint:
         yield endpoint
 
 
 @pytest.fixture
 def job(endpoint: FaultyEndpoint) -> str:
-    """A job that fails once each status was seen, with hostile text in its statuses and in its reason."""
+    """Create a job that fails after each status was polled, with hostile text in its statuses and reason."""
     script = [(0, "InProgress", "ModelTuning"), (NEVER, "InProgress", HOSTILE), (2 * NEVER, "Failed", "Failed")]
     return endpoint.add(f"job-{os.urandom(6).hex()}", Seen(script, failure_reason=HOSTILE))
 
 
 def run(endpoint: FaultyEndpoint, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end."""
+    """Run the command to its end."""
     env = endpoint_environment(endpoint.url, **environment)
     words = [sys.executable, "-m", "automl_waiter", *arguments]
     return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize(("stream", "output"), [("stdout", "text"), ("stdout", "jsonl"), ("stderr", "json")])
-def test_a_closed_pipe_stops_the_drawing_and_not_the_wait(
+def test_closed_pipe_ends_the_view_but_not_the_wait(
     endpoint: FaultyEndpoint, job: str, stream: str, output: str
 ) -> None:
-    """`| head -1` that has gone costs neither the wait nor its exit code, and the other stream says everything."""
+    """After `| head -1` has exited, the wait continues, keeps its exit code and reports on the other stream."""
     env = endpoint_environment(endpoint.url)
     with start("wait", job, "--poll", "0.2s", "-o", output, env=env) as process:
         assert process.stdout is not None
@@ -74,18 +74,16 @@ def test_a_closed_pipe_stops_the_drawing_and_not_the_wait(
             pipe, other = other, pipe
             pipe.readline()
         pipe.close()
-        told = other.read()
+        output = other.read()
         assert process.wait(30) == 10
-    assert "Failed" in told
-    assert "Traceback" not in told
-    assert "BrokenPipe" not in told
+    assert "Failed" in output
+    assert "Traceback" not in output
+    assert "BrokenPipe" not in output
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&-"])
-def test_a_stream_that_is_closed_from_the_start_is_no_error(
-    endpoint: FaultyEndpoint, job: str, redirection: str
-) -> None:
-    """With `>&-` or `2>&-` the exit code still says how the job ended, and nothing lands in the other stream."""
+def test_stream_closed_at_start_is_not_an_error(endpoint: FaultyEndpoint, job: str, redirection: str) -> None:
+    """With `>&-` or `2>&-` the exit code is the job's, and the other stream gets none of the closed one's output."""
     env = endpoint_environment(endpoint.url)
     line = f'exec "$0" -m automl_waiter wait "$1" --poll 0.2s -o json {redirection}'
     result = subprocess.run(
@@ -107,8 +105,8 @@ def test_a_stream_that_is_closed_from_the_start_is_no_error(
         ("<latin-1", "standard input, line 1: 'm\\\\xfcller' is not the name of an AutoML job"),
     ],
 )
-def test_names_that_cannot_be_read_are_one_line(tmp_path: Path, redirection: str, line: str) -> None:
-    """Standard input that is closed, empty or not UTF-8 is bad usage: one line and 2."""
+def test_unreadable_standard_input_is_a_usage_error(tmp_path: Path, redirection: str, line: str) -> None:
+    """Closed, empty or non-UTF-8 standard input gives one line and exit code 2."""
     (tmp_path / "latin-1").write_bytes("müller".encode("latin-1"))
     result = subprocess.run(
         ["sh", "-c", f'exec "$0" -m automl_waiter wait - {redirection}', sys.executable],
@@ -119,15 +117,15 @@ def test_names_that_cannot_be_read_are_one_line(tmp_path: Path, redirection: str
         check=False,
     )
     assert result.returncode == 2
-    [told] = result.stderr.splitlines()
-    assert told.startswith(f"automl-waiter: {line}")
+    [message] = result.stderr.splitlines()
+    assert message.startswith(f"automl-waiter: {line}")
 
 
 @pytest.mark.parametrize(("flags", "signum", "code"), [(["--timeout", "2s"], None, 124), ([], signal.SIGTERM, 143)])
-def test_a_reader_that_has_stopped_does_not_stop_the_wait(
+def test_full_stderr_pipe_does_not_block_the_wait(
     endpoint: FaultyEndpoint, flags: list[str], signum: signal.Signals | None, code: int
 ) -> None:
-    """Where nobody reads stderr any more, and its pipe is full, the wait still ends at its deadline and on a signal."""
+    """If nothing reads stderr and its pipe is full, the wait still ends at its deadline and on a signal."""
     job = endpoint.add(f"unread-{code}", Timeline([(0, "InProgress", "ModelTuning")]))
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -147,8 +145,8 @@ def test_a_reader_that_has_stopped_does_not_stop_the_wait(
     os.close(writer)
 
 
-def test_a_reader_on_a_socket_that_has_gone_changes_no_exit_code(endpoint: FaultyEndpoint, job: str) -> None:
-    """Whoever starts the command with a socket for its stdout, and leaves, has the job's own exit code."""
+def test_closed_socket_on_stdout_keeps_the_exit_code(endpoint: FaultyEndpoint, job: str) -> None:
+    """If stdout is a socket and its peer has closed it, the exit code is still the job's."""
     env = endpoint_environment(endpoint.url) | {"PYTHONUNBUFFERED": "1"}
     ours, theirs = socket.socketpair()
     with start("wait", job, "--poll", "0.2s", env=env, stdout=theirs.fileno()) as process:
@@ -159,8 +157,8 @@ def test_a_reader_on_a_socket_that_has_gone_changes_no_exit_code(endpoint: Fault
     assert "Traceback" not in stderr
 
 
-def test_a_supervisor_may_end_the_process_once_it_has_read_the_result(endpoint: FaultyEndpoint) -> None:
-    """A signal that comes after the last line changes no exit code, for the job has ended as it has."""
+def test_signal_after_the_result_keeps_the_exit_code(endpoint: FaultyEndpoint) -> None:
+    """A signal after the last line of the result does not change the exit code."""
     codes = set()
     for number, signum in enumerate([signal.SIGTERM, signal.SIGINT] * 3):
         job = endpoint.add(f"read-{number}", Timeline([(0, "Completed", "Completed")]))
@@ -173,8 +171,8 @@ def test_a_supervisor_may_end_the_process_once_it_has_read_the_result(endpoint: 
     assert codes == {0}
 
 
-def test_a_signal_while_the_command_is_loaded_still_gives_the_document(endpoint: FaultyEndpoint) -> None:
-    """Whenever a signal comes after the first moments of the process, the outcome so far is printed."""
+def test_signal_while_the_command_is_loading_prints_the_document(endpoint: FaultyEndpoint) -> None:
+    """A signal at any time after the process's first moments prints the outcome so far."""
     env = endpoint_environment(endpoint.url)
     for delay in (0.1, 0.15, 0.2, 0.3):
         job = endpoint.add("early", Timeline([(0, "InProgress", "ModelTuning")]))
@@ -183,12 +181,12 @@ def test_a_signal_while_the_command_is_loaded_still_gives_the_document(endpoint:
             process.send_signal(signal.SIGTERM)
             stdout, stderr = process.communicate(timeout=30)
         if process.returncode == -signal.SIGTERM:
-            continue  # Python itself had not begun
+            continue  # Python itself had not started
         assert process.returncode == json.loads(stdout)["exit_code"] == 143, stderr
 
 
-def test_a_result_that_finds_no_room_is_told(endpoint: FaultyEndpoint, job: str) -> None:
-    """On a full disk the result is lost, but not silently, and the exit code still says how the job ended."""
+def test_result_lost_on_a_full_disk_is_reported(endpoint: FaultyEndpoint, job: str) -> None:
+    """On a full disk stderr reports that the result is lost, and the exit code is still the job's."""
     env = endpoint_environment(endpoint.url)
     with Path("/dev/full").open("w") as full, start("wait", job, "--poll", "0.2s", env=env, stdout=full) as process:
         _, stderr = process.communicate(timeout=60)
@@ -198,8 +196,8 @@ def test_a_result_that_finds_no_room_is_told(endpoint: FaultyEndpoint, job: str)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_does_not_cut_a_result_that_is_being_written(endpoint: FaultyEndpoint, signum: signal.Signals) -> None:
-    """A job that has ended keeps its exit code and its whole result when a signal comes while nobody reads it."""
+def test_signal_does_not_truncate_the_result(endpoint: FaultyEndpoint, signum: signal.Signals) -> None:
+    """An ended job keeps its exit code and its whole result if a signal arrives while its reader is slow."""
     name = f"large-{signum.name}"
     endpoint.add(name, Timeline([(0, "Failed", "Failed")], failure_reason="no data. " * 50_000))
     env = endpoint_environment(endpoint.url)
@@ -213,10 +211,8 @@ def test_a_signal_does_not_cut_a_result_that_is_being_written(endpoint: FaultyEn
 
 
 @pytest.mark.parametrize("output", ["text", "json", "jsonl"])
-def test_where_only_ascii_is_understood_the_result_is_still_written(
-    endpoint: FaultyEndpoint, job: str, output: str
-) -> None:
-    """In a C locale or a log that takes ASCII alone, text that is not is written in escapes, and nothing fails."""
+def test_non_ascii_text_is_escaped_in_an_ascii_locale(endpoint: FaultyEndpoint, job: str, output: str) -> None:
+    """In a C locale or an ASCII log other characters are written as escapes, and nothing fails."""
     endpoint.add(job, Timeline([(0, "Failed", "Failed")], failure_reason="größe – 数据"))
     result = run(endpoint, "wait", job, "-o", output, PYTHONIOENCODING="ascii")
     assert result.returncode == 10, result.stderr
@@ -230,8 +226,8 @@ def test_where_only_ascii_is_understood_the_result_is_still_written(
 
 
 @pytest.mark.parametrize("flags", [[], ["--log-format", "json"], ["-o", "json"], ["-o", "jsonl"]])
-def test_what_a_job_says_is_never_obeyed(inside: Command, job: str, flags: list[str]) -> None:
-    """Nothing in a status or in a reason moves a cursor, begins a line, or is a command to a CI runner; JSON keeps it."""
+def test_control_characters_in_a_jobs_texts_have_no_effect(inside: Command, job: str, flags: list[str]) -> None:
+    """No status or reason moves a cursor, starts a line or forms a CI runner command; JSON keeps the text."""
     result = inside("wait", job, "--poll", "0.2s", *flags)
     assert result.returncode == 10
     written = result.stdout + result.stderr
@@ -247,7 +243,7 @@ def test_lines_have_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
     reporter = Reporter("console", quiet=False, clock=lambda: now)
 
-    def told(*events: Event) -> list[str]:
+    def printed(*events: Event) -> list[str]:
         nonlocal now
         for event in events:
             now += 600
@@ -260,25 +256,25 @@ def test_lines_have_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     latest = replace(estimate, ends_at=ends_at + timedelta(minutes=5), latest=ends_at + timedelta(minutes=9))
     heartbeat = Heartbeat("churn", NOW + timedelta(minutes=2), TUNING, 25)
 
-    assert told(estimate, heartbeat, replace(heartbeat, job_name="fraud")) == [
+    assert printed(estimate, heartbeat, replace(heartbeat, job_name="fraud")) == [
         "churn: about 12m left, done around 09:42 UTC (09:42–09:46), based on 6 similar jobs",
         "churn: still InProgress/ModelTuning, about 10m left, next check in 25s",
         "fraud: still InProgress/ModelTuning, next check in 25s",
     ]
-    assert told(later, latest) == [
+    assert printed(later, latest) == [
         "churn: about 17m left, done around 09:47 UTC (09:42–09:51), based on 6 similar jobs"
     ]
-    assert told(replace(heartbeat, state=State("Stopping", "ModelTuning"))) == [
+    assert printed(replace(heartbeat, state=State("Stopping", "ModelTuning"))) == [
         "churn: still Stopping/ModelTuning, next check in 25s"
     ]
-    assert told(StopRequested("churn", NOW, "timeout"), heartbeat)[1:] == [
+    assert printed(StopRequested("churn", NOW, "timeout"), heartbeat)[1:] == [
         "churn: still InProgress/ModelTuning, next check in 25s"
     ]
 
 
 @pytest.mark.parametrize("delay", [2.0, 30.0, 90.0, 120.0, 239.0, 240.0, 600.0])
-def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixture[str], delay: float) -> None:
-    """Off a terminal a wait of a day without news writes a line at least every five minutes, whatever the clock says."""
+def test_log_gets_a_line_at_least_every_five_minutes(capsys: pytest.CaptureFixture[str], delay: float) -> None:
+    """Off a terminal a day without a transition writes a line at least every five minutes of any wall clock."""
     now, lines = 0.0, [0.0]
     reporter = Reporter("console", quiet=False, clock=lambda: now)
     reporter.report(Transition("churn", "arn", None, TUNING, NOW, None))
@@ -287,10 +283,10 @@ def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixtur
         left = delay
         reporter.report(Poll("churn", NOW, TUNING_JOB, 1, left))
         while left:
-            if told := capsys.readouterr().err:
+            if output := capsys.readouterr().err:
                 lines.append(now)
-                assert told.startswith("2026-11-24 09:30:00Z  churn: still InProgress/ModelTuning, next check in ")
-                assert told.count("\n") == 1
+                assert output.startswith("2026-11-24 09:30:00Z  churn: still InProgress/ModelTuning, next check in ")
+                assert output.count("\n") == 1
             slept = min(left, HEARTBEAT_EVERY_S)
             now, left = now + slept, left - slept
             if left:
@@ -300,8 +296,8 @@ def test_a_silent_log_gets_a_line_every_few_minutes(capsys: pytest.CaptureFixtur
     assert statistics.mean(gaps) > 200
 
 
-def test_an_outage_is_told_ever_more_rarely(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a hundred failed attempts those are told whose number is a power of two, each with how it failed."""
+def test_outage_reports_only_attempts_at_powers_of_two(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a hundred failed attempts those at powers of two are reported, each with its error."""
     reporter = Reporter("console", quiet=False)
     for attempt in range(1, 101):
         at = NOW + timedelta(seconds=attempt)

@@ -27,7 +27,7 @@ def report_of(timeline: Timeline) -> Document:
 
 
 def test_a_page_is_complete_and_well_formed() -> None:
-    """It has a title, a language and its own style, forbids all that is not in it, and is well-formed down to the charts."""
+    """It has a title, a language and its own style, loads nothing, and is well-formed including the charts."""
     text = page(report_of(COMPLETED))
     tree = ElementTree.fromstring(re.sub(r"<meta[^>]*>", "", text.partition("\n")[2]))
     assert tree.find("head/title").text == "simulated: completed"  # type: ignore[union-attr]
@@ -48,7 +48,7 @@ def figures(document: Document) -> list[tuple[str, str]]:
 
 
 def test_the_page_begins_with_its_figures() -> None:
-    """The best objective, the duration and the number of candidates come first, as far as they are known."""
+    """The page starts with the known ones of best objective, duration and number of candidates."""
     assert figures(report_of(COMPLETED)) == [("best F1", "0.91"), ("took", "38m 30s"), ("candidates", "8")]
     assert figures(report_of(FAILED)) == [("took", "3m 18s")]
     running = outcome_of(Timeline(PHASES), timeout=0, start=700)
@@ -62,7 +62,7 @@ def test_the_page_begins_with_its_figures() -> None:
 
 
 def test_candidates_have_their_algorithm() -> None:
-    """The table of the candidates has a column for it, unless no algorithm is known."""
+    """The candidates table has an algorithm column unless no algorithm is known."""
 
     def columns(board: Leaderboard) -> tuple[str, ...]:
         document = report_document(outcome, (), board)
@@ -92,7 +92,7 @@ def test_a_job_and_its_failed_job_link_to_the_console() -> None:
 
 
 def test_a_link_is_escaped() -> None:
-    """A link makes no attribute of its own."""
+    """A link cannot add an attribute."""
     document = Document("a", "b", Tone.PLAIN, (Facts((Fact("c", "d", link='https://e/" onclick="f'),)),))
     assert 'href="https://e/&quot; onclick=&quot;f"' in page(document)
 
@@ -106,8 +106,8 @@ def places(svg: str, tag: str, *names: str) -> list[tuple[float, ...]]:
     return [tuple(float(one.attrib[name].removesuffix("%")) for name in names) for one in found]
 
 
-def test_bars_are_as_long_as_what_they_stand_for() -> None:
-    """A phase that lasted twice as long has a bar of twice the length, which begins where the one before ended."""
+def test_bar_length_is_proportional_to_the_phase_duration() -> None:
+    """A phase of twice the duration has a bar of twice the length, which starts where the previous one ends."""
     first, second = timedelta(minutes=10), timedelta(minutes=20)
     bars = [
         Bar("a", BEGIN, BEGIN + first, "10m"),
@@ -122,8 +122,8 @@ def test_bars_are_as_long_as_what_they_stand_for() -> None:
 
 
 @pytest.mark.parametrize(("is_minimized", "best"), [(False, [1, 3, 3]), (True, [1, 1, 1])])
-def test_the_line_of_a_plot_is_the_best_so_far(is_minimized: bool, best: list[int]) -> None:
-    """It rises, or falls where smaller is better, and never goes back; larger values stand higher."""
+def test_plot_line_is_the_best_value_so_far(is_minimized: bool, best: list[int]) -> None:
+    """The line rises, or falls if smaller is better, and never reverses; larger values are higher."""
     values = [1.0, 3.0, 2.0]
     points = tuple(Point(str(value), BEGIN + timedelta(seconds=number), value) for number, value in enumerate(values))
     svg = plot_svg(Plot("t", points, is_minimized=is_minimized))
@@ -135,13 +135,13 @@ def test_the_line_of_a_plot_is_the_best_so_far(is_minimized: bool, best: list[in
     ]
     assert drawn[0][0] == 0
     assert drawn[-1][1] == 100
-    # Each line begins where the one before it ends.
+    # Each line starts where the previous one ends.
     assert [(x1, y1) for x1, _, y1, _ in drawn[1:]] == [(x2, y2) for _, x2, _, y2 in drawn[:-1]]
     assert list(dict.fromkeys(y2 for *_, y2 in drawn)) == [heights[float(value)] for value in dict.fromkeys(best)]
 
 
 def test_equal_values_can_be_drawn() -> None:
-    """Candidates of one value, zero too, at one instant, are a plot like any other."""
+    """Candidates of one value, also zero, at one instant give a plot."""
     for value in (0.0, 0.5, -2.0):
         points = tuple(Point("a", BEGIN, value) for _ in range(2))
         assert "NaN" not in plot_svg(Plot("t", points, is_minimized=False))
@@ -164,12 +164,12 @@ NOON = datetime(2026, 11, 24, 12, 3, 20, tzinfo=UTC)
     ],
 )
 def test_ticks_are_round_clock_times(seconds: float, labels: list[str]) -> None:
-    """A time axis has up to seven round times, of midnights the date."""
+    """A time axis has up to seven round times; a tick at midnight shows the date."""
     assert [tick.label for tick in time_ticks(NOON, NOON + timedelta(seconds=seconds))] == labels
 
 
-def test_any_period_has_a_few_ticks() -> None:
-    """From seconds to months there are at least two ticks and at most seven, each within the period."""
+def test_any_period_has_two_to_seven_ticks() -> None:
+    """From seconds to months each tick is within the period."""
     for power in range(1, 48):
         end = NOON + timedelta(seconds=3 * 1.4**power)
         ticks = time_ticks(NOON, end)
@@ -178,8 +178,8 @@ def test_any_period_has_a_few_ticks() -> None:
 
 
 @pytest.mark.parametrize("days", [0.001, 0.04, 1.5, 90])
-def test_ticks_stand_where_their_time_is(days: float) -> None:
-    """A tick's label and line are at the place of its time on the axis."""
+def test_ticks_are_at_the_position_of_their_time(days: float) -> None:
+    """A tick's label and line are at its time's position on the axis."""
     end = NOON + timedelta(days=days)
     svg = bars_svg([Bar("a", NOON, end, "")], "t")
     ticks = time_ticks(NOON, end)

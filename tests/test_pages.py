@@ -36,7 +36,7 @@ from automl_waiter.testing import ManualClock, simulate
 
 DATA = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
 SHELLS = ("sh", "console")
-# What a program prints, a drawing, and what only builds the site.
+# Program output, a drawing, and what only builds the site.
 NOT_PASTED = ("text", "mermaid", "{toctree}", "{eval-rst}", "{note}", "{warning}", "{tip}")
 
 JOBS = ("churn-2026", "fraud-2026")
@@ -72,14 +72,14 @@ def named(block: object) -> str:
 
 
 def test_the_language_of_each_block_has_a_check() -> None:
-    """A block without a language, or in one that nothing here checks, fails."""
+    """A block without a language, or in one that has no check here, fails."""
     known = {"python", "powershell", *SHELLS, *DATA, *NOT_PASTED}
     assert [f"{block}: {block.language!r}" for block in ALL if block.language not in known] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_no_block_is_overlooked(page: Path) -> None:
-    """Every fence on a page belongs to a block, and so is closed."""
+def test_every_fence_belongs_to_a_block(page: Path) -> None:
+    """Every fence on a page opens or closes a block."""
     assert "```" not in prose(page)
     assert "~~~" not in prose(page)
 
@@ -132,7 +132,7 @@ def given_names(session: list[Block]) -> set[str]:
 
 
 def file_of(block: Block, ending: str) -> str:
-    """Return the name that the page gives the block, or one that says where it stands."""
+    """Return the file name that the page gives the block, or one made of the block's position."""
     return block.file_name or re.sub(r"\W", "_", str(block)) + ending
 
 
@@ -169,14 +169,14 @@ def bus() -> Iterator[EventBus]:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Sandbox]:
-    """A sandbox in which a job lasts some minutes."""
+    """Return a sandbox in which a job runs for some minutes."""
     with Sandbox(speed=10) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
 def ended() -> Iterator[Sandbox]:
-    """A sandbox in which a job ends as soon as it is created."""
+    """Return a sandbox in which a job ends as soon as it is created."""
     with Sandbox(speed=1e6) as sandbox:
         yield sandbox
 
@@ -203,12 +203,12 @@ def enter(bus: EventBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
             Path(name).chmod(0o755)
 
     yield use
-    logging.getLogger("automl_waiter").setLevel(logging.NOTSET)  # a page turns it on
+    logging.getLogger("automl_waiter").setLevel(logging.NOTSET)  # a page enables it
 
 
 @pytest.fixture
 def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the time of jobs in a sandbox be that of the waits, whose pauses take no time."""
+    """Let the sandbox's jobs follow the clock of the waits, whose pauses take no real time."""
     clock = ManualClock(epoch=datetime.now(UTC))
     elapsed = property(lambda job: (clock.now() - job.created).total_seconds() * job.speed)
     monkeypatch.setattr("automl_waiter.sandbox.backend.ScriptedJob.elapsed", elapsed)
@@ -228,7 +228,7 @@ RUN_HERE = [
 
 @pytest.mark.parametrize("session", RUN_HERE, ids=lambda session: named(session[0]))
 def test_the_python_on_the_pages_runs(session: list[Block], running: Sandbox, enter: Enter, virtual_time: None) -> None:
-    """It runs as it stands, while the jobs that it names run in the sandbox."""
+    """It runs unchanged while the jobs that it names run in the sandbox."""
     enter(running)
     scenario = "failed" if session[0].page in WITH_FAILED_JOBS else "completed"
     request = {**REQUEST, "AutoMLJobName": "new-2026"}
@@ -252,7 +252,7 @@ def test_the_tests_on_the_pages_pass(tmp_path: Path) -> None:
 
 
 def test_the_script_for_slack_posts_the_end(command: Command, new_job: Callable[[str], str], tmp_path: Path) -> None:
-    """The script on the page of notifications posts one message for a job that is observed before and at its end."""
+    """The script on the notifications page posts one message for a job that it polls before and after its end."""
     [script] = [block for block in ALL if block.file_name == "notify.py"]
     posted: list[object] = []
 
@@ -273,8 +273,8 @@ def test_the_script_for_slack_posts_the_end(command: Command, new_job: Callable[
     assert posted == [{"text": f"{job}: Completed"}], ended.stderr
 
 
-def test_the_page_lists_each_scenario() -> None:
-    """docs/howto/testing.md says of each scenario of the sandbox by which exit code it ends."""
+def test_testing_page_lists_each_scenario_with_its_exit_code() -> None:
+    """docs/howto/testing.md has the exit code of each scenario of the sandbox."""
     page = (ROOT / "docs" / "howto" / "testing.md").read_text()
     listed = {name: int(code) for name, code in re.findall(r"(?m)^\| `([a-z-]+)` \| .* \| (\d+)\b.*\|$", page)}
     assert listed == {name: simulate(timeline).outcome.exit_code for name, timeline in SCENARIOS.items()}
@@ -290,14 +290,14 @@ def test_the_shell_on_the_pages_is_sound(tmp_path: Path) -> None:
         (tmp_path / file_of(block, ".sh")).write_text(shebang + block.shell)
     scripts = [path.name for path in tmp_path.iterdir()]
     program = Path(sys.executable).with_name("shellcheck")
-    # No file that a page sources is at hand (SC1091), and a page may say to change the folder (SC2164).
+    # A file that a page sources does not exist here (SC1091), and a page may change the folder (SC2164).
     words = [str(program), "-e", "SC1091,SC2164", "-f", "gcc", *scripts]
     checked = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
 def lines_of(block: Block) -> list[list[str]]:
-    """Return the command lines of a block; in what a program prints, those after a `$`."""
+    """Return the command lines of a block; in program output, those after a `$`."""
     if block.language == "powershell":
         return [words for line in block.text.splitlines() for words in command_lines(line.partition("#")[0])]
     if block.language == "text":
@@ -339,7 +339,7 @@ def test_each_command_line_in_a_sentence_parses(page: Path) -> None:
 
 
 def is_run(words: list[str]) -> bool:
-    """Return whether a command line ends by itself, and takes no value from the reader."""
+    """Return whether a command line ends by itself and needs no value from the reader."""
     return words[0] not in NOT_RUN and not any("$" in word for word in words)
 
 
@@ -358,7 +358,7 @@ def run(words: list[str], sandbox: Sandbox) -> int:
 def test_each_command_line_runs(
     words: list[str], ended: Sandbox, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each reports how its jobs ended, and never bad usage."""
+    """Each ends with an exit code of its jobs, never with bad usage."""
     enter(ended)
     monkeypatch.setattr(sys, "stdin", io.StringIO("churn-2026\n"))
     assert run(words, ended) in ENDS

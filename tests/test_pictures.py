@@ -12,13 +12,13 @@ MAKER = runpy.run_path(str(ROOT / "docs" / "make_pictures.py"))
 
 
 def words_of(svg: str) -> list[str]:
-    """The words of a picture, in the order of its lines."""
+    """Return the words of a picture, in the order of its lines."""
     return " ".join(html.unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)).split()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["live", "several"])
-def test_a_picture_shows_the_view_of_today(name: str, theme: str) -> None:
+def test_picture_shows_the_current_view(name: str, theme: str) -> None:
     """Its words are those of the frame; `python docs/make_pictures.py` draws it again."""
     path = MAKER["PICTURES"] / f"{name}-{theme}.svg"
     frame: Any = MAKER[name]()
@@ -26,6 +26,6 @@ def test_a_picture_shows_the_view_of_today(name: str, theme: str) -> None:
 
 
 def test_a_picture_loads_nothing() -> None:
-    """GitHub and a strict page show it as it is."""
+    """GitHub, or a page with a strict content policy, displays it unchanged."""
     for path in MAKER["PICTURES"].glob("*.svg"):
         assert not re.search(r"url\(http|@import|<image", path.read_text()), path.name

@@ -26,8 +26,8 @@ def in_shell(script: str, endpoint: Sandbox, cwd: Path) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signal_that_was_ignored_at_the_start_stays_ignored(ignored: signal.Signals) -> None:
-    """A script's `&`, `trap ''` and `nohup` are heeded: Ctrl-C at the script stops no background wait."""
+def test_signal_ignored_at_start_stays_ignored(ignored: signal.Signals) -> None:
+    """The command respects a script's `&`, `trap ''` and `nohup`: Ctrl-C at the script ends no background wait."""
     before = signal.signal(ignored, signal.SIG_IGN)
     try:
         with Interrupts():
@@ -45,10 +45,8 @@ def test_handlers_are_set_before_the_library_is_loaded() -> None:
 
 
 @pytest.mark.parametrize("words", ["export asl", "status {job}", "report {job}"])
-def test_result_that_cannot_be_written_is_74_where_it_is_the_only_product(
-    endpoint: Sandbox, new_job: NewJob, words: str
-) -> None:
-    """On a full disk the exit code and one line say that the result was lost."""
+def test_lost_result_is_74_if_it_is_the_only_product(endpoint: Sandbox, new_job: NewJob, words: str) -> None:
+    """On a full disk the exit code and one line report that the result was lost."""
     env = endpoint_environment(endpoint.url)
     with (
         Path("/dev/full").open("w") as full,
@@ -59,7 +57,7 @@ def test_result_that_cannot_be_written_is_74_where_it_is_the_only_product(
 
 
 def test_closed_pipe_keeps_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`export asl | head -1` is no failure."""
+    """`export asl | head -1` is not an error."""
 
     class Closed:
         def write(self, _: str) -> None:
@@ -79,8 +77,8 @@ def test_exec_command_can_write_to_stderr_that_was_closed(endpoint: Sandbox, new
     assert (tmp_path / "ran").read_text() == "y\ny\n"
 
 
-def test_watch_ends_when_its_only_reader_has_gone(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
-    """`watch | head -1` does not run on for weeks."""
+def test_watch_ends_after_its_only_reader_exits(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+    """`watch | head -1` does not keep running for weeks."""
     new_job("endless")
     done = in_shell("($aw watch -o jsonl --poll 0.3s; echo $? > code) | head -1", endpoint, tmp_path)
     assert json.loads(done.stdout)["event"] == "transition"
@@ -93,7 +91,7 @@ def test_watch_ends_when_its_only_reader_has_gone(endpoint: Sandbox, new_job: Ne
 def test_names_on_standard_input_may_have_comments_and_a_byte_order_mark(
     inside: Command, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows writes the mark, and people write comments and blank lines."""
+    """Windows writes the mark, and users write comments and blank lines."""
     a, b = new_job("endless"), new_job("endless")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"\ufeff# nightly\n{a}  # the first\n\n{b}\n"))
     result = inside("status", "-", "-o", "json")

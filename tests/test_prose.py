@@ -1,4 +1,4 @@
-"""The prose of README, pages and help: plain words. The phrases are those that readers of this project stumbled over."""
+"""The prose of README, pages and help is in plain words. The phrases are those that confused readers."""
 
 import re
 from pathlib import Path
@@ -24,14 +24,14 @@ TEXTS = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
 
 def prose_of(page: Path) -> str:
-    """The text of a page without code; its lines stay where they are."""
+    """Return the text of a page without code; its lines keep their numbers."""
     text = re.sub(r"^ *```.*?^ *```", lambda block: "\n" * block[0].count("\n"), page.read_text(), flags=re.M | re.S)
     return re.sub(r"`[^`\n]*`|\]\([^)\n]*\)|<[^>\n]*>", "X", text)
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_is_in_plain_words(page: Path) -> None:
-    """No phrase of the list, and nothing that proselint knows: cliches, hedging, redundancy, and others."""
+    """A page has no phrase of the list, and no cliche, hedging, redundancy or other finding of proselint."""
     prose = prose_of(page)
     lines = [f"{number}: {line}" for number, line in enumerate(prose.splitlines(), 1) if PHRASES.search(line)]
     assert lines == []
@@ -39,8 +39,8 @@ def test_a_page_is_in_plain_words(page: Path) -> None:
     assert [(one.pos, one.check_result.message) for one in found] == []
 
 
-def test_the_program_speaks_in_plain_words() -> None:
-    """No phrase of the list is in a string or docstring of the package or in an example."""
+def test_strings_and_docstrings_are_in_plain_words() -> None:
+    """No string or docstring of the package or an example has a phrase of the list."""
     files = [*(ROOT / "automl_waiter").rglob("*.py"), *filter(Path.is_file, (ROOT / "examples").rglob("*"))]
     lines = [
         f"{file.relative_to(ROOT)}:{number}: {line.strip()}"

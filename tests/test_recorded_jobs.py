@@ -31,8 +31,8 @@ def seen(outcome: Outcome) -> list[tuple[str, str]]:
     return [tuple(transition.after) for transition in outcome.transitions]
 
 
-def test_the_fixture_holds_every_complete_recorded_job() -> None:
-    """The project's own facts are those of the recordings, where these are at hand."""
+def test_fixture_has_every_complete_recorded_job() -> None:
+    """The project's copy agrees with the recordings, if these are present."""
     if not (TRACES / "jobs.json").exists():
         pytest.skip("the recordings are not at hand")
     complete = {job["id"]: job["timeline"] for job in json.loads((TRACES / "jobs.json").read_text()) if job["complete"]}
@@ -41,7 +41,7 @@ def test_the_fixture_holds_every_complete_recorded_job() -> None:
 
 @pytest.mark.parametrize("entries", recorded())
 def test_the_default_policy_gives_the_right_verdict(entries: list[tuple[float, str, str]]) -> None:
-    """Under the default policy a recorded job ends with the verdict that it had, soon after its end."""
+    """Under the default policy a recorded job gets the verdict that it had, soon after its end."""
     result = simulate(Timeline(entries))
     assert result.outcome.verdict == verdict_of(entries)
     assert result.lag is not None
@@ -49,16 +49,16 @@ def test_the_default_policy_gives_the_right_verdict(entries: list[tuple[float, s
 
 
 @pytest.mark.parametrize("entries", recorded())
-def test_looking_every_second_sees_every_transition(entries: list[tuple[float, str, str]]) -> None:
-    """Under Fixed(1) the transitions are exactly those of the timeline, the first sighting counted as one."""
+def test_polling_every_second_observes_every_transition(entries: list[tuple[float, str, str]]) -> None:
+    """Under Fixed(1) the transitions are exactly those of the timeline, the first observation included."""
     result = simulate(Timeline(entries), poll=Fixed(1))
     assert seen(result.outcome) == [(status, secondary) for _, status, secondary in entries]
 
 
 def test_replayed_over_http_each_job_ends_as_it_did() -> None:
-    """Through boto3 over HTTP each verdict is right, and no transition is told that did not happen."""
+    """Through boto3 over HTTP each verdict is right, and only transitions that happened are reported."""
     entries = {f"job-{index}": job.values[0] for index, job in enumerate(recorded())}
-    # No phase comes at a time: at a speed at which nobody waits, an answer that is late is hours late.
+    # Phases do not change with time: at this speed a delayed response would be hours late.
     scripts = {
         name: Seen([(number * NEVER, *entry[1:]) for number, entry in enumerate(script)])
         for name, script in entries.items()

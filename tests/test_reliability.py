@@ -1,4 +1,4 @@
-"""The command through outages, signals and a soak: what a user must be able to rely on, in processes of its own."""
+"""The command through outages, signals and a soak test, in processes of its own."""
 
 import json
 import runpy
@@ -36,27 +36,27 @@ from automl_waiter._engine import retries
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[FaultyEndpoint]:
-    """An endpoint that fails as it is told to."""
+    """Serve an endpoint with scripted faults."""
     with FaultyEndpoint() as endpoint:
         yield endpoint
 
 
 @pytest.mark.long
-def test_each_ordeal_ends_with_the_jobs_own_exit_code(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
-    """Throttles, resets, HTTP 500, broken bodies, an expired token and a late job are survived, here in shorter pauses."""
+def test_each_fault_script_ends_with_the_jobs_own_exit_code(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+    """Throttles, resets, HTTP 500, broken bodies, an expired token and a late job are survived, with shorter pauses."""
     minute = [lasting(3, service_error(500, "InternalFailure"))]
     ordeals = [replace(it, faults=lambda: minute) if it.name == "60 s of HTTP 500" else it for it in ORDEALS]
     assert_survived(survive(endpoint, ordeals, tmp_path, program=HURRIED))
 
 
 @pytest.mark.soak
-def test_each_ordeal_is_survived_at_the_commands_own_pace(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
-    """The same, with pauses as they are, and a whole minute of HTTP 500."""
+def test_each_fault_script_is_survived_with_the_real_retry_pauses(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+    """The same, with the real pauses and a whole minute of HTTP 500."""
     assert_survived(survive(endpoint, ORDEALS, tmp_path))
 
 
 def assert_survived(all_survived: list[Survived]) -> None:
-    """Each has the exit code that it owes to its job, on stdout too."""
+    """Check that each exit code is the job's, on stdout too."""
     for survived in all_survived:
         name = survived.ordeal.name
         assert survived.code == survived.ordeal.code, (name, survived.stderr)
@@ -64,8 +64,8 @@ def assert_survived(all_survived: list[Survived]) -> None:
         assert "Traceback" not in survived.stderr
 
 
-def test_an_endpoint_that_is_not_there_yet_is_called_again() -> None:
-    """A refused connection is no end: the job is seen once somebody answers."""
+def test_refused_connection_is_retried() -> None:
+    """A refused connection is retried until the endpoint accepts connections."""
     port = free_port()
     with start("wait", "late", "-o", "json", env=endpoint_environment(f"http://127.0.0.1:{port}")) as process:
         assert process.stderr is not None
@@ -77,10 +77,10 @@ def test_an_endpoint_that_is_not_there_yet_is_called_again() -> None:
     assert json.loads(stdout)["jobs"][0]["retries"] >= 1
 
 
-def test_a_denied_wait_ends_in_two_seconds_with_the_missing_action(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
-    """AccessDenied is not repeated: the whole process is over in less than 2 s, and names the IAM action."""
+def test_access_denied_ends_within_two_seconds_with_the_iam_action(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
+    """AccessDenied is not retried: the process exits in less than 2 s and names the IAM action."""
     seconds = []
-    for _ in range(5):  # other tests run beside this one
+    for _ in range(5):  # other tests run at the same time
         [denied] = survive(endpoint, [DENIED], tmp_path)
         assert denied.code == 77
         assert "sagemaker:DescribeAutoMLJobV2" in denied.stderr
@@ -94,24 +94,24 @@ def test_a_denied_wait_ends_in_two_seconds_with_the_missing_action(endpoint: Fau
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", MOMENTS, ids=[moment.name for moment in MOMENTS])
 def test_a_signal_ends_the_wait_at_once(endpoint: FaultyEndpoint, moment: Moment, signum: signal.Signals) -> None:
-    """Wherever a signal finds the wait it is over at once, with the outcome so far and how to go on."""
+    """At each tested moment a signal ends the wait at once, with the outcome so far and the command that resumes it."""
     if moment.is_first_process and not can_be_first():
         pytest.skip("this user may make no process namespace")
     seconds = []
     for attempt in range(5):
         job = f"s{MOMENTS.index(moment)}-{signum.name}-{attempt}"
         signalled = signal_at(endpoint, moment, signum, job)
-        assert_told(signalled, moment, signum, job)
+        assert_reported(signalled, moment, signum, job)
         seconds.append(signalled.seconds)
         if signalled.seconds < 0.5:
             break
-    # The page has the seconds of a quiet machine, and must be below 0.5. Here other tests run beside it, and
-    # what could hold it up (a call, a pause, a command, a poll) lasts for 10 s and more.
+    # The page has the seconds of an idle machine, and must be below 0.5. Here other tests run at the same time, and
+    # what could delay the exit (a call, a pause, a command, a poll) lasts for 10 s and more.
     assert min(seconds) < 1
 
 
-def assert_told(signalled: Signalled, moment: Moment, signum: signal.Signals, job: str) -> None:
-    """The outcome so far is on stdout, the command that waits on is on stderr, and a stop was sent if it was to be."""
+def assert_reported(signalled: Signalled, moment: Moment, signum: signal.Signals, job: str) -> None:
+    """Check that stdout has the outcome so far, stderr the resume command, and that a requested stop was sent."""
     assert signalled.code == 128 + signum
     document = json.loads(signalled.stdout)
     assert document["exit_code"] == signalled.code
@@ -124,8 +124,8 @@ def assert_told(signalled: Signalled, moment: Moment, signum: signal.Signals, jo
     assert "Traceback" not in signalled.stderr
 
 
-def test_a_second_signal_leaves_at_once(endpoint: FaultyEndpoint) -> None:
-    """Where the first signal waits for a stop that hangs, the second one does not."""
+def test_second_signal_exits_at_once(endpoint: FaultyEndpoint) -> None:
+    """The first signal waits for a hanging stop; the second one does not."""
     endpoint.add("twice", ENDLESS)
     env = endpoint_environment(endpoint.url)
     with start("wait", "twice", "--stop-on", "interrupt", "--poll", "60s", env=env) as process:
@@ -141,8 +141,8 @@ def test_a_second_signal_leaves_at_once(endpoint: FaultyEndpoint) -> None:
         assert time.monotonic() - begun < 2
 
 
-def test_the_page_of_reliability_is_of_all_that_is_tried() -> None:
-    """The page has a row for each fault, error, ordeal and moment, and every wait in it ended as it should."""
+def test_reliability_page_has_every_tested_case() -> None:
+    """The page has a row for each fault, error, fault script and moment, and each of its waits ended as it should."""
     page = (ROOT / "docs" / "explanation" / "reliability.md").read_text()
     rows = {cells[1].strip(): cells for cells in (line.split("|") for line in page.splitlines()) if len(cells) > 3}
     tried = [*PASSING_FAULTS, *PERMANENT_FAULTS, *(it.name for it in [*ORDEALS, ABSENT]), *(it.name for it in MOMENTS)]
@@ -162,15 +162,15 @@ def test_the_results_at_the_top_of_the_page_are_those_of_its_sections() -> None:
 
 
 @pytest.mark.long
-def test_a_short_soak_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forty waits, where every fifth call fails, all end rightly and leave no thread and no descriptor."""
+def test_short_soak_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty waits with every fifth call failing get the right outcomes and leave no thread or descriptor."""
     monkeypatch.setattr(retries, "_HERD_PAUSE_S", 2)  # after a first call that is throttled
     assert_clean(soak(40, 4))
 
 
 @pytest.mark.soak
-def test_two_hundred_waits_for_two_minutes_leave_nothing_behind() -> None:
-    """Two hundred waits for two minutes, where every fifth call fails, lose nothing, leave nothing and do not grow."""
+def test_two_hundred_waits_for_two_minutes_leak_nothing() -> None:
+    """Two hundred waits with every fifth call failing for two minutes lose no outcome, leak nothing and do not grow."""
     soaked = soak(200, 120)
     assert_clean(soaked)
     assert {len(outcome.transitions) for outcome in soaked.outcomes} == {3}
@@ -178,7 +178,7 @@ def test_two_hundred_waits_for_two_minutes_leave_nothing_behind() -> None:
 
 
 def assert_clean(soaked: Soaked) -> None:
-    """Every wait ended as its job did, enough calls failed, and the process holds no more than before."""
+    """Check that every outcome is right, that enough calls failed, and that the process holds no more than before."""
     assert {outcome.verdict for outcome in soaked.outcomes} == {Verdict.COMPLETED}
     assert 0.15 < soaked.faults / soaked.calls < 0.25
     assert soaked.after.threads <= soaked.before.threads

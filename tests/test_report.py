@@ -1,4 +1,4 @@
-"""`report`: what happened to a job, whether or not somebody watched it."""
+"""`report`: what happened to a job, whether or not it was watched."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ NewJob = Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def past() -> Iterator[dict[str, str]]:
-    """An environment with a job, `ended`, that has ended with some candidates, and that nobody watched."""
+    """Return an environment with a job, `ended`, that has ended with some candidates and was never watched."""
     script = Timeline(
         [(0, "InProgress", "Starting"), (100, "InProgress", "ModelTuning"), (500, "Completed", "Completed")]
     )
@@ -27,8 +27,8 @@ def past() -> Iterator[dict[str, str]]:
         yield {"AWS_ENDPOINT_URL_SAGEMAKER": sandbox.url}
 
 
-def test_it_tells_of_a_job_that_nobody_watched(inside: Command, past: dict[str, str]) -> None:
-    """The verdict, the span, all candidates, metrics, and where things lie, with exit code 0."""
+def test_report_of_a_job_that_was_never_watched(inside: Command, past: dict[str, str]) -> None:
+    """It has the verdict, the duration, all candidates, metrics and output locations, with exit code 0."""
     job = "ended"
     result = inside("report", job, environment=past)
     assert (result.returncode, result.stderr) == (0, "")
@@ -42,8 +42,8 @@ def test_it_tells_of_a_job_that_nobody_watched(inside: Command, past: dict[str, 
         assert line in result.stdout
 
 
-def test_it_tells_the_phases_that_a_journal_holds(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
-    """With a journal the phases are told as they were seen, the ones before this look too."""
+def test_report_has_the_phases_of_the_journal(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
+    """With a journal the report has every phase that was observed, also those before this call."""
     job, journal = new_job("failed"), str(tmp_path / "jobs.db")
     assert inside("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
     lines = inside("report", job, "--journal", journal).stdout.splitlines()
@@ -52,8 +52,8 @@ def test_it_tells_the_phases_that_a_journal_holds(inside: Command, new_job: NewJ
     assert "| AnalyzingData | " in markdown
 
 
-def test_what_happened_since_the_journal_is_told_too(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
-    """A job that has gone on since it was last watched is told as it is now."""
+def test_report_has_the_end_after_the_last_journal_entry(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
+    """The report has the current state of a job that changed after it was last watched."""
     job, journal = new_job("completed"), str(tmp_path / "jobs.db")
     assert inside("wait", job, "--journal", journal, "--poll", "0.2s", "--timeout", "0s").returncode == 124
     assert inside("wait", job, "-q", "-o", "none").returncode == 0
@@ -62,8 +62,8 @@ def test_what_happened_since_the_journal_is_told_too(inside: Command, new_job: N
     assert "  ModelTuning  " in text
 
 
-def test_a_job_that_has_gone_on_is_told_as_it_is_now(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
-    """The phase in which this look finds the job follows those that the journal holds."""
+def test_current_phase_follows_those_of_the_journal(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
+    """The phase that this call observes follows those of the journal."""
     job, journal = new_job("two-phases"), str(tmp_path / "jobs.db")
     assert inside("wait", job, "--journal", journal, "--timeout", "0s").returncode == 124
     assert inside("wait", job, "--until", "GeneratingExplainabilityReport", "--poll", "0.2s").returncode == 0
@@ -74,10 +74,8 @@ def test_a_job_that_has_gone_on_is_told_as_it_is_now(inside: Command, new_job: N
     assert phases[1][-2:] == ["in", "progress"]
 
 
-def test_a_job_that_the_journal_does_not_hold_is_told_all_the_same(
-    inside: Command, new_job: NewJob, tmp_path: Path
-) -> None:
-    """The journal of other jobs is no reason to say nothing, but one that is none is bad usage."""
+def test_report_of_a_job_missing_in_the_journal(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
+    """A journal of other jobs changes nothing, but a file that is not a journal is bad usage."""
     journal = str(tmp_path / "jobs.db")
     assert inside("wait", new_job("failed"), "--journal", journal, "--poll", "0.2s").returncode == 10
     assert inside("report", new_job("failed"), "--journal", journal).returncode == 0
@@ -87,15 +85,15 @@ def test_a_job_that_the_journal_does_not_hold_is_told_all_the_same(
 
 
 def test_html_is_one_page(inside: Command, past: dict[str, str]) -> None:
-    """The page has the chart of the phases and the plot of the candidates, and stands alone."""
+    """The page has the phase chart and the candidate plot, and needs no other file."""
     text = inside("report", "ended", "--format", "html", environment=past).stdout
     assert text.startswith("<!DOCTYPE html>")
     assert text.rstrip().endswith("</html>")
     assert text.count("<svg") == 2
 
 
-def test_who_may_not_list_candidates_has_the_rest() -> None:
-    """Where IAM denies ListCandidatesForAutoMLJob the report says which action is missing, and tells what it knows."""
+def test_report_without_permission_to_list_candidates() -> None:
+    """If IAM denies ListCandidatesForAutoMLJob, the report names the missing action and has the other parts."""
     with FaultyEndpoint() as endpoint:
         denied = service_error(400, "AccessDeniedException")
         job = endpoint.add("churn", Timeline([(0, "Completed", "Completed")]), [Handler.answer_rightly, denied])
@@ -108,15 +106,15 @@ def test_who_may_not_list_candidates_has_the_rest() -> None:
 
 
 @pytest.mark.parametrize(("job", "code"), [("never-there", 14), ("not a name", 2)])
-def test_a_job_that_there_is_not_is_one_line(inside: Command, job: str, code: int) -> None:
-    """No such job is 14, and no name of a job is bad usage; there is nothing on stdout."""
+def test_missing_job_is_14_with_one_line(inside: Command, job: str, code: int) -> None:
+    """A missing job is 14, and an invalid job name is bad usage; stdout stays empty."""
     result = inside("report", job)
     assert (result.returncode, result.stdout) == (code, "")
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_reader_that_has_gone_is_no_error(new_job: NewJob, endpoint: Sandbox) -> None:
-    """`report JOB | head -1` is no failure."""
+def test_closed_pipe_is_not_an_error(new_job: NewJob, endpoint: Sandbox) -> None:
+    """`report JOB | head -1` is not an error."""
     job, url = new_job("failed"), endpoint.url
     line = f'"{sys.executable}" -m automl_waiter report {job} | head -1; exit ${{PIPESTATUS[0]}}'
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""What a wait takes from AWS's responses: the job that was asked for, and the members that can be read."""
+"""How a wait reads AWS's responses: only those about the requested job, and only the members that are valid."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ Change = Callable[[dict[str, Any], float], Any]
 
 
 class Client:
-    """A boto3 client to scripted jobs. `change` returns what it answers instead, from an answer and its second."""
+    """A boto3 client to scripted jobs. `change` returns a replacement for a response, given it and its second."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Client:
 def waited(
     *names: str, options: WaitOptions | None = None, jobs: Sequence[str] = (), **changes: Any
 ) -> tuple[dict[str, Outcome], list[Event], ManualClock]:
-    """The outcomes of a wait by name, its events, and its clock when it was over."""
+    """Return the outcomes of a wait by name, its events, and its clock at the end."""
     clock = ManualClock()
     gateway = Boto3Gateway(Connection(Client(clock, *names, **changes)), max_rate=1e6)
     events = run(jobs or names, [gateway] * len(names), options or wait_options(poll=20), clock)
@@ -70,7 +70,7 @@ def waited(
 
 
 def about(**members: str) -> Change:
-    """Answers about another job."""
+    """Return a change that answers about another job."""
     return lambda answer, _: answer | members
 
 
@@ -83,8 +83,8 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
-def test_a_job_that_only_others_answer_for_is_not_found_after_ten_seconds(change: Change) -> None:
-    """An answer about another job is a transient error; after 10 s of nothing else there is no such job."""
+def test_responses_about_another_job_only_are_not_found_after_ten_seconds(change: Change) -> None:
+    """A response about another job is a transient error; after 10 s of nothing else the job does not exist."""
     outcomes, events, clock = waited("churn", change=change)
     assert (outcomes["churn"].exit_code, type(outcomes["churn"].error)) == (14, JobNotFound)
     assert clock.monotonic() == pytest.approx(10)
@@ -95,8 +95,8 @@ def test_a_job_that_only_others_answer_for_is_not_found_after_ten_seconds(change
 
 
 @pytest.mark.parametrize("answer", [about(AutoMLJobArn=ARN.replace("1234", "9999") + "churn")])
-def test_an_arn_means_its_own_account(answer: Change) -> None:
-    """The namesake in another account is retried for 10 s too, and the error asks for the credentials."""
+def test_job_of_the_same_name_in_another_account_is_not_found(answer: Change) -> None:
+    """The job of the same name is retried for 10 s too, and the error asks for the account's credentials."""
     outcomes, events, clock = waited("churn", jobs=[f"{ARN}churn"], change=answer)
     assert (outcomes["churn"].exit_code, type(outcomes["churn"].error)) == (14, JobReplaced)
     assert "credentials of that account" in str(outcomes["churn"].error)
@@ -106,8 +106,8 @@ def test_an_arn_means_its_own_account(answer: Change) -> None:
 
 @pytest.mark.parametrize("job", ["churn", f"{ARN}churn"])
 @pytest.mark.parametrize("change", [OTHER, about(AutoMLJobArn=ARN.replace("1234", "9999") + "churn")])
-def test_foreign_answers_amid_a_wait_are_retried_within_the_error_budget(job: str, change: Change) -> None:
-    """After the first good answer they cost time: the wait survives some minutes of them, and ends with the budget."""
+def test_responses_about_another_job_are_retried_within_the_error_budget(job: str, change: Change) -> None:
+    """After the first good response the wait survives some minutes of them, and ends with the error budget."""
 
     def between(begin: float, end: float) -> Change:
         return lambda answer, second: change(answer, second) if begin <= second < end else answer
@@ -120,8 +120,8 @@ def test_foreign_answers_amid_a_wait_are_retried_within_the_error_budget(job: st
     assert 70 + 900 <= clock.monotonic() <= 100 + 900
 
 
-def test_other_errors_before_the_first_answer_extend_the_ten_seconds() -> None:
-    """Only foreign answers mean that the job does not exist: among others they say that something is broken."""
+def test_other_errors_extend_the_grace_of_ten_seconds() -> None:
+    """Only responses about another job mean that the job does not exist; mixed with other errors they mean a fault."""
 
     def mixed(answer: dict[str, Any], second: float) -> Any:
         return {} if second < 5 else OTHER(answer, second) if second < 100 else answer
@@ -130,8 +130,8 @@ def test_other_errors_before_the_first_answer_extend_the_ten_seconds() -> None:
     assert outcomes["churn"].exit_code == 0
 
 
-def test_a_shorter_budget_and_timeout_count_before_the_ten_seconds() -> None:
-    """What ends the wait first decides the exit code."""
+def test_shorter_error_budget_or_timeout_precedes_the_grace() -> None:
+    """Whatever ends the wait first decides the exit code."""
     outcomes, _, _ = waited("churn", change=OTHER, options=wait_options(error_budget=5))
     assert outcomes["churn"].exit_code == 69
     outcomes, _, _ = waited("churn", change=OTHER, options=wait_options(timeout=5))
@@ -146,21 +146,21 @@ def test_a_shorter_budget_and_timeout_count_before_the_ten_seconds() -> None:
         about(AutoMLJobArn="arn:of:a:stub"),
     ],
 )
-def test_the_job_itself_is_known_in_any_case(change: Change) -> None:
-    """Names and the names in ARNs are compared without case, and a test's own ARN is taken."""
+def test_job_names_are_compared_case_insensitively(change: Change) -> None:
+    """Names, and the names in ARNs, match in any case, and a test's made-up ARN is accepted."""
     outcomes, _, _ = waited("churn", change=change)
     assert next(iter(outcomes.values())).exit_code == 0
 
 
-def test_a_client_that_a_test_replaces_is_of_no_region() -> None:
-    """A mock says nothing of its region, so none is compared."""
+def test_mock_client_has_no_region_to_compare() -> None:
+    """A mock client reports no region, so none is compared."""
     assert waited("churn", region=object())[0]["churn"].exit_code == 0
 
 
 @pytest.mark.parametrize("value", [OVERFLOWING, "abc", 5, [[]]])
 @pytest.mark.parametrize("member", ["CreationTime", "LastModifiedTime"])
-def test_a_required_member_that_nobody_can_read_is_a_transient_error(member: str, value: Any) -> None:
-    """The call is retried until the member can be read, and the message names it."""
+def test_invalid_required_member_is_a_transient_error(member: str, value: Any) -> None:
+    """The call is retried until the member is valid, and the message names it."""
     outcomes, events, _ = waited(
         "churn", change=lambda answer, second: answer | ({member: value} if second < 30 else {})
     )
@@ -172,8 +172,8 @@ def test_a_required_member_that_nobody_can_read_is_a_transient_error(member: str
 
 
 @pytest.mark.parametrize("answer", [None, [], "page", 5])
-def test_an_answer_that_is_no_structure_is_a_transient_error(answer: Any) -> None:
-    """Whatever a client returns, an answer that is none is retried."""
+def test_response_that_is_no_mapping_is_a_transient_error(answer: Any) -> None:
+    """Whatever a client returns instead of a mapping is retried."""
     outcomes, _, _ = waited("churn", change=lambda good, second: answer if second < 5 else good)
     assert outcomes["churn"].exit_code == 0
 
@@ -187,8 +187,8 @@ def test_an_answer_that_is_no_structure_is_a_transient_error(answer: Any) -> Non
         ("AutoMLProblemTypeConfig", {"TabularJobConfig": {"CompletionCriteria": "none", "TargetAttributeName": "y"}}),
     ],
 )
-def test_an_optional_member_that_nobody_can_read_counts_as_absent_with_one_warning(member: str, value: Any) -> None:
-    """The wait ends as the job does, and warns once, however often the member comes."""
+def test_invalid_optional_member_is_absent_with_one_warning(member: str, value: Any) -> None:
+    """The wait gets the job's outcome, and warns once, however often the member occurs."""
     outcomes, events, _ = waited(
         "churn", change=lambda answer, _: answer | {member: value}, options=wait_options(timeout="auto", poll=20)
     )
@@ -200,7 +200,7 @@ def test_an_optional_member_that_nobody_can_read_counts_as_absent_with_one_warni
 
 
 def with_bad(page: dict[str, Any], **members: Any) -> dict[str, Any]:
-    """A page whose summary of job-0 has these members."""
+    """Return a page whose summary of job-0 has these members."""
     jobs = page["AutoMLJobSummaries"]
     return page | {"AutoMLJobSummaries": [job | (members if job["AutoMLJobName"] == "job-0" else {}) for job in jobs]}
 
@@ -214,8 +214,8 @@ BAD = [
 
 
 @pytest.mark.parametrize("members", BAD)
-def test_one_bad_summary_among_nine_ends_no_wait(members: dict[str, Any]) -> None:
-    """Its job is described by itself; the other eight are followed in the listing."""
+def test_job_with_an_invalid_summary_is_described(members: dict[str, Any]) -> None:
+    """The other eight jobs stay in the listing."""
     names = [f"job-{number}" for number in range(9)]
     outcomes, events, _ = waited(
         *names, listed=lambda page, _: with_bad(page, **members), options=wait_options(timeout=7200)
@@ -227,8 +227,8 @@ def test_one_bad_summary_among_nine_ends_no_wait(members: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("members", BAD)
-def test_one_bad_summary_ends_no_watch(members: dict[str, Any]) -> None:
-    """A watch follows the others, and one whose only job cannot be read keeps waiting for more."""
+def test_invalid_summary_does_not_end_a_watch(members: dict[str, Any]) -> None:
+    """A watch follows the other jobs, and one whose only summary is invalid keeps waiting for more."""
     for names in (["job-0", "job-1"], ["job-0"]):
         clock = ManualClock(cancel_at=3600)
         client = Client(clock, *names, listed=lambda page, _: with_bad(page, **members))
@@ -239,16 +239,16 @@ def test_one_bad_summary_ends_no_watch(members: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("summaries", [None, "page", ["a", 5], [{}], [{"AutoMLJobName": "a"}]])
-def test_a_page_without_any_job_is_none(summaries: Any) -> None:
-    """A response that has nothing of a page is a transient error."""
+def test_response_without_the_members_of_a_page_is_a_transient_error(summaries: Any) -> None:
+    """A response without any member of a page is retried."""
     gateway = Boto3Gateway(Connection(Client(ManualClock(), listed=lambda *_: {"AutoMLJobSummaries": summaries})))
     with pytest.raises(TransientError, match="no page of jobs"):
         gateway.list_jobs({})
 
 
 @pytest.mark.parametrize("member", ["CreationTime", "CandidateStatus", "EndTime", "FinalAutoMLJobObjectiveMetric"])
-def test_a_bad_candidate_hides_no_other(member: str) -> None:
-    """A condition on a candidate holds for a good one, whatever stands in the others, with one warning."""
+def test_invalid_candidate_does_not_affect_the_others(member: str) -> None:
+    """A condition on a candidate is met by a valid one beside invalid ones, with one warning."""
 
     def one_bad(page: dict[str, Any], _: float) -> Any:
         return {"Candidates": [{"CandidateName": ["none"]}, "none", *page["Candidates"], {**BEST, member: [[]]}]}
@@ -273,8 +273,8 @@ BEST: Mapping[str, Any] = {
 }
 
 
-def test_an_answer_that_exhausts_the_parser_is_a_transient_error() -> None:
-    """JSON of a hundred thousand lists cannot be parsed: it is not from AWS."""
+def test_json_nested_too_deeply_is_a_transient_error() -> None:
+    """JSON of a hundred thousand nested lists cannot be parsed: it is not from AWS."""
 
     def deep(answer: dict[str, Any], second: float) -> Any:
         return json.loads("[" * 100_000) if second < 5 else answer
@@ -285,12 +285,12 @@ def test_an_answer_that_exhausts_the_parser_is_a_transient_error() -> None:
 
 
 def foreign(handler: Handler) -> None:
-    """The answer to another request."""
+    """Return the response to another request."""
     handler.reply(200, json.dumps(handler.server.response("DescribeAutoMLJobV2", "other"), default=datetime.timestamp))
 
 
-def test_a_process_takes_no_other_job_for_its_own() -> None:
-    """Over a real connection too: two answers about another job are retried, and the job's own end is reported."""
+def test_command_retries_responses_about_another_job() -> None:
+    """Over a real connection two responses about another job are retried, and the requested job's end is reported."""
     with FaultyEndpoint() as endpoint:
         endpoint.add("other", Timeline([(0, "Completed", "Completed")]))
         endpoint.add("churn", Timeline([(0, "Failed", "Failed")]), [foreign, foreign])
@@ -302,8 +302,8 @@ def test_a_process_takes_no_other_job_for_its_own() -> None:
     assert f"the response is about the job other ({ARN}other), not about churn" in err
 
 
-def test_a_process_reads_what_there_is_of_a_broken_response() -> None:
-    """The job's end is reported although botocore can parse none of its optional members; each has one warning."""
+def test_command_reads_a_response_with_invalid_optional_members() -> None:
+    """The job's end is reported although botocore can parse none of its optional members; each gives one warning."""
     with FaultyEndpoint() as endpoint:
         endpoint.add("churn", Timeline([(0, "Failed", "Failed")]), [WRONG_TYPES])
         with start("wait", "churn", "-o", "json", env=endpoint_environment(endpoint.url)) as process:

@@ -1,4 +1,4 @@
-"""The command that takes a wait up again: whoever copies it into a shell waits on, for what is left to wait for."""
+"""The command that resumes a wait: pasted into a shell, it waits for the remaining jobs."""
 
 import shlex
 import subprocess
@@ -25,7 +25,7 @@ UNAVAILABLE = (Verdict.ERROR, ExitCode.UNAVAILABLE)
 
 
 def resumed(line: str, ends: dict[str, End], waited: float = 0.0) -> str | None:
-    """The command that takes up again what `line` began, when its jobs have come to these ends."""
+    """Return the command that resumes what `line` started, when its jobs have these outcomes."""
     _, *words = shlex.split(line)
     at = words.index("wait")
     with cli.make_context("automl-waiter", words[: at + 1], obj=Interrupts()) as context:
@@ -38,8 +38,8 @@ def resumed(line: str, ends: dict[str, End], waited: float = 0.0) -> str | None:
 
 
 @pytest.mark.parametrize("end", [CANCELLED, DENIED, TIMED_OUT, UNAVAILABLE])
-def test_a_wait_that_ended_before_its_job_can_be_taken_up(end: End) -> None:
-    """After a signal, a refusal, an outage and a timeout there is a command that waits on."""
+def test_wait_that_ended_before_its_job_has_a_resume_command(end: End) -> None:
+    """After a signal, a permanent error, an outage or a timeout there is a command that resumes the wait."""
     assert resumed("automl-waiter wait churn", {"churn": end}) == "automl-waiter wait churn"
 
 
@@ -57,13 +57,13 @@ def test_a_wait_that_ended_before_its_job_can_be_taken_up(end: End) -> None:
         (Verdict.IN_PROGRESS, ExitCode.OK),
     ],
 )
-def test_there_is_nothing_to_take_up_where_waiting_would_not_help(end: End) -> None:
-    """A job that has ended, does not exist, or was decided without, is not waited for again."""
+def test_no_resume_command_if_waiting_would_not_help(end: End) -> None:
+    """There is none for a job that has ended or does not exist, or after another job decided."""
     assert resumed("automl-waiter wait churn", {"churn": end}) is None
 
 
-def test_only_jobs_that_may_still_run_are_named() -> None:
-    """Of several jobs those that have ended are left out; names from standard input stand in the line."""
+def test_resume_command_names_only_jobs_that_may_still_run() -> None:
+    """Ended jobs are left out; names from standard input are on the command line."""
     ends = {"a": CANCELLED, "b": COMPLETED, "c": DENIED}
     assert resumed("automl-waiter wait -", ends) == "automl-waiter wait a c"
 
@@ -83,24 +83,24 @@ def test_only_jobs_that_may_still_run_are_named() -> None:
         "--publish eventbridge:ml-events",
     ],
 )
-def test_what_was_asked_is_asked_again(options: str) -> None:
-    """Every flag that was given stands in the line, quoted for a shell, and asks for the same."""
+def test_resume_command_repeats_every_given_flag(options: str) -> None:
+    """Every given flag is on the line, quoted for a shell, with the same meaning."""
     line = f"automl-waiter wait churn {options}"
     again = resumed(line, {"churn": CANCELLED})
     assert again is not None
     assert sorted(shlex.split(again)) == sorted(shlex.split(line))
     assert resumed(again, {"churn": CANCELLED}) == again
-    told = subprocess.run(["sh", "-c", f"printf '%s\\n' {again}"], capture_output=True, text=True, check=True).stdout
-    assert told.splitlines() == shlex.split(again)
+    words = subprocess.run(["sh", "-c", f"printf '%s\\n' {again}"], capture_output=True, text=True, check=True).stdout
+    assert words.splitlines() == shlex.split(again)
 
 
-def test_what_was_not_asked_is_left_out() -> None:
-    """Defaults need no flag."""
+def test_resume_command_omits_defaults() -> None:
+    """A flag that was not given is left out."""
     assert resumed("automl-waiter wait churn", {"churn": TIMED_OUT}) == "automl-waiter wait churn"
 
 
-def test_aws_options_stand_where_the_command_takes_them() -> None:
-    """Profile, region and endpoint are kept, wherever they stood."""
+def test_resume_command_keeps_the_aws_options() -> None:
+    """Profile, region and endpoint are kept, wherever they were given."""
     line = "automl-waiter --region eu-west-1 wait churn --profile 'my profile'"
     assert resumed(line, {"churn": CANCELLED}) == ("automl-waiter wait churn --region eu-west-1 --profile 'my profile'")
 
@@ -117,14 +117,14 @@ def test_aws_options_stand_where_the_command_takes_them() -> None:
         ("auto", 3600.0, CANCELLED, "auto"),
     ],
 )
-def test_of_a_timeout_what_is_left(timeout: str, waited: float, end: End, left: str) -> None:
-    """Who was interrupted waits for what is left of the timeout; who timed out, for as long again."""
+def test_resume_command_has_the_rest_of_the_timeout(timeout: str, waited: float, end: End, left: str) -> None:
+    """After an interrupt the command waits for the rest of the timeout; after a timeout, for the same time again."""
     again = resumed(f"automl-waiter wait churn --timeout {timeout}", {"churn": end}, waited)
     assert again == f"automl-waiter wait churn --timeout {left}"
 
 
-def test_no_credential_of_an_endpoint_stands_in_it() -> None:
-    """A user and a password in the endpoint's URL are not written out."""
+def test_resume_command_has_no_credentials_of_the_endpoint_url() -> None:
+    """A user and a password in the endpoint's URL are left out."""
     again = resumed("automl-waiter wait churn --endpoint-url http://me:secret@proxy:80/", {"churn": CANCELLED})
     assert again == "automl-waiter wait churn --endpoint-url 'http://***@proxy:80/'"
 
@@ -137,8 +137,8 @@ def test_no_credential_of_an_endpoint_stands_in_it() -> None:
         (77, service_error(400, "AccessDeniedException"), []),
     ],
 )
-def test_the_command_says_it_on_stderr(code: int, fault: Fault | None, flags: list[str]) -> None:
-    """After 124, 69 and 77 the last line of stderr is the command that waits on, with -q too."""
+def test_resume_command_is_the_last_line_of_stderr(code: int, fault: Fault | None, flags: list[str]) -> None:
+    """After 124, 69 and 77 the last line of stderr is the command that resumes, with -q too."""
     with FaultyEndpoint() as endpoint:
         job = endpoint.add("churn", Timeline([(0, "InProgress", "ModelTuning")]), [fault] * 99 if fault else [])
         words = [sys.executable, "-m", "automl_waiter", "wait", job, *flags, "-q"]

@@ -1,4 +1,4 @@
-"""The sandbox as a plain AWS client sees it."""
+"""The sandbox, called by a plain AWS client."""
 
 import functools
 import json
@@ -46,7 +46,7 @@ def code_of(call: Any, **arguments: Any) -> str:
 
 
 def test_a_created_job_runs_through_its_phases(sandbox: Sandbox) -> None:
-    """A job moves by itself to its end, and describes as it was created."""
+    """A job runs to its end by itself, and its describe shows what it was created with."""
     client = sandbox.client()
     arn = client.create_auto_ml_job_v2(AutoMLJobName="Churn", ModelDeployConfig={"EndpointName": "mine"}, **REQUEST)
     assert arn["AutoMLJobArn"] == "arn:aws:sagemaker:us-east-1:123456789012:automl-job/Churn"
@@ -63,7 +63,7 @@ def test_a_created_job_runs_through_its_phases(sandbox: Sandbox) -> None:
 
 
 def test_names_and_scenarios_are_checked(sandbox: Sandbox) -> None:
-    """A taken name in any case, a malformed one, an unknown one and an unknown scenario get AWS's errors."""
+    """A taken name in any case, a malformed or unknown name and an unknown scenario get AWS's errors."""
     client = sandbox.client()
     sandbox.create_job("churn")
     assert code_of(client.create_auto_ml_job_v2, AutoMLJobName="CHURN", **REQUEST) == "ResourceInUse"
@@ -75,7 +75,7 @@ def test_names_and_scenarios_are_checked(sandbox: Sandbox) -> None:
 
 
 def test_a_stopped_job_is_stopping_and_then_stopped() -> None:
-    """StopAutoMLJob takes a while, and is refused for a job that has ended, as its siblings are."""
+    """StopAutoMLJob takes some time, and is refused for an ended job, as for those of the V1 API."""
     with Sandbox(speed=100) as sandbox:
         client = sandbox.client()
         sandbox.create_job("churn")
@@ -91,23 +91,28 @@ def test_a_stopped_job_is_stopping_and_then_stopped() -> None:
 
 
 def test_a_job_is_advanced_to_its_next_status() -> None:
-    """What a test does not want to wait for comes at once, with what follows as much sooner; the end stays the end."""
+    """`advance` skips to the next status and moves the later ones forward; an ended job does not change."""
     script = [(0, "InProgress", "Starting"), (5000, "InProgress", "ModelTuning"), (7000, "Completed", "Completed")]
     with Sandbox(scenarios={"slow": Timeline(script)}, scenario="slow") as sandbox:
         sandbox.create_job("Churn")
         client = sandbox.client()
-        told = []
+        responses = []
         for _ in range(4):
-            told.append(client.describe_auto_ml_job_v2(AutoMLJobName="churn"))
+            responses.append(client.describe_auto_ml_job_v2(AutoMLJobName="churn"))
             sandbox.advance("churn")
     phases = ["Starting", "ModelTuning", "Completed", "Completed"]
-    assert [job["AutoMLJobSecondaryStatus"] for job in told] == phases
-    assert told[0]["CreationTime"] == told[2]["CreationTime"] < told[1]["LastModifiedTime"] < told[2]["EndTime"]
-    assert told[2]["EndTime"] == told[3]["EndTime"] <= datetime.now(UTC)
+    assert [job["AutoMLJobSecondaryStatus"] for job in responses] == phases
+    assert (
+        responses[0]["CreationTime"]
+        == responses[2]["CreationTime"]
+        < responses[1]["LastModifiedTime"]
+        < responses[2]["EndTime"]
+    )
+    assert responses[2]["EndTime"] == responses[3]["EndTime"] <= datetime.now(UTC)
 
 
 def test_jobs_are_listed_filtered_and_paged(sandbox: Sandbox) -> None:
-    """Listing sorts by name from Z to A, filters, and pages by ten."""
+    """A listing sorts by name from Z to A, filters, and pages by ten."""
     client = sandbox.client()
     for index in range(12):
         sandbox.create_job(f"job-{index:02}", scenario="failed" if index == 3 else None)
@@ -132,8 +137,8 @@ def test_jobs_are_listed_filtered_and_paged(sandbox: Sandbox) -> None:
     assert failed["FailureReason"].startswith("Could not complete the data builder")
 
 
-def test_candidates_come_with_the_training(sandbox: Sandbox) -> None:
-    """A job that has just begun has no candidates; a completed one has all, the best among them."""
+def test_candidates_appear_during_training(sandbox: Sandbox) -> None:
+    """A new job has no candidates; a completed one has all, the best among them."""
     client = sandbox.client()
     sandbox.create_job("churn")
     assert len(client.list_candidates_for_auto_ml_job(AutoMLJobName="churn")["Candidates"]) < 8
@@ -181,8 +186,8 @@ def test_the_aws_cli_can_use_it(endpoint: Sandbox) -> None:
         ("quick", 0),
     ],
 )
-def test_each_scenario_has_its_exit_code(scenario: str, code: int) -> None:
-    """The scenarios end as their names say."""
+def test_each_scenario_ends_with_its_exit_code(scenario: str, code: int) -> None:
+    """Each scenario ends as its name says."""
     assert simulate(SCENARIOS[scenario]).outcome.exit_code == code
     assert set(SCENARIOS) >= {scenario}
     assert len(SCENARIOS) == 9
@@ -213,7 +218,7 @@ def service_model() -> Any:
 
 @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
 @pytest.mark.parametrize("timeline", SCENARIOS.values(), ids=SCENARIOS)
-def test_every_scripted_response_is_one_of_botocores_model(timeline: Timeline, problem_type: str) -> None:
+def test_every_scripted_response_conforms_to_botocores_model(timeline: Timeline, problem_type: str) -> None:
     """At every instant a scripted response has the required members and the types of botocore's model."""
     shape = service_model().operation_model("DescribeAutoMLJobV2").output_shape
     script = Timeline(timeline.entries, problem_type=problem_type, max_runtime=9000, deploy=timeline.deploy)
@@ -221,10 +226,10 @@ def test_every_scripted_response_is_one_of_botocores_model(timeline: Timeline, p
         conforms(shape, script.response(second, name="a", created=EPOCH, arn="arn"), "response")
 
 
-def test_a_broken_aws_configuration_of_the_machine_does_not_matter(
+def test_broken_aws_configuration_of_the_machine_has_no_effect(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A missing profile, endpoints, proxies and nonsense in AWS's variables change neither answers nor errors."""
+    """A missing profile, endpoints, proxies and invalid AWS variables change neither responses nor errors."""
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SAGEMAKER", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("AWS_PROFILE", "AWS_RETRY_MODE", "AWS_DEFAULTS_MODE"):
@@ -234,8 +239,8 @@ def test_a_broken_aws_configuration_of_the_machine_does_not_matter(
     assert code_of(sandbox.client().describe_auto_ml_job_v2, AutoMLJobName="other") == "ResourceNotFound"
 
 
-def test_what_it_does_not_serve_is_refused_in_the_protocol(sandbox: Sandbox) -> None:
-    """An operation that is not served, and a failure inside, are AWS errors in plain words, not pages of HTML."""
+def test_unsupported_operation_is_an_aws_error(sandbox: Sandbox) -> None:
+    """An unsupported operation or an internal failure is an AWS error in plain words, not a page of HTML."""
     client = sandbox.client()
     with pytest.raises(ClientError) as raised:
         client.describe_auto_ml_job(AutoMLJobName="churn")
@@ -246,8 +251,8 @@ def test_what_it_does_not_serve_is_refused_in_the_protocol(sandbox: Sandbox) -> 
     assert "<" not in raised.value.response["Error"]["Message"].replace("<class", "")
 
 
-def test_mock_aws_in_the_same_process_is_undisturbed(sandbox: Sandbox) -> None:
-    """A test's own moto has none of the sandbox's jobs, and the sandbox still answers while it is on."""
+def test_mock_aws_in_the_same_process_is_separate(sandbox: Sandbox) -> None:
+    """A test's own moto has none of the sandbox's jobs, and the sandbox keeps responding meanwhile."""
     sandbox.create_job("churn")
     with moto.mock_aws():
         mocked = boto3.client("sagemaker", "us-east-1")
@@ -260,7 +265,7 @@ def test_mock_aws_in_the_same_process_is_undisturbed(sandbox: Sandbox) -> None:
 
 
 def test_regions_and_sandboxes_share_no_jobs(sandbox: Sandbox) -> None:
-    """A job is of its region, whose partition its ARN has, and another sandbox does not know it."""
+    """A job belongs to one region, whose partition is in its ARN, and to one sandbox."""
     arn = sandbox.client("cn-north-1").create_auto_ml_job_v2(AutoMLJobName="churn", **REQUEST)["AutoMLJobArn"]
     assert arn == "arn:aws-cn:sagemaker:cn-north-1:123456789012:automl-job/churn"
     assert sandbox.client().list_auto_ml_jobs()["AutoMLJobSummaries"] == []
@@ -268,8 +273,8 @@ def test_regions_and_sandboxes_share_no_jobs(sandbox: Sandbox) -> None:
         assert other.client("cn-north-1").list_auto_ml_jobs()["AutoMLJobSummaries"] == []
 
 
-def test_a_taken_port_is_one_clear_error(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
-    """A taken port is an OSError that names it, and nothing is printed."""
+def test_port_in_use_is_an_oserror(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+    """The OSError names the port, and nothing is printed."""
     port = int(sandbox.url.rpartition(":")[2])
     with pytest.raises(OSError, match=rf"port {port} on 127\.0\.0\.1 is taken"):
         Sandbox(port=port)
@@ -286,8 +291,8 @@ def test_a_sandbox_that_never_started_can_be_stopped() -> None:
     Sandbox(port=int(unused.url.rpartition(":")[2])).stop()
 
 
-def test_a_stopped_sandbox_answers_no_more() -> None:
-    """After its end a client that it has served gets no answer."""
+def test_stopped_sandbox_does_not_respond() -> None:
+    """A client that it has served before gets no response after the stop."""
     with Sandbox() as sandbox:
         client = sandbox.client()
         client.list_auto_ml_jobs()
@@ -296,14 +301,14 @@ def test_a_stopped_sandbox_answers_no_more() -> None:
 
 
 @pytest.mark.parametrize("options", [{"scenario": "nonsense"}, {"speed": 0}, {"speed": float("nan")}])
-def test_a_sandbox_that_cannot_play_is_refused(options: dict[str, Any]) -> None:
-    """A scenario that does not exist and a speed that is not above 0 are ValueErrors, before any job."""
+def test_unknown_scenario_or_invalid_speed_is_a_value_error(options: dict[str, Any]) -> None:
+    """An unknown scenario or a speed of 0 or less raises before there is a job."""
     with pytest.raises(ValueError, match=r"scenario|speed"):
         Sandbox(**options)
 
 
-def test_a_job_has_the_objective_that_it_was_given() -> None:
-    """The given objective stands in the job and all its candidates; no deployment is invented."""
+def test_job_has_the_objective_of_its_request() -> None:
+    """The job and all its candidates have the requested objective; a deployment that was not requested is not shown."""
     with Sandbox(speed=1e6) as sandbox:
         client = sandbox.client()
         client.create_auto_ml_job_v2(
@@ -325,7 +330,7 @@ def test_a_job_has_the_objective_that_it_was_given() -> None:
 
 
 def test_a_job_that_was_stopped_early_has_no_candidates() -> None:
-    """A job that never trained has no candidates, and one stopped while it trained has some, but no best one."""
+    """A job stopped before training has no candidates; one stopped during training has some, but no best one."""
     scripts = {
         "early": Timeline([(0, "InProgress", "Starting"), (9, "Stopped", "Stopped")]),
         "training": Timeline(
@@ -348,8 +353,8 @@ def test_a_job_that_was_stopped_early_has_no_candidates() -> None:
     assert "training-001" not in found["training"]
 
 
-def test_a_scenario_gives_its_limit_to_a_request_without_one() -> None:
-    """Until the job has reached it, whoever waits knows it; the limit of a request comes first."""
+def test_request_without_a_runtime_limit_gets_the_scenarios() -> None:
+    """A wait knows the limit before the job reaches it; a limit in the request takes precedence."""
     with Sandbox() as sandbox:
         client = sandbox.client()
         for name, config in {"a": {}, "b": {"CompletionCriteria": {"MaxCandidates": 3}}}.items():
@@ -366,7 +371,7 @@ def test_a_scenario_gives_its_limit_to_a_request_without_one() -> None:
 
 
 def test_a_failed_deployment_has_no_endpoint() -> None:
-    """A job of the scenario deploy-error asks for a deployment, and ends without an endpoint's name."""
+    """A job of the scenario deploy-error requests a deployment, and ends without an endpoint name."""
     with Sandbox(speed=1e6) as sandbox:
         sandbox.create_job("churn", scenario="deploy-error")
         time.sleep(0.05)
@@ -377,15 +382,15 @@ def test_a_failed_deployment_has_no_endpoint() -> None:
 
 
 def test_tags_can_be_read(sandbox: Sandbox) -> None:
-    """ListTags shows the tags that a job was created with, whatever the case of its name in the ARN."""
+    """ListTags returns the tags that a job was created with, for its name in the ARN in any case."""
     arn = sandbox.create_job("Churn", scenario="failed")["AutoMLJobArn"]
     for known in (arn, arn.lower()):
         tags = sandbox.client().list_tags(ResourceArn=known)["Tags"]
         assert tags == [{"Key": "automl-waiter:scenario", "Value": "failed"}]
 
 
-def test_of_many_that_create_a_name_at_once_one_succeeds(sandbox: Sandbox) -> None:
-    """A name is given once, however many ask for it at the same time."""
+def test_concurrent_creates_of_one_name_succeed_once(sandbox: Sandbox) -> None:
+    """One of many concurrent requests to create the same name succeeds."""
 
     def create(name: str) -> str:
         try:
@@ -398,8 +403,8 @@ def test_of_many_that_create_a_name_at_once_one_succeeds(sandbox: Sandbox) -> No
     assert answers.count("ResourceInUse") == 3
 
 
-def test_without_the_extra_it_says_what_to_install() -> None:
-    """Without moto the package imports, and `Sandbox` raises SandboxUnavailable with the command that installs it."""
+def test_missing_extra_names_the_command_that_installs_it() -> None:
+    """Without moto the package can be imported, and `Sandbox` raises SandboxUnavailable with the install command."""
     program = """
 import sys
 sys.modules["moto"] = None

@@ -1,4 +1,4 @@
-"""The command `sandbox`: what it prints, what it refuses, and how it ends."""
+"""The command `sandbox`: its output, its usage errors and its exit."""
 
 import signal
 import subprocess
@@ -19,13 +19,13 @@ URL = "http://127.0.0.1:5000"
 
 
 def pasted(lines: list[str]) -> list[str]:
-    """What the user pastes into a shell: the lines between the first two empty ones."""
+    """Return what the user pastes into a shell: the lines between the first two empty ones."""
     first = lines.index("")
     return lines[first + 1 : lines.index("", first + 1)]
 
 
-def test_what_it_prints_for_a_second_terminal_works_there() -> None:
-    """A shell without credentials and with another region waits for the job, and exits with 0; Ctrl-C ends the sandbox."""
+def test_printed_lines_work_in_a_second_terminal() -> None:
+    """A shell without credentials and in another region waits for the job and exits with 0; Ctrl-C ends the sandbox."""
     env = clean_environment()
     words = ["sandbox", "--job", "churn=quick", "--speed", "600"]
     with closing(Terminal(*words, env=env, columns=200, rows=50)) as terminal:
@@ -44,8 +44,8 @@ def test_what_it_prints_for_a_second_terminal_works_there() -> None:
         assert terminal.text == shown
 
 
-def test_the_command_serves_it_until_a_signal() -> None:
-    """It prints only its URL once it answers, refuses a taken port in one line, and stops on SIGTERM."""
+def test_command_serves_the_sandbox_until_a_signal() -> None:
+    """It prints only its URL once it accepts requests, refuses a port in use in one line, and stops on SIGTERM."""
     command = [sys.executable, "-m", "automl_waiter", "sandbox", "--port"]
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([*command, "0"], env=clean_environment(), **pipes) as process:
@@ -69,23 +69,23 @@ def instructions(*jobs: NewJob) -> list[str]:
     return list(_instructions(URL, jobs, "completed", 60))
 
 
-def test_it_names_what_its_jobs_play_and_when_they_end() -> None:
-    """A job without a scenario of its own plays that of the sandbox; at the default speed it takes less than a minute."""
+def test_output_names_the_scenario_and_the_duration_of_each_job() -> None:
+    """A job without its own scenario gets the sandbox's; at the default speed it takes less than a minute."""
     first, *lines = instructions(NewJob("churn", None), NewJob("fraud", "failed"))
     assert "60 times as fast" in first
     assert lines[:2] == ["  churn: completed, ends in 46s", "  fraud: failed, ends in 3s"]
     assert pasted(lines)[-1].endswith(" wait churn fraud")
 
 
-def test_without_a_job_it_says_how_to_have_one() -> None:
-    """The command to paste follows the jobs that the user creates."""
+def test_output_without_a_job_says_how_to_create_one() -> None:
+    """The command to paste waits for the jobs that the user creates."""
     lines = instructions()
     assert "--job NAME" in lines[1]
     assert pasted(lines)[-1].endswith(" watch")
 
 
-def test_what_would_mislead_the_second_terminal_is_put_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A profile and an endpoint of SageMaker's own are unset, and this machine is called without a proxy."""
+def test_pasted_lines_unset_conflicting_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile and a SageMaker endpoint are unset, and this machine is called without a proxy."""
     for name in ("no_proxy", "NO_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL_SAGEMAKER", "HTTP_PROXY"):
@@ -98,8 +98,8 @@ def test_what_would_mislead_the_second_terminal_is_put_aside(monkeypatch: pytest
     assert "export NO_PROXY=127.0.0.1" not in instructions()
 
 
-def test_powershell_gets_the_same_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same variables and the same command, which needs `&` where its path needs quotes."""
+def test_powershell_gets_the_same_lines_in_its_syntax(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sets the same variables and runs the same command, with `&` if its path is quoted."""
     monkeypatch.setattr("automl_waiter.cli.local._program", lambda: ["C:\\Mine'\\automl-waiter.exe"])
     lines = instructions(NewJob("churn", None))
     after = lines[lines.index("In PowerShell:") + 2 :]
@@ -111,7 +111,7 @@ def test_powershell_gets_the_same_in_its_own_words(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (
             ["--job", "churn=complted"],
@@ -125,17 +125,17 @@ def test_powershell_gets_the_same_in_its_own_words(monkeypatch: pytest.MonkeyPat
         (["--speed", "0"], "--speed"),
     ],
 )
-def test_a_job_that_cannot_be_played_is_a_usage_error(inside: Command, words: list[str], told: str) -> None:
-    """One line says what is wrong, and for a scenario which there are and which is nearest."""
+def test_invalid_job_is_a_usage_error(inside: Command, words: list[str], message: str) -> None:
+    """One line names the error, and for an unknown scenario the known ones and the nearest."""
     done = inside("sandbox", *words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])
 def test_help_lists_each_scenario_with_a_line(inside: Command, command: str) -> None:
-    """A scenario's line says how long its job takes."""
+    """A scenario's line has the duration of its job."""
     text = " ".join(inside(command, "--help").stdout.split())
     assert list(SUMMARIES) == list(SCENARIOS)
     for name, script in SCENARIOS.items():
@@ -145,6 +145,6 @@ def test_help_lists_each_scenario_with_a_line(inside: Command, command: str) -> 
 
 
 def test_help_says_how_a_request_chooses_its_scenario(inside: Command) -> None:
-    """For a job that --job did not create."""
+    """This applies to jobs that --job did not create."""
     text = " ".join(inside("sandbox", "--help").stdout.split())
     assert 'Tags=[{"Key": "automl-waiter:scenario", "Value": "failed"}]' in text

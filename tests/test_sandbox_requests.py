@@ -1,4 +1,4 @@
-"""What the sandbox refuses before it answers, asked of its WSGI application in this process."""
+"""Requests that the sandbox refuses, sent to its WSGI application in this process."""
 
 import json
 import socket
@@ -27,8 +27,8 @@ def posted(sandbox: Sandbox, body: Any, target: str = "SageMaker.DescribeAutoMLJ
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:5000", "LOCALHOST", "[::1]:5000"])
-def test_this_machine_may_call_it_by_each_of_its_names(sandbox: Sandbox, host: str) -> None:
-    """With or without a port."""
+def test_every_name_of_this_machine_is_an_allowed_host(sandbox: Sandbox, host: str) -> None:
+    """A name of this machine is allowed with or without a port."""
     assert posted(sandbox, {"AutoMLJobName": "churn"}, headers={"Host": host}).status_code == 200
 
 
@@ -37,7 +37,7 @@ def test_this_machine_may_call_it_by_each_of_its_names(sandbox: Sandbox, host: s
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_foreign_host_is_refused(sandbox: Sandbox, host: str, method: str) -> None:
-    """A page whose name leads to this machine (DNS rebinding) gets 403 and one plain line, on any path."""
+    """A page whose host name resolves to this machine (DNS rebinding) gets 403 and one plain line, on any path."""
     answer = sandbox.app.test_client().open("/any", method=method, headers={"Host": host, **DESCRIBE})
     assert (answer.status_code, answer.mimetype) == (403, "text/plain")
     assert answer.text.count("\n") == 1
@@ -47,20 +47,20 @@ def test_a_foreign_host_is_refused(sandbox: Sandbox, host: str, method: str) -> 
     "kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", None]
 )
 def test_a_form_of_a_web_page_is_refused(sandbox: Sandbox, kind: str | None) -> None:
-    """What a page may send to any site gets 403, whether the browser says where it is from or not."""
+    """A request that any page may send to any site gets 403, with or without an Origin header."""
     body = b"Action=StopAutoMLJob&AutoMLJobName=churn"
     answer = sandbox.app.test_client().post("/", data=body, content_type=kind, headers={"Host": "127.0.0.1"})
     assert (answer.status_code, answer.text) == (403, "refused: the sandbox does not answer web pages\n")
 
 
 def test_a_request_with_an_origin_is_refused(sandbox: Sandbox) -> None:
-    """Only browsers send it, also for a page of this machine."""
+    """Only browsers send the header, also for a page from this machine."""
     for origin in ("https://evil.example", "null", "http://localhost:3000"):
         assert posted(sandbox, {"AutoMLJobName": "churn"}, headers={"Origin": origin}).status_code == 403
 
 
 def test_a_program_may_send_another_content_type(sandbox: Sandbox) -> None:
-    """curl sends that of a form, and names the operation, which no page can do."""
+    """curl sends a form's content type with the name of the operation, which a page cannot send."""
     answer = posted(sandbox, {"AutoMLJobName": "churn"}, content_type="application/x-www-form-urlencoded")
     assert json.loads(answer.text)["AutoMLJobName"] == "churn"
 
@@ -103,7 +103,7 @@ LIST = "SageMaker.ListAutoMLJobs"
 def test_bad_input_is_an_error_of_the_service(
     sandbox: Sandbox, capfd: pytest.CaptureFixture[str], target: str, body: Any, code: str, words: str
 ) -> None:
-    """It is a 400 in JSON that says what is wrong, and the terminal stays empty."""
+    """The response is a 400 in JSON that describes the error, and nothing is logged to the terminal."""
     answer = posted(sandbox, body, target)
     error = json.loads(answer.text)
     assert (answer.status_code, error["__type"]) == (400, code), error
@@ -115,21 +115,21 @@ def test_bad_input_is_an_error_of_the_service(
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/"), ("HEAD", "/"), ("OPTIONS", "/"), ("POST", "/a"), ("POST", "/?Action=x")]
 )
-def test_it_has_one_address(sandbox: Sandbox, method: str, path: str) -> None:
-    """Another one is no page of HTML."""
+def test_other_paths_get_no_html(sandbox: Sandbox, method: str, path: str) -> None:
+    """A request for another path gets a plain error."""
     answer = sandbox.app.test_client().open(path, method=method, headers={"Host": "127.0.0.1", **DESCRIBE})
     assert (answer.status_code, answer.mimetype) == (400, JSON)
 
 
-def test_members_that_the_service_does_not_know_are_ignored(sandbox: Sandbox) -> None:
-    """A newer client may send some."""
+def test_unknown_members_of_a_request_are_ignored(sandbox: Sandbox) -> None:
+    """A newer client may send more members."""
     assert posted(sandbox, {"AutoMLJobName": "churn", "Newer": {"a": [None]}}).status_code == 200
 
 
-def test_what_is_not_http_is_not_logged(
+def test_request_that_is_not_http_is_not_logged(
     sandbox: Sandbox, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A client of another protocol gets an error, and the terminal stays empty."""
+    """A client of another protocol gets an error, and nothing is logged to the terminal."""
     with socket.create_connection(("127.0.0.1", int(sandbox.url.rpartition(":")[2]))) as client:
         client.sendall(b"\x16\x03\x01 \x00 \x00 \x00\r\n\r\n")
         assert b"400" in client.recv(1000)

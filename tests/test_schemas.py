@@ -1,4 +1,4 @@
-"""The JSON Schema of -o json and -o jsonl: what the command prints is valid, and nothing else."""
+"""The JSON Schema of -o json and -o jsonl: the command's output is valid, and other members are not."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from automl_waiter.testing import EPOCH, Timeline
 
 SCHEMA = json.loads((ROOT / "docs" / "reference" / "output.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
-# What -o jsonl leaves out.
+# Events that -o jsonl omits.
 SILENT = ("poll", "sweep", "heartbeat")
 
 STOPPED = Timeline([*TRAINING, (600, "Stopped", "Stopped")])
@@ -63,26 +63,26 @@ def waits() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def told() -> list[Event]:
+def events() -> list[Event]:
     """Return the events of waits of every kind, in virtual time: of one job, and of many in a listing."""
     alone = [event for options in waits().values() for event in Wait(**options).events]
     return [*alone, *waited(*MANY)[0]]
 
 
 @pytest.fixture(scope="module")
-def lines(told: list[Event]) -> list[dict[str, Any]]:
+def lines(events: list[Event]) -> list[dict[str, Any]]:
     """Return what -o jsonl prints."""
-    return [json.loads(json_line(event_dict(event))) for event in told if event.event not in SILENT]
+    return [json.loads(json_line(event_dict(event))) for event in events if event.event not in SILENT]
 
 
 @pytest.fixture(scope="module")
-def documents(told: list[Event]) -> list[dict[str, Any]]:
+def documents(events: list[Event]) -> list[dict[str, Any]]:
     """Return what -o json prints, of each job alone."""
-    outcomes = [event.outcome for event in told if isinstance(event, Ended)]
+    outcomes = [event.outcome for event in events if isinstance(event, Ended)]
     return [json.loads(json_line({"exit_code": int(one.exit_code), "jobs": [one.to_dict()]})) for one in outcomes]
 
 
-def test_what_is_printed_is_valid(documents: list[dict[str, Any]], lines: list[dict[str, Any]]) -> None:
+def test_printed_json_is_valid(documents: list[dict[str, Any]], lines: list[dict[str, Any]]) -> None:
     for document in documents:
         VALIDATOR.validate(document)
     for line in lines:
@@ -97,8 +97,8 @@ def test_waits_of_every_kind_are_validated(documents: list[dict[str, Any]], line
 
 
 @pytest.mark.parametrize("words", [["wait", "--poll", "0.2s"], ["status", "absent"]])
-def test_the_command_prints_what_is_valid(inside: Command, new_job: Callable[[str], str], words: list[str]) -> None:
-    """Several jobs are in one document, and have their lines."""
+def test_output_of_the_command_is_valid(inside: Command, new_job: Callable[[str], str], words: list[str]) -> None:
+    """Several jobs are in one document, and each has its lines."""
     words = [*words, *map(new_job, ("completed", "failed", "deploy-error")), "-o"]
     lines = inside(*words, "jsonl").stdout.splitlines()
     for line in lines:
@@ -108,7 +108,7 @@ def test_the_command_prints_what_is_valid(inside: Command, new_job: Callable[[st
     assert len(lines) > len(document["jobs"]) >= 3
 
 
-def test_a_watch_prints_what_is_valid(inside: Command, endpoint: Sandbox) -> None:
+def test_output_of_a_watch_is_valid(inside: Command, endpoint: Sandbox) -> None:
     endpoint.create_job("schema-of-a-watch", scenario="completed")
     words = ["watch", "--name-contains", "schema-of-a-watch", "--since", "1h", "--until-idle", "--poll", "0.2s", "-o"]
     lines = inside(*words, "jsonl").stdout.splitlines()
@@ -136,7 +136,7 @@ def test_values_are_those_of_the_code(path: str, values: type[Enum]) -> None:
 
 
 def test_a_missing_or_unknown_member_is_invalid(documents: list[dict[str, Any]], lines: list[dict[str, Any]]) -> None:
-    """Only `describe`, which is AWS's, may have any member."""
+    """Only `describe`, which AWS defines, may have any member."""
     by_verdict = {document["jobs"][0]["verdict"]: document for document in documents}
     by_kind = {line["event"]: line for line in lines}
     for sample in (*by_verdict.values(), *by_kind.values()):
@@ -145,7 +145,7 @@ def test_a_missing_or_unknown_member_is_invalid(documents: list[dict[str, Any]],
 
 
 def damaged(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the document without each of its members, and with one more in each of its objects."""
+    """Yield the document without each of its members, and with an extra one in each of its objects."""
     for path in objects_in(document):
         names = [*at(document, path), None]
         for name in names:

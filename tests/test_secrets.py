@@ -1,4 +1,4 @@
-"""One way out: no secret that this process knows stands in anything that leaves it, whoever wrote the text."""
+"""All output passes one filter: no secret known to this process is in it, whoever wrote the text."""
 
 import json
 import logging
@@ -52,7 +52,7 @@ COMPLETED = Timeline([(0, "Completed", "Completed")])
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test knows its own secrets and job names only."""
+    """Let each test register its own secrets and job names only."""
     monkeypatch.setattr(secrets, "_forms", {})
     monkeypatch.setattr(secrets, "_names", {*Status, *SecondaryStatus})
     monkeypatch.setattr(secrets, "_compiled", None)
@@ -62,10 +62,10 @@ def failed(reason: str, **more: Any) -> Outcome:
     return replace(simulate(Timeline([(0, "Failed", "Failed")], failure_reason=reason)).outcome, **more)
 
 
-def test_no_way_out_shows_a_secret(
+def test_no_output_shows_a_secret(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A FailureReason that echoes the caller's key stands in no output: text, JSON, logs, pages, events, exceptions."""
+    """A FailureReason with the caller's key shows it in no output: text, JSON, logs, pages, events, exceptions."""
     learn(SECRET, TOKEN)
     reason = f"denied for {SECRET} with {TOKEN}\n"
     error = AutoMLWaiterError(reason)
@@ -115,8 +115,8 @@ def test_no_way_out_shows_a_secret(
         "split\u200b by nothing: {torn}",
     ],
 )
-def test_a_secret_is_known_in_every_form(said: str) -> None:
-    """Whoever quotes a secret may have escaped it, or left out the line break at its end."""
+def test_escaped_forms_of_a_secret_are_masked(said: str) -> None:
+    """A quoted secret may be escaped, or lack the line break at its end."""
     learn(f"{SECRET}\n")
     torn = SECRET[:9] + "\u200b" + SECRET[9:]
     forms = {
@@ -141,20 +141,20 @@ def test_names_and_arns_of_jobs_are_never_altered() -> None:
     assert hide(f"{ARN} by sagemaker") == f"{ARN} by ***"
 
 
-def test_a_secret_in_what_resembles_an_arn_is_removed() -> None:
-    """Nobody hides a session token in an ARN."""
+def test_secret_in_a_fake_arn_is_masked() -> None:
+    """A session token is masked in text that only resembles an ARN."""
     learn(TOKEN)
     assert "ZXIv" not in hide(f"arn:aws:sagemaker:us-east-1:123456789012:automl-job/{TOKEN}")
 
 
-def test_a_short_value_is_no_secret() -> None:
-    """Dummy keys like those of the sandbox are words like others."""
+def test_short_values_are_not_masked() -> None:
+    """Dummy keys like the sandbox's are ordinary words."""
     learn_environment({"AWS_SECRET_ACCESS_KEY": "testing", "AWS_ACCESS_KEY_ID": "testing"})
     assert hide("testing") == "testing"
 
 
 def test_an_access_key_id_is_masked_in_error_texts() -> None:
-    """The caller's own wherever it stands, and anybody's in an error."""
+    """The caller's key ID is masked everywhere, any other in errors."""
     learn_key_id("ASIAQXAMPLEQXAMPLE22")
     assert hide("for ASIAQXAMPLEQXAMPLE22") == "for ASIA***"
     assert quoted("the key AKIAIOSFODNN7EXAMPLE is bad") == "the key AKIA*** is bad"
@@ -170,14 +170,14 @@ def test_an_access_key_id_is_masked_in_error_texts() -> None:
     ],
 )
 def test_no_part_of_a_proxys_password_is_shown(url: str, said: str) -> None:
-    """Neither whole nor the half before a character that should have been quoted."""
+    """Neither the whole nor the part before a character that should have been quoted is shown."""
     learn_environment({"HTTPS_PROXY": url})
     for part in ("S3c", "pass/", "ssw0rd", "a1b2c3d4e5", ":pass"):
         assert part not in clean(said)
 
 
-def test_a_url_without_credentials_teaches_nothing() -> None:
-    """A proxy's host is no secret."""
+def test_host_of_a_url_without_credentials_is_not_masked() -> None:
+    """A proxy's host is not a secret."""
     learn_url("http://proxy.example.com:3128")
     assert hide("proxy.example.com:3128") == "proxy.example.com:3128"
 
@@ -185,7 +185,7 @@ def test_a_url_without_credentials_teaches_nothing() -> None:
 @pytest.mark.parametrize("part", ["access_key", "secret_key", "token"])
 @pytest.mark.parametrize("character", ["\n", "\r", "\x00", " ", "\x7f"])
 def test_credentials_with_a_control_character_are_refused(part: str, character: str) -> None:
-    """Before the first call, with the name of what is wrong and without its value."""
+    """The error comes before the first call, and names the invalid credential without its value."""
     values = {"access_key": "AKIDEXAMPLE", "secret_key": SECRET, "token": TOKEN}
     credentials = Credentials(**(values | {part: values[part] + character}), method="env")
     with pytest.raises(AccessDenied, match="AWS_") as refused:
@@ -193,8 +193,8 @@ def test_credentials_with_a_control_character_are_refused(part: str, character: 
     assert not any(value in str(refused.value) for value in values.values())
 
 
-def test_the_sdks_error_is_no_part_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A traceback prints the causes of an error too, and the SDK's words may hold a token."""
+def test_the_sdks_error_is_no_cause_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A traceback prints the causes of an error too, and the SDK's message may contain a token."""
     client = boto3.client(
         "sagemaker", "us-east-1", endpoint_url="http://127.0.0.1:9", aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key=SECRET,
         config=Config(retries={"total_max_attempts": 1}),
@@ -215,7 +215,7 @@ def endpoint() -> Iterator[FaultyEndpoint]:
 
 
 def test_a_token_with_a_line_break_is_77_and_is_not_printed(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
-    """A token that was pasted from a file ends in a newline: no call is made, and no output shows it."""
+    """A token pasted from a file ends in a newline: no call is made, and no output shows it."""
     files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     env = endpoint_environment(endpoint.url, AWS_SESSION_TOKEN=f"{TOKEN}\n", GITHUB_ACTIONS="true", **files)
     with start("wait", endpoint.add("token", COMPLETED), "-o", "json", env=env) as process:
@@ -228,13 +228,13 @@ def test_a_token_with_a_line_break_is_77_and_is_not_printed(endpoint: FaultyEndp
         assert "ZXIvYXdz" not in text
 
 
-# Texts that others wrote
+# Texts from others
 
 HOSTILE = "<b>*x*</b> | [a](http://b)\x1b[31m\x00\u202e\u200b\ufeff\U000e0041\u2066\u00ad `y` \ud83d"
 
 
-def test_metrics_of_any_name_are_escaped_in_every_form() -> None:
-    """A candidate's metrics name their sets, which are heads of a table."""
+def test_metric_names_are_escaped_in_every_output() -> None:
+    """A candidate's metric names contain data set names, which become table headings."""
     candidate = {
         "CandidateName": "best", "CandidateStatus": "Completed", "ObjectiveStatus": "Succeeded", "CreationTime": AT, "LastModifiedTime": AT,
         "CandidateProperties": {"CandidateMetrics": [{"MetricName": "F1", "Value": 0.9, "Set": HOSTILE}]},
@@ -253,8 +253,8 @@ def test_metrics_of_any_name_are_escaped_in_every_form() -> None:
 
 
 @pytest.mark.parametrize("reason", ["lone \ud83d surrogate", "x" * 50_000_000])
-def test_any_failure_reason_can_be_told(reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Cut for people, with its length; whole in JSON; and no file of a runner fails on it."""
+def test_any_failure_reason_can_be_printed(reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is cut for people, with its length, and whole in JSON; no file of a CI runner is broken by it."""
     outcome = failed(reason)
     files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     GitHubRun(print, print, files).finish([outcome], ExitCode.FAILED)

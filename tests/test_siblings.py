@@ -1,4 +1,4 @@
-"""The estimates of a wait, in virtual time: when they come, and that a listing which fails changes nothing."""
+"""Estimates during a wait, in virtual time: when they are emitted, and that a failing listing changes nothing else."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ FIVE, MANY = [f"churn-{number}" for number in range(7, 12)], [f"churn-{number}" 
 
 
 class SlowListing(ManualClock):
-    """A machine on which a listing takes some seconds, and every other call none."""
+    """A machine on which a listing takes some seconds and every other call none."""
 
     def __init__(self, seconds: float, **options: Any) -> None:
         super().__init__(**options)
@@ -83,7 +83,7 @@ def log_of(events: list[Event]) -> list[dict[str, Any]]:
     return [event_dict(event) for event in events]
 
 
-# When they come
+# When estimates are emitted
 
 
 def test_the_first_estimate_comes_with_the_first_poll() -> None:
@@ -108,7 +108,7 @@ def test_a_listing_that_takes_a_second_is_not_left_for_the_second_poll() -> None
     assert events.index(first) < [type(event) for event in events].index(Poll) + 2
 
 
-def test_an_estimate_is_emitted_again_only_when_it_has_moved_by_a_minute() -> None:
+def test_estimate_is_emitted_again_if_it_has_changed_by_a_minute() -> None:
     first, *more = estimates(waited(jobs=running("churn-7", end=HOUR + 400))[0])
 
     assert more
@@ -125,7 +125,7 @@ def test_the_limit_of_the_job_bounds_the_estimate() -> None:
 
 
 def test_no_estimate_follows_the_outcome_of_a_job() -> None:
-    """The wait for one job ends before the listing has been read, and the wait for the other continues."""
+    """One wait ends before the listing has been read, and the wait for the other job continues."""
     events, _ = waited("churn-7", "churn-8", clock=SlowListing(1.0), until=lambda snapshot: snapshot.name == "churn-7")
 
     assert estimates(events, "churn-8")
@@ -145,7 +145,7 @@ def test_a_stopping_job_has_no_estimate() -> None:
     assert not estimates(waited(jobs=[Job("churn-7", -600.0, stopping)])[0])
 
 
-def test_a_job_that_the_wait_stops_is_estimated_no_more() -> None:
+def test_no_estimate_after_the_wait_has_stopped_the_job() -> None:
     def stopped(service: Service) -> None:
         service.stop = lambda _: None  # type: ignore[attr-defined]
 
@@ -203,11 +203,11 @@ def test_a_job_that_ended_during_the_watch_is_a_sibling_of_later_ones() -> None:
     assert estimates(events, "fraud-2")[0].based_on == 2
 
 
-# What is listed
+# The requested listing
 
 
 def recording(requests: list[Mapping[str, Any]]) -> Callable[[Service], None]:
-    """Return what makes a service record the requests for a listing."""
+    """Return a change that makes a service record the requests for a listing."""
 
     def change(service: Service) -> None:
         answer = service.list_jobs
@@ -220,7 +220,7 @@ def recording(requests: list[Mapping[str, Any]]) -> Callable[[Service], None]:
     ("names", "part"),
     [(["churn-7"], "churn-"), (["churn-7", "churn-8"], "churn-"), (["churn-7", "fraud-1"], None), (["77"], None)],
 )
-def test_one_family_is_listed_by_the_part_that_its_names_share(names: list[str], part: str | None) -> None:
+def test_listing_is_filtered_by_the_common_part_of_the_names(names: list[str], part: str | None) -> None:
     requests: list[Mapping[str, Any]] = []
 
     waited(*names, change=recording(requests))
@@ -230,7 +230,7 @@ def test_one_family_is_listed_by_the_part_that_its_names_share(names: list[str],
     assert (request["SortBy"], request["SortOrder"], request["MaxResults"]) == ("CreationTime", "Descending", 100)
 
 
-def test_a_watch_is_listed_by_the_part_that_its_names_share() -> None:
+def test_listing_of_a_watch_is_filtered_by_the_common_part_of_the_names() -> None:
     requests: list[Mapping[str, Any]] = []
 
     watch(Matching("churn-7"), running("churn-7"), seconds=60, change=recording(requests))
@@ -238,7 +238,7 @@ def test_a_watch_is_listed_by_the_part_that_its_names_share() -> None:
     assert [one.get("NameContains") for one in requests if one.get("StatusEquals") == "Completed"] == ["churn-"]
 
 
-# A listing that fails
+# A failing listing
 
 
 def denied(service: Service) -> None:
@@ -270,10 +270,10 @@ def empty(service: Service) -> None:
     ],
     ids=["denied", "no network", "throttled", "empty", "hangs", "slow"],
 )
-def test_a_listing_that_fails_changes_nothing(
+def test_failing_listing_changes_no_other_event(
     names: list[str], change: Callable[[Service], None], clock: Callable[[], ManualClock]
 ) -> None:
-    """Every event is the same and at the same time as in a wait without estimates."""
+    """Every event is the same, at the same time, as in a wait without estimates."""
     events, service = waited(*names, change=change, clock=clock())
     without, other = waited(*names, estimate=False)
 
@@ -282,8 +282,8 @@ def test_a_listing_that_fails_changes_nothing(
     assert service.bucket.rate(0.0) == other.bucket.rate(0.0)
 
 
-def test_a_scarce_rate_limit_is_left_to_the_polls() -> None:
-    """The listing takes no token, so that polls at one call in ten seconds are as they were."""
+def test_listing_takes_no_token_from_a_low_rate_limit() -> None:
+    """Polls at one call in ten seconds come at the same times as without estimates."""
 
     def scarce(service: Service) -> None:
         service.bucket = type(service.bucket)(0.1)
@@ -295,14 +295,14 @@ def test_a_scarce_rate_limit_is_left_to_the_polls() -> None:
     assert log_of(events) == log_of(without)
 
 
-def test_estimates_move_no_poll() -> None:
+def test_estimates_do_not_change_the_times_of_polls() -> None:
     events, _ = waited()
     without, _ = waited(estimate=False)
 
     assert log_of([event for event in events if not isinstance(event, Estimated)]) == log_of(without)
 
 
-# One poll, and the outcome
+# A single poll, and the outcome
 
 
 @pytest.mark.parametrize("clock", [ManualClock, lambda: SlowListing(1.5)])
@@ -317,7 +317,7 @@ def test_a_single_poll_waits_for_the_listing(clock: Callable[[], ManualClock]) -
     }
 
 
-def test_a_single_poll_that_is_retried_finds_the_listing_done() -> None:
+def test_retried_single_poll_does_not_wait_for_the_listing() -> None:
     def failing_once(service: Service) -> None:
         describe, faults = service.describe, [no_network()]
 
@@ -342,7 +342,7 @@ def test_a_single_poll_waits_for_the_listing_no_longer_than_two_seconds(seconds:
     assert outcome_of(events).to_dict()["estimate"] is None
 
 
-def test_a_single_poll_of_an_ended_job_waits_for_no_listing() -> None:
+def test_single_poll_of_an_ended_job_does_not_wait_for_the_listing() -> None:
     clock = SlowListing(1.0)
     events, _ = waited("churn-1", jobs=[], clock=clock, once=True)
 
@@ -364,5 +364,5 @@ def test_an_ended_job_has_no_estimate() -> None:
     assert outcome_of(events).estimate is None
 
 
-def test_estimates_are_off_unless_asked_for() -> None:
+def test_estimates_are_off_by_default() -> None:
     assert waited(estimate=False)[1].lists == 0

@@ -1,4 +1,4 @@
-"""When a signal is answered: at once, later, or by nobody but the exit code. In the library none is lost."""
+"""When a signal is handled: at once, later, or only in the exit code. The library loses no KeyboardInterrupt."""
 
 import gc
 import signal
@@ -24,13 +24,13 @@ from automl_waiter.waiter import events_of
 
 @pytest.fixture
 def interrupts() -> Iterator[Interrupts]:
-    """The signals of this process, and at the end those of the tests again."""
+    """Replace the signal handlers of this process, and restore them after the test."""
     with Interrupts() as interrupts:
         yield interrupts
 
 
-def test_a_signal_is_kept_until_somebody_can_answer_it(interrupts: Interrupts) -> None:
-    """Before there is anything to end a signal does nothing; it is answered once, when there is."""
+def test_early_signal_is_kept_until_a_handler_is_registered(interrupts: Interrupts) -> None:
+    """A signal before there is anything to end does nothing yet; it is handled once as soon as there is."""
     signal.raise_signal(signal.SIGTERM)
     answered: list[int] = []
     with interrupts.ending(answered.append):
@@ -39,18 +39,18 @@ def test_a_signal_is_kept_until_somebody_can_answer_it(interrupts: Interrupts) -
         assert answered == [signal.SIGTERM]
 
 
-def test_a_signal_within_is_answered_at_once(interrupts: Interrupts) -> None:
-    """What is to be ended is ended by the handler; by default that raises."""
+def test_signal_while_a_handler_is_registered_calls_it_at_once(interrupts: Interrupts) -> None:
+    """The handler ends the running part; by default it raises."""
     with pytest.raises(Interrupted) as raised, interrupts.ending():
         signal.raise_signal(signal.SIGINT)
     assert raised.value.signal == signal.SIGINT
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_signal_that_python_swallowed_still_ends_the_wait(
+def test_interrupt_swallowed_by_a_finalizer_still_ends_the_wait(
     interrupts: Interrupts, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An exception that is raised in a finalizer goes nowhere, but the wait that it was to end does not begin."""
+    """Python drops an exception that is raised in a finalizer, but the wait does not start after it."""
 
     class Finalized:
         def __del__(self) -> None:
@@ -68,31 +68,31 @@ def test_a_signal_that_python_swallowed_still_ends_the_wait(
 
 
 def test_an_interrupt_at_any_instant_ends_the_wait() -> None:
-    """SIGINT ends each of sixty waits at once, in both shells, wherever it finds them, and nothing is left on stderr."""
+    """SIGINT ends each of sixty waits at once, with and without asyncio, at any instant, and stderr stays empty."""
     assert_ended(40, 20, longest=0.06)
 
 
 @pytest.mark.soak
 def test_a_thousand_interrupts_end_a_thousand_waits() -> None:
-    """The same for five hundred waits in each shell."""
+    """SIGINT ends each of five hundred waits with and five hundred without asyncio."""
     assert_ended(500, 500, longest=0.3)
 
 
 def assert_ended(waits: int, under_asyncio: int, *, longest: float) -> None:
-    """KeyboardInterrupt came out of every wait, soon, and nothing was lost on the way."""
+    """Check that every wait soon raised KeyboardInterrupt, and that none was lost."""
     seconds, stderr = interrupted(waits, under_asyncio, longest=longest)
     assert stderr == ""
     assert len(seconds) == waits + under_asyncio
-    # On a quiet machine milliseconds; here other tests run beside it. What is lost does not end.
+    # Milliseconds on an idle machine; here other tests run at the same time. If one is lost, the wait never ends.
     assert max(seconds) < 2
 
 
-def test_calls_that_failed_leave_no_thread_to_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that is left of failed calls leads to a Thread, at whose end Python code runs and KeyboardInterrupt is lost."""
+def test_failed_calls_leave_no_thread_to_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Garbage of failed calls refers to no Thread, whose finalizer runs Python code that loses KeyboardInterrupt."""
     monkeypatch.setattr(retries, "_FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(retries, "_LONGEST_PAUSE_S", 0.01)
     monkeypatch.setattr(job_wait, "_NOT_FOUND_POLL_S", 0.01)
-    gateway, told = Faulty(ManualClock()), []
+    gateway, events = Faulty(ManualClock()), []
     gateway.find_name = lambda name: name  # type: ignore[method-assign]
     before = set(threading.enumerate())
     gc.collect()
@@ -100,11 +100,11 @@ def test_calls_that_failed_leave_no_thread_to_the_garbage_collector(monkeypatch:
     try:
         with Machine() as machine:
             for event in events_of(kernel_of(["churn"], [gateway], WaitOptions(), machine), machine):
-                told.append(event.event)
-                if told[-1] == "notice":  # not found yet
+                events.append(event.event)
+                if events[-1] == "notice":  # not found yet
                     gateway.add("churn", COMPLETED, start=600)
                     gateway.faults = [no_network(), no_network()]
-        assert told == ["notice", "retry", "retry", "transition", "outcome"]
+        assert events == ["notice", "retry", "retry", "transition", "outcome"]
         while set(threading.enumerate()) - before:
             time.sleep(0.01)
         gc.set_debug(gc.DEBUG_SAVEALL)

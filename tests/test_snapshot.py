@@ -1,4 +1,4 @@
-"""The typed snapshot, held against botocore's model of the response."""
+"""The typed snapshot, compared with botocore's model of the response."""
 
 import json
 import pickle
@@ -40,7 +40,7 @@ def pairs(shape: Any, view: type[View], path: str) -> list[Any]:
 
 @pytest.mark.parametrize(("shape", "view"), pairs(response_shape(), Snapshot, "response"))
 def test_every_member_of_botocores_model_has_an_accessor(shape: Any, view: type[View]) -> None:
-    """A member that botocore knows and the view does not fails here, at every depth, and the other way round."""
+    """The accessors and the members of botocore's model are the same at every depth."""
     assert set(view.members) == set(shape.members)
     for name, member in shape.members.items():
         assert (structure_of(member) is not None) == (view.members[name].view is not None), name
@@ -87,13 +87,13 @@ def compare(value: Any, expected: Any) -> None:
 
 
 def test_a_full_response_reads_back_through_the_accessors() -> None:
-    """Each accessor gives its member's value, in its type, and instants in UTC."""
+    """Each accessor returns its member's value in its type, and instants in UTC."""
     raw = example(response_shape())
     check(Snapshot(raw), raw)
 
 
 @pytest.mark.parametrize(("shape", "view"), pairs(response_shape(), Snapshot, "response"))
-def test_what_is_optional_may_be_absent(shape: Any, view: type[View]) -> None:
+def test_optional_members_may_be_absent(shape: Any, view: type[View]) -> None:
     """With a structure's required members alone, at every depth, the optional ones are None or empty."""
     raw = {name: example(shape.members[name]) for name in shape.required_members}
     members = {attribute: member for attribute, member in vars(view).items() if isinstance(member, Member)}
@@ -101,35 +101,35 @@ def test_what_is_optional_may_be_absent(shape: Any, view: type[View]) -> None:
     assert all(value in (None, (), {}) for value in absent)
 
 
-def test_what_is_derived_of_absent_members_is_empty() -> None:
-    """The snapshot's own properties do without every optional member."""
+def test_derived_properties_work_without_optional_members() -> None:
+    """The snapshot's own properties are empty if their members are absent."""
     snapshot = Snapshot({})
     assert (snapshot.partial_failure_reasons, snapshot.endpoint_name) == ((), None)
     assert snapshot.completion_criteria.max_runtime_seconds is None
 
 
-def test_what_is_required_and_absent_is_named() -> None:
-    """A required member that the response lacks raises AttributeError with its name."""
+def test_absent_required_member_raises_with_its_name() -> None:
+    """Reading a required member that the response lacks raises AttributeError with its name."""
     with pytest.raises(AttributeError, match="AutoMLJobName"):
         _ = Snapshot({}).name
 
 
 @pytest.mark.parametrize("value", ["2026-05-01T10:00:00.000Z", datetime(2026, 5, 1, 10), WHEN])
 def test_an_instant_is_aware_and_in_utc(value: Any) -> None:
-    """Instants read alike from boto3's datetimes, naive ones and our own JSON."""
+    """boto3's datetimes, naive ones and our own JSON give the same instant."""
     assert Snapshot({"CreationTime": value}).created_at == datetime(2026, 5, 1, 10, tzinfo=UTC)
 
 
-def test_the_limits_in_force_are_the_resolved_ones() -> None:
-    """Completion criteria are those that AWS resolved, and otherwise those of the problem type's config."""
+def test_completion_criteria_are_the_resolved_ones() -> None:
+    """Without resolved criteria, those of the problem type's config count."""
     config = {"TabularJobConfig": {"CompletionCriteria": {"MaxCandidates": 5, "MaxAutoMLJobRuntimeInSeconds": 100}}}
     resolved = {"CompletionCriteria": {"MaxAutoMLJobRuntimeInSeconds": 50}}
     criteria = Snapshot({"AutoMLProblemTypeConfig": config, "ResolvedAttributes": resolved}).completion_criteria
     assert (criteria.max_candidates, criteria.max_runtime_seconds) == (5, 50)
 
 
-def test_a_snapshot_is_a_value() -> None:
-    """Snapshots of equal responses are equal, pickle, and cannot be changed; newer members are in raw."""
+def test_snapshot_is_immutable_comparable_and_picklable() -> None:
+    """Snapshots of equal responses are equal; newer members are in `raw`."""
     snapshot = Snapshot({"AutoMLJobName": "a", "Newer": 1})
     assert pickle.loads(pickle.dumps(snapshot)) == snapshot
     assert hash(snapshot) == hash(Snapshot({"AutoMLJobName": "a", "Newer": 1}))
@@ -154,7 +154,7 @@ NO_VALUES: list[Any] = [
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yields the path of every value in a response."""
+    """Yield the path of every value in a response."""
     if path:
         yield path
     for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
@@ -162,7 +162,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """A copy with another value at a path."""
+    """Return a copy with another value at a path."""
     if not path:
         return new
     copy = dict(value) if isinstance(value, dict) else list(value)
@@ -171,7 +171,7 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 def read_all(value: Any) -> None:
-    """Reads everything there is to read."""
+    """Read every property."""
     if isinstance(value, View):
         for attribute, member in vars(type(value)).items():
             if isinstance(member, Member) and (member.name in value.raw or not member.is_required):
@@ -183,8 +183,8 @@ def read_all(value: Any) -> None:
         read_all(list(value.values()))
 
 
-def test_whatever_stands_in_a_response_can_be_read() -> None:
-    """A value that is none, at any place, counts as absent, with its name; the rest is left, and all of it is JSON."""
+def test_any_invalid_value_in_a_response_counts_as_absent() -> None:
+    """An invalid value at any place counts as absent and is reported by name; the others stay, and all is JSON."""
     raw = example(response_shape())
     assert readable(raw) is raw, "a good response is not copied"
     for number, path in enumerate(places(raw)):
@@ -200,8 +200,8 @@ def test_whatever_stands_in_a_response_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", float("nan"), "abc", None])
-def test_an_objective_that_is_no_number_is_absent(value: Any) -> None:
-    """A metric without a number is worth nothing; the candidate stays."""
+def test_objective_without_a_number_is_absent(value: Any) -> None:
+    """The metric is dropped; the candidate stays."""
     objective = {"MetricName": "F1", "Value": value}
     snapshot = Snapshot(readable({"BestCandidate": {"CandidateName": "c", "FinalAutoMLJobObjectiveMetric": objective}}))
     assert snapshot.best_candidate is not None
@@ -210,8 +210,8 @@ def test_an_objective_that_is_no_number_is_absent(value: Any) -> None:
     assert snapshot.unreadable == unreadable
 
 
-def test_one_bad_item_of_a_list_takes_no_other_with_it() -> None:
-    """In lists and maps of structures only what cannot be read is left out."""
+def test_only_the_invalid_item_of_a_list_is_left_out() -> None:
+    """Lists and maps of structures keep their valid items."""
     failures = [{"PartialFailureMessage": "a"}, "b", {"PartialFailureMessage": ["c"]}, {"PartialFailureMessage": "d"}]
     snapshot = Snapshot(readable({"PartialFailureReasons": failures}))
     assert snapshot.partial_failure_reasons == ("a", "d")
@@ -224,8 +224,8 @@ def test_one_bad_item_of_a_list_takes_no_other_with_it() -> None:
     assert candidate.inference_container_definitions.keys() == {"CPU"}
 
 
-def test_a_limit_in_a_config_of_an_unknown_type_is_read_with_care() -> None:
-    """The limits of a problem type that is newer than this package count if they are numbers."""
+def test_limits_of_an_unknown_problem_type_count_if_they_are_numbers() -> None:
+    """The problem type may be newer than this package."""
     limits = {"MaxAutoMLJobRuntimeInSeconds": "abc", "MaxCandidates": 3}
     for config in ({"CompletionCriteria": limits}, {"CompletionCriteria": "none"}, "none"):
         criteria = Snapshot({"AutoMLProblemTypeConfig": {"QuantumJobConfig": config}}).completion_criteria
@@ -233,22 +233,22 @@ def test_a_limit_in_a_config_of_an_unknown_type_is_read_with_care() -> None:
         assert criteria.max_candidates == (3 if config == {"CompletionCriteria": limits} else None)
 
 
-def test_metadata_that_is_none_hides_nothing() -> None:
-    """A client that is not boto3's may send anything as its metadata."""
+def test_invalid_response_metadata_has_no_effect() -> None:
+    """A client other than boto3's may return anything as its metadata."""
     for metadata in (None, "none"):
         assert Snapshot(readable({"ResponseMetadata": metadata, "EndTime": "never"})).unreadable == ("EndTime",)
     assert Snapshot({"ResponseMetadata": "none"}).unreadable == ()
 
 
-def test_nothing_in_a_recorded_response_is_unreadable() -> None:
-    """Each recorded response is taken as it is: what we cannot read is never what AWS sends."""
+def test_recorded_responses_have_no_invalid_value() -> None:
+    """AWS never sent a value that the snapshot calls invalid."""
     for file in sorted(TRACES.glob("**/*.json")):
         for raw in responses_in(json.loads(file.read_text())):
             assert readable(raw) is raw, file
 
 
 def responses_in(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yields each describe response in a recording."""
+    """Yield each describe response in a recording."""
     if isinstance(value, dict) and "AutoMLJobStatus" in value:
         yield value
     elif isinstance(value, dict | list):
@@ -256,7 +256,7 @@ def responses_in(value: Any) -> Iterator[Mapping[str, Any]]:
             yield from responses_in(item)
 
 
-def test_recorded_responses_read() -> None:
+def test_recorded_responses_can_be_read() -> None:
     """Each recorded response gives its statuses, times and best candidate."""
     files = sorted(TRACES.glob("responses/*.json"))
     if not files:
@@ -281,5 +281,5 @@ def test_recorded_responses_read() -> None:
     ],
 )
 def test_the_services_clock_is_read_from_the_date_header(header: str | None, instant: datetime | None) -> None:
-    """The Date header gives an aware instant; where it is absent or foreign there is none."""
+    """The Date header gives an aware instant; an absent or invalid one gives none."""
     assert served_at({"ResponseMetadata": {"HTTPHeaders": {"date": header} if header else {}}}) == instant

@@ -1,4 +1,4 @@
-"""Sources of credentials that hang, fail or ask: what a wait does then, before and after its first good answer."""
+"""Credential sources that hang, fail or prompt: what a wait does before and after its first good response."""
 
 import asyncio
 import json
@@ -43,12 +43,12 @@ SECOND_FACTOR = (
     "mfa_serial = arn:aws:iam::123456789012:mfa/alice\n[profile base]\naws_access_key_id = AKIDEXAMPLE\n"
     "aws_secret_access_key = secret\n"
 )
-# Makes its terminal the controlling one, as a shell's is.
+# Makes its terminal the controlling one, as a shell does.
 ON_ITS_TERMINAL = "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
 
 
 class Client:
-    """A boto3 client of a job whose source of credentials fails at the seconds for which `fails` is true."""
+    """A boto3 client of a job whose credential source fails at the seconds for which `fails` is true."""
 
     class meta:
         region_name = "us-east-1"
@@ -87,7 +87,7 @@ def endpoint() -> Iterator[FaultyEndpoint]:
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: FaultyEndpoint) -> Path:
-    """A home with a configuration file that a test writes, and no credentials elsewhere."""
+    """Return a home with a configuration file that a test writes, and no other credentials."""
     env = endpoint_environment(endpoint.url, HOME=str(tmp_path), AWS_CONFIG_FILE=str(tmp_path / "config"))
     for name in {*os.environ} - {*env}:
         monkeypatch.delenv(name)
@@ -102,15 +102,15 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: FaultyEndpoi
 # The rule, in virtual time
 
 
-def test_a_source_that_starts_late_is_waited_for() -> None:
-    """Credentials that cannot be had for the first 2 s are no reason to end a wait."""
+def test_slow_starting_source_is_retried() -> None:
+    """Two seconds without credentials at the start do not end a wait."""
     outcome = outcome_of(DONE, lambda second: second < 2)
     assert outcome.verdict == Verdict.COMPLETED
     assert outcome.waited < 10
 
 
 def test_a_source_that_never_works_ends_the_wait_after_30_s() -> None:
-    """Before the first good answer a source that fails is retried for 30 s, or as long as the budget lasts."""
+    """Before the first good response a failing source is retried for 30 s, or for a shorter error budget."""
     for budget, seconds in ((900, 30), (5, 5)):
         outcome = outcome_of(DONE, lambda _: True, error_budget=budget)
         assert (outcome.exit_code, type(outcome.error)) == (77, CredentialsExpired)
@@ -136,23 +136,23 @@ def test_a_source_that_never_works_ends_the_wait_after_30_s() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_a_source_says_amid_a_wait_is_waited_out(error: Exception) -> None:
-    """After a good answer every failure of a source is a credential failure, which may pass."""
+def test_any_source_failure_during_a_wait_is_retried(error: Exception) -> None:
+    """After a good response every failure of a source is a transient credential error."""
     assert outcome_of(COMPLETED, lambda second: 100 < second < 800, error).verdict == Verdict.COMPLETED
 
 
-def test_a_source_that_fails_for_good_amid_a_wait_ends_it_by_the_error_budget() -> None:
-    """It ends with 77, so that engines try again."""
+def test_source_that_keeps_failing_during_a_wait_ends_it_by_the_error_budget() -> None:
+    """The wait ends with 77, which engines retry."""
     outcome = outcome_of(ENDLESS, lambda second: second > 100)
     assert (outcome.exit_code, type(outcome.error)) == (77, CredentialsExpired)
     assert outcome.waited == pytest.approx(1000, abs=100)
 
 
-# What exists
+# Whether a source exists
 
 
-def test_no_source_at_all_is_not_waited_for(home: Path) -> None:
-    """Nothing names credentials: the wait ends at its first call."""
+def test_missing_source_ends_the_wait_at_its_first_call(home: Path) -> None:
+    """If nothing is configured, the wait ends at once."""
     begun = time.monotonic()
     outcome = wait_for_all(["a"])["a"]
     assert (outcome.exit_code, outcome.retries) == (77, 0)
@@ -164,7 +164,7 @@ def test_no_source_at_all_is_not_waited_for(home: Path) -> None:
 def test_a_file_that_a_variable_names_is_a_source(
     home: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
-    """A credentials file that is not written yet may come; what is no regular file, as /dev/null, is no source."""
+    """A credentials file may be written later; a path that is not a regular file, as /dev/null, is not a source."""
     file = home / "credentials"
     if content is not None:
         file.write_text(content)
@@ -176,10 +176,10 @@ def test_a_file_that_a_variable_names_is_a_source(
         load_from(new_session(None))
 
 
-def test_the_metadata_service_is_a_source_once_it_has_answered(
+def test_metadata_service_is_a_source_once_it_has_responded(
     home: Path, endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An instance whose role is not there yet has an answer to no question; a laptop has nobody who answers."""
+    """On an instance without a role yet the service responds without credentials; on a laptop nothing responds."""
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
     for url, error in ((endpoint.url, CredentialRetrievalError), ("http://127.0.0.1:9", NoCredentialsError)):
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
@@ -187,23 +187,23 @@ def test_the_metadata_service_is_a_source_once_it_has_answered(
             load_from(new_session(None))
 
 
-def test_half_a_key_in_the_environment_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can set a variable of this process from outside: the wait ends at once and names it."""
+def test_incomplete_key_in_the_environment_ends_the_wait_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of this process cannot be set from outside, so the wait does not retry; the error names it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     outcome = wait_for_all(["a"])["a"]
     assert (outcome.exit_code, outcome.retries) == (77, 0)
     assert "AWS_SECRET_ACCESS_KEY is not set" in str(outcome.error)
 
 
-def test_who_is_not_logged_in_reads_the_command_that_logs_in(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A single sign-on that has expired, or never was, ends the wait before its first answer."""
+def test_missing_login_names_the_login_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An expired or missing single sign-on session ends the wait before its first response."""
     (home / "config").write_text(SINGLE_SIGN_ON)
     assert main(["wait", "a", "--profile", "corp"]) == 77
     assert "aws sso login --profile corp" in capsys.readouterr().err
 
 
-def test_a_wait_finds_the_credentials_that_another_program_writes(home: Path, endpoint: FaultyEndpoint) -> None:
-    """Each attempt reads the configuration again: a file that comes after the start of the wait is used."""
+def test_credentials_written_during_a_wait_are_used(home: Path, endpoint: FaultyEndpoint) -> None:
+    """Each attempt reads the configuration again, so a file that is written after the start of the wait is used."""
 
     def write(event: Event) -> None:
         if event.event == "retry":
@@ -214,10 +214,10 @@ def test_a_wait_finds_the_credentials_that_another_program_writes(home: Path, en
     assert wait_for(endpoint.add("written", DONE), on_event=write).verdict == Verdict.COMPLETED
 
 
-# Sources that hang
+# Hanging sources
 
 
-def test_a_source_that_hangs_does_not_delay_the_deadline(home: Path, endpoint: FaultyEndpoint) -> None:
+def test_hanging_source_does_not_delay_the_deadline(home: Path, endpoint: FaultyEndpoint) -> None:
     """A credential_process that does not return ends a wait at its timeout."""
     (home / "config").write_text("[default]\ncredential_process = sleep 8\n")
     connect()  # the waits of a process share a client, which takes a while to make on a busy machine
@@ -227,10 +227,10 @@ def test_a_source_that_hangs_does_not_delay_the_deadline(home: Path, endpoint: F
     assert time.monotonic() - begun < 4
 
 
-def test_a_source_that_hangs_is_bounded_by_the_error_budget(
+def test_hanging_source_is_bounded_by_the_error_budget(
     home: Path, endpoint: FaultyEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its calls are abandoned one by one, and no more than one of them occupies a thread."""
+    """Its calls are abandoned one by one, and at most one of them occupies a thread."""
     monkeypatch.setattr(retries, "_ATTEMPT_TIMEOUT_S", 0.3)
     monkeypatch.setattr(sources, "_LONGEST_TURN_S", 0.1)
     (home / "config").write_text("[default]\ncredential_process = sleep 8\n")
@@ -238,8 +238,8 @@ def test_a_source_that_hangs_is_bounded_by_the_error_budget(
         wait_for(endpoint.add("budget", DONE), error_budget=1.5)
 
 
-def test_a_slow_source_does_not_hold_up_the_loop(home: Path, endpoint: FaultyEndpoint) -> None:
-    """While the SDK is loaded, a client made and its credentials fetched, other tasks of the loop go on."""
+def test_slow_source_does_not_block_the_event_loop(home: Path, endpoint: FaultyEndpoint) -> None:
+    """While the SDK is loaded, a client made and its credentials fetched, other tasks of the loop keep running."""
     process = home / "process.py"
     process.write_text(f"import time; time.sleep(1.5); print({json.dumps(json.dumps(KEYS))})")
     (home / "config").write_text(f"[default]\ncredential_process = {sys.executable} {process}\n")
@@ -266,8 +266,8 @@ def test_a_slow_source_does_not_hold_up_the_loop(home: Path, endpoint: FaultyEnd
 # A second factor
 
 
-def test_without_a_terminal_nobody_is_asked_for_a_second_factor(home: Path, endpoint: FaultyEndpoint) -> None:
-    """In cron there is no prompt, standard input stays unread, and the message names MFA: 77."""
+def test_no_mfa_prompt_without_a_terminal(home: Path, endpoint: FaultyEndpoint) -> None:
+    """In cron there is no prompt, standard input stays unread, and the message names MFA, with exit code 77."""
     (home / "config").write_text(SECOND_FACTOR)
     env = endpoint_environment(endpoint.url, AWS_CONFIG_FILE=str(home / "config"), AWS_ACCESS_KEY_ID="")
     read_end, write_end = os.pipe()
@@ -282,10 +282,10 @@ def test_without_a_terminal_nobody_is_asked_for_a_second_factor(home: Path, endp
 
 
 @pytest.mark.parametrize(("options", "code"), [(["--timeout", "2s"], 124), ([], 130)])
-def test_a_question_that_is_left_leaves_the_terminal_as_it_was(
+def test_interrupted_mfa_prompt_restores_the_terminal(
     home: Path, endpoint: FaultyEndpoint, options: list[str], code: int
 ) -> None:
-    """A timeout or a signal ends a wait that asks for a code, and the terminal echoes again."""
+    """After a timeout or a signal ends a wait at its prompt, the terminal echoes again."""
     (home / "config").write_text(SECOND_FACTOR)
     env = endpoint_environment(endpoint.url, AWS_CONFIG_FILE=str(home / "config"), AWS_ACCESS_KEY_ID="")
     program = f"{ON_ITS_TERMINAL} from automl_waiter.cli import main; sys.exit(main())"
@@ -302,8 +302,8 @@ def test_a_question_that_is_left_leaves_the_terminal_as_it_was(
         terminal.close()
 
 
-def test_a_code_that_was_not_taken_is_asked_for_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each attempt asks anew, as long as the role was not assumed; AWS_REGION is where it is tried."""
+def test_rejected_mfa_code_is_prompted_for_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each attempt prompts again until the role is assumed, in the region of AWS_REGION."""
     asked: list[str] = []
     monkeypatch.setattr(sources, "ask", lambda words: asked.append(words) or "123456")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
@@ -316,8 +316,8 @@ def test_a_code_that_was_not_taken_is_asked_for_again(home: Path, monkeypatch: p
     assert asked == ["Enter MFA code for arn:aws:iam::123456789012:mfa/alice: "] * 2
 
 
-def test_what_is_typed_is_read_and_not_shown() -> None:
-    """The answer to a question is the line that was typed, which the terminal does not show."""
+def test_typed_mfa_code_is_not_echoed() -> None:
+    """The prompt returns the typed line, which the terminal does not show."""
     program = f"{ON_ITS_TERMINAL} from automl_waiter._system.question import ask; print(ask('Code: ')[::-1])"
     terminal = Terminal(env=clean_environment(), instead=[sys.executable, "-c", program])
     try:

@@ -1,4 +1,4 @@
-"""The table of statuses, held against botocore's model and the recordings."""
+"""The table of statuses, compared with botocore's model and the recordings."""
 
 import itertools
 from datetime import UTC, datetime
@@ -20,24 +20,24 @@ def enum(name: str) -> set[str]:
 
 
 def test_every_status_of_botocore_is_known() -> None:
-    """A primary status that botocore knows and we do not fails here, and the other way round."""
+    """The primary statuses of botocore and of the table are the same."""
     assert enum("AutoMLJobStatus") == set(Status)
 
 
 def test_every_secondary_status_of_botocore_is_known() -> None:
-    """A secondary status that botocore knows and we do not fails here; one is known beyond it."""
+    """The secondary statuses of botocore and of the table are the same, with one more in the table."""
     assert enum("AutoMLJobSecondaryStatus") | {"MergingAutoMLTaskReports"} == set(SecondaryStatus)
 
 
-def test_every_secondary_status_stands_in_the_table() -> None:
-    """Each known value occurs in a state that the table knows."""
+def test_every_secondary_status_is_in_the_table() -> None:
+    """Each known value occurs in a state of the table."""
     assert {state.secondary_status for state in STATES} == set(SecondaryStatus)
     assert {state.status for state in STATES} == set(Status)
 
 
 @pytest.mark.parametrize("state", sorted(STATES), ids=str)
-def test_a_state_has_a_stage_or_is_an_end(state: State) -> None:
-    """A state in progress has a stage and leads to every kind of end; an end leads nowhere."""
+def test_state_has_a_stage_or_is_final(state: State) -> None:
+    """A state in progress has a stage and leads to every kind of final state; a final one leads nowhere."""
     if state.is_terminal:
         assert state not in STAGES
         assert not REACHABLE[state]
@@ -47,15 +47,15 @@ def test_a_state_has_a_stage_or_is_an_end(state: State) -> None:
 
 
 def test_only_the_primary_status_ends_a_job() -> None:
-    """A secondary status that sounds final under InProgress is no end."""
+    """A secondary status that sounds final does not end a job that is InProgress."""
     assert not State("InProgress", "Completed").is_terminal
     assert not State("Stopping", "Stopped").is_terminal
     assert State("Completed", "ModelTuning").is_terminal
     assert set(TERMINAL) == {"Completed", "Failed", "Stopped"}
 
 
-def test_a_later_look_may_skip_phases() -> None:
-    """What is reachable from what is reachable is reachable, and each step is."""
+def test_poll_may_skip_phases() -> None:
+    """A move over several steps of the table is expected, and so is each step."""
     for step in STEPS:
         assert step.after in REACHABLE[step.before]
         assert REACHABLE[step.after] <= REACHABLE[step.before]
@@ -65,7 +65,7 @@ def test_a_later_look_may_skip_phases() -> None:
 
 @pytest.mark.parametrize("job", RECORDED, ids=lambda job: job["id"])
 def test_every_recorded_move_is_expected(job: dict[str, Any]) -> None:
-    """No recorded job makes a move that the table calls unexpected."""
+    """The table calls no move of a recorded job unexpected."""
     states = [State(status, secondary) for _, status, secondary in job["timeline"]]
     for before, after in itertools.pairwise(states):
         assert after in REACHABLE[before]
@@ -93,7 +93,7 @@ def test_the_page_is_made_from_the_table() -> None:
 def test_pending_phases_are_those_of_the_recorded_jobs_and_of_the_request(
     state: tuple[str, str], more: Any, pending: list[str]
 ) -> None:
-    """A view promises no phase that may not come."""
+    """A view shows no pending phase that may not happen."""
     timeline = Timeline([(0, *state)], **more)
     created = datetime(2026, 11, 26, tzinfo=UTC)
     snapshot = Snapshot(timeline.response(0, name="churn", created=created, arn="arn"))

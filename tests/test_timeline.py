@@ -1,4 +1,4 @@
-"""A scripted job, by itself."""
+"""A scripted job on its own."""
 
 import pickle
 import timeit
@@ -42,14 +42,14 @@ def after(seconds: float) -> datetime:
     ],
 )
 def test_an_impossible_script_is_refused(entries: Any, problem_type: str | None, word: str) -> None:
-    """A script that no job can follow is a ValueError of one line that names what is wrong."""
+    """A script that no job can follow raises a ValueError of one line that names the error."""
     with pytest.raises(ValueError, match=word) as raised:
         Timeline(entries, problem_type=problem_type)
     assert "\n" not in str(raised.value)
 
 
-def test_an_entry_holds_from_its_second_on() -> None:
-    """A job is in an entry's state from that second to the next entry's, and in the first one's from its creation on."""
+def test_entry_applies_from_its_second_on() -> None:
+    """A job is in an entry's state from its second to the next entry's; the first applies from the creation on."""
     late = Timeline([(50, "InProgress", "Starting"), (60, "InProgress", "ModelTuning")])
     shown = [late.state_at(second).secondary_status for second in (0, 50, 59.999, 60, 1e9)]
     assert shown == ["Starting", "Starting", "Starting", "ModelTuning", "ModelTuning"]
@@ -57,7 +57,7 @@ def test_an_entry_holds_from_its_second_on() -> None:
 
 
 @pytest.mark.parametrize("elapsed", [0, 49, 51, 70])
-def test_a_job_whose_first_entry_is_late_has_a_best_candidate_from_its_creation_on(elapsed: float) -> None:
+def test_listing_has_the_best_candidate_before_the_first_entry(elapsed: float) -> None:
     """The listing has the candidate that the describe names, at any age."""
     late = Timeline([(50, "InProgress", "GeneratingExplainabilityReport"), (60, "Completed", "Completed")])
     listed = late.candidates(elapsed, name="Churn", created=CREATED, arn=ARN)
@@ -65,29 +65,29 @@ def test_a_job_whose_first_entry_is_late_has_a_best_candidate_from_its_creation_
     assert response(late, elapsed)["BestCandidate"]["CandidateName"] == "Churn-001"
 
 
-def test_a_script_is_a_value() -> None:
-    """Lists and tuples make equal, hashable scripts, and a script survives pickling."""
+def test_script_is_hashable_comparable_and_picklable() -> None:
+    """Lists and tuples make equal scripts."""
     listed = Timeline([list(entry) for entry in JOB.entries], problem_type="Tabular")  # type: ignore[misc]
     assert {listed, JOB, pickle.loads(pickle.dumps(JOB))} == {JOB}
 
 
-def test_a_stop_takes_the_place_of_what_was_to_come() -> None:
-    """A stopped job is Stopping from the call on and Stopped `after` seconds later, whatever its script had planned."""
+def test_stop_replaces_the_rest_of_the_script() -> None:
+    """A job is Stopping from the call on and Stopped `after` seconds later, whatever its script."""
     stopped = JOB.stopped_at(100, after=30)
     assert stopped.state_at(99) == State("InProgress", "ModelTuning")
     assert stopped.state_at(100) == State("Stopping", "Stopping")
     assert (stopped.end, stopped.state_at(700)) == (130, State("Stopped", "Stopped"))
 
 
-def test_a_stop_comes_too_late_for_an_end_or_another_stop() -> None:
-    """Stopping a job that has ended, or is stopping, changes nothing."""
+def test_stop_of_an_ended_or_stopping_job_changes_nothing() -> None:
+    """A stop applies once, and only to a job in progress."""
     assert JOB.stopped_at(600) is JOB
     stopping = JOB.stopped_at(100)
     assert stopping.stopped_at(120) is stopping
 
 
-def test_the_times_are_those_of_the_last_change_played_at_the_speed() -> None:
-    """LastModifiedTime is the last change's, EndTime comes with the end, 35 ms earlier; both follow the speed."""
+def test_times_follow_the_last_change_and_the_speed() -> None:
+    """LastModifiedTime is the last change's, EndTime is 35 ms before it at the end; both follow the speed."""
     running = response(JOB, 300, speed=10)
     assert running["LastModifiedTime"] == after(6)
     assert "EndTime" not in running
@@ -95,14 +95,14 @@ def test_the_times_are_those_of_the_last_change_played_at_the_speed() -> None:
     assert (ended["EndTime"], ended["LastModifiedTime"]) == (after(60), after(60.035))
 
 
-def test_no_time_lies_ahead() -> None:
-    """Before its first entry's second a job was modified when it was created, not in the future."""
+def test_no_time_is_in_the_future() -> None:
+    """Before its first entry's second a job's LastModifiedTime is its creation."""
     late = Timeline([(50, "InProgress", "Starting")])
     assert response(late, 10)["LastModifiedTime"] == CREATED
 
 
 def test_only_a_failed_job_has_a_reason() -> None:
-    """FailureReason is there once a job has Failed and not before; a stopped job never has one."""
+    """A job has a FailureReason from its status Failed on; a stopped job never has one."""
     entries = [(0, "InProgress", "AnalyzingData"), (9, "Failed", "Failed")]
     failing = Timeline(entries, failure_reason="no such column")
     assert "FailureReason" not in response(failing, 8)
@@ -120,8 +120,8 @@ def test_a_completed_job_has_a_best_candidate_unless_it_only_made_definitions() 
 
 
 @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
-def test_the_problem_type_and_its_limit_show(problem_type: str) -> None:
-    """The problem type names its config, and the limits, if any, stand there: a V2 job has no resolved attributes."""
+def test_response_has_the_problem_type_and_its_limits(problem_type: str) -> None:
+    """The problem type names its config, which has the limits, if any: a V2 job has no resolved attributes."""
     entries = [(0, "InProgress", "Starting")]
     limited = response(Timeline(entries, problem_type=problem_type, max_runtime=3600, max_candidates=8), 1)
     criteria = {"MaxAutoMLJobRuntimeInSeconds": 3600, "MaxCandidates": 8}
@@ -133,7 +133,7 @@ def test_the_problem_type_and_its_limit_show(problem_type: str) -> None:
 
 
 def test_an_endpoint_has_a_name_only_when_it_was_deployed() -> None:
-    """The endpoint's name is there once the job Completed, unless its deployment failed, had no time, or was not wanted."""
+    """The endpoint name is there once the job Completed, unless deployment failed, timed out or was not requested."""
     deployed = Timeline(JOB.entries, deploy=True)
     assert "EndpointName" not in response(deployed, 599)["ModelDeployResult"]
     assert response(deployed, 600)["ModelDeployResult"] == {"EndpointName": "Churn-endpoint"}
@@ -143,7 +143,7 @@ def test_an_endpoint_has_a_name_only_when_it_was_deployed() -> None:
     assert "ModelDeployConfig" not in response(JOB, 600)
 
 
-def test_a_job_trains_no_more_candidates_than_it_may() -> None:
+def test_number_of_candidates_keeps_to_the_limit() -> None:
     """The best one is among them."""
     long = [(0, "InProgress", "ModelTuning"), (600, "Completed", "Completed")]
     for most, names in ((1, ["a-001"]), (3, ["a-008", "a-006", "a-001"])):
@@ -151,14 +151,14 @@ def test_a_job_trains_no_more_candidates_than_it_may() -> None:
         assert [one["CandidateName"] for one in listed] == names
 
 
-def test_a_response_is_its_callers_to_change() -> None:
-    """What a caller does to a response's members does not show in the next response."""
+def test_changing_a_response_does_not_change_the_next_one() -> None:
+    """A response shares no mutable member with the next one."""
     response(JOB, 5).clear()
     assert response(JOB, 5)["AutoMLJobStatus"] == "InProgress"
 
 
-def test_a_second_look_at_a_state_is_cheap() -> None:
-    """A look at a state that was seen before takes some microseconds, so that a job of days is simulated at once."""
+def test_repeated_describe_of_a_state_is_fast() -> None:
+    """A describe of an unchanged state takes microseconds, so a simulation of days takes little time."""
     response(JOB, 300)
     assert min(timeit.repeat(lambda: response(JOB, 300), number=1000, repeat=5)) / 1000 < 50e-6
 
@@ -168,14 +168,14 @@ def test_the_scenarios_are_short_jobs_that_end() -> None:
     assert {name for name, script in SCENARIOS.items() if script.end is None or script.end > 9000} == set()
 
 
-def test_a_token_that_no_page_gave_is_refused() -> None:
-    """A listing goes on only from where an earlier page ended."""
+def test_unknown_next_token_is_refused() -> None:
+    """A listing continues only with the token of an earlier page."""
     with pytest.raises(ValueError, match="token"):
         page_of([], {"NextToken": "x"})
 
 
 def test_a_listing_is_filtered_by_status_and_time() -> None:
-    """A page holds only jobs of the status that is asked for, created or changed between the instants."""
+    """A page has only jobs of the requested status, created or changed between the instants."""
     early, late = (
         {
             "AutoMLJobName": name,
@@ -195,8 +195,8 @@ def test_a_listing_is_filtered_by_status_and_time() -> None:
         assert page_of([early, late], only_late) == {"AutoMLJobSummaries": [late]}
 
 
-def test_a_page_leads_to_the_next_one() -> None:
-    """A listing of more than a page gives the token of the rest, and the last page gives none."""
+def test_next_token_continues_the_listing() -> None:
+    """A page has a token if more jobs follow, and the last page has none."""
     jobs = [{"AutoMLJobName": name, "AutoMLJobStatus": "Failed"} for name in "ab"]
     first = page_of(jobs, {"MaxResults": 1})
     assert first["AutoMLJobSummaries"] == jobs[1:]

@@ -29,7 +29,7 @@ def faulty() -> Iterator[FaultyEndpoint]:
 
 
 def test_each_quoted_message_is_printed(inside: Command, faulty: FaultyEndpoint) -> None:
-    """A reader who searches the page for a line of the screen finds it. The length of a pause may differ."""
+    """A search of the page for a printed line finds it. The length of a pause may differ."""
     here = {"AWS_ENDPOINT_URL_SAGEMAKER": faulty.url}
     nowhere = {"AWS_REGION": "", "AWS_CONFIG_FILE": os.devnull}
     proxy = {"HTTPS_PROXY": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_SAGEMAKER": "https://127.0.0.2"}

@@ -1,4 +1,4 @@
-"""docs/tutorial.md, done step by step as its reader does it: in two terminals, in an empty folder."""
+"""docs/tutorial.md, followed step by step in two terminals and an empty folder."""
 
 import os
 import re
@@ -31,7 +31,7 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        # With its children in a group of their own, so that all end with the test.
+        # Its children are in their own process group, so that all end with the test.
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
@@ -43,7 +43,7 @@ class Terminal:
         self.paste(INSTALLED)
 
     def begin(self, text: str) -> str:
-        """Pastes what does not end, and returns the first line of its output."""
+        """Paste a command that does not end, and return the first line of its output."""
         assert self._shell.stdin
         assert self._shell.stdout
         self._shell.stdin.write(f"{text}\n")
@@ -51,7 +51,7 @@ class Terminal:
         return str(self._shell.stdout.readline())
 
     def paste(self, text: str) -> str:
-        """Pastes lines, and returns what they print."""
+        """Paste lines, and return what they print."""
         line, output = self.begin(f"{text}\necho '{DONE}'"), ""
         while not line.endswith(f"{DONE}\n"):
             assert line, output
@@ -75,7 +75,7 @@ def free_port() -> str:
 
 @pytest.mark.long
 def test_the_tutorial_works_as_pasted(tmp_path: Path) -> None:
-    """Each block does what the page says, and prints what the page shows; jobs end at once, on a port that is free."""
+    """Each block does what the page says and prints what the page shows; jobs end at once, on a free port."""
     [session] = [found for found in sessions() if found[0] in TUTORIAL and not found[0].file_name]
     outputs: dict[Block, str] = {}
     port = free_port()

@@ -1,4 +1,4 @@
-"""The live view on a terminal: what it shows by what is known, and how it is drawn."""
+"""The live view on a terminal: its content and how it is drawn."""
 
 import json
 import os
@@ -45,60 +45,60 @@ def retried(progress: Progress, now: datetime, attempt: int, name: str | None = 
     return Retry(name, now, "DescribeAutoMLJobV2", attempt, "timeout", None, failed, 12.0)
 
 
-# What it shows
+# Content
 
 
 @pytest.mark.parametrize("width", [60, 120])
-def test_one_job(recorded: Recorded, width: int) -> None:
-    """One job: its phases, the present one marked, its limit as a bar, its candidates, and the next look."""
+def test_frame_of_one_job(recorded: Recorded, width: int) -> None:
+    """The frame has the phases with the current one marked, the limit as a bar, the candidates and the next check."""
     recorded(f"live_one_{width}.txt", frame(*at(1700), width))
 
 
 @pytest.mark.parametrize("width", [60, 120])
-def test_several_jobs(recorded: Recorded, width: int) -> None:
-    """Several: those in progress in a table, and how many have ended how. Where there is no room, columns are left out."""
+def test_frame_of_several_jobs(recorded: Recorded, width: int) -> None:
+    """The frame has a table of those in progress and the number of each verdict. A narrow one omits columns."""
     recorded(f"live_several_{width}.txt", frame(*at(1700, OTHERS), width))
 
 
 @pytest.mark.parametrize("width", [60, 120])
-def test_a_call_that_fails(recorded: Recorded, width: int) -> None:
-    """While a call is made again it says what is wrong, how often by now, and when it tries next."""
+def test_frame_while_a_call_is_retried(recorded: Recorded, width: int) -> None:
+    """The frame shows the error, the number of attempts and the time of the next one."""
     progress, now = at(1700)
     progress.take(retried(progress, now, 3))
     recorded(f"live_failing_{width}.txt", frame(progress, now + timedelta(seconds=2), width))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_one_job_with_an_estimate(recorded: Recorded, width: int) -> None:
-    """The bar follows the estimate, and looks different from that of a limit."""
+def test_frame_of_one_job_with_an_estimate(recorded: Recorded, width: int) -> None:
+    """The bar follows the estimate, and is drawn differently from that of a limit."""
     progress, now = at(1700)
     progress.take(estimated(now))
     recorded(f"live_estimate_{width}.txt", frame(progress, now, width, 24))
 
 
-def test_one_job_without_limit_or_estimate_has_no_bar(recorded: Recorded) -> None:
-    """What is still to come is shown as far as it is known."""
+def test_frame_without_limit_or_estimate_has_no_bar(recorded: Recorded) -> None:
+    """Known pending phases are shown."""
     job = Timeline([*PHASES, (7000, "Completed", "Completed")], deploy=True)
     recorded("live_pending.txt", frame(*at(300, {"churn-2026": job})))
 
 
-def test_no_end_is_promised() -> None:
+def test_frame_promises_no_completion() -> None:
     """A job in its last phase may still fail."""
     job = Timeline([(0, "InProgress", "GeneratingModelInsightsReport"), (7000, "Completed", "Completed")])
     assert "Completed" not in frame(*at(300, {"churn-2026": job}))
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_twelve_jobs(recorded: Recorded, width: int) -> None:
-    """Ended jobs stay in the table with how they ended; those in progress show their age, time left and best metric."""
+def test_frame_of_twelve_jobs(recorded: Recorded, width: int) -> None:
+    """Ended jobs stay in the table with their verdicts; others show their age, time left and best metric."""
     jobs = {f"nightly-{number:02}": JOB if number % 3 else OTHERS["spam"] for number in range(12)}
     progress, now = at(1700, jobs)
     progress.take(estimated(now, "nightly-04"))
     recorded(f"live_twelve_{width}.txt", frame(progress, now, width, 24))
 
 
-def test_times_are_those_of_the_reader_and_have_a_date_where_it_is_not_today() -> None:
-    """A wait over a weekend shows when a phase began."""
+def test_times_are_local_and_have_a_date_unless_today() -> None:
+    """A wait over a weekend shows the date at which a phase started."""
     progress, now = at(1700)
     assert "Starting            19:00  " in frame(progress, now.astimezone(timezone(timedelta(hours=-5))))
     later = now + timedelta(days=2)
@@ -113,8 +113,8 @@ def test_estimate_in_the_past_fills_no_bar() -> None:
     assert "due any moment, expected around 00:23" in frame(progress, now)
 
 
-def test_ended_job_shows_how_it_ended_until_the_summary() -> None:
-    """The wait may still read its log."""
+def test_ended_job_shows_its_verdict_until_the_summary() -> None:
+    """The wait may still read the job's log."""
     progress, now = at(300, {"spam": OTHERS["spam"]})
     assert "✗ failed" in frame(progress, now)
     assert "next check" not in frame(progress, now)
@@ -130,8 +130,8 @@ def test_ended_job_shows_how_it_ended_until_the_summary() -> None:
         (1700, OTHERS, True, "automl-waiter: 2 in progress, 2 ended"),
     ],
 )
-def test_title_says_how_the_wait_is(second: float, jobs: Any, watch: bool, title: str) -> None:
-    """The title of the window is read from the taskbar."""
+def test_window_title_shows_the_state_of_the_wait(second: float, jobs: Any, watch: bool, title: str) -> None:
+    """The taskbar shows the window's title."""
     progress, now = at(second, jobs, watch=watch)
     assert title_of(progress, now) == title
     progress.take(estimated(now, "churn-2026"))
@@ -139,13 +139,13 @@ def test_title_says_how_the_wait_is(second: float, jobs: Any, watch: bool, title
         assert title_of(progress, now) == f"{title}, about 18m left"
 
 
-def test_no_name_ends_the_title() -> None:
-    """A job's text cannot leave the escape sequence in which it stands."""
+def test_name_cannot_end_the_title_sequence() -> None:
+    """A job's text cannot leave the escape sequence that contains it."""
     assert title_of(Progress(["a\x07\x1b]2;b"]), ManualClock().now()) == "a ]2;b: waiting"
 
 
-def test_job_that_is_being_stopped_has_no_estimate() -> None:
-    """Its siblings ran to their ends, and it does not."""
+def test_stopping_job_has_no_estimate() -> None:
+    """Its siblings ran to their ends; this job does not."""
     progress, now = at(1700)
     progress.take(estimated(now))
     progress.take(StopRequested("churn-2026", now, "timeout"))
@@ -160,7 +160,7 @@ def test_job_that_is_being_stopped_has_no_estimate() -> None:
 
 
 def test_messages_are_wrapped_at_words() -> None:
-    """A warning above the frame is as wide as the terminal, and has the colour of a warning."""
+    """A warning above the frame is wrapped to the terminal's width, in the colour of a warning."""
     console = Console(width=30, force_terminal=True, color_system="standard")
     lines = message_lines("warning: the credentials expire in 3h 5m", Tone.WARNING, console)
     assert [re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines] == ["warning: the credentials", "  expire in 3h 5m"]
@@ -169,14 +169,14 @@ def test_messages_are_wrapped_at_words() -> None:
 
 @pytest.mark.parametrize("width", [5, 12, 30])
 def test_no_part_of_a_message_is_lost(width: int) -> None:
-    """What is too wide, as wide characters may be, is broken by the terminal."""
+    """The terminal wraps lines that are too wide, as with wide characters."""
     console = Console(width=width, force_terminal=True, color_system=None)
     words = "warning: データが足りませんデータが足りませんデータが足りません in us-east-1"
     assert "".join(message_lines(words, Tone.WARNING, console)).replace(" ", "") == words.replace(" ", "")
 
 
-def test_a_call_that_has_failed_is_forgotten_with_the_next_look() -> None:
-    """Once the job was looked at again, nothing is said of calls that failed before."""
+def test_retries_disappear_with_the_next_poll() -> None:
+    """After a successful poll the frame does not show earlier failed calls."""
     progress, now = at(1700)
     [job] = progress.jobs.values()
     assert job.snapshot is not None
@@ -186,19 +186,19 @@ def test_a_call_that_has_failed_is_forgotten_with_the_next_look() -> None:
     assert "failed" not in frame(progress, now)
 
 
-def test_a_job_that_was_running_before(recorded: Recorded) -> None:
-    """What was before the first look is shown as not watched."""
+def test_time_before_the_first_poll_is_marked_as_not_watched(recorded: Recorded) -> None:
+    """Phases before the first poll are shown as not watched."""
     recorded("live_late.txt", frame(*at(300, start=1200)))
 
 
-def test_a_low_terminal(recorded: Recorded) -> None:
-    """On a few rows the phases that are over are left out, and of many jobs as many are shown as there is room for."""
+def test_frame_fits_a_terminal_of_few_rows(recorded: Recorded) -> None:
+    """With few rows the finished phases are left out, and only as many jobs are shown as fit."""
     many = {f"nightly-{number:02}": JOB for number in range(30)}
     recorded("live_low.txt", frame(*at(1700), height=12) + "\n" + frame(*at(1700, many), height=14))
 
 
-def test_a_listing() -> None:
-    """Of many jobs in a listing it is told when it is read next, and what is wrong with it."""
+def test_frame_of_listed_jobs_shows_the_next_listing() -> None:
+    """The frame shows when the listing is read next, and its current error."""
     progress, now = at(10, {"a-1": JOB, "a-2": JOB})
     progress.take(Sweep(None, now, 2, 1, 600.0))
     progress.take(retried(progress, now, 1, name=None))
@@ -208,14 +208,14 @@ def test_a_listing() -> None:
     assert "next check  now" in frame(progress, now)
 
 
-def test_before_the_first_look(recorded: Recorded) -> None:
-    """Before anything is known it says so, of one job and of several."""
+def test_frame_before_the_first_poll(recorded: Recorded) -> None:
+    """The frame says that nothing is known yet, for one job and for several."""
     now = ManualClock().now()
     recorded("live_first.txt", frame(Progress(["churn-2026"]), now) + "\n" + frame(Progress(["a", "b"]), now))
 
 
-def test_a_watch_shows_who_is_in_progress_and_counts_the_others() -> None:
-    """A watch may last for weeks: of the jobs that have ended it keeps ten, and how many there were."""
+def test_watch_shows_jobs_in_progress_and_counts_the_ended_ones() -> None:
+    """A watch may run for weeks: it keeps the last ten ended jobs and the number of all."""
     progress, now = at(1700, OTHERS, watch=True)
     assert "✗ spam" in frame(progress, now)
     ended = {f"job-{number:02}": OTHERS["spam"] for number in range(12)}
@@ -229,8 +229,8 @@ def test_a_watch_shows_who_is_in_progress_and_counts_the_others() -> None:
 
 
 @pytest.mark.parametrize("watch", [False, True])
-def test_the_jobs_that_ended_last_are_shown(watch: bool) -> None:
-    """Those that ended first give way, whatever their names; the jobs that are not shown are counted."""
+def test_jobs_that_ended_last_are_shown(watch: bool) -> None:
+    """Jobs that ended first are left out and counted, whatever their names."""
     ends = {f"job-{number:02}": 2800.0 - 200 * number for number in range(13)}
     jobs = {
         name: Timeline([(0, "InProgress", "Starting"), (end, "Failed", "Failed")], failure_reason="no data")
@@ -241,7 +241,7 @@ def test_the_jobs_that_ended_last_are_shown(watch: bool) -> None:
     assert "and 9 more" in text
 
 
-def test_important_columns_remain_beside_long_names() -> None:
+def test_important_columns_remain_with_long_names() -> None:
     """A long phase is cut before an important column is left out."""
     jobs = {f"customer-lifetime-value-emea-{number:02}": JOB for number in range(2)}
     progress, now = at(2000, jobs)
@@ -249,15 +249,15 @@ def test_important_columns_remain_beside_long_names() -> None:
     assert re.search(r"emea-00  GeneratingE\S*…  F1 0\.91$", frame(progress, now, 65), re.MULTILINE)
 
 
-def test_a_job_that_is_being_stopped() -> None:
-    """After a stop it says why, and that it waits until the job has stopped."""
+def test_frame_of_a_stopping_job_shows_the_reason() -> None:
+    """After a stop the frame shows the reason, and that the wait continues until the job has stopped."""
     progress, now = at(1700)
     progress.take(StopRequested("churn-2026", now, "timeout"))
     assert "! the job is being stopped (timeout); the wait ends when it has stopped" in frame(progress, now)
 
 
 def test_a_name_in_another_case_is_the_same_job() -> None:
-    """AWS compares names without case, and so does the view."""
+    """AWS compares names case-insensitively, and so does the view."""
     progress, now = at(100, {"Churn-2026": JOB})
     progress.take(retried(progress, now, 1, name="churn-2026"))
     assert len(progress.jobs) == 1
@@ -265,7 +265,7 @@ def test_a_name_in_another_case_is_the_same_job() -> None:
 
 @pytest.mark.parametrize("width", [12, 20, 40, 60, 80, 120, 200])
 @pytest.mark.parametrize("height", [2, 5, 12, 40])
-def test_nothing_is_wider_or_higher_than_the_terminal(width: int, height: int) -> None:
+def test_frame_fits_the_terminal(width: int, height: int) -> None:
     """Whatever the terminal's size, each line leaves its last column free, and the frame its last row."""
     for jobs in ({"churn-2026": JOB}, OTHERS):
         lines = frame(*at(1700, jobs), width, height).splitlines()
@@ -273,15 +273,15 @@ def test_nothing_is_wider_or_higher_than_the_terminal(width: int, height: int) -
         assert all(len(line) < width for line in lines)
 
 
-def test_what_aws_says_moves_no_cursor() -> None:
-    """A phase, an error and a metric of AWS's are text, whatever they hold."""
+def test_texts_from_aws_move_no_cursor() -> None:
+    """A phase, an error and a metric are printed as text, whatever they contain."""
     hostile = "x\x1b[2J\r\n\u202e::error::y"
     progress, now = at(100, {"churn": Timeline([(0, "InProgress", hostile)])})
     progress.take(Retry("churn", now, "DescribeAutoMLJobV2", 1, "server", None, hostile, 1.0))
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", frame(progress, now))
 
 
-# How it is drawn
+# Drawing
 
 
 class Emulated:
@@ -289,7 +289,7 @@ class Emulated:
 
     def __init__(self, columns: int = 40, rows: int = 12) -> None:
         self.terminal = pyte.Screen(columns, rows)
-        # A terminal's driver makes a carriage return and a line feed of a line feed.
+        # A terminal's driver turns a line feed into a carriage return and a line feed.
         stream = pyte.Stream(self.terminal)
         self.written = 0
 
@@ -304,8 +304,8 @@ class Emulated:
         return "\n".join(line.rstrip() for line in self.terminal.display).rstrip().split("\n")
 
 
-def test_a_frame_is_drawn_over_the_one_before() -> None:
-    """After any sequence of frames and lines the terminal shows the lines that stay, and below them the last frame."""
+def test_frame_replaces_the_previous_one() -> None:
+    """After any sequence of frames and lines the terminal shows the permanent lines, and the last frame below them."""
     chance = random.Random(1)
     for _ in range(30):
         emulated, above = Emulated(rows=40), list[str]()
@@ -321,7 +321,7 @@ def test_a_frame_is_drawn_over_the_one_before() -> None:
                 assert emulated.shown == above
 
 
-def test_at_the_foot_of_the_terminal_the_lines_above_scroll() -> None:
+def test_lines_scroll_above_a_frame_in_the_last_rows() -> None:
     """A frame in the last rows stays one frame when lines are written above it."""
     emulated = Emulated(rows=6)
     for number in range(20):
@@ -331,8 +331,8 @@ def test_at_the_foot_of_the_terminal_the_lines_above_scroll() -> None:
     assert emulated.shown == ["line 16", "line 17", "line 18", "line 19", "one", "two"]
 
 
-def test_what_has_not_changed_is_not_drawn() -> None:
-    """The same frame again costs nothing, and of one with a new line that line alone."""
+def test_unchanged_lines_are_not_drawn_again() -> None:
+    """An identical frame writes nothing, and a frame with one new line writes that line only."""
     emulated = Emulated()
     emulated.frame.draw(["a" * 30, "b" * 30], 40)
     before = emulated.written
@@ -343,8 +343,8 @@ def test_what_has_not_changed_is_not_drawn() -> None:
     assert emulated.shown == ["a" * 30, "c"]
 
 
-def test_a_terminal_that_has_become_narrower_has_broken_the_lines() -> None:
-    """The frame before takes more rows there, and all of them are drawn over."""
+def test_frame_is_replaced_after_the_terminal_becomes_narrower() -> None:
+    """The previous frame takes more rows there, and all of them are overwritten."""
     emulated = Emulated(columns=20)
     # As the terminal shows it after the resize: two lines of 30 on two rows each.
     emulated.frame.draw(["a" * 30, "\x1b[1mb\x1b[0m" * 30], 40)
@@ -352,8 +352,8 @@ def test_a_terminal_that_has_become_narrower_has_broken_the_lines() -> None:
     assert emulated.shown == ["new"]
 
 
-def test_two_hours_write_little() -> None:
-    """A wait of two hours, drawn every five seconds, writes less than 2 MB."""
+def test_two_hours_write_less_than_two_megabytes() -> None:
+    """A wait of two hours is drawn every five seconds."""
     job = Timeline([(0, "InProgress", "ModelTuning"), (10_000, "Completed", "Completed")], max_runtime=20_000)
     progress, now = at(1, {"churn-2026": job}, start=300)
     emulated = Emulated(columns=120, rows=40)
@@ -377,8 +377,8 @@ def terminal(endpoint: Sandbox, *arguments: str, **options: Any) -> Iterator[Ter
         shown.close()
 
 
-def test_the_view_gives_way_to_the_summary(endpoint: Sandbox, new_job: NewJob) -> None:
-    """While the job runs the view is there; at the end the summary stays, and nothing of the view."""
+def test_summary_replaces_the_view(endpoint: Sandbox, new_job: NewJob) -> None:
+    """The view is there while the job runs; at the end only the summary remains."""
     job = new_job("held")
     with terminal(endpoint, "wait", job, "--poll", "0.3s") as shown:
         shown.until(lambda text: "▸ ModelTuning" in text and "Ctrl-C ends the wait; the job keeps running" in text)
@@ -396,7 +396,7 @@ def test_the_view_gives_way_to_the_summary(endpoint: Sandbox, new_job: NewJob) -
 
 
 def bells(terminal: Terminal) -> int:
-    """How often the bell rang; a title ends with one that does not ring."""
+    """Return the number of bells; the one that ends a title sequence does not count."""
     return re.sub(rb"\x1b\][^\a]*\a", b"", terminal.written).count(b"\a")
 
 
@@ -409,10 +409,10 @@ def bells(terminal: Terminal) -> int:
         ({"AUTOML_WAITER_PROGRESS": "lines"}, []),
     ],
 )
-def test_where_nothing_is_to_be_drawn_there_are_lines(
+def test_lines_replace_the_view_if_it_is_off_or_unsupported(
     endpoint: Sandbox, new_job: NewJob, setting: dict[str, str], flags: list[str]
 ) -> None:
-    """A dumb terminal, a CI system's terminal, and who asks for it, get a line for each transition."""
+    """A dumb terminal, a CI system's terminal and an explicit option give a line for each transition."""
     job = new_job("completed")
     with terminal(endpoint, "wait", job, "--poll", "0.2s", *flags, setting=setting) as shown:
         assert shown.end() == 0
@@ -423,8 +423,8 @@ def test_where_nothing_is_to_be_drawn_there_are_lines(
         assert b"\a" not in shown.written
 
 
-def test_no_color_is_obeyed(endpoint: Sandbox, new_job: NewJob) -> None:
-    """With NO_COLOR there is a view and a summary, and no colour in either."""
+def test_no_color_turns_colours_off(endpoint: Sandbox, new_job: NewJob) -> None:
+    """With NO_COLOR there is a view and a summary, both without colour."""
     job = new_job("held-failure")
     with terminal(endpoint, "wait", job, "--poll", "0.2s", setting={"NO_COLOR": "1"}) as shown:
         shown.until(lambda text: "▸ AnalyzingData" in text)
@@ -434,8 +434,8 @@ def test_no_color_is_obeyed(endpoint: Sandbox, new_job: NewJob) -> None:
         assert not re.search(rb"\x1b\[[0-9;]*3[0-9][;m]", shown.written)
 
 
-def test_ctrl_c_takes_the_view_away(endpoint: Sandbox, new_job: NewJob) -> None:
-    """After Ctrl-C the summary and the command that waits on stand where the view stood, and the cursor is to be seen."""
+def test_ctrl_c_replaces_the_view_with_the_summary(endpoint: Sandbox, new_job: NewJob) -> None:
+    """After Ctrl-C the summary and the resume command replace the view, and the cursor is visible."""
     job = new_job("endless")
     with terminal(endpoint, "wait", job, "--poll", "0.3s", "--stop-on", "interrupt") as shown:
         shown.until(lambda text: "Ctrl-C stops the job" in text)
@@ -449,8 +449,8 @@ def test_ctrl_c_takes_the_view_away(endpoint: Sandbox, new_job: NewJob) -> None:
         assert bells(shown) == 0, "the user is there"
 
 
-def test_what_a_command_prints_stands_above_the_view(endpoint: Sandbox, new_job: NewJob) -> None:
-    """The output of --exec, of both its streams, stays above the view in whole lines, and moves nothing."""
+def test_output_of_exec_is_above_the_view(endpoint: Sandbox, new_job: NewJob) -> None:
+    """Both output streams of --exec appear above the view in whole lines and do not break it."""
     job = new_job("held")
     command = 'sh -c \'echo "out $AUTOML_SECONDARY_STATUS"; printf "\\033[2Jerr\\n" >&2\''
     with terminal(endpoint, "wait", job, "--poll", "0.3s", "--exec", command) as shown:
@@ -464,20 +464,20 @@ def test_what_a_command_prints_stands_above_the_view(endpoint: Sandbox, new_job:
         assert shown.end() == 0
 
 
-def test_what_a_command_prints_at_the_end_is_not_lost(endpoint: Sandbox, new_job: NewJob) -> None:
-    """The command runs for the last transition too, when the view has gone, and all that it prints is there."""
+def test_output_of_exec_at_the_last_transition_is_complete(endpoint: Sandbox, new_job: NewJob) -> None:
+    """The command runs for the last transition too, after the view is removed, and all its output is there."""
     job = new_job("completed")
     command = "sh -c 'sleep 0.5; seq 3000; echo done $AUTOML_STATUS'"
     with terminal(endpoint, "wait", job, "--poll", "0.2s", "--exec", command, rows=6) as shown:
         assert shown.end() == 0
-        told = shown.written.decode()
-    assert re.findall(r"done (\w+)", told) == ["InProgress", "Completed"]
-    assert told.count("\r\n2999") == 2 or told.count("2999\x1b[K") + told.count("2999\r") == 2
-    assert "--exec" not in told
+        output = shown.written.decode()
+    assert re.findall(r"done (\w+)", output) == ["InProgress", "Completed"]
+    assert output.count("\r\n2999") == 2 or output.count("2999\x1b[K") + output.count("2999\r") == 2
+    assert "--exec" not in output
 
 
-def test_a_slow_terminal_loses_nothing() -> None:
-    """However slowly the terminal takes it, each line is written before the view has gone, and none after."""
+def test_slow_terminal_gets_every_line_before_the_view_is_removed() -> None:
+    """However slow the terminal, each line is written before the view is removed, and none after."""
     written: list[str] = []
 
     def slowly(text: str) -> None:
@@ -496,7 +496,7 @@ def test_a_slow_terminal_loses_nothing() -> None:
 
 
 def test_title_is_set_again_after_the_shell_had_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many shells set a title of their own; the one from before the wait returns at its end."""
+    """Many shells set their own title; the title from before the wait returns at its end."""
     monkeypatch.setenv("TERM", "xterm")
     written: list[str] = []
     view = LiveView(Progress(["a"]), write=written.append)
@@ -508,8 +508,8 @@ def test_title_is_set_again_after_the_shell_had_the_terminal(monkeypatch: pytest
     assert [text for text in written if "]2;" in text] == ["\x1b[22;2t" + title, title, "\x1b]2;\a\x1b[23;2t\a"]
 
 
-def test_in_the_background_nothing_is_drawn(endpoint: Sandbox, new_job: NewJob) -> None:
-    """A shell that has stopped the wait keeps its terminal; brought back, the view begins below what was written."""
+def test_suspended_wait_draws_nothing(endpoint: Sandbox, new_job: NewJob) -> None:
+    """A suspended wait leaves the terminal to the shell; resumed, the view starts below the shell's output."""
     job = new_job("endless")
     with terminal(endpoint, instead=["bash", "--norc", "-i"], setting={"PS1": "$ "}) as shown:
         shown.send(f'"{sys.executable}" -m automl_waiter wait {job} --poll 0.3s\n')
@@ -526,8 +526,8 @@ def test_in_the_background_nothing_is_drawn(endpoint: Sandbox, new_job: NewJob) 
         assert "mine" in text
 
 
-def test_who_begins_in_the_background_writes_lines(endpoint: Sandbox, new_job: NewJob) -> None:
-    """A wait that a shell begins in the background, or that `timeout` runs, tells its transitions in lines."""
+def test_wait_started_in_the_background_writes_lines(endpoint: Sandbox, new_job: NewJob) -> None:
+    """A wait started in the background, or by `timeout`, reports its transitions in lines."""
     job = new_job("completed")
     line = f'set -m; "{sys.executable}" -m automl_waiter wait {job} --poll 0.2s & wait'
     with terminal(endpoint, instead=["bash", "--norc", "-c", line]) as shown:
@@ -535,8 +535,8 @@ def test_who_begins_in_the_background_writes_lines(endpoint: Sandbox, new_job: N
         assert re.search(rf"Z  {job}: InProgress/ModelTuning$", shown.text, re.MULTILINE)
 
 
-def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job: NewJob) -> None:
-    """Who waits for several sees those in progress in a table, a line for each that has ended, and how all ended."""
+def test_several_jobs_give_a_table_and_a_line_for_each_end(endpoint: Sandbox, new_job: NewJob) -> None:
+    """A wait for several jobs shows a table of those in progress, a line for each end, and a summary."""
     slow, fails = new_job("held"), new_job("failed")
     with terminal(endpoint, "wait", slow, fails, "--poll", "0.3s", "--no-bell") as shown:
         shown.until(lambda text: "2 jobs: 1 failed, 1 in progress" in text)
@@ -549,7 +549,7 @@ def test_several_jobs_are_a_table_and_each_end_a_line(endpoint: Sandbox, new_job
 
 
 def test_a_watch_shows_a_table_below_its_transitions_and_ends_with_a_summary(endpoint: Sandbox) -> None:
-    """Transitions are results: they stay, also on the terminal of the view."""
+    """Transitions are results: they remain, also on the view's terminal."""
     slow, other = "watched-on-a-terminal", "watched-on-a-terminal-too"
     endpoint.create_job(slow, scenario="held")
     endpoint.create_job(other, scenario="held-failure")
@@ -568,8 +568,8 @@ def test_a_watch_shows_a_table_below_its_transitions_and_ends_with_a_summary(end
         assert bells(shown) == 1
 
 
-def test_the_environment_is_no_reason_to_fail(inside: Command, new_job: NewJob) -> None:
-    """Who has AUTOML_WAITER_PROGRESS set to live gets lines where there is no terminal, and nonsense there is a warning."""
+def test_bad_progress_variable_is_no_error(inside: Command, new_job: NewJob) -> None:
+    """AUTOML_WAITER_PROGRESS=live without a terminal gives lines, and an invalid value gives a warning."""
     result = inside("wait", new_job("completed"), "--poll", "0.2s", environment={"AUTOML_WAITER_PROGRESS": "live"})
     assert result.returncode == 0
     result = inside("wait", new_job("completed"), "--poll", "0.2s", environment={"AUTOML_WAITER_PROGRESS": "Live"})
@@ -578,7 +578,7 @@ def test_the_environment_is_no_reason_to_fail(inside: Command, new_job: NewJob) 
 
 
 def test_a_live_view_without_a_terminal_is_bad_usage(command: Command) -> None:
-    """Who asks for what cannot be had reads why."""
+    """The message says why a live view is not possible."""
     result = command("wait", "a", "--progress", "live", environment={"TERM": "xterm"})
     assert result.returncode == 2
     assert result.stderr == (
@@ -593,8 +593,8 @@ def test_a_live_view_without_a_terminal_is_bad_usage(command: Command) -> None:
     with_json.close()
 
 
-def test_lines_of_json_on_a_terminal_are_not_drawn_over(endpoint: Sandbox, new_job: NewJob) -> None:
-    """With -o jsonl on the terminal itself there is no view: the lines are what was asked for."""
+def test_jsonl_on_a_terminal_has_no_view(endpoint: Sandbox, new_job: NewJob) -> None:
+    """With -o jsonl on the terminal itself the JSON lines are the only output."""
     job = new_job("completed")
     with terminal(endpoint, "wait", job, "--poll", "0.2s", "-o", "jsonl", columns=20000) as shown:
         assert shown.end() == 0

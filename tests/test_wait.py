@@ -1,4 +1,4 @@
-"""The wait itself, in virtual time: one script of a job drives both shells."""
+"""The wait itself, in virtual time: one script of a job drives the synchronous and the asyncio functions."""
 
 import json
 import pickle
@@ -60,10 +60,10 @@ from automl_waiter.testing import EPOCH, ManualClock, ScriptedJobs, Timeline, si
         (None, {}, Verdict.NOT_FOUND, 14),
     ],
 )
-def test_both_shells_reach_the_same_verdict(
+def test_sync_and_asyncio_reach_the_same_verdict(
     shell: str, timeline: Timeline | None, options: dict[str, Any], verdict: Verdict, code: int
 ) -> None:
-    """One script gives one verdict, one exit code and one list of transitions, whichever shell drives it."""
+    """One script gives one verdict, one exit code and one list of transitions, with and without asyncio."""
     wait = Wait(timeline, shell=shell, **options)
     assert (wait.outcome.verdict, wait.outcome.exit_code) == (verdict, code)
     assert [event for event in wait.events if isinstance(event, Transition)] == list(wait.outcome.transitions)
@@ -71,7 +71,7 @@ def test_both_shells_reach_the_same_verdict(
 
 
 def test_a_transition_has_the_same_id_whenever_it_is_observed() -> None:
-    """Waits that poll at other times agree on it; a job that returns to a state makes another transition."""
+    """Waits that poll at other times agree on the ID; a job that returns to a state makes another transition."""
     timeline = Timeline(
         [(0, "InProgress", "A"), (60, "InProgress", "B"), (120, "InProgress", "A"), (180, "Completed", "Completed")]
     )
@@ -81,12 +81,12 @@ def test_a_transition_has_the_same_id_whenever_it_is_observed() -> None:
 
 
 @both_shells
-def test_passing_errors_are_retried_counted_and_told(shell: str) -> None:
-    """Failed attempts are made again, told one by one, and counted apart from polls."""
+def test_transient_errors_are_retried_counted_and_reported(shell: str) -> None:
+    """Failed attempts are retried, reported one by one, and counted separately from polls."""
     wait = Wait(COMPLETED, shell=shell, faults=[None, throttle(), throttle(), None, throttle()], poll=30)
     assert wait.outcome.verdict == Verdict.COMPLETED
     assert wait.outcome.retries == len(wait.told("retry")) == 3
-    assert [told["attempt"] for told in wait.told("retry")] == [1, 2, 1]
+    assert [event["attempt"] for event in wait.told("retry")] == [1, 2, 1]
     assert wait.outcome.polls == len(wait.gateway.looks) - 3
     _, first, second, third, *_ = wait.gateway.looks
     assert 0.5 <= second - first <= 1
@@ -95,7 +95,7 @@ def test_passing_errors_are_retried_counted_and_told(shell: str) -> None:
 
 @both_shells
 def test_a_permanent_error_ends_the_wait_at_once(shell: str) -> None:
-    """A denied call is not repeated."""
+    """A denied call is not retried."""
     wait = Wait(COMPLETED, shell=shell, faults=[AccessDenied("no", code="AccessDeniedException")])
     assert (wait.outcome.verdict, wait.outcome.exit_code) == (Verdict.ERROR, 77)
     assert wait.gateway.looks == [0.0]
@@ -105,12 +105,12 @@ def test_a_permanent_error_ends_the_wait_at_once(shell: str) -> None:
 
 
 def test_a_permanent_error_at_the_deadline_is_no_timeout() -> None:
-    """Who is denied in the last look reads that, and not that the time was up."""
+    """A denial of the last poll is reported as such, not as a timeout."""
     assert Wait(ENDLESS, timeout=0, faults=[AccessDenied("no")]).outcome.exit_code == 77
 
 
-def test_the_error_budget_ends_a_wait_without_one_good_answer() -> None:
-    """Calls may go on failing for as long as the error budget, which one good answer renews."""
+def test_error_budget_ends_a_wait_without_a_good_response() -> None:
+    """Calls may keep failing for the length of the error budget, which one good response renews."""
     wait = Wait(ENDLESS, faults=[None, *(throttle() for _ in range(999))], error_budget=120, poll=10)
     assert (wait.outcome.verdict, wait.outcome.exit_code) == (Verdict.ERROR, 69)
     assert wait.seconds == pytest.approx(10 + 120)
@@ -120,33 +120,33 @@ def test_the_error_budget_ends_a_wait_without_one_good_answer() -> None:
 
 
 def test_no_retry_goes_past_the_deadline() -> None:
-    """While calls fail the deadline still ends the wait, with the last error told."""
+    """While calls fail the deadline still ends the wait, and the last error is reported."""
     wait = Wait(ENDLESS, faults=[throttle() for _ in range(999)], timeout=50)
     assert (wait.outcome.verdict, wait.seconds) == (Verdict.TIMED_OUT, 50)
     assert wait.gateway.looks[-1] == 50
     assert "Rate exceeded" in wait.outcome.summary
 
 
-@pytest.mark.parametrize(("timeout", "looks"), [(0, [0]), (90, [0, 30, 60, 90]), (91, [0, 30, 60, 90, 91])])
-def test_the_last_poll_is_at_the_deadline(timeout: float, looks: list[float]) -> None:
+@pytest.mark.parametrize(("timeout", "seconds"), [(0, [0]), (90, [0, 30, 60, 90]), (91, [0, 30, 60, 90, 91])])
+def test_the_last_poll_is_at_the_deadline(timeout: float, seconds: list[float]) -> None:
     """No sleep goes past the deadline, and no poll is postponed to it."""
-    assert Wait(ENDLESS, poll=30, timeout=timeout).gateway.looks == looks
+    assert Wait(ENDLESS, poll=30, timeout=timeout).gateway.looks == seconds
 
 
 def test_a_success_at_the_deadline_counts() -> None:
-    """A job that is found completed by the last look has completed."""
+    """A job that the last poll finds completed counts as completed."""
     assert Wait(COMPLETED, poll=250, timeout=600).outcome.verdict == Verdict.COMPLETED
 
 
 def test_the_auto_timeout_follows_the_jobs_own_limit() -> None:
-    """`auto` is the job's limit and 30 minutes from its creation, or 72 hours, and it says so."""
+    """`auto` is the job's runtime limit plus 30 minutes from its creation, or 72 hours, and is reported."""
     limited = Wait(Timeline(TRAINING, max_runtime=3600), timeout="auto", start=600)
     assert limited.seconds == 3600 + 1800 - 600
     assert "limit" in limited.told("notice")[0]["message"]
     assert Wait(ENDLESS, timeout="auto", start=600).seconds == 72 * 3600 - 600
 
 
-def test_a_name_that_is_listed_has_ten_seconds_to_appear() -> None:
+def test_listed_name_has_ten_seconds_to_appear() -> None:
     """A job that the listing shows is polled for 10 s before it counts as not found."""
     missing = JobNotFound("no job", code="ResourceNotFound")
     assert Wait(COMPLETED, faults=[missing, missing]).outcome.verdict == Verdict.COMPLETED
@@ -155,28 +155,28 @@ def test_a_name_that_is_listed_has_ten_seconds_to_appear() -> None:
     assert len(never.told("notice")) == 1
 
 
-def test_a_name_that_is_not_listed_is_polled_once_more() -> None:
+def test_unlisted_name_is_polled_once_more() -> None:
     """A wrong name costs 2 s, not 10, because the listing shows that there is no such job."""
     never = Wait(None)
     assert (never.seconds, never.outcome.polls, never.outcome.verdict) == (2, 2, Verdict.NOT_FOUND)
     assert never.told("notice") == []
 
 
-def test_a_name_that_existed_before_is_not_found_at_once() -> None:
-    """A job that was observed has no grace."""
+def test_observed_job_that_disappears_is_not_found_at_once() -> None:
+    """A job that was observed has no grace period."""
     missing = JobNotFound("no job", code="ResourceNotFound")
-    seen = Wait(COMPLETED, faults=[None, missing], poll=3)
-    assert (seen.outcome.verdict, seen.outcome.polls) == (Verdict.NOT_FOUND, 2)
+    observed = Wait(COMPLETED, faults=[None, missing], poll=3)
+    assert (observed.outcome.verdict, observed.outcome.polls) == (Verdict.NOT_FOUND, 2)
 
 
-def test_one_look_tells_the_state_without_grace() -> None:
-    """Looking once neither waits for a name nor looks again."""
+def test_single_poll_has_no_grace() -> None:
+    """A single poll neither waits for a name nor polls again."""
     assert Wait(ENDLESS, once=True).outcome.verdict == Verdict.IN_PROGRESS
     assert Wait(None, once=True).seconds == 0
 
 
 def test_another_job_under_the_name_is_an_error() -> None:
-    """A change of CreationTime or ARN means another job; the ARN that was given counts from the first look."""
+    """A change of CreationTime or ARN means another job; a given ARN is compared from the first poll on."""
     moved = iter([EPOCH, EPOCH + timedelta(days=1)])
     replaced = Wait(ENDLESS, change=lambda response: response | {"CreationTime": next(moved)}, poll=5)
     assert (replaced.outcome.verdict, replaced.outcome.exit_code) == (Verdict.REPLACED, 14)
@@ -186,7 +186,7 @@ def test_another_job_under_the_name_is_an_error() -> None:
 
 
 def test_stop_on_timeout_sends_one_stop_and_waits_for_it() -> None:
-    """The stop is sent once, and the wait goes on until the job has stopped, at most 10 minutes."""
+    """The stop is sent once, and the wait continues until the job has stopped, at most 10 minutes."""
     wait = Wait(ENDLESS, timeout=100, stop_on="timeout", poll=300)
     assert (wait.gateway.stops, wait.outcome.status) == (1, "Stopped")
     assert wait.seconds <= 100 + 60 + 10
@@ -195,8 +195,8 @@ def test_stop_on_timeout_sends_one_stop_and_waits_for_it() -> None:
     assert (stuck.seconds, stuck.outcome.verdict) == (700, Verdict.TIMED_OUT)
 
 
-def test_a_job_that_completes_while_stopping_gets_its_own_code() -> None:
-    """Completed after a stop that was asked for is completed."""
+def test_job_that_completes_while_stopping_is_completed() -> None:
+    """A job that completes after a requested stop is completed."""
     late = Timeline([(0, "InProgress", "ModelTuning"), (61, "Completed", "Completed")])
     wait = Wait(late, until="ModelTuning", stop_on="until", change=None)
     assert wait.outcome.verdict == Verdict.CONDITION_MET  # it stopped
@@ -204,8 +204,8 @@ def test_a_job_that_completes_while_stopping_gets_its_own_code() -> None:
     assert deaf.outcome.verdict == Verdict.COMPLETED
 
 
-def test_a_refused_stop_is_told() -> None:
-    """A stop that AWS refuses keeps the verdict, is warned of, and stands in the outcome."""
+def test_refused_stop_is_reported() -> None:
+    """A stop that AWS refuses leaves the verdict unchanged, gives a warning, and is in the outcome."""
     refused = AccessDenied("StopAutoMLJob was denied")
     for options in ({"timeout": 50, "stop_on": "timeout"}, {"until": "Starting", "stop_on": "until"}):
         wait = Wait(ENDLESS, stop_fault=refused, **options)
@@ -213,8 +213,8 @@ def test_a_refused_stop_is_told() -> None:
         assert "denied" in wait.told("warning")[0]["message"]
 
 
-def test_unknown_statuses_are_told_once_and_waited_on() -> None:
-    """Unknown values are carried as they are, reported once each, and end nothing."""
+def test_unknown_statuses_are_reported_once_and_end_nothing() -> None:
+    """Unknown values are passed on unchanged, reported once each, and do not end the wait."""
     strange = [
         (0, "InProgress", "Dreaming"),
         (50, "Pondering", "ModelTuning"),
@@ -226,7 +226,7 @@ def test_unknown_statuses_are_told_once_and_waited_on() -> None:
     ]
     wait = Wait(Timeline(strange), poll=10)
     assert [event.after for event in wait.outcome.transitions] == [State(*entry[1:]) for entry in strange]
-    assert [told["kind"] for told in wait.told("anomaly")] == [
+    assert [event["kind"] for event in wait.told("anomaly")] == [
         "unknown_secondary_status",
         "unknown_status",
         "unexpected_state",
@@ -236,7 +236,7 @@ def test_unknown_statuses_are_told_once_and_waited_on() -> None:
 
 
 def test_a_stopping_job_may_keep_its_phase() -> None:
-    """Nothing is reported as strange: a recorded job shows Stopping/PreTraining."""
+    """No warning is given: a recorded job shows Stopping/PreTraining."""
     script = [(0, "InProgress", "PreTraining"), (60, "Stopping", "PreTraining"), (120, "Stopped", "Stopped")]
     wait = Wait(Timeline(script), poll=10)
     assert wait.told("anomaly") == []
@@ -268,7 +268,7 @@ def test_a_stopping_job_may_keep_its_phase() -> None:
 def test_a_completed_job_can_be_degraded(
     change: dict[str, Any], required: Any, shortfalls: list[str], code: int
 ) -> None:
-    """Each missing part is named; it decides the exit code if it was required, and is a warning if not."""
+    """Each missing output is named; it decides the exit code if it was required, and gives a warning if not."""
     options = {} if required is None else {"require": required}
     done = Timeline([(0, "Completed", "Completed")])
     wait = Wait(done, change=lambda response: response | change, **options)
@@ -292,7 +292,7 @@ def test_a_completed_job_can_be_degraded(
         (lambda: Wait(ENDLESS, job="arn:aws:sagemaker:us-east-1:999999999999:automl-job/churn"), JobReplaced),
     ],
 )
-def test_check_raises_what_the_verdict_means(wait: Callable[[], Wait], error: type[AutoMLWaiterError]) -> None:
+def test_check_raises_the_error_of_the_verdict(wait: Callable[[], Wait], error: type[AutoMLWaiterError]) -> None:
     """`check` raises the class of the verdict, with the outcome; both survive pickling."""
     outcome = wait().outcome
     with pytest.raises(error) as raised:
@@ -302,7 +302,7 @@ def test_check_raises_what_the_verdict_means(wait: Callable[[], Wait], error: ty
 
 
 def test_check_returns_a_success() -> None:
-    """`check` returns the outcome of a job that gave what was asked."""
+    """`check` returns the outcome of a job that has every required output."""
     outcome = Wait(COMPLETED).outcome
     assert outcome.check() is outcome
     assert outcome.best_candidate is not None
@@ -310,8 +310,8 @@ def test_check_returns_a_success() -> None:
     assert outcome.best_candidate.objective.value == 0.91
 
 
-def test_a_cancelled_wait_says_how_far_it_came() -> None:
-    """A cancel ends the wait at once, in a sleep too, with what is known."""
+def test_cancelled_wait_returns_the_outcome_so_far() -> None:
+    """A cancel ends the wait at once, also during a sleep, with what was observed."""
     wait = Wait(ENDLESS, cancel_at=333)
     assert (wait.outcome.verdict, wait.outcome.exit_code, wait.seconds) == (Verdict.CANCELLED, 130, 333)
     assert wait.outcome.waited == 333
@@ -319,13 +319,13 @@ def test_a_cancelled_wait_says_how_far_it_came() -> None:
 
 
 def test_a_signal_gives_its_own_exit_code() -> None:
-    """A wait that a signal ended is cancelled, with 128 and the signal's number."""
+    """A wait that a signal ended is cancelled, with 128 plus the signal's number."""
     outcome = Wait(ENDLESS, clock=Sleepy(signal_at=5, signum=15)).outcome
     assert (outcome.verdict, outcome.exit_code) == (Verdict.CANCELLED, 143)
 
 
 def test_a_deciding_job_leaves_the_others_in_progress() -> None:
-    """When one job decides for all, the wait for the others ends with how they are."""
+    """When one job decides for all, the waits for the others end with their current states."""
     clock = ManualClock()
     jobs = ScriptedJobs(clock)
     jobs.add("done", COMPLETED)
@@ -352,8 +352,8 @@ def test_a_deciding_job_leaves_the_others_in_progress() -> None:
         (lambda: Wait(ENDLESS, faults=[InvalidRequest("no")]), "churn: no"),
     ],
 )
-def test_an_outcome_says_in_one_line_how_it_ended(wait: Callable[[], Wait], words: str) -> None:
-    """The summary is one line for people."""
+def test_outcome_has_a_one_line_summary(wait: Callable[[], Wait], words: str) -> None:
+    """The summary is for people."""
     assert wait().outcome.summary == words
 
 
@@ -361,24 +361,24 @@ def test_every_event_has_a_json_form() -> None:
     """Each kind of event is strict JSON, with its name, its time and the job's name."""
     strange = Timeline([(0, "InProgress", "Dreaming"), (60, "InProgress", "ModelTuning")])
     wait = Wait(strange, timeout="auto", until="ModelTuning", stop_on="until", faults=[None, throttle()])
-    told = [event_dict(event) for event in wait.events]
-    assert {event["event"] for event in told} == {
+    documents = [event_dict(event) for event in wait.events]
+    assert {event["event"] for event in documents} == {
         *("transition", "anomaly", "poll", "retry", "notice", "stop_requested", "outcome")
     }
-    for event in told:
+    for event in documents:
         assert event["job_name"] == "churn"
         assert event["at"].endswith("Z")
         json.dumps(event, allow_nan=False)
     assert wait.told("poll")[0]["state"] == {"status": "InProgress", "secondary_status": "Dreaming"}
 
 
-def test_a_request_that_aws_calls_invalid_is_2() -> None:
-    """An invalid request ends the wait at once with the code of bad usage."""
+def test_invalid_request_is_2() -> None:
+    """A request that AWS calls invalid ends the wait at once with the exit code of bad usage."""
     assert Wait(ENDLESS, faults=[InvalidRequest("no")]).outcome.exit_code == 2
 
 
 def test_throttling_slows_polling_down_and_recovers() -> None:
-    """After throttled looks the default policy waits longer, and gradually returns to its pace."""
+    """After throttled polls the default policy waits longer, and gradually returns to its intervals."""
     calm = Wait(ENDLESS, timeout=2000).outcome.polls
     faults: list[Exception | None] = [fault for _ in range(200) for fault in (throttle(), None)]
     assert Wait(ENDLESS, timeout=2000, faults=faults).outcome.polls < calm / 2
@@ -413,8 +413,8 @@ def test_throttling_slows_polling_down_and_recovers() -> None:
         {"error_budget": float("nan")},
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
-    """Bad options are refused before the first call, in one line."""
+def test_invalid_options_are_refused(options: dict[str, Any]) -> None:
+    """Invalid options are refused before the first call, in one line."""
     with pytest.raises(InvalidRequest) as refused:
         wait_options(**options)
     assert "\n" not in str(refused.value)
@@ -442,7 +442,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
     ],
 )
 def test_until_is_jmespath_over_the_response(expression: str, holds: bool) -> None:
-    """An expression holds when JMESPath calls its result true; a function that is given null does not hold."""
+    """An expression is met if JMESPath calls its result true; a function of null is not met."""
     done = Timeline([(0, "Completed", "Completed")])
     wait = Wait(done, until=expression)
     assert wait.outcome.verdict == (Verdict.CONDITION_MET if holds else Verdict.CONDITION_NOT_MET)
@@ -460,7 +460,7 @@ def snapshot_in(phase: str, status: str = "InProgress", **timeline: Any) -> Snap
 
 @pytest.mark.parametrize(("random", "delays"), [(0.0, [2, 2, 2, 2]), (1.0, [2, 4, 8, 16])])
 def test_exponential_is_smithys_backoff(random: float, delays: list[float]) -> None:
-    """Exponential draws uniformly from min to min(max, min times 2^(n-1)), jittered at its ceiling too."""
+    """Exponential draws uniformly from min to min(max, min times 2^(n-1)), also jittered at its ceiling."""
     policy, snapshot = Exponential(2, 120), snapshot_in("ModelTuning")
     assert [policy.next_delay(context(snapshot, polls=n, random=lambda: random)) for n in range(1, 5)] == delays
     late = policy.next_delay(context(snapshot, polls=5000, random=lambda: 0.5))
@@ -486,7 +486,7 @@ def test_exponential_is_smithys_backoff(random: float, delays: list[float]) -> N
         ("GeneratingExplainabilityReport", {"elapsed": 9000, "phase_age": 400}, {}, 9.5),
         ("DeployingModel", {"elapsed": 9000, "phase_age": 400}, {"deploy": True}, 9.5),
         ("ExplainabilityError", {"elapsed": 9000, "phase_age": 9}, {}, 1.9),
-        # A report has barely begun: half of what is left of 4.5 minutes, or of a 24th of the job's age.
+        # A report has just started: half of the rest of 4.5 minutes, or of a 24th of the job's age.
         ("MergingAutoMLTaskReports", {"elapsed": 9000, "phase_age": 0}, {}, 57),
         ("GeneratingExplainabilityReport", {"elapsed": 9000, "phase_age": 170}, {}, 47.5),
         ("MergingAutoMLTaskReports", {"elapsed": 2400, "phase_age": 20}, {}, 38),
@@ -503,19 +503,19 @@ def test_exponential_is_smithys_backoff(random: float, delays: list[float]) -> N
 def test_the_default_policy_follows_the_phase(
     phase: str, changes: dict[str, Any], timeline: dict[str, Any], delay: float
 ) -> None:
-    """The default polls at the pace of its promise in training, more often near the end, and just after the limit."""
+    """The default polls at its promised interval in training, more often near the end, and just after the limit."""
     assert PhaseAware().next_delay(context(snapshot_in(phase, **timeline), **changes)) == pytest.approx(delay)
 
 
-def test_a_job_that_is_stopping_is_polled_often_even_if_it_was_to_deploy() -> None:
-    """No deployment follows a stop, which may take seconds."""
+def test_stopping_job_is_polled_often_also_with_a_deployment() -> None:
+    """No deployment follows a stop, which may take only seconds."""
     stopping = snapshot_in("Stopping", "Stopping", deploy=True)
     delays = [PhaseAware().next_delay(context(stopping, elapsed=9000, phase_age=age)) for age in (0, 400)]
     assert delays == pytest.approx([1.9, 9.5])
 
 
 @pytest.mark.parametrize(("random", "delay"), [(0.0, 60), (0.25, 45), (0.75, 15)])
-def test_waits_that_begin_together_part_at_their_first_delay(random: float, delay: float) -> None:
+def test_first_delays_of_waits_that_start_together_differ(random: float, delay: float) -> None:
     """The first delay of the default is a random part of its value."""
     first = context(snapshot_in("AnalyzingData"), elapsed=9000, polls=1, random=lambda: random)
     assert PhaseAware().next_delay(first) == delay
@@ -548,7 +548,7 @@ def test_no_delay_of_the_default_is_longer_than_its_promise(
     st.integers(0, 99),
 )
 def test_a_wait_returns_within_the_promise(durations: list[float], start: float, limit: int | None, seed: int) -> None:
-    """From whatever second on it waits, the lag is at most 5 s, a twentieth of the job's age, or a minute."""
+    """Whenever the wait starts, the lag is at most 5 s, a twentieth of the job's age, or a minute."""
     phases = (
         "Starting",
         "AnalyzingData",
@@ -567,7 +567,7 @@ def test_a_wait_returns_within_the_promise(durations: list[float], start: float,
 
 
 def test_fixed_is_exact_unless_it_has_jitter() -> None:
-    """Fixed(30) looks every 30 s from look to look; with jitter it varies by that share."""
+    """Fixed(30) polls every 30 s, from poll to poll; with jitter the interval varies by that share."""
     assert Wait(ENDLESS, poll=Fixed(timedelta(seconds=30)), timeout=130).gateway.looks == [0, 30, 60, 90, 120, 130]
     assert Fixed(30, jitter=0.1).next_delay(context(snapshot_in("ModelTuning"), random=lambda: 0.0)) == 27
     for make in (lambda: Fixed(0), lambda: Fixed(30, jitter=1), lambda: Exponential(0), lambda: Exponential(9, 3)):
@@ -575,8 +575,8 @@ def test_fixed_is_exact_unless_it_has_jitter() -> None:
             make()
 
 
-def test_a_policy_of_the_users_own_is_obeyed_or_named() -> None:
-    """A user's policy decides; one that answers nonsense is named."""
+def test_users_policy_sets_the_delay_and_an_invalid_delay_names_it() -> None:
+    """A user's policy decides each delay; an invalid delay raises an error that names the policy."""
 
     class Mine:
         def __init__(self, delay: float) -> None:
@@ -599,24 +599,24 @@ SECONDARY = st.sampled_from([*SecondaryStatus, "Dreaming"])
 
 @given(st.lists(st.tuples(STATUS, SECONDARY), min_size=1, max_size=20))
 def test_the_tracker_loses_and_repeats_no_transition(states: list[tuple[str, str]]) -> None:
-    """Whatever a job shows, each change is told once, in order, and a terminal status is final."""
+    """Whatever a job shows, each transition is reported once, in order, and a terminal status is final."""
     tracker = Tracker(job_ref("a"))
-    told: list[State] = []
+    reported: list[State] = []
     anomalies = []
     expected: list[tuple[str, str]] = []
     for minute, (status, secondary) in enumerate(states):
         raw = {"AutoMLJobName": "a", "AutoMLJobArn": "arn", "CreationTime": EPOCH}
         snapshot = Snapshot(raw | {"AutoMLJobStatus": str(status), "AutoMLJobSecondaryStatus": str(secondary)})
-        sighting = tracker.observe(snapshot, EPOCH + timedelta(minutes=minute))
-        if sighting.transition:
-            assert sighting.transition.before == (told[-1] if told else None)
-            told.append(sighting.transition.after)
-        anomalies += [(anomaly.kind, anomaly.message) for anomaly in sighting.anomalies]
+        observation = tracker.observe(snapshot, EPOCH + timedelta(minutes=minute))
+        if observation.transition:
+            assert observation.transition.before == (reported[-1] if reported else None)
+            reported.append(observation.transition.after)
+        anomalies += [(anomaly.kind, anomaly.message) for anomaly in observation.anomalies]
         ended = bool(expected) and expected[-1][0] in ("Completed", "Failed", "Stopped")
         if not ended and (not expected or expected[-1] != (status, secondary)):
             expected.append((status, secondary))
-        assert sighting.is_terminal == (expected[-1][0] in ("Completed", "Failed", "Stopped"))
-    assert told == expected
+        assert observation.is_terminal == (expected[-1][0] in ("Completed", "Failed", "Stopped"))
+    assert reported == expected
     assert tracker.transitions[-1].after == expected[-1]
     assert len(anomalies) == len(set(anomalies))
     unknown = {kind for kind, _ in anomalies}
@@ -624,14 +624,14 @@ def test_the_tracker_loses_and_repeats_no_transition(states: list[tuple[str, str
 
 
 def test_a_simulated_job_that_never_ends_needs_a_timeout() -> None:
-    """Without an end and a timeout a simulation is refused."""
+    """A simulation without an end and a timeout is refused."""
     with pytest.raises(ValueError, match="timeout"):
         simulate(ENDLESS)
     assert simulate(ENDLESS, timeout=60).lag is None
 
 
-def test_three_days_are_simulated_at_once() -> None:
-    """A job of 72 h takes few looks and its lag is that of the last delay."""
+def test_simulation_of_three_days_is_fast() -> None:
+    """A job of 72 h takes few polls, and its lag is that of the last delay."""
     result = simulate(Timeline([(0, "InProgress", "ModelTuning"), (259200, "Completed", "Completed")]), start=100)
     assert result.outcome.waited == pytest.approx(259100 + (result.lag or 0))
     assert 259200 / 60 < result.calls < 5000
@@ -641,8 +641,8 @@ def test_three_days_are_simulated_at_once() -> None:
     "entries",
     [[], [(-1, "InProgress", "Starting")], [(5, "a", "b"), (5, "c", "d")], [(0, "Failed", "Failed"), (1, "a", "b")]],
 )
-def test_a_timeline_that_makes_no_sense_is_refused(entries: list[tuple[float, str, str]]) -> None:
-    """A timeline has entries, in order, and one end."""
+def test_invalid_timeline_is_refused(entries: list[tuple[float, str, str]]) -> None:
+    """A timeline has ordered entries and one end."""
     with pytest.raises(ValueError, match="timeline"):
         Timeline(entries)
     with pytest.raises(ValueError, match="problem type"):
@@ -650,7 +650,7 @@ def test_a_timeline_that_makes_no_sense_is_refused(entries: list[tuple[float, st
 
 
 def test_several_jobs_are_waited_for_in_one_thread() -> None:
-    """Each of several jobs ends as it did, in the order of their ends, in the caller's thread alone."""
+    """Each of several jobs gets its outcome, in the order of their ends, in the caller's thread alone."""
     clock = ManualClock()
     jobs = ScriptedJobs(clock)
     names = [f"job-{index}" for index in range(20)]
@@ -661,8 +661,8 @@ def test_several_jobs_are_waited_for_in_one_thread() -> None:
     assert ended == names[::-1]
 
 
-def test_the_shortfalls_have_names() -> None:
-    """The parts are plain strings, as they are in JSON and in flags."""
+def test_shortfalls_are_plain_strings() -> None:
+    """JSON and flags use the same strings."""
     assert [str(part) for part in Part] == [
         "best-candidate",
         "endpoint",

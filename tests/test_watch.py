@@ -1,4 +1,4 @@
-"""Every job watched, in virtual time: which are followed, what is told of them, and how a watch ends and goes on."""
+"""Watches, in virtual time: which jobs are followed, what is reported, and how a watch ends and resumes."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ ARN = "arn:aws:sagemaker:us-east-1:123456789012:automl-job/"
 
 
 def new(count: int, *, every: float = 100.0, end: float = 1000.0) -> list[Job]:
-    """Jobs that are created one after the other while somebody watches."""
+    """Return jobs that are created one after the other during the watch."""
     return [Job(f"new-{number}", 50 + every * number, script(end)) for number in range(count)]
 
 
@@ -35,7 +35,7 @@ def watched(
     seconds: float = 2 * HOUR,
     change: Any = lambda service: None,
 ) -> tuple[list[Event], Service, ManualClock]:
-    """The events of a watch that is cancelled after some seconds."""
+    """Return the events of a watch that is cancelled after some seconds."""
     clock = ManualClock(cancel_at=seconds)
     service = Service(clock, jobs, filters=filters, max_rate=10)
     change(service)
@@ -45,7 +45,7 @@ def watched(
 
 
 def ends(events: Sequence[Event]) -> dict[str, str]:
-    """How each job ended, of those that did."""
+    """Return the verdict of each job that ended."""
     outcomes = [event.outcome for event in events if isinstance(event, Ended)]
     return {outcome.job_name: str(outcome.status) for outcome in outcomes if outcome.verdict != "cancelled"}
 
@@ -55,28 +55,28 @@ def ends(events: Sequence[Event]) -> dict[str, str]:
 
 @pytest.mark.parametrize("filters", Filters)
 def test_jobs_in_progress_and_new_ones_are_followed(filters: Filters) -> None:
-    """Each job that runs when the watch begins, or is created later, is told to its end; what had ended is not."""
+    """Jobs that run at the start or are created later are reported to their ends; jobs that had ended are not."""
     running, later = fleet(30), new(20)
     events, _, _ = watched([*running, *later, *older(500)], filters=filters)
     assert ends(events) == {job.name: job.timeline.entries[-1][1] for job in [*running, *later]}
 
 
-def test_a_job_that_comes_and_goes_between_two_looks_is_told() -> None:
-    """A job that has failed within seconds was never seen in progress, and its end is told."""
+def test_job_created_and_ended_between_two_sweeps_is_reported() -> None:
+    """A job that failed within seconds was never observed in progress, and its end is reported."""
     quick = Job("quick", 101.0, Timeline([(0, "InProgress", "Starting"), (3, "Failed", "Failed")]))
     events, _, _ = watched([quick], seconds=200)
     assert ends(events) == {"quick": "Failed"}
 
 
 def test_many_new_jobs_at_once_are_all_found() -> None:
-    """Hundreds of jobs that are created in the same seconds take several pages, and none is missed."""
+    """Hundreds of jobs created in the same seconds take several pages, and none is missed."""
     burst = [Job(f"burst-{number}", 100 + number * 0.01, script(1000)) for number in range(450)]
     events, _, _ = watched([*burst, *older(1000)])
     assert len(ends(events)) == 450
 
 
 def test_hundreds_of_jobs_and_new_ones_are_followed_page_by_page() -> None:
-    """Every end of hundreds of jobs, and of those that are created meanwhile, is seen soon."""
+    """Every end of hundreds of jobs, and of those created meanwhile, is observed soon."""
     running, later = fleet(300), new(30)
     events, service, clock = watched([*running, *later])
     assert len(ends(events)) == 330
@@ -91,8 +91,8 @@ def test_hundreds_of_jobs_and_new_ones_are_followed_page_by_page() -> None:
 
 
 @pytest.mark.parametrize("filters", Filters)
-def test_names_choose_in_any_case_whatever_the_filters_do(filters: Filters) -> None:
-    """A part of a name chooses among the jobs, also where the service ignores it."""
+def test_name_filter_is_case_insensitive_also_if_the_service_ignores_it(filters: Filters) -> None:
+    """A part of a name selects the jobs, also if the service ignores the filter."""
     jobs = [Job("Nightly-1", -10.0, script(500)), Job("nightly-2", 20.0, script(500)), Job("other", -10.0, script(500))]
     events, _, _ = watched(jobs, which=matching("NIGHTLY"), filters=filters)
     assert set(ends(events)) == {"Nightly-1", "nightly-2"}
@@ -100,8 +100,8 @@ def test_names_choose_in_any_case_whatever_the_filters_do(filters: Filters) -> N
 
 
 @pytest.mark.parametrize("since", [1000.0, EPOCH - timedelta(seconds=1000)])
-def test_since_adds_what_has_ended_and_leaves_out_what_is_older(since: Any) -> None:
-    """With `since` each job that was created within that time is told, and no other, whether it has ended or runs."""
+def test_since_adds_ended_jobs_and_omits_older_ones(since: Any) -> None:
+    """`since` selects the jobs created within that time, ended or running."""
     jobs = [
         Job("ended", -900.0, script(300)),
         Job("running", -900.0, script(2000)),
@@ -122,8 +122,8 @@ def test_since_adds_what_has_ended_and_leaves_out_what_is_older(since: Any) -> N
         {"since": 1e11},
     ],
 )
-def test_what_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
-    """A watch of impossible names or times is refused before the first call."""
+def test_invalid_names_or_times_are_refused(asked: dict[str, Any]) -> None:
+    """A watch with invalid names or times is refused before the first call."""
     with pytest.raises(InvalidRequest):
         matching(**asked)
     with pytest.raises(InvalidRequest, match="among all jobs"):
@@ -134,7 +134,7 @@ def test_what_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
 
 
 def test_until_idle_ends_when_no_job_is_in_progress() -> None:
-    """A watch until idle returns soon after the last end, and at once where nothing runs."""
+    """A watch until idle returns soon after the last end, and at once if no job runs."""
     jobs = fleet(10)
     events, _, clock = watched([*jobs, *older(50)], until_idle=True, seconds=9 * HOUR)
     assert len(ends(events)) == 10
@@ -144,15 +144,15 @@ def test_until_idle_ends_when_no_job_is_in_progress() -> None:
     assert service.describes == 0
 
 
-def test_a_watch_that_may_not_list_says_so() -> None:
-    """Without ListAutoMLJobs there is no watch: it ends with what was denied."""
+def test_watch_without_permission_to_list_ends_with_the_denial() -> None:
+    """A watch cannot work without ListAutoMLJobs, so it ends with the denied action."""
     denied = AccessDenied("ListAutoMLJobs was denied: allow the IAM action sagemaker:ListAutoMLJobs")
     with pytest.raises(AccessDenied, match="sagemaker:ListAutoMLJobs"):
         watched(fleet(3), change=lambda service: setattr(service, "list_jobs", failing(denied)))
 
 
 def test_an_outage_longer_than_the_error_budget_ends_a_watch() -> None:
-    """A watch is waited for by somebody too: when nothing can be had for 15 minutes it says so."""
+    """A watch whose calls have all failed for 15 minutes ends with the error."""
     clock = ManualClock()
     service = Service(clock, fleet(3))
     read = service.list_jobs
@@ -169,8 +169,8 @@ def test_an_outage_longer_than_the_error_budget_ends_a_watch() -> None:
     assert 1200 <= clock.monotonic() < 1230
 
 
-def test_a_job_that_an_earlier_watch_knew_is_followed_though_it_has_ended() -> None:
-    """What ended while nobody watched is told by the next watch; a job of another account is not looked for."""
+def test_job_known_to_an_earlier_watch_is_reported_after_its_end() -> None:
+    """The next watch reports what ended between two watches; a job of another account is not polled."""
     ended = Job("ended", -HOUR, script(1000))
     known = [job_ref(ARN + "ended"), job_ref(ARN.replace("123456789012", "999999999999") + "foreign")]
     events, service, _ = watched([ended, *fleet(2), *older(3)], earlier=Earlier(known), seconds=100)
@@ -180,8 +180,8 @@ def test_a_job_that_an_earlier_watch_knew_is_followed_though_it_has_ended() -> N
 
 @pytest.mark.parametrize("account", ["123456789012", ""])
 @pytest.mark.parametrize("which", [None, matching(since=60)])
-def test_a_watch_that_was_down_reports_the_jobs_that_came_and_went(account: str, which: Matching | None) -> None:
-    """It lists back to its last listing, also where that had shown no job; what ended before that one is not told."""
+def test_resumed_watch_reports_jobs_created_and_ended_meanwhile(account: str, which: Matching | None) -> None:
+    """It lists back to its last listing, also an empty one; jobs that ended before that one are not reported."""
     missed = [Job(f"missed-{number}", -HOUR - number, script(1000)) for number in range(150)]
     reported_to = {account: EPOCH - timedelta(minutes=90), "999999999999": EPOCH - timedelta(days=9)}
     earlier = Earlier((), reported_to, {f"{ARN}missed-7"})
@@ -192,36 +192,36 @@ def test_a_watch_that_was_down_reports_the_jobs_that_came_and_went(account: str,
     assert service.lists < 3 + 3 + 200 / 10 * 1.2
 
 
-def test_another_accounts_last_listing_says_nothing() -> None:
-    """An account that is listed for the first time is not listed back."""
+def test_last_listing_of_another_account_is_ignored() -> None:
+    """The first listing of an account does not reach back."""
     earlier = Earlier(reported_to={"999999999999": EPOCH - timedelta(days=9)})
     events, _, _ = watched(older(50), earlier=earlier, seconds=100)
     assert ends(events) == {}
 
 
-def test_a_sweep_says_up_to_when_every_new_job_was_reported() -> None:
-    """Not while an ended job still waits for its describe; and a job may be listed a minute late."""
+def test_reported_to_covers_only_reported_jobs() -> None:
+    """It waits for the describes of ended jobs; a job may be listed a minute late."""
     jobs = [Job("running", -HOUR, script(9000)), *(Job(f"new-{at}", at, script(15)) for at in range(20, 300, 40))]
     events, _, _ = watched(jobs, seconds=400)
     sweeps = [event for event in events if isinstance(event, Sweep)]
     assert {sweep.account for sweep in sweeps} == {"123456789012"}
-    told = [sweep.reported_to for sweep in sweeps if sweep.reported_to is not None]
-    assert told == sorted(told)
-    assert (told[0], told[-1]) == (EPOCH, sweeps[-1].at - timedelta(seconds=60))
+    instants = [sweep.reported_to for sweep in sweeps if sweep.reported_to is not None]
+    assert instants == sorted(instants)
+    assert (instants[0], instants[-1]) == (EPOCH, sweeps[-1].at - timedelta(seconds=60))
     check_promise(events, jobs)
 
 
 def check_promise(events: Sequence[Event], jobs: Sequence[Job]) -> None:
-    """Checks that each job which was created before a sweep's `reported_to` was reported before that sweep."""
-    seen: set[str] = set()
+    """Check that each job created before a sweep's `reported_to` was reported before that sweep."""
+    reported: set[str] = set()
     for event in events:
         if isinstance(event, Transition):
-            seen.add(event.job_name)
+            reported.add(event.job_name)
         if isinstance(event, Sweep) and (until := event.reported_to) is not None:
-            assert {job.name for job in jobs if EPOCH + timedelta(seconds=job.created) < until} <= seen
+            assert {job.name for job in jobs if EPOCH + timedelta(seconds=job.created) < until} <= reported
 
 
-def test_what_is_still_to_be_described_is_not_reported_yet() -> None:
+def test_reported_to_excludes_jobs_still_to_be_described() -> None:
     """A watch that is killed before it has described an ended job has to list back to it."""
     events, _, _ = watched(
         [Job(f"ended-{number}", -HOUR, script(1000)) for number in range(60)],
@@ -233,26 +233,26 @@ def test_what_is_still_to_be_described_is_not_reported_yet() -> None:
     assert len(before) == 60
 
 
-def test_a_name_that_matches_nothing_costs_a_page_a_sweep() -> None:
-    """Where names are compared after paging, an account with a long history is not read again and again."""
+def test_name_filter_without_a_match_costs_one_page_per_sweep() -> None:
+    """If names are compared after paging, the long history of an account is not read again and again."""
     _, service, clock = watched(older(3000), which=matching("zzz"), filters=Filters.POST_FILTERED, seconds=HOUR)
     assert service.lists < clock.monotonic() / 10 * 1.2 + 100
 
 
-def test_a_job_created_just_now_is_waited_for_until_idle() -> None:
+def test_until_idle_waits_for_a_job_that_was_just_created() -> None:
     """A watch until idle gives a job that is not listed yet ten seconds, as a wait does."""
     events, _, _ = watched([Job("late", 5.0, script(300))], until_idle=True)
     assert ends(events) == {"late": "Completed"}
 
 
-def test_an_account_without_running_jobs_is_known_by_its_older_ones() -> None:
-    """What an earlier watch knew is told where nothing runs any more, too."""
+def test_account_without_running_jobs_is_identified_by_older_jobs() -> None:
+    """Jobs of an earlier watch are also reported if no job runs any more."""
     events, _, _ = watched([Job("ended", -HOUR, script(1000))], earlier=Earlier([job_ref(ARN + "ended")]), seconds=100)
     assert ends(events) == {"ended": "Completed"}
 
 
-def test_an_arn_of_a_form_that_is_not_known_is_followed_all_the_same() -> None:
-    """AWS may have other ARNs than we know; the job is watched by its name."""
+def test_job_with_an_unknown_arn_format_is_followed() -> None:
+    """AWS may have other ARN formats; the job is watched by its name."""
 
     def odd(service: Service) -> None:
         def changed(call: Any) -> Any:
@@ -271,9 +271,9 @@ def test_an_arn_of_a_form_that_is_not_known_is_followed_all_the_same() -> None:
     assert ends(events) == {"odd": "Completed"}
 
 
-def test_the_fixture_serves_a_watch_of_all(simulated_jobs: ScriptedJobs) -> None:  # noqa: F811
-    """With `simulated_jobs` a test of one's own watches all scripted jobs, in virtual time and without AWS."""
+def test_simulated_jobs_fixture_supports_watch(simulated_jobs: ScriptedJobs) -> None:  # noqa: F811
+    """With `simulated_jobs` a user's test watches all scripted jobs, in virtual time and without AWS."""
     simulated_jobs.add("a", script(600))
     simulated_jobs.add("b", script(900))
-    told = [change for change in waiter.watch(until_idle=True) if change.after.is_terminal]
-    assert [change.job_name for change in told] == ["a", "b"]
+    final = [change for change in waiter.watch(until_idle=True) if change.after.is_terminal]
+    assert [change.job_name for change in final] == ["a", "b"]

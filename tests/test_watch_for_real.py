@@ -1,4 +1,4 @@
-"""Every job watched for real: the command and the library over HTTP, killed, signalled, and with a journal."""
+"""Watches through the command and the library over HTTP: killed, signalled, and with a journal."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ PHASES = [
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """An endpoint whose jobs go on when they have been seen, or when a test says so."""
+    """Serve an endpoint whose jobs advance after a poll, or when a test advances them."""
     scripts = {
         "short": Seen([(0, "InProgress", "ModelTuning"), (NEVER, "Completed", "Completed")]),
         "phases": Seen(PHASES, looks=2),
@@ -49,7 +49,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def created(sandbox: Sandbox, word: str, *scripts: str) -> list[str]:
-    """New jobs whose names contain the word."""
+    """Create jobs whose names contain the word."""
     names = [f"{word}-{number}" for number in range(len(scripts))]
     for name, scenario in zip(names, scripts, strict=True):
         sandbox.create_job(name, scenario=scenario)
@@ -57,19 +57,21 @@ def created(sandbox: Sandbox, word: str, *scripts: str) -> list[str]:
 
 
 @pytest.mark.parametrize("shell", ["sync", "aio"])
-def test_the_library_watches_all_that_match(sandbox: Sandbox, shell: str) -> None:
-    """`watch()` yields the transitions of every job until idle, in both shells, and raises for none of them."""
+def test_library_watches_all_matching_jobs(sandbox: Sandbox, shell: str) -> None:
+    """`watch()` yields the transitions of every job until idle, with and without asyncio, and never raises for a job."""
     names = created(sandbox, f"lib-{shell}", "short", "failure")
     options: dict[str, Any] = {"client": sandbox.client(), "poll": 0.3, "name_contains": f"lib-{shell}"}
     if shell == "sync":
-        told = list(waiter.watch(until_idle=True, **options))
+        transitions = list(waiter.watch(until_idle=True, **options))
     else:
 
         async def collect() -> list[Transition]:
             return [transition async for transition in aio.watch(until_idle=True, **options)]
 
-        told = asyncio.run(collect())
-    assert {(transition.job_name, transition.after.status) for transition in told if transition.after.is_terminal} == {
+        transitions = asyncio.run(collect())
+    assert {
+        (transition.job_name, transition.after.status) for transition in transitions if transition.after.is_terminal
+    } == {
         (names[0], "Completed"),
         (names[1], "Failed"),
     }
@@ -79,25 +81,25 @@ def test_the_library_watches_all_that_match(sandbox: Sandbox, shell: str) -> Non
 
 
 def lines(stdout: str, kind: str = "transition") -> list[tuple[str, str]]:
-    """The job and phase of each transition on stdout."""
+    """Return the job and phase of each transition on stdout."""
     events = [json.loads(line) for line in stdout.splitlines()]
     return [(event["job_name"], event["after"]["secondary_status"]) for event in events if event["event"] == kind]
 
 
-def test_the_command_watches_until_idle(endpoint: Sandbox) -> None:
-    """A line for each transition and each end, and the exit code of the worst of them."""
+def test_command_watches_until_idle(endpoint: Sandbox) -> None:
+    """Each transition and each end has a line, and the exit code is that of the worst outcome."""
     for number, scenario in enumerate(["held", "held-failure"]):
         endpoint.create_job(f"idle-{number}", scenario=scenario)
     arguments = ("watch", "--until-idle", "--poll", "0.2s", "--name-contains", "idle-")
     with start(*arguments, env=endpoint_environment(endpoint.url)) as process:
         assert process.stdout is not None
-        told = process.stdout.readline() + process.stdout.readline()
+        output = process.stdout.readline() + process.stdout.readline()
         for number in range(2):
             endpoint.advance(f"idle-{number}")
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 10
-    assert "idle-0: InProgress/ModelTuning" in told
-    assert "idle-1: InProgress/AnalyzingData" in told
+    assert "idle-0: InProgress/ModelTuning" in output
+    assert "idle-1: InProgress/AnalyzingData" in output
     assert "idle-0: completed" in stdout
     assert "idle-1: failed: A scripted failure." in stdout
     summary, bad = stderr.splitlines()
@@ -106,7 +108,7 @@ def test_the_command_watches_until_idle(endpoint: Sandbox) -> None:
 
 
 def test_a_signal_ends_a_watch_cleanly(endpoint: Sandbox) -> None:
-    """SIGTERM ends a watch with 143 at once, and nothing is said of jobs that go on."""
+    """SIGTERM ends a watch with 143 at once, and no outcome is reported for running jobs."""
     endpoint.create_job("signalled-1", scenario="endless")
     arguments = ("watch", "--name-contains", "signalled", "-o", "jsonl")
     with start(*arguments, env=endpoint_environment(endpoint.url)) as process:
@@ -125,12 +127,12 @@ def test_a_signal_ends_a_watch_cleanly(endpoint: Sandbox) -> None:
 
 
 def counted(path: Path) -> list[tuple[str, str]]:
-    """What a command that writes a line for each transition has written."""
+    """Return what a command that writes a line for each transition has written."""
     return [tuple(line.split()) for line in path.read_text().splitlines()] if path.exists() else []  # type: ignore[misc]
 
 
 def acknowledged(journal: Path) -> int:
-    """How many deliveries a journal knows to be done."""
+    """Return the number of acknowledged deliveries in a journal."""
     with suppress(sqlite3.OperationalError), closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as database:
         return int(database.execute("SELECT count(acknowledged_at) FROM delivery").fetchone()[0])
     return 0
@@ -143,37 +145,37 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_killed_wait_continues_where_it_was(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Killed again and again, it delivers each transition once to stdout and to --exec, and loses none."""
+def test_killed_wait_resumes_without_loss_or_repetition(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Killed several times, it delivers each transition once to stdout and to --exec, and loses none."""
     names = created(sandbox, "killed", "held", "held")
-    told, journal = tmp_path / "told", tmp_path / "journal"
-    program = tmp_path / "tell"
-    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}\n')
+    log, journal = tmp_path / "log", tmp_path / "journal"
+    program = tmp_path / "notify"
+    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {log}\n')
     program.chmod(0o700)
     arguments = ["wait", *names, "--poll", "0.3s", "-o", "jsonl", "--journal", str(journal), "--exec", str(program)]
     out = tmp_path / "out"
     environment = endpoint_environment(sandbox.url)
     for phase in range(1, len(PHASES)):
         with out.open("a") as stdout, start(*arguments, env=environment, stdout=stdout) as process:
-            # Two jobs, of each of which two are told. What is killed in between tells one of them once more.
+            # Two jobs with two subscribers each. A kill in between repeats at most one delivery.
             until(lambda phase=phase: acknowledged(journal) == 4 * phase)
             process.send_signal(signal.SIGKILL)
-        for name in names:  # while nobody looks
+        for name in names:  # while nothing watches
             sandbox.advance(name)
     with out.open("a") as stdout, start(*arguments, env=environment, stdout=stdout) as process:
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
-    for seen in (lines(out.read_text()), counted(told)):
+    for seen in (lines(out.read_text()), counted(log)):
         assert sorted(seen) == sorted((name, phase) for name in names for _, _, phase in PHASES)
 
 
-def test_two_processes_share_a_journal(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_two_processes_with_one_journal_run_a_command_once(sandbox: Sandbox, tmp_path: Path) -> None:
     """Two watches of the same jobs with the same command run it once for each transition."""
     names = created(sandbox, "shared", "held", "held")
-    told, program, journal = tmp_path / "told", tmp_path / "tell", tmp_path / "journal"
+    log, program, journal = tmp_path / "log", tmp_path / "notify", tmp_path / "journal"
     # Once it takes so long that the other process sees the same before it is done.
     slowly = '\ntest "$AUTOML_SECONDARY_STATUS" != ModelTuning || sleep 1\n'
-    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {told}{slowly}')
+    program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {log}{slowly}')
     program.chmod(0o700)
     arguments = ["watch", "--name-contains", "shared", "--until-idle", "--poll", "0.2s", "-o", "none"]
     arguments += ["--journal", str(journal), "--exec", str(program)]
@@ -189,14 +191,14 @@ def test_two_processes_share_a_journal(sandbox: Sandbox, tmp_path: Path) -> None
         for process in (one, other):
             process.communicate(timeout=60)
             assert process.returncode == 0
-    assert sorted(counted(told)) == sorted((name, phase) for name in names for _, _, phase in PHASES)
+    assert sorted(counted(log)) == sorted((name, phase) for name in names for _, _, phase in PHASES)
 
 
-def test_a_command_that_failed_is_run_again_by_the_next_process(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A transition that its command did not take is told to it again when somebody waits for the job again."""
+def test_failed_command_is_run_again_by_the_next_process(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A transition that its command did not acknowledge is delivered again by the next wait for the job."""
     [name] = created(sandbox, "refused", "short")
-    told, program, is_well = tmp_path / "told", tmp_path / "tell", tmp_path / "well"
-    program.write_text(f'#!/bin/sh\necho "$AUTOML_SECONDARY_STATUS" >> {told}\ntest -e {is_well}\n')
+    log, program, is_well = tmp_path / "log", tmp_path / "notify", tmp_path / "well"
+    program.write_text(f'#!/bin/sh\necho "$AUTOML_SECONDARY_STATUS" >> {log}\ntest -e {is_well}\n')
     program.chmod(0o700)
     arguments = ["wait", name, "--poll", "0.3s", "-o", "none", "-q", "--journal", str(tmp_path / "journal")]
     for _ in range(3):
@@ -204,12 +206,12 @@ def test_a_command_that_failed_is_run_again_by_the_next_process(sandbox: Sandbox
             process.communicate(timeout=40)
         assert process.returncode == 0
         is_well.touch()
-    runs = [line for [line] in counted(told)]  # type: ignore[misc]
+    runs = [line for [line] in counted(log)]  # type: ignore[misc]
     assert runs.count("Completed") == 2
 
 
-def test_a_journal_that_cannot_be_opened_is_an_error(inside: Command, tmp_path: Path) -> None:
-    """At the start it is bad usage: nobody should take a wait for one whose deliveries are kept."""
+def test_unusable_journal_is_bad_usage(inside: Command, tmp_path: Path) -> None:
+    """A wait never starts without the journal that was requested."""
     for words in (["wait", "churn"], ["watch"]):
         done = inside(*words, "-o", "json", "--journal", str(tmp_path / "no" / "journal"))
         assert (done.returncode, done.stdout) == (2, "")
@@ -226,8 +228,8 @@ def test_a_resumed_wait_for_some_of_the_jobs_repeats_nothing(inside: Command, sa
     assert lines(inside("wait", two, *options, "0s", environment=environment).stdout) == []
 
 
-def test_a_closed_standard_output_gets_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What is written nowhere is not acknowledged, and the next process delivers it."""
+def test_lines_for_a_closed_standard_output_are_not_acknowledged(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The next process delivers them."""
     [name] = created(sandbox, "closed", "short")
     arguments = ["wait", name, "--poll", "0.2s", "-o", "jsonl", "-q", "--journal", str(tmp_path / "journal")]
     environment = endpoint_environment(sandbox.url)
@@ -238,10 +240,10 @@ def test_a_closed_standard_output_gets_nothing(sandbox: Sandbox, tmp_path: Path)
     assert lines(stdout) == [(name, "ModelTuning"), (name, "Completed")]
 
 
-def test_a_watch_reports_what_came_and_went_while_it_was_down(
+def test_resumed_watch_reports_jobs_created_and_ended_meanwhile(
     inside: Command, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Its listing reaches back to its last one, and what was reported is not reported again."""
+    """Its listing reaches back to its last one, and nothing is reported again."""
     arguments = ["watch", "--until-idle", "--name-contains", "missed", "--poll", "0.2s", "-o", "jsonl", "-q"]
     arguments += ["--journal", str(tmp_path / "journal")]
     for number in range(3):
@@ -250,14 +252,14 @@ def test_a_watch_reports_what_came_and_went_while_it_was_down(
             sandbox.advance(f"missed-{number}")
         sandbox.create_job(f"missed-later-{number}", scenario="short")
         done = inside(*arguments, environment={"AWS_ENDPOINT_URL_SAGEMAKER": sandbox.url})
-        told = {event["job_name"] for event in map(json.loads, done.stdout.splitlines())}
-        assert told == ({f"missed-{number}"} if number else set()) | {f"missed-later-{number}"}
+        names = {event["job_name"] for event in map(json.loads, done.stdout.splitlines())}
+        assert names == ({f"missed-{number}"} if number else set()) | {f"missed-later-{number}"}
 
 
-def test_a_command_that_outlives_its_wait_is_not_run_beside(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Killed while its command runs, a wait that is started again runs it when that has ended, with the same id."""
+def test_orphaned_command_is_never_run_twice_at_the_same_time(sandbox: Sandbox, tmp_path: Path) -> None:
+    """If a wait is killed during its command, the next one runs it again after it has ended, with the same ID."""
     [name] = created(sandbox, "outlived", "held")
-    runs, may_end, program = tmp_path / "runs", tmp_path / "may-end", tmp_path / "tell"
+    runs, may_end, program = tmp_path / "runs", tmp_path / "may-end", tmp_path / "notify"
     program.write_text(
         f'#!/bin/sh\necho "begin $AUTOML_TRANSITION_ID" >> {runs}\n'
         f"until test -e {may_end}; do sleep 0.02; done\necho end >> {runs}\n"
@@ -290,8 +292,8 @@ def test_a_command_that_outlives_its_wait_is_not_run_beside(sandbox: Sandbox, tm
     assert (first, one, two) == (second, "end", "end")
 
 
-def test_history_shows_what_the_journal_holds(command: Command, new_job: Any, tmp_path: Path) -> None:
-    """After a wait the journal has the job, its transitions and its outcome; a journal that there is not is bad usage."""
+def test_history_shows_the_content_of_the_journal(command: Command, new_job: Any, tmp_path: Path) -> None:
+    """After a wait the journal has the job, its transitions and its outcome; a missing journal is bad usage."""
     name, path = new_job("failed"), str(tmp_path / "journal")
     command("wait", name, "--poll", "0.2s", "--journal", path)
     assert oct(os.stat(path).st_mode)[-3:] == "600"
@@ -308,8 +310,8 @@ def test_history_shows_what_the_journal_holds(command: Command, new_job: Any, tm
     assert datetime.fromisoformat(job["created_at"]).tzinfo == UTC
 
 
-def test_a_line_that_nobody_read_is_not_delivered(sandbox: Sandbox, tmp_path: Path) -> None:
-    """After its reader has gone, nothing that is written counts as told; the next process tells it."""
+def test_line_without_a_reader_is_delivered_by_the_next_process(sandbox: Sandbox, tmp_path: Path) -> None:
+    """After the reader of stdout has exited, no line counts as delivered; the next process delivers it."""
     [name] = created(sandbox, "unread", "phases")
     arguments = ["wait", name, "--poll", "0.3s", "-o", "jsonl", "-q", "--journal", str(tmp_path / "journal")]
     environment = endpoint_environment(sandbox.url)
@@ -323,8 +325,8 @@ def test_a_line_that_nobody_read_is_not_delivered(sandbox: Sandbox, tmp_path: Pa
     assert [phase for _, phase in lines(stdout)][-2:] == ["GeneratingModelInsightsReport", "Completed"]
 
 
-def test_a_watch_that_fails_tells_what_it_knows(sandbox: Sandbox) -> None:
-    """A watch that may not go on prints what it has, and the reason, with the reason's exit code."""
+def test_failed_watch_prints_its_jobs_and_the_error(sandbox: Sandbox) -> None:
+    """A watch that is denied prints the observed jobs and the error, with the error's exit code."""
     environment = endpoint_environment("http://127.0.0.1:9")
     with start("watch", "-o", "json", "--error-budget", "1s", env=environment) as process:
         stdout, stderr = process.communicate(timeout=30)
@@ -335,8 +337,8 @@ def test_a_watch_that_fails_tells_what_it_knows(sandbox: Sandbox) -> None:
     assert reason.startswith("automl-waiter: ListAutoMLJobs failed")
 
 
-def test_a_silent_watch_shows_signs_of_life() -> None:
-    """In CI a watch without transitions writes a line every five minutes at most."""
+def test_watch_without_transitions_writes_a_line_every_five_minutes() -> None:
+    """In CI a watch without transitions writes a line at least every five minutes."""
     seconds = [0.0]
     written: list[str] = []
     reporter = Reporter("console", quiet=False, progress=False, is_running=True, clock=lambda: seconds[0])

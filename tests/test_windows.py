@@ -1,4 +1,4 @@
-"""Windows and macOS: a part of the tests with what Windows lacks taken away, and what only Windows does."""
+"""Windows and macOS: a part of the tests without what Windows lacks, and the behaviour that is specific to Windows."""
 
 import io
 import os
@@ -30,12 +30,12 @@ QUICK = [
     "signals",
     "statuses",
     "sandbox::test_a_created_job_runs_through_its_phases",
-    "sandbox::test_a_taken_port_is_one_clear_error",
-    "view::test_a_frame_is_drawn_over_the_one_before",
-    "view::test_a_slow_terminal_loses_nothing",
-    "view::test_a_terminal_that_has_become_narrower_has_broken_the_lines",
-    "view::test_the_view_gives_way_to_the_summary",
-    "view::test_what_a_command_prints_stands_above_the_view",
+    "sandbox::test_port_in_use_is_an_oserror",
+    "view::test_frame_replaces_the_previous_one",
+    "view::test_slow_terminal_gets_every_line_before_the_view_is_removed",
+    "view::test_frame_is_replaced_after_the_terminal_becomes_narrower",
+    "view::test_summary_replaces_the_view",
+    "view::test_output_of_exec_is_above_the_view",
 ]
 
 LEFT_OUT = {
@@ -44,11 +44,11 @@ LEFT_OUT = {
     "journal::test_removed_file_is_not_written_to": "removes an open file",
     "journal::test_lock_removed_during_its_creation_is_created_again": "removes an open file",
     "journal::test_removed_write_ahead_log_is_noticed": "removes an open file",
-    "machine::test_a_wait_notices_on_waking_that_its_time_has_come": "uses CLOCK_BOOTTIME",
-    "machine::test_the_clock_counts_a_machines_sleep": "uses CLOCK_BOOTTIME",
-    "process::test_signal_that_was_ignored_at_the_start_stays_ignored": "uses SIGHUP",
-    "process::test_watch_ends_when_its_only_reader_has_gone": "uses select.poll",
-    # These need nothing that is missing, but some seconds.
+    "machine::test_sleep_ends_soon_after_the_machine_wakes": "uses CLOCK_BOOTTIME",
+    "machine::test_clock_includes_system_sleep": "uses CLOCK_BOOTTIME",
+    "process::test_signal_ignored_at_start_stays_ignored": "uses SIGHUP",
+    "process::test_watch_ends_after_its_only_reader_exits": "uses select.poll",
+    # These need nothing that Windows lacks, but take some seconds.
     "exec::test_failing_command_is_reported_and_changes_no_exit_code": "starts the command three times",
     "exec::test_slow_command_does_not_block_the_wait": "starts the command",
     "exec::test_command_is_not_run_by_a_shell": "starts the command",
@@ -56,13 +56,13 @@ LEFT_OUT = {
     "journal::test_many_writers_lose_nothing": "starts many processes",
     "journal::test_stored_values_never_end_a_wait": "starts the command for each value",
     "journal::test_killed_processes_lose_nothing_and_repeat_nothing_acknowledged": "runs hundreds of examples",
-    "process::test_result_that_cannot_be_written_is_74_where_it_is_the_only_product": "starts the command three times",
+    "process::test_lost_result_is_74_if_it_is_the_only_product": "starts the command three times",
     "signals::test_an_interrupt_at_any_instant_ends_the_wait": "waits sixty times",
 }
 
 
 def files(names: list[str]) -> list[str]:
-    """The tests as pytest's arguments."""
+    """Return the tests as pytest's arguments."""
     return [
         f"tests/test_{file}.py{separator}{name}" for file, separator, name in (one.partition("::") for one in names)
     ]
@@ -82,7 +82,7 @@ def test_the_quick_part_passes_without_what_windows_lacks() -> None:
 
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Has the process be one on Windows, in cmd; the patch is to change that."""
+    """Patch the process to look like one on Windows, in cmd, and return the patch."""
     monkeypatch.setattr(portable, "IS_WINDOWS", True)
     monkeypatch.delenv("MSYSTEM", raising=False)
     monkeypatch.delenv("POWERSHELL_DISTRIBUTION_CHANNEL", raising=False)
@@ -92,7 +92,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def in_powershell(windows: pytest.MonkeyPatch, version: int) -> None:
-    """Has the shell at hand be PowerShell 5.1, or 7."""
+    """Patch the current shell to be PowerShell 5.1 or 7."""
     windows.setenv(
         "PSMODULEPATH", r"c:\users\ann\Documents\PowerShell\Modules;C:\Program Files\WindowsPowerShell\Modules"
     )
@@ -116,8 +116,8 @@ def in_powershell(windows: pytest.MonkeyPatch, version: int) -> None:
         ("C:\\my jobs\\", '"C:\\my jobs\\\\"'),
     ],
 )
-def test_quotes_for_both_shells_of_windows(windows: pytest.MonkeyPatch, word: str, line: str) -> None:
-    """Where one form has the same meaning in cmd and PowerShell, it is used in both."""
+def test_quotes_work_in_cmd_and_powershell(windows: pytest.MonkeyPatch, word: str, line: str) -> None:
+    """One form is used in both if it has the same meaning in cmd and PowerShell."""
     assert portable.quoted([word]) == line
     in_powershell(windows, 5)
     assert portable.quoted([word]) == line
@@ -134,10 +134,10 @@ def test_quotes_for_both_shells_of_windows(windows: pytest.MonkeyPatch, word: st
         (r'C:\"x"', r'^"C:\\\^"x\^"^"', r"'C:\\\"x\"'", "'C:\\\"x\"'"),
     ],
 )
-def test_quotes_for_the_shell_at_hand(
+def test_quotes_fit_the_current_windows_shell(
     windows: pytest.MonkeyPatch, word: str, cmd: str, powershell: str, powershell_7: str
 ) -> None:
-    """What the shells of Windows read differently is quoted for the one that PSModulePath shows."""
+    """Where the shells differ, PSModulePath shows which one reads the line."""
     assert portable.quoted([word]) == cmd
     in_powershell(windows, 5)
     assert portable.quoted([word]) == powershell
@@ -145,13 +145,13 @@ def test_quotes_for_the_shell_at_hand(
     assert portable.quoted([word]) == powershell_7
 
 
-def test_gits_shell_on_windows_gets_posix_quotes(windows: pytest.MonkeyPatch) -> None:
-    """Git Bash says in MSYSTEM that it is there."""
+def test_git_bash_gets_posix_quotes(windows: pytest.MonkeyPatch) -> None:
+    """Git Bash sets MSYSTEM."""
     windows.setenv("MSYSTEM", "MINGW64")
     assert portable.quoted(["a", "$(b) c"]) == "a '$(b) c'"
 
 
-def test_resume_lines_fit_windows(windows: pytest.MonkeyPatch) -> None:
+def test_resume_command_is_quoted_for_windows(windows: pytest.MonkeyPatch) -> None:
     """The command that resumes a wait is quoted for cmd and PowerShell."""
     line = "automl-waiter wait churn --profile 'my profile' --until 'Value > `0.9`'"
     assert resumed(line, {"churn": CANCELLED}) == (
@@ -163,8 +163,8 @@ def test_resume_lines_fit_windows(windows: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_the_sandbox_is_set_up_in_cmd(windows: pytest.MonkeyPatch) -> None:
-    """What to paste into a second terminal sets variables as cmd does, before the same for PowerShell."""
+def test_sandbox_lines_set_variables_for_cmd(windows: pytest.MonkeyPatch) -> None:
+    """The lines for a second terminal set variables in cmd's syntax, before the same for PowerShell."""
     windows.setenv("AWS_PROFILE", "mine")
     windows.setattr(local, "_program", lambda: [r"C:\my tools\automl-waiter.exe"])
     lines = list(local._instructions("http://127.0.0.1:5000", [], "completed", 60.0))
@@ -192,8 +192,8 @@ def test_posix_commands_are_split_as_a_shell_splits_them() -> None:
     assert portable.split_command(r"a\ b '#' # c") == ["a b", "#", "#", "c"]
 
 
-def test_a_program_is_started_by_the_path_where_it_was_found(windows: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Windows finds `notify.cmd` for `notify` in a shell, but does not start it by that name."""
+def test_program_is_started_by_its_resolved_path(windows: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A Windows shell finds `notify.cmd` for `notify`, but Windows does not start it by that name."""
     words: list[list[str]] = []
     windows.setattr("shutil.which", {"notify": r"C:\tools\notify.CMD"}.get)
     windows.setattr(subprocess, "Popen", lambda started, **_: words.append(started))
@@ -203,7 +203,7 @@ def test_a_program_is_started_by_the_path_where_it_was_found(windows: pytest.Mon
 
 
 def test_ctrl_break_ends_a_wait_as_sigterm_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows sends nobody SIGTERM; SIGBREAK is reported as 143."""
+    """Windows sends no SIGTERM; SIGBREAK is reported as 143."""
     monkeypatch.setattr(signals, "_SIGNALS", [signal.SIGUSR1])
     monkeypatch.setattr(signals, "_BREAK", signal.SIGUSR1)
     received: list[int] = []
@@ -213,20 +213,20 @@ def test_ctrl_break_ends_a_wait_as_sigterm_does(monkeypatch: pytest.MonkeyPatch)
 
 
 class Standard(io.TextIOWrapper):
-    """A standard stream as Python opens it on Windows, in a code page, on no console."""
+    """A standard stream as Python opens it on Windows, in a code page and off a console."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), encoding="cp1252", newline="\r\n")
 
     def written(self) -> bytes:
-        """What was written, in bytes."""
+        """Return what was written, in bytes."""
         self.flush()
         assert isinstance(self.buffer, io.BytesIO)
         return self.buffer.getvalue()
 
 
 def test_results_on_windows_are_utf8_with_plain_newlines(windows: pytest.MonkeyPatch) -> None:
-    """A file or a pipe gets what it gets elsewhere, unless PYTHONIOENCODING says otherwise."""
+    """A file or a pipe gets the same bytes as elsewhere, unless PYTHONIOENCODING is set."""
     for environment, written in (("", b"\xe2\x9c\x93\n"), ("ascii", b"\\u2713\n")):
         windows.setattr(sys, "stdout", standard := Standard())
         if environment:
@@ -236,8 +236,8 @@ def test_results_on_windows_are_utf8_with_plain_newlines(windows: pytest.MonkeyP
         assert standard.written() == written
 
 
-def test_a_console_that_obeys_no_escapes_gets_none(windows: pytest.MonkeyPatch) -> None:
-    """What can neither move the cursor nor show colours is a dumb terminal for all that is printed."""
+def test_console_without_escape_support_gets_none(windows: pytest.MonkeyPatch) -> None:
+    """A console that supports neither cursor movement nor colours counts as a dumb terminal."""
     windows.delenv("TERM", raising=False)
     windows.setattr(sys, "stderr", stderr := Standard())
     windows.setattr(stderr, "isatty", lambda: True)
@@ -248,7 +248,7 @@ def test_a_console_that_obeys_no_escapes_gets_none(windows: pytest.MonkeyPatch) 
         assert portable.is_drawable(stderr) is obeys
 
 
-def test_a_reader_that_has_gone_is_known_by_the_error_of_windows(windows: pytest.MonkeyPatch) -> None:
+def test_closed_pipe_is_detected_by_the_error_of_windows(windows: pytest.MonkeyPatch) -> None:
     """Windows reports a broken pipe as an invalid argument."""
     invalid = OSError(22, "Invalid argument")
     assert portable.is_broken_pipe(invalid)
@@ -258,28 +258,28 @@ def test_a_reader_that_has_gone_is_known_by_the_error_of_windows(windows: pytest
 
 
 class Console(io.RawIOBase):
-    """A console that takes text from its stream only, and little at a time."""
+    """A console that accepts text through its stream only, a little at a time."""
 
     def __init__(self) -> None:
         self.shown = b""
 
     def writable(self) -> bool:
-        """It can be written to."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """A console has a descriptor, which writes bytes in a code page."""
+        """Return the console's descriptor, which writes bytes in a code page."""
         return 10_000
 
     def write(self, data: Any) -> int:
-        """Takes three bytes."""
+        """Write three bytes at most."""
         self.shown += bytes(data[:3])
         return min(3, len(data))
 
 
 @pytest.mark.parametrize("is_buffered", [True, False])
-def test_a_line_for_a_console_passes_through_its_stream(is_buffered: bool) -> None:
-    """On Windows only the stream can show UTF-8 on a console; its descriptor takes bytes in a code page."""
+def test_line_for_a_console_is_written_through_its_stream(is_buffered: bool) -> None:
+    """On Windows only the stream can show UTF-8 on a console; its descriptor writes bytes in a code page."""
     console = Console()
     stream = io.TextIOWrapper(io.BufferedWriter(console) if is_buffered else console, encoding="utf-8")  # type: ignore[type-var]
     write_past_buffers(stream, "\u2713 completed\n")

@@ -1,4 +1,4 @@
-"""Text, jobs, JSON and errors: what comes in and goes out as words."""
+"""Text, job arguments, JSON and errors: how they are read and written."""
 
 import json
 import pickle
@@ -38,17 +38,17 @@ ARN = "arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn"
 
 
 def test_the_nearest_name_is_found_in_any_case() -> None:
-    """A mistyped name is compared without case, and what is unlike it is not named."""
+    """A mistyped name is compared case-insensitively, and no suggestion is made if none is similar."""
     assert nearest_name("CHRUN-1", ["Churn-12", "churn-1", "fraud"]) == "churn-1"
     assert nearest_name("other", ["churn-1"]) is None
 
 
 @given(st.text())
 def test_cleaned_text_is_one_harmless_line(text: str) -> None:
-    """Whatever AWS sends, no control character is printed, and nothing that a CI runner obeys."""
+    """Whatever AWS sends, the printed text has no control character and no CI runner command."""
     line = clean(text)
     assert not any(unicodedata.category(char) == "Cc" for char in line)
-    assert not line.lstrip().startswith("::")  # a runner trims first
+    assert not line.lstrip().startswith("::")  # a runner strips the line first
     assert not re.search(r"##(\[|vso\[|teamcity\[)", line)
 
 
@@ -66,21 +66,21 @@ def test_runner_commands_are_broken(text: str) -> None:
     ("text", "seconds"),
     [("90", 90), ("0", 0), ("0.5s", 0.5), ("90s", 90), ("15m", 900), ("6h", 21600), ("1d12h", 129600), ("1h30m", 5400)],
 )
-def test_a_duration_is_read(text: str, seconds: float) -> None:
+def test_duration_is_parsed(text: str, seconds: float) -> None:
     """Durations have the documented forms."""
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "1h30", "-1", "abc", "1 h", "m", "1m1h", "٣s", "1e3", "nan"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    """Anything else is refused with the forms that there are."""
+def test_invalid_duration_is_refused(text: str) -> None:
+    """The error names the valid forms."""
     with pytest.raises(ValueError, match="1d12h"):
         parse_duration(text)
 
 
 @pytest.mark.parametrize("text", ["36501d", "9" * 400])
 def test_a_duration_of_more_than_a_century_is_refused(text: str) -> None:
-    """What no clock can count to is a typing error."""
+    """A value that no clock can count to is a typing error."""
     with pytest.raises(ValueError, match="more than 36500d"):
         parse_duration(text)
 
@@ -98,14 +98,14 @@ def test_a_duration_of_more_than_a_century_is_refused(text: str) -> None:
         (86460, "1d"),
     ],
 )
-def test_a_duration_is_told_in_two_units(seconds: float, text: str) -> None:
-    """People read durations in two units at most."""
+def test_duration_is_printed_in_two_units_at_most(seconds: float, text: str) -> None:
+    """Two units are enough for people."""
     assert format_duration(seconds) == text
 
 
 @given(st.floats(min_value=0, max_value=1e8))
-def test_a_duration_is_written_as_it_is_read(seconds: float) -> None:
-    """A duration in a command that we print is the same when it is read, to the second, or the millisecond if short."""
+def test_printed_duration_parses_to_the_same_value(seconds: float) -> None:
+    """A duration in a printed command parses to the same value, to the second, or the millisecond if short."""
     assert parse_duration(parseable_duration(seconds)) == pytest.approx(seconds, abs=0.0006 if seconds < 59 else 0.51)
 
 
@@ -120,7 +120,7 @@ def test_a_duration_is_written_as_it_is_read(seconds: float) -> None:
     ],
 )
 def test_a_url_loses_its_credentials(text: str, redacted: str) -> None:
-    """What stands before the host of a URL is never printed."""
+    """The part before the host of a URL is never printed."""
     assert redact(text) == redacted
 
 
@@ -135,19 +135,19 @@ def test_a_url_loses_its_credentials(text: str, redacted: str) -> None:
     ],
 )
 def test_a_command_line_loses_its_secrets(line: str, redacted: str) -> None:
-    """What stands behind a word for a secret in a command line is not printed again."""
+    """The argument after a word for a secret is never printed."""
     assert redact_command(line) == redacted
 
 
-def test_a_sentence_is_quoted_whole() -> None:
-    """What AWS says of tokens and keys is no secret, and stays readable."""
+def test_sentence_about_secrets_is_not_masked() -> None:
+    """An AWS message about tokens and keys is not a secret, and stays readable."""
     sentence = "The security token included in the request is expired. Check your Secret Access Key and method."
     assert quoted(sentence) == sentence
 
 
 @given(st.text())
 def test_json_for_programs_is_harmless_in_a_terminal_and_a_runner(text: str) -> None:
-    """JSON keeps what AWS sent, in ASCII without a control character, and without what a runner obeys."""
+    """JSON keeps what AWS sent, in ASCII, without a control character and without a CI runner command."""
     line = json_line({"reason": f"##{text}##vso[x]\x7f"})
     assert json.loads(line)["reason"] == f"##{text}##vso[x]\x7f"
     assert line.isascii()
@@ -177,14 +177,16 @@ class Sdk:
         (Sdk(), "churn", "churn", None),
     ],
 )
-def test_a_job_is_known_by_what_the_user_holds(job: object, name: str, key: str, region: str | None) -> None:
-    """A name, an ARN, a response or an SDK's object name the job."""
+def test_job_is_accepted_as_name_arn_response_or_sdk_object(
+    job: object, name: str, key: str, region: str | None
+) -> None:
+    """A name, an ARN, a response or an SDK's object names the job."""
     ref = job_ref(job)
     assert (ref.name, ref.key, ref.region) == (name, key, region)
 
 
 def test_a_responses_instant_without_a_zone_is_in_utc() -> None:
-    """A response that was kept without its zone still means the same job."""
+    """A response that was stored without its time zone still means the same job."""
     naive = {"AutoMLJobArn": ARN, "CreationTime": datetime(2026, 11, 24)}
     assert job_ref(naive).created_at == datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -207,8 +209,8 @@ def test_a_responses_instant_without_a_zone_is_in_utc() -> None:
         3,
     ],
 )
-def test_what_names_no_job_is_refused_in_one_line(job: object) -> None:
-    """Anything else is refused with one line that says what would do."""
+def test_invalid_job_argument_is_refused_in_one_line(job: object) -> None:
+    """The line names the accepted forms."""
     if job == "a\n":  # surrounding space is no part of a name
         assert job_ref(job).name == "a"
         return
@@ -242,8 +244,8 @@ def test_instants_are_iso_8601_in_utc() -> None:
     assert jsonable(instant) == "2026-01-02T03:04:05.678Z"
 
 
-def test_the_tree_in_the_docs_is_the_tree_of_the_classes() -> None:
-    """The drawing in errors.py has every public error, under its base."""
+def test_documented_error_tree_is_that_of_the_classes() -> None:
+    """The tree in errors.py has every public error, under its base."""
     bases: list[str] = []
     drawn = {}
     for line in (errors.__doc__ or "").splitlines():
@@ -270,16 +272,16 @@ def test_every_public_error_pickles(name: str) -> None:
     assert copy.outcome.error is copy
 
 
-# A lost output is no job's.
+# The exit code of a lost result belongs to no job.
 @given(st.lists(st.sampled_from([code for code in ExitCode if code is not ExitCode.OUTPUT_LOST]), min_size=1))
-def test_the_gravest_exit_code_wins(codes: list[ExitCode]) -> None:
-    """The exit code of several jobs is one of theirs, by the documented order, whatever theirs is."""
+def test_exit_code_of_several_jobs_is_the_first_in_the_documented_order(codes: list[ExitCode]) -> None:
+    """The exit code of several jobs is one of theirs, whatever these are."""
     order = [129, 130, 143, 2, 77, 70, 69, 14, 10, 11, 12, 15, 124, 75, 0]
     assert combined_exit_code(codes) == next(code for code in order if code in codes)
 
 
-def test_a_job_that_is_known_already_is_itself() -> None:
-    """What was made of a name is taken as it is."""
+def test_job_reference_is_accepted_unchanged() -> None:
+    """A reference made from a name is accepted as it is."""
     assert job_ref(job := job_ref("churn")) is job
 
 
@@ -321,12 +323,12 @@ COMPLETED = Snapshot({**RUNNING, "BestCandidate": candidate(CandidateStatus="Com
     ],
 )
 def test_repr_says_what_matters_most(shown: object, text: str) -> None:
-    """A list or a dict of them is read in a notebook."""
+    """A list or a dict of objects is readable in a notebook."""
     assert repr(shown) == text
 
 
-def test_repr_is_short_and_harmless_whatever_aws_says() -> None:
-    """A failure reason has up to 1024 characters, and a name may hold an escape sequence."""
+def test_repr_is_short_and_escaped() -> None:
+    """A failure reason has up to 1024 characters, and a name may contain an escape sequence."""
     snapshot = Snapshot({"AutoMLJobStatus": "Failed", "FailureReason": "no\x1b[31m data " * 60})
     outcome = Outcome(job="a", job_name="a\x1b", verdict=Verdict.FAILED, exit_code=ExitCode.FAILED, snapshot=snapshot)
     assert repr(outcome).startswith("Outcome('a', failed: no [31m data no [31m data ")
