@@ -45,7 +45,7 @@ SCRIPTS = {
 
 @pytest.fixture(scope="session", autouse=True)
 def _each_model_is_read_once() -> Iterator[None]:
-    """The SDK and moto read a service's model for each client, which would take most of the time of many tests."""
+    """Cache each service model: the SDK and moto read it for each client, which is most of the time of many tests."""
     with pytest.MonkeyPatch.context() as patch:
         read = JSONFileLoader.load_file
         found = functools.cache(lambda path: read(JSONFileLoader(), path))
@@ -55,13 +55,13 @@ def _each_model_is_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[Sandbox]:
-    """A sandbox over HTTP, 100 times as fast as the clock."""
+    """Serve a sandbox over HTTP, 100 times as fast as the clock."""
     with Sandbox(scenarios=SCRIPTS, speed=100) as sandbox:
         yield sandbox
 
 
 def pytest_configure() -> None:
-    """A shell has what it begins in the background ignore SIGINT, and so would what these tests start."""
+    """Reset SIGINT: a shell makes its background processes, and so the commands of these tests, ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -75,7 +75,7 @@ Recorded = Callable[[str, str], None]
 
 @pytest.fixture
 def recorded(request: pytest.FixtureRequest) -> Recorded:
-    """Compares a text with its recording, a file of that name; `pytest --record` writes it anew."""
+    """Return a function that compares a text with the recording of that name; `pytest --record` writes it again."""
 
     def compare(name: str, text: str) -> None:
         path = ROOT / "tests" / "recordings" / name
@@ -88,7 +88,7 @@ def recorded(request: pytest.FixtureRequest) -> Recorded:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What lasts long begins first, beside all others, instead of after them."""
+    """Start the slow tests first, in parallel with the others, instead of after them."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
@@ -97,7 +97,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def command(endpoint: Sandbox) -> Command:
-    """Runs `automl-waiter` in a process of its own against the endpoint."""
+    """Return a function that runs `automl-waiter` in its own process against the endpoint."""
 
     def run(*arguments: str, environment: dict[str, str] | None = None, **options: Any) -> Any:
         env = endpoint_environment(endpoint.url)
@@ -116,7 +116,7 @@ def command(endpoint: Sandbox) -> Command:
 
 @pytest.fixture
 def inside(endpoint: Sandbox, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command as `command` does, but in this process: where nothing is about processes that saves a second."""
+    """Return `command`'s counterpart that runs in this process: it saves a second where no process is needed."""
 
     def run(*arguments: str, environment: dict[str, str] | None = None) -> Any:
         env = endpoint_environment(endpoint.url) | (environment or {})
@@ -135,7 +135,7 @@ def inside(endpoint: Sandbox, capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def new_job(endpoint: Sandbox, request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Creates a job of a script and returns its name, which is new."""
+    """Return a function that creates a job of a script and returns its new, unique name."""
 
     def create(script: str) -> str:
         name = f"{script[:12].strip('-')}-{os.urandom(6).hex()}"

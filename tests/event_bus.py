@@ -21,25 +21,25 @@ Answer = Callable[[Request], Response | None]
 
 
 def error(status: int, code: str, message: str = "said the service") -> Answer:
-    """An error answer of AWS."""
+    """Return an AWS error response."""
     body = json.dumps({"__type": code, "message": message})
     return lambda _: Response(body, status, content_type="application/x-amz-json-1.1")
 
 
 def refusing(*codes: str | None) -> Answer:
-    """An answer that refuses the entries in whose place a code stands, and says that it took the others."""
+    """Return a response that rejects the entries with a code at their place and accepts the others."""
     return answering(*[{"ErrorCode": code, "ErrorMessage": "no"} if code else {"EventId": "1"} for code in codes])
 
 
 def answering(*entries: dict[str, str] | None) -> Answer:
-    """An answer of PutEvents with these results."""
+    """Return a PutEvents response with these results."""
     failed = len([entry for entry in entries if "EventId" not in (entry or {})])
     body = json.dumps({"FailedEntryCount": failed, "Entries": entries})
     return lambda _: Response(body, content_type="application/x-amz-json-1.1")
 
 
 def silent(seconds: float = 60.0) -> Answer:
-    """No answer for so long."""
+    """Return a fault that sends no response for so many seconds."""
 
     def answer(_: Request) -> Response:
         time.sleep(seconds)
@@ -49,7 +49,7 @@ def silent(seconds: float = 60.0) -> Answer:
 
 
 class EventBus:
-    """The bus `ml-events`. A client of EventBridge that goes to `url` puts its events there."""
+    """The bus `ml-events`. An EventBridge client with the endpoint `url` puts its events there."""
 
     name = "ml-events"
 
@@ -68,16 +68,16 @@ class EventBus:
         return f"http://127.0.0.1:{self._server.port}"
 
     def fail(self, *faults: Answer, operation: str = "PutEvents", times: int = 1) -> None:
-        """Answers so, one request after the other."""
+        """Respond with these faults, one request after the other."""
         self.faults[operation].extend(faults * times)
 
     def client(self, service: str = "events") -> Any:
-        """A boto3 client to it."""
+        """Return a boto3 client of the bus."""
         keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
         return boto3.client(service, region_name="us-east-1", endpoint_url=self.url, **keys)
 
     def received(self) -> list[dict[str, Any]]:
-        """The events that the target has received since it was asked last."""
+        """Return the events that the target has received since the last call."""
         found: list[dict[str, Any]] = []
         while messages := self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages"):
             found += [json.loads(message["Body"]) for message in messages]
@@ -86,11 +86,11 @@ class EventBus:
         return found
 
     def add_rule(self, pattern: dict[str, Any]) -> None:
-        """Hands what matches to the target, and nothing else."""
+        """Deliver matching events to the target, and no others."""
         self._events.put_rule(Name="rule", EventBusName=self.name, EventPattern=json.dumps(pattern))
 
     def forget(self) -> None:
-        """Begins anew: nothing was put, nothing is received, and nothing fails."""
+        """Remove all events and faults."""
         self.puts.clear()
         for faults in self.faults.values():
             faults.clear()

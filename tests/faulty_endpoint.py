@@ -28,16 +28,16 @@ PAGE = "<html><head><title>Welcome to our guests' network</title></head><body>Pl
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request after another on one connection."""
+    """Handles the requests of one connection, one after another."""
 
     protocol_version = "HTTP/1.1"
     server: "Server"
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
     def do_POST(self) -> None:
-        """Fails as the job's script of faults says, else answers."""
+        """Send the next fault of the job's script, or else a good response."""
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
         operation = self.headers["X-Amz-Target"].rpartition(".")[2]
         name, self.status_equals = request.get("AutoMLJobName", ""), request.get("StatusEquals")
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(operation, name)
 
     def answer(self, operation: str, name: str) -> None:
-        """Answers rightly."""
+        """Send a good response."""
         response = self.server.response(operation, name, self.status_equals)
         if response is None:
             self.fail(400, "ResourceNotFound", f"Amazon SageMaker can't find an AutoML job called {name}.")
@@ -60,10 +60,10 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, json.dumps(response, default=datetime.timestamp))
 
     def answer_rightly(self) -> None:
-        """Among faults it stands for a good answer."""
+        """Stand for a good response among faults."""
 
     def fail(self, status: int, code: str, message: str = "said the service", date: datetime | None = None) -> None:
-        """Answers with an error of AWS."""
+        """Respond with an AWS error."""
         self.reply(status, json.dumps({"__type": code, "message": message}), date=date)
 
     def reply(
@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         date: datetime | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Sends that share of a response."""
+        """Send that share of a response."""
         encoded = body.encode()
         self.send_response_only(status)
         self.send_header("Date", format_datetime(date or datetime.now(UTC), usegmt=True))
@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             self.hang_up()
 
     def hang_up(self, *, reset: bool = False) -> None:
-        """Closes the connection, with a TCP reset if asked for."""
+        """Close the connection, with a TCP reset if requested."""
         if reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_WR) if not reset else self.connection.close()
 
     def is_silent(self, seconds: float = 60.0) -> None:
-        """Says nothing for a while."""
+        """Send nothing for some seconds."""
         self.server.closing.wait(seconds)
         self.close_connection = True
 
@@ -110,7 +110,7 @@ Fault = Callable[[Handler], None]
 
 @dataclass
 class Lasting:
-    """A fault that is met again and again, until it is over."""
+    """A fault that repeats until its time has passed."""
 
     fault: Fault
     is_over: Callable[[Handler], bool]
@@ -120,7 +120,7 @@ class Lasting:
 
 
 def lasting(seconds: float, fault: Fault) -> Lasting:
-    """A fault for some seconds from its first call on."""
+    """Return a fault that lasts for some seconds from its first call on."""
     begun: list[float] = []
 
     def is_over(_: Handler) -> bool:
@@ -131,7 +131,7 @@ def lasting(seconds: float, fault: Fault) -> Lasting:
 
 
 def expired_key(access_key: str) -> Lasting:
-    """The credentials with this key have expired; others have not."""
+    """Return a fault for requests with this key, which has expired."""
     return Lasting(
         service_error(400, "ExpiredTokenException"),
         lambda handler: f"Credential={access_key}/" not in handler.headers["Authorization"],
@@ -139,37 +139,37 @@ def expired_key(access_key: str) -> Lasting:
 
 
 def not_found(handler: Handler) -> None:
-    """The job does not exist yet."""
+    """Respond that the job does not exist yet."""
     handler.fail(400, "ResourceNotFound")
 
 
 def service_error(status: int, code: str) -> Fault:
-    """An error of AWS."""
+    """Return an AWS error."""
     return lambda handler: handler.fail(status, code)
 
 
 def page(status: int) -> Fault:
-    """A page of somebody who is not AWS."""
+    """Return a page that is not from AWS."""
     return lambda handler: handler.reply(status, PAGE, "text/html", headers={"Location": "http://portal.invalid/"})
 
 
 def body(text: str) -> Fault:
-    """A 200 with this body."""
+    """Return a 200 with this body."""
     return lambda handler: handler.reply(200, text)
 
 
 def cut(handler: Handler) -> None:
-    """A whole HTTP response whose JSON ends in the middle."""
+    """Send a complete HTTP response whose JSON is truncated."""
     handler.reply(200, '{"AutoMLJobName": "churn", "AutoMLJobStatus": "Comple')
 
 
 def half(handler: Handler) -> None:
-    """Half of the body, and the end of the connection."""
+    """Send half of the body, then close the connection."""
     handler.reply(200, json.dumps({"AutoMLJobName": "churn", "AutoMLJobStatus": "Completed"}), sent=0.5)
 
 
 def reset_in_body(handler: Handler) -> None:
-    """Half of the body, and a reset."""
+    """Send half of the body, then reset the connection."""
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
@@ -178,7 +178,7 @@ def reset_in_body(handler: Handler) -> None:
 
 
 def altered(**members: Any) -> Fault:
-    """An answer to the request with these members."""
+    """Return a response to the request with these members."""
 
     def answer(handler: Handler) -> None:
         response = handler.server.response("DescribeAutoMLJobV2", handler.job_name) or {}
@@ -188,18 +188,18 @@ def altered(**members: Any) -> Fault:
 
 
 def garbage(handler: Handler) -> None:
-    """Not HTTP."""
+    """Send bytes that are not HTTP."""
     handler.wfile.write(b"\x00\x15\xff220 welcome\r\n\r\n")
     handler.hang_up()
 
 
 def skewed(handler: Handler) -> None:
-    """A signature that is too old, because this machine's clock is behind."""
+    """Return the error for a signature that is too old, because this machine's clock is behind."""
     handler.fail(400, "InvalidSignatureException", date=datetime.now(UTC) + timedelta(hours=3))
 
 
 def mismatch(handler: Handler) -> None:
-    """A wrong signature: the message repeats the request that was expected, its session token included."""
+    """Return the error for a wrong signature, which repeats the expected request with its session token."""
     token = handler.headers.get("X-Amz-Security-Token", "")
     handler.fail(
         403, "SignatureDoesNotMatch", f"The Canonical String should have been 'POST\nx-amz-security-token:{token}'"
@@ -275,7 +275,7 @@ PERMANENT_FAULTS: dict[str, tuple[str, int, Fault]] = {
 
 @dataclass
 class Job:
-    """A job of the endpoint: its script, and the faults before its good answers."""
+    """A job of the endpoint: its script, and the faults before its good responses."""
 
     name: str
     timeline: Timeline
@@ -292,7 +292,7 @@ class Job:
 
 
 class Server(ThreadingHTTPServer):
-    """The HTTP server, and what it knows."""
+    """The HTTP server and its state."""
 
     daemon_threads = True
     request_queue_size = 512
@@ -306,7 +306,7 @@ class Server(ThreadingHTTPServer):
         self.random_fault: Callable[[], Fault | None] = lambda: None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is none of its business."""
+        """Ignore a client that closed the connection."""
 
     def next_fault(self, handler: Handler, name: str) -> Fault | None:
         with self.lock:
@@ -344,7 +344,7 @@ class Server(ThreadingHTTPServer):
 
 
 class FaultyEndpoint:
-    """A SageMaker endpoint on 127.0.0.1 that fails as it is told to."""
+    """A SageMaker endpoint on 127.0.0.1 with scripted faults."""
 
     def __init__(self, port: int = 0) -> None:
         self.server = Server(port)
@@ -352,19 +352,19 @@ class FaultyEndpoint:
         self._thread = threading.Thread(target=partial(self.server.serve_forever, 0.05), daemon=True)
 
     def add(self, name: str, timeline: Timeline, faults: Iterable[Fault] = (), *, age: float = 0.0) -> str:
-        """Adds a job that began `age` seconds ago."""
+        """Add a job that was created `age` seconds ago."""
         created = datetime.now(UTC) - timedelta(seconds=age)
         with self.server.lock:
             self.server.jobs[name.lower()] = Job(name, timeline, deque(faults), created)
         return name
 
     def then(self, name: str, *faults: Fault) -> None:
-        """The next calls for a job meet these faults."""
+        """Set the faults of the next calls for a job."""
         with self.server.lock:
             self.server.jobs[name.lower()].faults.extend(faults)
 
     def calls(self, operation: str, name: str) -> list[float]:
-        """When a job was described or stopped."""
+        """Return when a job was described or stopped."""
         with self.server.lock:
             return [at for called, job, at in self.server.calls if (called, job) == (operation, name)]
 
@@ -379,7 +379,7 @@ class FaultyEndpoint:
 
 
 def main(rate: float, jobs: int, seconds: float) -> None:
-    """Serves that many jobs that complete after these seconds or a little sooner, with random faults at this rate."""
+    """Serve so many jobs that complete after these seconds or a little sooner, with random faults at this rate."""
     chance = random.Random(0)
     faults = [fault for _, fault in PASSING_FAULTS.values()]
     with FaultyEndpoint() as endpoint:
@@ -389,7 +389,7 @@ def main(rate: float, jobs: int, seconds: float) -> None:
             phases = [(0, "InProgress", "Starting"), (end / 2, "InProgress", "ModelTuning")]
             endpoint.add(f"job-{number}", Timeline([*phases, (end, "Completed", "Completed")]))
         print(endpoint.url, flush=True)
-        sys.stdin.read()  # until whoever started it goes
+        sys.stdin.read()  # until the parent process exits
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from automl_waiter import aio, as_completed, wait_for, wait_for_all, watch
 from automl_waiter._engine import retries
 from automl_waiter.testing import Timeline
 
-# Who sends the signals
+# The process that sends the signals
 
 
 def interrupted(waits: int, under_asyncio: int, *, longest: float) -> tuple[list[float], str]:
-    """Interrupts each of so many waits after 5 ms or more: the seconds until it had ended, and what stderr said.
+    """Interrupt each of so many waits after 5 ms or more; return the seconds until each ended, and stderr.
 
     Where a signal is lost the process ends, and stderr says where the wait was.
     """
@@ -42,7 +42,7 @@ def interrupted(waits: int, under_asyncio: int, *, longest: float) -> tuple[list
     return seconds, stderr
 
 
-# Who waits
+# The process that waits
 
 LOST_AFTER_S = 5.0
 
@@ -73,7 +73,7 @@ class Client:
 
 
 def wait(number: int, options: dict[str, Any]) -> None:
-    """Waits for one job, for three, or for enough to be listed, or watches one, or all."""
+    """Wait for one job, for three, or for enough to be listed, or watch one, or all."""
     say("begun")
     match number % 5:
         case 0:
@@ -89,7 +89,7 @@ def wait(number: int, options: dict[str, Any]) -> None:
 
 
 async def wait_async(number: int, options: dict[str, Any]) -> None:
-    """Does the same under asyncio."""
+    """Do the same under asyncio."""
     say("begun")
     match number % 5:
         case 0:
@@ -105,12 +105,12 @@ async def wait_async(number: int, options: dict[str, Any]) -> None:
 
 
 def say(words: object) -> None:
-    """Tells who sends the signals."""
+    """Report to the process that sends the signals."""
     print(words, flush=True)
 
 
 def main(waits: int, under_asyncio: int) -> None:
-    """Waits again and again, and says when each wait has begun, and at which second KeyboardInterrupt ended it."""
+    """Wait repeatedly, and report when each wait has started and when KeyboardInterrupt ended it."""
     retries._FIRST_PAUSE_S = retries._LONGEST_PAUSE_S = 0.001  # so that a signal finds retries, and not a pause
     retries._retrying()  # loads tenacity
     for number in range(waits + under_asyncio):

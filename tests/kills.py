@@ -1,4 +1,4 @@
-"""`watch --journal` killed again and again: tests assert what comes of it, docs/explanation/reliability.md shows the numbers."""
+"""`watch --journal` under repeated kills: tests assert the results and docs/explanation/reliability.md has them."""
 
 import json
 import os
@@ -63,7 +63,7 @@ for line in sys.stdin:
 
 
 class Subscriber:
-    """A command, and the watch that runs it for each transition while it is up."""
+    """A command, and the watch that runs it for each transition while the watch is running."""
 
     def __init__(self, folder: Path, starter: subprocess.Popen[str], name: str) -> None:
         self._starter = starter
@@ -101,7 +101,7 @@ class Subscriber:
         self.acknowledged.append({number for number, is_done in self.deliveries().items() if is_done})
 
     def deliveries(self) -> dict[str, bool]:
-        """The transitions of which the journal has a delivery, and whether it was acknowledged."""
+        """Return the transitions that have a delivery in the journal, and whether it was acknowledged."""
         found = {}
         with suppress(JournalError), closing(JournalReader(self._journal)) as journal:
             for history in journal.jobs():
@@ -112,7 +112,7 @@ class Subscriber:
         return found
 
     def repeats(self, observed: Collection[str]) -> int:
-        """How often the command was run again. Checks that this was never too often, nor beside itself."""
+        """Return how often the command was run again. Check that this was allowed, and never while it was running."""
         runs: list[list[str]] = [[] for _ in range(self.kills + 1)]
         running: Counter[str] = Counter()
         for kind, number, life in map(str.split, self._log.read_text().splitlines()):
@@ -145,7 +145,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 class Jobs:
-    """Jobs that come, go on and end whether or not somebody watches."""
+    """Jobs that are created, advance and end whether or not they are watched."""
 
     def __init__(self, sandbox: Sandbox, chance: random.Random) -> None:
         self._sandbox, self._chance = sandbox, chance
@@ -174,7 +174,7 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Killed:
-    """What came of the kills: the number of jobs and transitions, and by subscriber that of kills and repeated commands."""
+    """The result of the kills: the number of jobs and transitions, and kills and repeated commands per subscriber."""
 
     jobs: int
     transitions: int
@@ -184,7 +184,7 @@ class Killed:
 
 
 def kill_again_and_again(folder: Path, kills: int) -> Killed:
-    """Kills two watches that share a journal, while jobs come and go, then lets both deliver what is left.
+    """Kill two watches that share a journal while jobs run, then let both deliver the rest.
 
     Each subscriber must get every transition that anybody observed; nothing that was acknowledged again; by each kill
     at most one again, and never beside itself. Whether that holds is asserted.

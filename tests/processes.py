@@ -1,4 +1,4 @@
-"""The command in processes of its own: started in an environment that the machine's AWS configuration cannot reach."""
+"""The command in its own processes, isolated from the machine's AWS configuration."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """The environment without the machine's AWS configuration, and with dummy credentials."""
+    """Return the environment without the machine's AWS configuration, and with dummy credentials."""
     # As users have it: with Python's buffers, whose rest counts, and its compiled files, which save a quarter of a start.
     ours = ("AWS_", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
     # Nor what says where the tests run: what is shown depends on it.
@@ -28,7 +28,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def endpoint_environment(url: str, **more: str) -> dict[str, str]:
-    """An environment whose SageMaker and CloudWatch Logs are at `url`."""
+    """Return an environment whose SageMaker and CloudWatch Logs are at `url`."""
     urls = dict.fromkeys(("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"), url)
     return clean_environment(**urls | {"AWS_REGION": "us-east-1"} | more)
 
@@ -47,7 +47,7 @@ raise SystemExit(main())
 
 
 class Process(subprocess.Popen[str]):
-    """A process that does not outlive a test that fails: its job may have no end."""
+    """A process that is killed if its test fails: its job may never end."""
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
         if kind is not None:
@@ -62,14 +62,14 @@ def start(
     program: tuple[str, ...] = ("-m", "automl_waiter"),
     **options: Any,
 ) -> Process:
-    """Starts `automl-waiter`, or what runs it, with both outputs as pipes; `before` is a program that runs Python."""
+    """Start `automl-waiter`, or what runs it, with both outputs as pipes; `before` is a program that runs Python."""
     words = [*before, sys.executable, *program, *arguments]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return Process(words, env=env, **pipes | options)
 
 
 def terminated_in_wait(*words: str, env: Mapping[str, str]) -> tuple[int, str, str]:
-    """Runs a program that prints its events, and ends it by SIGTERM after the first look: its exit code and outputs."""
+    """Run a program that prints its events, send SIGTERM after its first poll, and return its exit code and outputs."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(words, env=env, **pipes) as process:
         assert process.stdout
@@ -83,7 +83,7 @@ def terminated_in_wait(*words: str, env: Mapping[str, str]) -> tuple[int, str, s
 
 
 def write_credentials(path: Path, access_key: str, **more: str) -> dict[str, str]:
-    """Writes a shared credentials file as a tool that refreshes it does, and returns an environment that reads it."""
+    """Write a shared credentials file as a refreshing tool does, and return an environment that reads it."""
     lines = [
         "[default]",
         f"aws_access_key_id = {access_key}",

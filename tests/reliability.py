@@ -1,4 +1,4 @@
-"""What the command is put through: outages, signals and a soak, each measured. Tests assert it, docs/explanation/reliability.md tells it."""
+"""Outages, signals and a soak test of the command, measured for the tests and docs/explanation/reliability.md."""
 
 import asyncio
 import gc
@@ -49,7 +49,7 @@ ENDLESS = Timeline([(0, "InProgress", "ModelTuning")])
 
 @dataclass(frozen=True)
 class Ordeal:
-    """What a wait meets before the first good answer, and the exit code that it owes to the job all the same."""
+    """The faults before a wait's first good response, and the exit code that the job requires all the same."""
 
     name: str
     faults: Callable[[], list[Fault]]
@@ -94,7 +94,7 @@ DENIED = Ordeal("AccessDenied", lambda: [PERMANENT_FAULTS["AccessDeniedException
 
 @dataclass(frozen=True)
 class Survived:
-    """How a wait came through its ordeal."""
+    """The result of a wait with scripted faults."""
 
     ordeal: Ordeal
     code: int
@@ -108,13 +108,13 @@ class Survived:
 
 
 def free_port() -> int:
-    """A port where nobody listens."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def appear(port: int, ordeal: Ordeal) -> Survived:
-    """Runs a process whose endpoint appears only when it has been called for a while."""
+    """Run a process whose endpoint starts only after it has been called for some time."""
     env = endpoint_environment(f"http://127.0.0.1:{port}")
     begun = time.monotonic()
     with start("wait", "late", "-o", "json", env=env) as process:
@@ -126,7 +126,7 @@ def appear(port: int, ordeal: Ordeal) -> Survived:
 
 
 def write_process(path: Path, failing_runs: range) -> dict[str, str]:
-    """Writes a credential_process, and returns an environment that has it. Its keys expire too soon to be kept."""
+    """Write a credential_process, and return its environment. Its keys expire too soon to be cached."""
     keys = {"Version": 1, "AccessKeyId": "KEY", "SecretAccessKey": "secret", "SessionToken": "t"}
     keys["Expiration"] = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
     path.with_suffix(".json").write_text(json.dumps(keys))
@@ -141,7 +141,7 @@ def write_process(path: Path, failing_runs: range) -> dict[str, str]:
 
 
 def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path, **options: Any) -> list[Survived]:
-    """Runs a process for each ordeal, all at once."""
+    """Run a process for each fault script, all at once."""
 
     def run(number: int, ordeal: Ordeal) -> None:
         path = folder / f"credentials-{number}"
@@ -177,7 +177,7 @@ def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path, *
 
 @dataclass(frozen=True)
 class Signalled:
-    """How a wait ended on a signal."""
+    """The result of a wait that a signal ended."""
 
     code: int
     seconds: float
@@ -188,16 +188,16 @@ class Signalled:
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a signal finds the command."""
+    """The state of the command in which a signal arrives."""
 
     name: str
     faults: list[Fault] = field(default_factory=list)
     arguments: tuple[str, ...] = ()
     shows: str = "InProgress"
-    """What stands on stderr when it is there."""
+    """The text on stderr in this state."""
     is_first_process: bool = False
     is_begun: bool = True
-    """Whether there has been an answer about the job."""
+    """Whether there has been a good response."""
     env: dict[str, str] = field(default_factory=dict)
 
 
@@ -217,7 +217,7 @@ MOMENTS = [
 
 
 def signal_at(endpoint: FaultyEndpoint, moment: Moment, signum: signal.Signals, job: str) -> Signalled:
-    """Sends a signal to a wait at that moment, and measures until the process is gone."""
+    """Send a signal to a wait at that moment, and measure the time until the process has ended."""
     endpoint.add(job, ENDLESS, moment.faults)
     env = endpoint_environment(endpoint.url) | moment.env
     before = _FIRST_PROCESS if moment.is_first_process else ()
@@ -242,12 +242,12 @@ def signal_at(endpoint: FaultyEndpoint, moment: Moment, signum: signal.Signals, 
 
 
 def child_of(pid: int) -> int:
-    """The only child of a process."""
+    """Return the only child of a process."""
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def can_be_first() -> bool:
-    """Whether this user may start a process that is the first of its own process namespace."""
+    """Return whether this user may start a process as PID 1 of its own process namespace."""
     with suppress(OSError):
         return subprocess.run([*_FIRST_PROCESS, "true"], capture_output=True, check=False).returncode == 0
     return False
@@ -258,7 +258,7 @@ def can_be_first() -> bool:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a process holds: threads, file descriptors, and its resident memory in MiB."""
+    """The resources of a process: threads, file descriptors, and its resident memory in MiB."""
 
     threads: int
     descriptors: int
@@ -272,13 +272,13 @@ class Footprint:
         return Footprint(int(threads), len(os.listdir("/proc/self/fd")), int(resident) / 1024)
 
     def is_more_than(self, other: "Footprint") -> bool:
-        """Whether it has more threads or more file descriptors."""
+        """Return whether it has more threads or more file descriptors."""
         return self.threads > other.threads or self.descriptors > other.descriptors
 
 
 @dataclass(frozen=True)
 class Soaked:
-    """What came of a soak: the outcomes, and what the process held before, in the middle and after."""
+    """The result of a soak test: the outcomes, and the process's resources before, in the middle and after."""
 
     outcomes: list[Outcome]
     before: Footprint
@@ -296,7 +296,7 @@ class Soaked:
 
 
 def soak(waits: int, seconds: float, rate: float = 0.2) -> Soaked:
-    """Waits for so many jobs at once, half of them in each shell, while this share of the calls fails."""
+    """Wait for so many jobs at once, half of them under asyncio, while this share of the calls fails."""
     with faulty_service(rate, waits, seconds) as url:
         # One client for all; the silent fault is sat out in a second instead of twenty.
         config = Config(retries={"total_max_attempts": 1}, read_timeout=1, max_pool_connections=32)
@@ -307,7 +307,7 @@ def soak(waits: int, seconds: float, rate: float = 0.2) -> Soaked:
         before = Footprint.now()
         outcomes: list[Outcome] = []
         names = [f"job-{number}" for number in range(waits)]
-        # Who is throttled at first tries again at some time before the deadline.
+        # A wait that is throttled at first retries at some time before the deadline.
         options: dict[str, Any] = {"client": client, "poll": Each(seconds / 60), "max_rate": 1000}
         options["timeout"] = seconds + 10
         shells = [
@@ -332,7 +332,7 @@ def soak(waits: int, seconds: float, rate: float = 0.2) -> Soaked:
 
 
 class Each:
-    """A policy of one's own, so that each job is looked at by itself."""
+    """A user's policy, so that each job is polled by itself."""
 
     def __init__(self, delay: float) -> None:
         self.delay = delay
@@ -342,14 +342,14 @@ class Each:
 
 
 def warm_up(client: Any) -> None:
-    """Loads what is loaded once."""
+    """Load what is loaded only once."""
     wait_for_all(["job-0"], client=client, timeout=0)
     asyncio.run(aio.wait_for_all(["job-0"], client=client, timeout=0))
 
 
 @contextmanager
 def faulty_service(rate: float, jobs: int, seconds: float) -> Iterator[str]:
-    """The URL of an endpoint in a process of its own, where this share of the calls fails."""
+    """Return the URL of an endpoint in its own process, where this share of the calls fails."""
     program = [sys.executable, str(Path(__file__).with_name("faulty_endpoint.py")), str(rate), str(jobs), str(seconds)]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""What a wait knows at a moment, for the tests and the pictures that show it."""
+"""The state of a wait at a given time, for the tests and the pictures that show it."""
 
 from datetime import datetime, timedelta
 
@@ -37,7 +37,7 @@ HINT = "Ctrl-C ends the wait; the job keeps running"
 def at(
     second: float, jobs: dict[str, Timeline] | None = None, *, start: float = 0.0, watch: bool = False
 ) -> tuple[Progress, datetime]:
-    """What is known so many seconds after a wait began, and the time then."""
+    """Return the state of a wait so many seconds after its start, and the time then."""
     jobs, clock = jobs or {"churn-2026": JOB}, ManualClock()
     scripted, progress = ScriptedJobs(clock), Progress(None if watch else jobs)
     for name, timeline in jobs.items():
@@ -53,13 +53,13 @@ def at(
 
 
 def estimated(now: datetime, name: str = "churn-2026", left: float = 1080) -> Estimated:
-    """An estimate of the end in so many seconds."""
+    """Return an estimate of the end in so many seconds."""
     ends = [now + timedelta(seconds=left + more) for more in (0, -240, 300)]
     return Estimated(*ends, based_on=6, job_name=name, at=now)
 
 
 def outcome_of(timeline: Timeline, name: str = "churn-2026") -> Outcome:
-    """How a wait for a job ended."""
+    """Return the outcome of a wait for a job."""
     clock = ManualClock()
     scripted = ScriptedJobs(clock)
     scripted.add(name, timeline)
@@ -69,7 +69,7 @@ def outcome_of(timeline: Timeline, name: str = "churn-2026") -> Outcome:
 
 
 def board_of(outcome: Outcome, timeline: Timeline) -> Leaderboard:
-    """The candidates of an ended job."""
+    """Return the candidates of an ended job."""
     assert outcome.snapshot is not None
     found = timeline.candidates(
         1e6, name=outcome.job_name, created=outcome.snapshot.created_at, arn=outcome.snapshot.arn

@@ -1,4 +1,4 @@
-"""Scripts of jobs that go on when they have been looked at, instead of after some seconds that might be too few."""
+"""Scripts of jobs that advance after a number of polls, instead of after some seconds that might be too few."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 from automl_waiter.testing import Timeline
 
 NEVER = 1e6
-"""Nobody waits for what begins there: it comes when it has been looked for, or when a test has the job advance."""
+"""No wait reaches this second: the next status comes after polls, or when a test advances the job."""
 
 
 @dataclass(frozen=True)
 class Seen(Timeline):
-    """A job whose next status comes after some looks at the present one: the slowest process sees each of them."""
+    """A job whose next status comes after some polls of the current one, so that the slowest process sees each."""
 
     looks: int = 1
     _looked: list[float] = field(default_factory=list, init=False, compare=False)
 
     def response(self, elapsed: float, **more: Any) -> dict[str, Any]:
-        """As any script answers; the last of the looks has the job go on."""
+        """Return the script's response; the last of these polls advances the job."""
         response = super().response(elapsed, **more)
         self._looked.append(elapsed)
         if len(self._looked) == self.looks:

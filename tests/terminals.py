@@ -1,4 +1,4 @@
-"""A terminal of its own for a command: what it shows, as an emulator draws it, and what was written to it."""
+"""A terminal for a command: its screen, as an emulator draws it, and what was written to it."""
 
 import contextlib
 import os
@@ -49,7 +49,7 @@ class Terminal:
         self._owner = owner
 
     def until(self, shows: Callable[[str], bool], *, within: float = 30.0) -> str:
-        """Reads until the terminal shows that, and returns what it shows."""
+        """Read until the terminal shows this text, and return the screen."""
         deadline = time.monotonic() + within
         while not shows(self.text):
             if time.monotonic() > deadline or not self._read(deadline - time.monotonic()):
@@ -57,23 +57,23 @@ class Terminal:
         return self.text
 
     def end(self, *, within: float = 60.0) -> int:
-        """Reads to the end of the process and returns its exit code."""
+        """Read to the end of the process and return its exit code."""
         deadline = time.monotonic() + within
         while self._read(deadline - time.monotonic()):
             pass
         return self.process.wait(max(0.1, deadline - time.monotonic()))
 
     def send(self, text: str) -> None:
-        """Types that."""
+        """Type this text."""
         os.write(self._owner, text.encode())
 
     def interrupt(self) -> None:
-        """Sends the signal of Ctrl-C."""
+        """Send the signal of Ctrl-C."""
         os.killpg(self.process.pid, signal.SIGINT)
 
     @property
     def text(self) -> str:
-        """What it shows, with what has been scrolled away above."""
+        """Return the screen with the lines that have scrolled off."""
         above = [
             "".join(line[column].data for column in range(self.screen.columns)) for line in self.screen.history.top
         ]
@@ -90,7 +90,7 @@ class Terminal:
         return bool(data)
 
     def close(self) -> None:
-        """Lets go of both."""
+        """Close both ends."""
         self.process.kill()
         self.process.wait()
         os.close(self._owner)

@@ -27,7 +27,7 @@ ENDLESS = Timeline(TRAINING)
 
 
 class Sleepy(ManualClock):
-    """A machine that sleeps: each nap begins at a second and lasts some, and who waits meanwhile wakes late.
+    """A machine that sleeps: each nap has a start and a length in seconds, and a wait during it wakes late.
 
     `signal_at` seconds after its start a signal ends the wait.
     """
@@ -109,7 +109,7 @@ class Faulty(ScriptedJobs):
 
 
 class Wait:
-    """A wait that is over: its events, its outcome and when it looked."""
+    """A finished wait: its events, its outcome and the times of its polls."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ def throttle() -> TransientError:
 
 
 def from_source(error: Exception) -> None:
-    """Raise an error as botocore does when credentials that were to be refreshed could not be."""
+    """Raise botocore's error for credentials that could not be refreshed."""
 
     def refresh() -> dict[str, str]:
         raise error
