@@ -230,7 +230,7 @@ def wait_for(job: object, *, client: Any = None, check: bool = True, **options: 
         client: A boto3 SageMaker client; by default one is made, for the ARN's region where an ARN was given, and
             another one in a process that was forked. Make yours after a fork: two processes that share a connection
             get each other's answers.
-        check: False: return an ended job however it ended, and an ended wait too, instead of raising.
+        check: False: return the outcome, whatever it is, instead of raising.
         timeout: A duration for the whole wait; 0: poll once; None: no limit; "auto": until the job's runtime limit and
             30 minutes, or 72 hours where it names none, both since its creation.
         poll: When to poll again: a poll policy, or a duration for `Fixed`; None: `PhaseAware`. Below 0.1 s it needs a

@@ -36,7 +36,7 @@ THEMES = {
 def live() -> str:
     """Return the frame of one job with an estimate, with colour escapes."""
     progress, now = at(1700)
-    progress.take(estimated(now))
+    progress.take(estimated(now, left=610))
     return _frame(progress, now)
 
 

@@ -54,7 +54,7 @@ def test_demo_shows_the_times_of_the_job(played: Callable[..., Any]) -> None:
     assert created <= observed[0] < created + timedelta(seconds=5)
     assert ended <= observed[-1] < ended + timedelta(seconds=310)
     first, *_ = result.stderr.splitlines()
-    assert first == "A recorded job of 46m 30s, played 27900 times as fast. All times are the job's."
+    assert first == "A scripted job of 46m 30s, played 27900 times as fast. All times are the job's."
     assert ": about 46m left, done around " in result.stderr
     assert "based on 6 similar jobs" in result.stderr
     assert ": still InProgress/" in result.stderr  # a line at least every five minutes
@@ -66,7 +66,7 @@ def test_failed_job_has_an_estimate_from_completed_ones(played: Callable[..., An
     assert result.returncode == 10
     assert "about 46m left" in result.stderr
     verdict, command = result.stdout.splitlines()[-2:]
-    assert (": failed after 3m 18s. Now wait for yours:" in verdict, command) == (True, ADVERTISED)
+    assert (": failed after 3m 18s. To wait for a job of your own:" in verdict, command) == (True, ADVERTISED)
 
 
 def test_view_and_summary_fit_a_small_terminal() -> None:
@@ -90,7 +90,7 @@ def test_view_and_summary_fit_a_small_terminal() -> None:
     assert len(terminal.screen.history.top) == 0
     assert len(lines) < 24  # the shell's prompt has a line
     assert "played 2790 times as fast" in lines[0]
-    assert lines[-2].endswith(": completed after 46m 30s. Now wait for yours:")
+    assert lines[-2].endswith(": completed after 46m 30s. To wait for a job of your own:")
     assert lines[-1] == ADVERTISED
 
 

@@ -93,7 +93,7 @@ def test_pasted_lines_unset_conflicting_variables(monkeypatch: pytest.MonkeyPatc
     lines = instructions(NewJob("churn", None))
     assert pasted(lines)[0] == "unset AWS_PROFILE AWS_ENDPOINT_URL_SAGEMAKER"
     assert "export NO_PROXY=127.0.0.1" in pasted(lines)
-    assert "Remove-Item Env:AWS_PROFILE" in lines
+    assert "Remove-Item Env:AWS_PROFILE -ErrorAction SilentlyContinue" in lines
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert "export NO_PROXY=127.0.0.1" not in instructions()
 
@@ -102,8 +102,10 @@ def test_powershell_gets_the_same_lines_in_its_syntax(monkeypatch: pytest.Monkey
     """It sets the same variables and runs the same command, with `&` if its path is quoted."""
     monkeypatch.setattr("automl_waiter.cli.local._program", lambda: ["C:\\Mine'\\automl-waiter.exe"])
     lines = instructions(NewJob("churn", None))
-    after = lines[lines.index("In PowerShell:") + 2 :]
-    exported = [line.removeprefix("export ").partition("=") for line in pasted(lines)[:-1]]
+    unset, *after = lines[lines.index("In PowerShell:") + 2 :]
+    assert unset == "Remove-Item Env:AWS_PROFILE -ErrorAction SilentlyContinue"
+    assert pasted(lines)[0] == "unset AWS_PROFILE"
+    exported = [line.removeprefix("export ").partition("=") for line in pasted(lines)[1:-1]]
     assert after[:-1] == [f"$env:{name} = '{value}'" for name, _, value in exported]
     assert after[-1] == "& 'C:\\Mine''\\automl-waiter.exe' wait churn"
     monkeypatch.setattr("automl_waiter.cli.local._program", lambda: ["automl-waiter"])
@@ -115,9 +117,9 @@ def test_powershell_gets_the_same_lines_in_its_syntax(monkeypatch: pytest.Monkey
     [
         (
             ["--job", "churn=complted"],
-            f"no scenario 'complted'; did you mean completed? There are {', '.join(SCENARIOS)}",
+            f"no scenario 'complted'; did you mean completed? scenarios: {', '.join(SCENARIOS)}",
         ),
-        (["--job", "churn="], "no scenario ''; There are completed,"),
+        (["--job", "churn="], "no scenario ''; scenarios: completed,"),
         (["--scenario", "fail"], "no scenario 'fail'; did you mean failed?"),
         (["--job", "a b"], "'a b' is not a job name"),
         (["--job", "arn:aws:sagemaker:us-east-1:123456789012:automl-job/a"], "is not a job name"),

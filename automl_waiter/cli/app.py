@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import sys
@@ -79,6 +80,11 @@ def run(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
         return ExitCode.USAGE
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.NoSuchOption as error:
+        nearest = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        command = error.ctx.command_path if error.ctx else "automl-waiter"
+        return _fail(f"no option {error.option_name}{hint} (see {command} --help)", error.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "automl-waiter"
         return _fail(f"{error.format_message().removesuffix('.')} (see {command} --help)", error.exit_code)

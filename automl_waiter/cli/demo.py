@@ -1,4 +1,4 @@
-"""`demo`: a recorded job, played fast in a sandbox of this process, and a wait for it in the time of the job."""
+"""`demo`: a scripted job, played fast in a sandbox of this process, and a wait for it in the time of the job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from automl_waiter.report.facts import head_of, outcome_document, took
 from automl_waiter.sandbox.scenarios import SCENARIOS
 from automl_waiter.sandbox.timeline import Timeline
 
-# However long the recorded job was, its pauses last this long; the calls and the start take a second or two more.
+# However long the job is, its pauses last this long; the calls and the start take a second or two more.
 _PAUSES_S = 12.0
 # Each takes some real time.
 _POLLS = 90
@@ -43,7 +43,7 @@ _EARLIER = (0.98, 1.03, 0.96, 1.01, 0.97, 1.04)
 
 @click.command(
     cls=Page,
-    short_help="See a recorded job play, offline.",
+    short_help="Wait for a scripted job, offline.",
     examples=[("automl-waiter demo --scenario deploy-error", "See a job that completes without its endpoint:")],
     lists={"Scenarios": SCENARIO_LIST},
 )
@@ -51,9 +51,9 @@ _EARLIER = (0.98, 1.03, 0.96, 1.01, 0.97, 1.04)
 @shared(*RESULTS, PROGRESS)
 @click.pass_obj
 def demo(interrupts: Interrupts, /, flags: Flags, scenario: str) -> int:
-    """Play a recorded job at high speed, offline and without an AWS account, and wait for it.
+    """Play a job at high speed, offline and without an AWS account, and wait for it.
 
-    All times that it shows are the job's, as if you had waited for it in real time.
+    The job is a script, modelled on recorded ones. All times are the job's, as if you had waited in real time.
     """
     recorded = SCENARIOS[scenario]
     script = replace(
@@ -79,7 +79,7 @@ def demo(interrupts: Interrupts, /, flags: Flags, scenario: str) -> int:
             screen = open_screen(flags, writer, names=[job.name], hint="Ctrl-C ends the demo", clock=machine)
             screen.reporter.note(
                 "demo",
-                f"A recorded job of {format_duration(runtime)}, played {machine.speed:.0f} times as fast. "
+                f"A scripted job of {format_duration(runtime)}, played {machine.speed:.0f} times as fast. "
                 "All times are the job's.",
             )
             gateway = Boto3Gateway(Connection(sandbox.client()))
@@ -108,5 +108,5 @@ def _document(outcomes: Sequence[Outcome], logs: Mapping[str, Sequence[FailureLo
     [outcome] = outcomes
     document = outcome_document(outcome, logs.get(outcome.job, ()), is_short=True)
     verdict = " after ".join(filter(None, [head_of(outcome), took(outcome)]))
-    note = Note(f"{outcome.job_name}: {verdict}. Now wait for yours:", "automl-waiter wait YOUR-JOB")
+    note = Note(f"{outcome.job_name}: {verdict}. To wait for a job of your own:", "automl-waiter wait YOUR-JOB")
     return replace(document, blocks=(*document.blocks, Notes("That was a demo", (note,))))

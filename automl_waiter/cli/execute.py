@@ -38,11 +38,12 @@ def command_words(text: str) -> list[str]:
     try:
         words = split_command(text)
     except ValueError as error:
-        raise click.BadParameter(f"{clean(text)!r}: {str(error).lower()}") from None
+        raise click.BadParameter(f"{clean(text)!r}: {str(error).lower()}", param_hint="--exec") from None
     if not words:
-        raise click.BadParameter("the command is empty")
+        raise click.BadParameter("the command is empty", param_hint="--exec")
     if shutil.which(words[0]) is None:
-        raise click.BadParameter(f"{clean(words[0])!r} is not an executable program; for a pipeline write {PIPELINE}")
+        problem = f"{clean(words[0])!r} does not exist or is not executable; for a pipeline write {PIPELINE}"
+        raise click.BadParameter(problem, param_hint="--exec")
     return words
 
 

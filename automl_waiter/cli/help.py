@@ -26,13 +26,13 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "sho
 """The settings of click for every command; those of a group hold for its commands."""
 
 EXIT_CODES = (
-    ("0", "Completed with everything required, or --until holds"),
+    ("0", "Completed with everything required, or --until or --good-enough holds"),
     ("2", "bad usage, or a request that AWS rejects as invalid"),
     ("10", "Failed"),
     ("11", "Stopped"),
     ("12", "Completed, but a required part is missing"),
     ("14", "no such job, or another job under this name"),
-    ("15", "Completed before --until held"),
+    ("15", "Completed before --until or --good-enough held"),
     ("69", "no successful call within the error budget"),
     ("70", "a bug in automl-waiter; the message asks you to report it"),
     ("74", "the result could not be written (status, report, history, export)"),

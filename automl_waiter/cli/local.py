@@ -52,7 +52,7 @@ class ScenarioParam(click.Choice):  # type: ignore[type-arg,unused-ignore] # gen
             return value
         nearest = difflib.get_close_matches(str(value), SCENARIOS, n=1)
         hint = f"did you mean {nearest[0]}? " if nearest else ""
-        return self.fail(f"no scenario {clean(value)!r}; {hint}There are {', '.join(SCENARIOS)}", param, ctx)
+        return self.fail(f"no scenario {clean(value)!r}; {hint}scenarios: {', '.join(SCENARIOS)}", param, ctx)
 
 
 class NewJob(NamedTuple):
@@ -143,7 +143,8 @@ def _instructions(url: str, jobs: Sequence[NewJob], scenario: str, speed: float)
         yield "It has no job yet: create one with an AWS client, or start the sandbox with --job NAME."
         yield "To watch for jobs, paste this into a second terminal:"
     variables = _variables(url)
-    obstacles = [name for name in _MISLEADING if name in os.environ]
+    # The other terminal may have a profile that this one does not have.
+    obstacles = ["AWS_PROFILE", *(name for name in _MISLEADING if name != "AWS_PROFILE" and name in os.environ)]
     yield ""
     yield from environment_lines(variables, without=obstacles)
     yield quoted([*_program(), *words])
@@ -151,7 +152,7 @@ def _instructions(url: str, jobs: Sequence[NewJob], scenario: str, speed: float)
     yield "In PowerShell:"
     yield ""
     for name in obstacles:
-        yield f"Remove-Item Env:{name}"
+        yield f"Remove-Item Env:{name} -ErrorAction SilentlyContinue"
     for name, value in variables.items():
         yield f"$env:{name} = '{value}'"
     command = " ".join(_quoted(word) for word in [*_program(), *words])

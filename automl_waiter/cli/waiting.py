@@ -150,7 +150,10 @@ def wait(
     short_help="Follow all jobs, including new ones.",
     examples=[
         ("automl-waiter watch -o jsonl --exec ./notify.sh --journal jobs.db", "Report every job, for weeks:"),
-        ("automl-waiter watch --name-contains nightly- --until-idle && ./deploy.sh", "Wait until no job is running:"),
+        (
+            "automl-waiter watch --name-contains nightly- --since 1d --until-idle && ./deploy.sh",
+            "Wait for the jobs of the last day, and deploy only if all succeeded:",
+        ),
     ],
     lists=_LISTS,
 )

@@ -269,7 +269,9 @@ def _phase_table(phases: Sequence[Phase], created_at: datetime) -> Table:
     days = {f"{phase.begin.astimezone(UTC):%Y-%m-%d}" for phase in phases}
     form = "%H:%M:%S" if len(days) == 1 else "%Y-%m-%d %H:%M:%S"
     for phase in phases:
-        begin, after = f"{phase.begin.astimezone(UTC):{form}}", _span(created_at, phase.begin)
+        # In whole seconds, as `begin` shows them.
+        whole = phase.begin.replace(microsecond=0) - created_at.replace(microsecond=0)
+        begin, after = f"{phase.begin.astimezone(UTC):{form}}", format_duration(whole.total_seconds())
         if not phase.is_begin_known:
             begin, after = f"before {begin}", ""
         rows.append((phase.name, begin, after, _duration(phase)))
