@@ -221,7 +221,7 @@ def test_unreadable_ca_bundle_names_its_variable(
 def test_malformed_proxy_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
     """A proxy URL that the SDK cannot use ends the wait at once, and no password is shown."""
     monkeypatch.setenv(name, url)
-    with pytest.raises(InvalidRequest, match=f"^{name} is no URL of a proxy") as raised:
+    with pytest.raises(InvalidRequest, match=f"^{name} is not a proxy URL") as raised:
         wait_for("a")
     assert "S3c" not in str(raised.value)
 
@@ -232,11 +232,13 @@ def test_malformed_endpoint_names_its_variable(monkeypatch: pytest.MonkeyPatch, 
     """An invalid endpoint URL ends the wait at once; the message does not show the class of the exception."""
     monkeypatch.delenv("AWS_ENDPOINT_URL_SAGEMAKER")
     monkeypatch.setenv(name, url)
-    with pytest.raises(InvalidRequest, match=f"^{name} is '{url}', which is no URL of an endpoint") as raised:
+    with pytest.raises(InvalidRequest, match=f"^{name} is '{url}', which is not an endpoint URL") as raised:
         wait_for("a")
     assert "Error" not in str(raised.value)
     monkeypatch.delenv(name)
-    with pytest.raises(InvalidRequest, match=f"^(--endpoint-url|the endpoint's URL) is '{url}', which is no URL"):
+    with pytest.raises(
+        InvalidRequest, match=f"^(--endpoint-url|the endpoint's URL) is '{url}', which is not an endpoint URL"
+    ):
         Boto3Gateway(connect(endpoint_url=url)).describe("a")
 
 

@@ -102,7 +102,7 @@ def test_failing_login_ends_the_wait_only_before_the_first_response(endpoint: Fa
     job = endpoint.add("process", ENDLESS)
     code, _, stderr = run(job, "--error-budget", "0.5s", env=env)
     assert (code, len(endpoint.calls("DescribeAutoMLJobV2", job))) == (77, 0)
-    assert "no credentials can be had" in stderr
+    assert "cannot get credentials" in stderr
 
     keys = {"Version": 1, "AccessKeyId": "OLD", "SecretAccessKey": "x"}
     answer.write_text(json.dumps(keys))
@@ -111,7 +111,7 @@ def test_failing_login_ends_the_wait_only_before_the_first_response(endpoint: Fa
         assert "ModelTuning" in process.stderr.readline()
         answer.unlink()
         endpoint.then(job, expired_key("OLD"))
-        assert "new ones are looked for" in process.stderr.readline()
+        assert "trying to get new ones" in process.stderr.readline()
         with endpoint.server.lock:
             endpoint.server.jobs[job].timeline = COMPLETED
         answer.write_text(json.dumps(keys | {"AccessKeyId": "NEW"}))
@@ -130,7 +130,7 @@ def test_failing_credential_process_gives_each_job_an_outcome(
     document = json.loads(stdout)
     assert code == document["exit_code"] == 77
     assert [job["error"]["type"] for job in document["jobs"]] == ["CredentialsExpired"] * 2
-    assert "no credentials can be had from the credential_process" in stderr
+    assert "cannot get credentials from the credential_process" in stderr
     assert stderr.splitlines()[-1] == "to resume: automl-waiter wait a b --error-budget 0.5s --output json"
     assert "Traceback" not in stderr
 

@@ -236,11 +236,14 @@ def test_transient_error_is_retried(fault: Any, wait: Wait, bus: EventBus, new_j
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (error(413, "", ""), "AWS calls PutEvents too large (HTTP 413)"),
-        (error(400, "ValidationException"), "AWS calls PutEvents invalid (ValidationException: said the service)"),
+        (error(413, "", ""), "AWS rejected PutEvents as too large (HTTP 413)"),
+        (
+            error(400, "ValidationException"),
+            "AWS rejected PutEvents as invalid (ValidationException: said the service)",
+        ),
         (error(403, "AccessDeniedException"), "allow the IAM action events:PutEvents"),
         (error(400, "ResourceNotFoundException"), "there is no such bus"),
-        (refusing("MalformedDetail"), "AWS calls PutEvents invalid (MalformedDetail: no)"),
+        (refusing("MalformedDetail"), "AWS rejected PutEvents as invalid (MalformedDetail: no)"),
     ],
     ids=["413", "invalid", "denied", "no bus", "entry"],
 )

@@ -242,7 +242,7 @@ def test_invalid_summary_does_not_end_a_watch(members: dict[str, Any]) -> None:
 def test_response_without_the_members_of_a_page_is_a_transient_error(summaries: Any) -> None:
     """A response without any member of a page is retried."""
     gateway = Boto3Gateway(Connection(Client(ManualClock(), listed=lambda *_: {"AutoMLJobSummaries": summaries})))
-    with pytest.raises(TransientError, match="no page of jobs"):
+    with pytest.raises(TransientError, match="not a page of jobs"):
         gateway.list_jobs({})
 
 

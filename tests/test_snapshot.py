@@ -283,3 +283,9 @@ def test_recorded_responses_can_be_read() -> None:
 def test_the_services_clock_is_read_from_the_date_header(header: str | None, instant: datetime | None) -> None:
     """The Date header gives an aware instant; an absent or invalid one gives none."""
     assert served_at({"ResponseMetadata": {"HTTPHeaders": {"date": header} if header else {}}}) == instant
+
+
+def test_repr_of_a_nested_structure_has_its_members() -> None:
+    """A structure without a short form of its own shows the members of the response."""
+    objective = Snapshot({"AutoMLJobObjective": {"MetricName": "F1"}}).objective
+    assert repr(objective).endswith("({'MetricName': 'F1'})")

@@ -114,7 +114,7 @@ def test_a_source_that_never_works_ends_the_wait_after_30_s() -> None:
     for budget, seconds in ((900, 30), (5, 5)):
         outcome = outcome_of(DONE, lambda _: True, error_budget=budget)
         assert (outcome.exit_code, type(outcome.error)) == (77, CredentialsExpired)
-        assert "no credentials can be had from the role: Expecting value" in str(outcome.error)
+        assert "cannot get credentials from the role: Expecting value" in str(outcome.error)
         assert outcome.waited == pytest.approx(seconds, abs=0.1)
     outcome = outcome_of(DONE, lambda _: True, timeout=10)
     assert (outcome.verdict, outcome.waited) == (Verdict.TIMED_OUT, 10)
@@ -234,7 +234,7 @@ def test_hanging_source_is_bounded_by_the_error_budget(
     monkeypatch.setattr(retries, "_ATTEMPT_TIMEOUT_S", 0.3)
     monkeypatch.setattr(sources, "_LONGEST_TURN_S", 0.1)
     (home / "config").write_text("[default]\ncredential_process = sleep 8\n")
-    with pytest.raises(CredentialsExpired, match=r"no credentials can be had: no answer for 0\.1s"):
+    with pytest.raises(CredentialsExpired, match=r"cannot get credentials: no answer for 0\.1s"):
         wait_for(endpoint.add("budget", DONE), error_budget=1.5)
 
 

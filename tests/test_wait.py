@@ -162,6 +162,11 @@ def test_unlisted_name_is_polled_once_more() -> None:
     assert never.told("notice") == []
 
 
+def test_mistyped_name_suggests_the_nearest_job() -> None:
+    """The listing has a job with a similar name."""
+    assert "no AutoML job 'chrun'; did you mean churn?" in str(Wait(ENDLESS, job="chrun").outcome.error)
+
+
 def test_observed_job_that_disappears_is_not_found_at_once() -> None:
     """A job that was observed has no grace period."""
     missing = JobNotFound("no job", code="ResourceNotFound")
@@ -373,7 +378,7 @@ def test_every_event_has_a_json_form() -> None:
 
 
 def test_invalid_request_is_2() -> None:
-    """A request that AWS calls invalid ends the wait at once with the exit code of bad usage."""
+    """A request that AWS rejects as invalid ends the wait at once with the exit code of bad usage."""
     assert Wait(ENDLESS, faults=[InvalidRequest("no")]).outcome.exit_code == 2
 
 

@@ -63,7 +63,7 @@ def region_for(session: Any, given: str | None) -> str:
             return str(region)
     variables = (name for name in ("AWS_DEFAULT_REGION", "AWS_REGION") if os.environ.get(name) == region)
     place = "--region" if given else next(variables, "the region in the AWS configuration file")
-    raise InvalidRequest(f"{place} is {clean(repr(region))}, which is no name of a region, such as us-east-1")
+    raise InvalidRequest(f"{place} is {clean(repr(region))}, which is not a region name, such as us-east-1")
 
 
 def endpoint_problem(error: Exception, service: str, url: str | None) -> InvalidRequest:
@@ -79,7 +79,7 @@ def endpoint_problem(error: Exception, service: str, url: str | None) -> Invalid
 def _bad_endpoint(place: str, url: str | None, error: Exception) -> InvalidRequest:
     learn_url(url)
     shown = f"{place} is {clean(repr(url))}, which" if url else place
-    return InvalidRequest(f"{shown} is no URL of an endpoint: {quoted(error)}", code=type(error).__name__)
+    return InvalidRequest(f"{shown} is not an endpoint URL: {quoted(error)}", code=type(error).__name__)
 
 
 def explanation(error: Exception, client: Any, *, was_answered: bool) -> Exception | None:
@@ -142,7 +142,7 @@ def _proxy_problem(client: Any) -> InvalidRequest | None:
     used = get_environ_proxies(endpoint).get(urlsplit(endpoint).scheme)
     for name in PROXY_VARIABLES:
         if used and os.environ.get(name) == used and (why := _fault_of(used)) is not None:
-            return InvalidRequest(f"{name} is no URL of a proxy ({why}): set it to http://USER:PASSWORD@HOST:PORT")
+            return InvalidRequest(f"{name} is not a proxy URL ({why}): set it to http://USER:PASSWORD@HOST:PORT")
     return None
 
 
@@ -195,7 +195,8 @@ def _region_problem(client: Any) -> InvalidRequest | None:
     try:
         socket.getaddrinfo(host, None)
     except socket.gaierror as error:
-        nearest = ", ".join(difflib.get_close_matches(region.lower(), known, n=3, cutoff=0.0))
+        # Two, because swapped letters are as near to one region as to another: us-esat-1.
+        nearest = " or ".join(difflib.get_close_matches(region.lower(), known, n=2, cutoff=0.0))
         words = f"there is no host {host}, and the SDK knows no region {clean(repr(region))}: did you mean {nearest}?"
         return InvalidRequest(words, code=type(error).__name__)
     return None

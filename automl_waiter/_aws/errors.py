@@ -114,10 +114,10 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
     if code in _SERVER or status >= 500:
         return TransientError(TransientKind.SERVER, said, code=code)
     if status in _TOO_LARGE:
-        return InvalidRequest(f"AWS calls {operation} too large (HTTP {status})", code=code)
+        return InvalidRequest(f"AWS rejected {operation} as too large (HTTP {status})", code=code)
     # The SDK uses the status if the body has no code: then a proxy, a load balancer or a captive portal answered.
     if code in ("", str(status)):
-        return TransientError(TransientKind.RESPONSE, f"HTTP {status} without an error of AWS: {message}", code=code)
+        return TransientError(TransientKind.RESPONSE, f"HTTP {status} without an AWS error: {message}", code=code)
     if code in _EXPIRED:
         return CredentialsExpired(f"the credentials have expired ({said}): renew them", code=code)
     if code in _BAD_CREDENTIALS:
@@ -129,7 +129,7 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
         # AWS's message repeats the expected request, including the session token.
         return AccessDenied(f"AWS does not accept the credentials ({code}): check the profile and keys", code=code)
     if error.operation_name in _CREDENTIAL_CALLS:
-        return AccessDenied(f"no credentials can be had: {error.operation_name} failed ({said})", code=code)
+        return AccessDenied(f"cannot get credentials: {error.operation_name} failed ({said})", code=code)
     if code in _NOT_FOUND:
         return JobNotFound(
             f"no AutoML job {job_name!r} in {region}: check the name, the region and the account", code=code
@@ -144,7 +144,7 @@ def from_code(error: ClientError, operation: str, job_name: str, region: str, ca
         return AccessDenied(
             f"{operation} was denied in {region}: allow the IAM action {action_of(operation)} ({said})", code=code
         )
-    return InvalidRequest(f"AWS calls {operation} invalid ({said})", code=code)
+    return InvalidRequest(f"AWS rejected {operation} as invalid ({said})", code=code)
 
 
 def from_sdk(error: Exception) -> Exception:
@@ -176,10 +176,10 @@ def from_sdk(error: Exception) -> Exception:
                 getattr(sdk, "LoginError", ()),
             ),
         ):
-            return CredentialsExpired(f"no credentials can be had ({words}): log in", code=code)
+            return CredentialsExpired(f"cannot get credentials ({words}): log in", code=code)
         # A token file or a credential_process is missing.
         case FileNotFoundError() | PermissionError() | NotADirectoryError():
-            return CredentialsExpired(f"no credentials can be had ({words}): see the AWS configuration", code=code)
+            return CredentialsExpired(f"cannot get credentials ({words}): see the AWS configuration", code=code)
         case sdk.ConnectTimeoutError() | sdk.ReadTimeoutError():
             return TransientError(TransientKind.TIMEOUT, said, code=code)
         case sdk.IncompleteReadError() | sdk.ResponseStreamingError() | ResponseParserError():

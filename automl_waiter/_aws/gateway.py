@@ -101,7 +101,7 @@ class Caller:
             return problem
         if not self._connection.renew(client):
             return problem
-        return TransientError(TransientKind.CREDENTIALS, f"{problem}; new ones are looked for", code=problem.code)
+        return TransientError(TransientKind.CREDENTIALS, f"{problem}; trying to get new ones", code=problem.code)
 
 
 class Boto3Gateway(Caller):
@@ -194,7 +194,7 @@ def _jobs_in(response: Any, region: object) -> Mapping[str, Any]:
         elif name is not None and job.get("AutoMLJobArn") is not None:
             left_out.append(f"{name} ({missing or 'AutoMLJobArn'})")
     if not isinstance(summaries, list) or (summaries and not jobs and not left_out):
-        raise TransientError(TransientKind.RESPONSE, "the response is no page of jobs: cut short, or not from AWS")
+        raise TransientError(TransientKind.RESPONSE, "the response is not a page of jobs: cut short, or not from AWS")
     return with_unreadable({**page, "AutoMLJobSummaries": jobs}, left_out)
 
 
@@ -208,7 +208,7 @@ def _candidates_in(response: Any) -> Mapping[str, Any]:
     listed = page.get("Candidates")
     if not isinstance(listed, list):
         raise TransientError(
-            TransientKind.RESPONSE, "the response is no page of candidates: cut short, or not from AWS"
+            TransientKind.RESPONSE, "the response is not a page of candidates: cut short, or not from AWS"
         )
     candidates = [readable(one, Candidate) for one in listed if isinstance(one, Mapping)]
     unreadable = dict.fromkeys(name for one in candidates for name in unreadable_in(one))

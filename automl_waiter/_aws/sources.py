@@ -116,9 +116,7 @@ class SourceCredentials:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._lock.acquire(timeout=_LONGEST_TURN_S):
-            raise SourceBusy(
-                "nobody has typed the code" if OPEN else f"no answer for {format_duration(_LONGEST_TURN_S)}"
-            )
+            raise SourceBusy("no code was typed" if OPEN else f"no answer for {format_duration(_LONGEST_TURN_S)}")
         try:
             yield
         finally:
@@ -150,7 +148,7 @@ def load_from(session: Any) -> Any:
     if credentials is not None:
         return credentials
     if metadata.has_answered:
-        raise CredentialRetrievalError(provider="iam-role", error_msg="it has answered without credentials")
+        raise CredentialRetrievalError(provider="iam-role", error_msg="it returned no credentials")
     for name in _FILE_VARIABLES:
         path = Path(os.environ.get(name, os.devnull)).expanduser()
         if not path.exists() or (path.is_file() and path.stat().st_size == 0):
@@ -199,7 +197,7 @@ def source_failure(error: BaseException, *, was_answered: bool, profile: str | N
 
     code, words, method = type(error).__name__, quoted(error), _method_of(error)
     source = _NAMES.get(method or "")
-    said = f"no credentials can be had{f' from {source}' if source else ''}: {words or code}"
+    said = f"cannot get credentials{f' from {source}' if source else ''}: {words or code}"
     match error:
         case sdk.PartialCredentialsError() if method == "env":
             missing = error.kwargs["cred_var"]

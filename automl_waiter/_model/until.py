@@ -204,4 +204,4 @@ def _unknown_name(name: str, view: type[View], expression: str) -> str:
         hint = ": use a phase like ModelTuning, a status like Completed, or JMESPath like BestCandidate.CandidateName"
     else:
         hint = f": there are {', '.join(map(str, view.members))}"
-    return f"until {clean(expression)!r}: {clean(name)!r} is no status and no member of the response{hint}"
+    return f"until {clean(expression)!r}: {clean(name)!r} is neither a status nor a member of the response{hint}"

@@ -114,7 +114,7 @@ class Sandbox:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if scenario not in scenarios:
-            raise ValueError(f"{scenario!r} is no scenario: {', '.join(scenarios)}")
+            raise ValueError(f"{scenario!r} is not a scenario: {', '.join(scenarios)}")
         if not 0 < speed < math.inf:
             raise ValueError(f"a speed is a number above 0, unlike {speed}")
         self._speed = speed
