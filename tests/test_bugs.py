@@ -138,7 +138,7 @@ def test_quoted_number_is_refused_before_the_first_call(expression: str, right: 
 def test_text_may_be_compared_with_text(expression: str) -> None:
     """Only numbers need backticks."""
     if "Newer" in expression:
-        with pytest.raises(InvalidRequest, match="no status and no member"):
+        with pytest.raises(InvalidRequest, match="neither a status nor a member"):
             wait_options(until=expression)
     else:
         wait_options(until=expression)
