@@ -8,15 +8,17 @@ import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual import COMPLETED, ENDLESS, Wait, throttle
+from virtual import COMPLETED, ENDLESS, Faulty, Wait, kernel_of, throttle
 
-from automl_waiter import InvalidRequest, Waiter
+from automl_waiter import Ended, InvalidRequest, Verdict, Waiter
 from automl_waiter._aws.connection import Connection, connect
 from automl_waiter._aws.token_buckets import SharedTokenBucket, bucket_of
 from automl_waiter._model.job_refs import job_ref
+from automl_waiter._model.options import wait_options
 from automl_waiter._model.token_bucket import TokenBucket
 from automl_waiter._wiring import Gateways
 from automl_waiter.testing import ManualClock
+from automl_waiter.waiter import events_of
 
 
 @given(st.floats(0.1, 100), st.lists(st.floats(0, 5), min_size=1, max_size=200))
@@ -129,3 +131,16 @@ def test_concurrent_threads_respect_the_rate() -> None:
     for thread in threads:
         thread.join()
     assert sorted(reserved) == pytest.approx([0.0] * 50 + [(n + 1) / 50 for n in range(150)])
+
+
+def test_a_wait_that_gets_no_token_in_time_is_timed_out() -> None:
+    """Its job was never polled, which does not mean that there is no such job."""
+    clock = ManualClock()
+    gateway = Faulty(clock)
+    gateway.add("churn", COMPLETED)
+    gateway.bucket = TokenBucket(0.001)
+    while gateway.bucket.take(0):
+        pass
+    *_, ended = events_of(kernel_of(["churn"], [gateway], wait_options(timeout=30), clock), clock)
+    assert isinstance(ended, Ended)
+    assert (ended.outcome.verdict, ended.outcome.exit_code) == (Verdict.TIMED_OUT, 124)

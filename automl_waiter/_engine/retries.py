@@ -267,7 +267,7 @@ class _Attempts:
 
     def _given_up(self, last: TransientError) -> AutoMLWaiterError:
         lasted = format_duration(self._clock.monotonic() - self._begun)
-        if self._clock.monotonic() >= self._limits.foreign_ends:
+        if last.kind in _ABOUT_ANOTHER and self._clock.monotonic() >= self._limits.foreign_ends:
             absent = JobReplaced if last.kind is TransientKind.NAMESAKE else JobNotFound
             return absent(f"no AutoML job {self._call.job_name!r} was found in {lasted}: {last}", code=last.code)
         times = "once" if self._failures == 1 else f"{self._failures} times"
