@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from conftest import TRACES, Recorded
+from scenes import board_of
 
 from automl_waiter import AccessDenied, ExitCode, Outcome, Snapshot, Verdict
-from automl_waiter._model.candidates import Leaderboard, Training, ranked
+from automl_waiter._model.candidates import Leaderboard, Training
 from automl_waiter._model.console import console_url
 from automl_waiter._model.exit_codes import is_bad
 from automl_waiter._model.phases import NOT_WATCHED, phases_of
@@ -57,14 +58,6 @@ HOSTILE = "a<script>alert(1)</script>|*b*`c`[d](http://e)\x1b[31m\n::error::f\u2
 
 def outcome_of(timeline: Timeline, **options: Any) -> Outcome:
     return simulate(timeline, **options).outcome
-
-
-def board_of(outcome: Outcome, timeline: Timeline) -> Leaderboard:
-    assert outcome.snapshot is not None
-    found = timeline.candidates(
-        1e6, name=outcome.job_name, created=outcome.snapshot.created_at, arn=outcome.snapshot.arn
-    )
-    return Leaderboard(ranked(map(Candidate, found)))
 
 
 def plain(document: Document) -> str:
