@@ -5,6 +5,6 @@ from pathlib import Path
 
 # The fake service with a listing is the tests' support. Not as `tests.listing_service`: an installed package may be
 # called `tests` too.
-_TESTS = str(Path(__file__).parents[1] / "tests")
-if _TESTS not in sys.path:
-    sys.path.append(_TESTS)
+_SUPPORT = str(Path(__file__).parents[1] / "tests" / "support")
+if _SUPPORT not in sys.path:
+    sys.path.append(_SUPPORT)

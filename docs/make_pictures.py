@@ -14,7 +14,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 from scenes import HINT, JOB, OTHERS, at, board_of, estimated, outcome_of
 
 from automl_waiter.display.progress import Progress

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 
+import programs
 from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, Fault, FaultyEndpoint, Handler
 from kills import kill_again_and_again
 from reliability import (
@@ -37,6 +38,8 @@ from reliability import (
 )
 
 from automl_waiter._model.errors import TransientKind
+
+programs.FORKS = False  # a user's process starts anew
 
 TITLE = "# What a wait survives\n"
 
@@ -68,8 +71,9 @@ HEAD = """\
 ## How it is measured
 
 This page is made by `python docs/make_reliability.py`, which measures everything on it. It runs the command in
-processes of its own, against an HTTP endpoint on real sockets that fails on demand. `tests/test_reliability.py` and
-`tests/test_faults.py` assert the same. Seconds include the start of Python and of the SDK, on {machine}.
+processes of its own, against an HTTP endpoint on real sockets that fails on demand. The tests assert the same:
+`tests/processes/test_reliability.py` and `tests/processes/test_faults.py`. Seconds include the start of Python and of the
+SDK, on {machine}.
 """
 
 PASSING = """\

@@ -1,17 +1,16 @@
-import functools
-import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
-from botocore.loaders import JSONFileLoader
-from processes import endpoint_environment
+from environments import endpoint_environment
+from models import read_each_model_once
+from programs import COMMAND, Command, run
+from recordings import Recorded
+from repository import ROOT
 from scripts import NEVER, Seen
 
 from automl_waiter.cli import main
@@ -22,10 +21,7 @@ from automl_waiter.testing import Timeline
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("project")
 
-ROOT = Path(__file__).parents[1]
-TRACES = ROOT.parent / "shared" / "traces"
-
-RECORDED = json.loads((ROOT / "tests" / "recorded_jobs.json").read_text())
+read_each_model_once()
 
 # A job for each exit code, over as soon as somebody has seen it in progress; what is held goes on when a test says so.
 SCRIPTS = {
@@ -43,16 +39,6 @@ SCRIPTS = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _each_model_is_read_once() -> Iterator[None]:
-    """Cache each service model: the SDK and moto read it for each client, which is most of the time of many tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        read = JSONFileLoader.load_file
-        found = functools.cache(lambda path: read(JSONFileLoader(), path))
-        patch.setattr(JSONFileLoader, "load_file", lambda _, path: found(path))
-        yield
-
-
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[Sandbox]:
     """Serve a sandbox over HTTP, 100 times as fast as the clock."""
@@ -68,9 +54,6 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="write the recordings anew, to be looked at and committed")
-
-
-Recorded = Callable[[str, str], None]
 
 
 @pytest.fixture
@@ -92,26 +75,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
 @pytest.fixture
 def command(endpoint: Sandbox) -> Command:
     """Return a function that runs `automl-waiter` in its own process against the endpoint."""
 
-    def run(*arguments: str, environment: dict[str, str] | None = None, **options: Any) -> Any:
-        env = endpoint_environment(endpoint.url)
-        return subprocess.run(
-            [sys.executable, "-m", "automl_waiter", *arguments],
-            env=env | (environment or {}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            **options,
-        )
+    def run_command(*arguments: str, environment: dict[str, str] | None = None, **options: Any) -> Any:
+        return run([*COMMAND, *arguments], env=endpoint_environment(endpoint.url) | (environment or {}), **options)
 
-    return run
+    return run_command
 
 
 @pytest.fixture

@@ -179,11 +179,14 @@ def _variables(url: str) -> Mapping[str, str]:
 def _program() -> list[str]:
     """Return the words that run this command in another terminal, where this one's environment is not activated."""
     found = shutil.which("automl-waiter")
-    is_activated = sys.prefix != sys.base_prefix and found is not None and Path(found).is_relative_to(sys.prefix)
-    if found is not None and not is_activated:
-        return ["automl-waiter"]
-    script = found or shutil.which("automl-waiter", path=str(Path(sys.executable).parent))
-    return [script] if script else [sys.executable, "-m", "automl_waiter"]
+    own = shutil.which(sys.argv[0]) if Path(sys.argv[0]).stem == "automl-waiter" else None
+    own = own or shutil.which("automl-waiter", path=str(Path(sys.executable).parent))
+    if own is None:
+        return [sys.executable, "-m", "automl_waiter"]
+    is_activated = sys.prefix != sys.base_prefix and Path(own).is_relative_to(sys.prefix)
+    # PATH may lead to another installation, or to this one by a link, as pipx makes it.
+    is_found = found is not None and Path(found).samefile(own) and not (is_activated and found == own)
+    return ["automl-waiter"] if is_found else [own]
 
 
 def _quoted(word: str) -> str:

@@ -21,8 +21,9 @@ from dagster import (
     materialize,
     op,
 )
+from environments import endpoint_environment
 from guide import REQUEST, pasted
-from processes import endpoint_environment, terminated_in_wait
+from programs import terminated_in_wait
 
 from automl_waiter import AccessDenied, InvalidRequest, ServiceUnavailable, Transition
 from automl_waiter._model.errors import TransientError, TransientKind

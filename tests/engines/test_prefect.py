@@ -12,8 +12,9 @@ from typing import Any
 
 import boto3
 import pytest
+from environments import endpoint_environment
 from guide import REQUEST, pasted
-from processes import endpoint_environment, terminated_in_wait
+from programs import terminated_in_wait
 
 from automl_waiter import AutoMLWaiterError, Event, JobDegraded, JobFailed, JobNotFound, ServiceUnavailable, WaitTimeout
 from automl_waiter.sandbox.server import Sandbox
