@@ -72,8 +72,8 @@ HEAD = """\
 
 This page is made by `python docs/make_reliability.py`, which measures everything on it. It runs the command in
 processes of its own, against an HTTP endpoint on real sockets that fails on demand. The tests assert the same:
-`tests/processes/test_reliability.py` and `tests/processes/test_faults.py`. Seconds include the start of Python and of the
-SDK, on {machine}.
+`tests/processes/test_reliability.py` and `tests/processes/test_faults.py`. Seconds include the start of Python and of
+the SDK, on {machine}.
 """
 
 PASSING = """\
