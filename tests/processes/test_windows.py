@@ -49,16 +49,6 @@ LEFT_OUT = {
     "machine::test_clock_includes_system_sleep": "uses CLOCK_BOOTTIME",
     "process::test_signal_ignored_at_start_stays_ignored": "uses SIGHUP",
     "process::test_watch_ends_after_its_only_reader_exits": "uses select.poll",
-    # These need nothing that Windows lacks, but take some seconds.
-    "exec::test_failing_command_is_reported_and_changes_no_exit_code": "starts the command three times",
-    "exec::test_slow_command_does_not_block_the_wait": "starts the command",
-    "exec::test_command_is_not_run_by_a_shell": "starts the command",
-    "journal::test_large_journal_is_read_within_50_ms": "writes a large file",
-    "journal::test_many_writers_lose_nothing": "starts many processes",
-    "journal::test_stored_values_never_end_a_wait": "starts the command for each value",
-    "journal::test_killed_processes_lose_nothing_and_repeat_nothing_acknowledged": "runs hundreds of examples",
-    "process::test_lost_result_is_74_if_it_is_the_only_product": "starts the command three times",
-    "signals::test_an_interrupt_at_any_instant_ends_the_wait": "waits sixty times",
 }
 
 
@@ -71,14 +61,14 @@ def files(names: list[str]) -> list[str]:
     ]
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_the_quick_part_passes_without_what_windows_lacks() -> None:
     """Library, command, live view, --exec, journal and sandbox work without signals, clocks, locks and processes of POSIX."""
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *files(QUICK)]
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/virtual_time", *files(QUICK)]
     words += [f"--deselect={name}" for name in files([*LEFT_OUT])]
     env = clean_environment(**ON_WINDOWS)
     done = subprocess.run(
-        [sys.executable, *words], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *words], env=env, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout
 
