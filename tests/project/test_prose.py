@@ -20,7 +20,7 @@ PHRASES = re.compile(
 )
 CHECKS = ("archaism", "cliches", "hedging", "malapropisms", "mixed_metaphors", "mondegreens", "nonwords", "oxymorons")
 CHECKS += ("redundancy", "terms", "uncomparables", "weasel_words")
-TEXTS = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+TEXTS = [*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"))]
 
 
 def prose_of(page: Path) -> str:
