@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import freezegun
 import pytest
+from clients import Answering, client_error
 from environments import clean_environment
 
 import automl_waiter
@@ -32,14 +33,10 @@ from automl_waiter import (
     waiter,
     watch,
 )
-from automl_waiter._aws.connection import Connection, connect
-from automl_waiter._aws.gateway import Boto3Gateway
-from automl_waiter._model.errors import TransientError, TransientKind
+from automl_waiter._aws.connection import connect
 from automl_waiter._model.options import wait_options
 from automl_waiter.sandbox.server import Sandbox
-from automl_waiter.testing import EPOCH, ScriptedJobs, Timeline, simulated_jobs
-
-__all__ = ["simulated_jobs"]
+from automl_waiter.testing import EPOCH, Timeline
 
 NewJob = Callable[[str], str]
 
@@ -237,117 +234,10 @@ def test_a_cancelled_wait_under_asyncio_leaves_no_task() -> None:
     assert asyncio.run(main()) == 1
 
 
-def test_simulated_jobs_fixture_needs_neither_aws_nor_real_time(simulated_jobs: ScriptedJobs) -> None:
-    """With the fixture, `wait_for` follows a scripted job in virtual time, with and without asyncio."""
-    simulated_jobs.add("churn", Timeline([(0, "InProgress", "Starting"), (36000, "Completed", "Completed")]))
-    begun = time.monotonic()
-    assert wait_for("churn").verdict == "completed"
-    assert asyncio.run(aio.wait_for("churn")).verdict == "completed"
-    assert time.monotonic() - begun < 5
-
-
-def test_waits_in_one_simulation_share_the_clock_but_no_calls(simulated_jobs: ScriptedJobs) -> None:
-    """A wait inside another's callback, an abandoned wait and two interleaved waits do not disturb each other."""
-    for name in "abcdef":
-        simulated_jobs.add(name, Timeline([(0, "InProgress", "ModelTuning"), (60, "Completed", "Completed")]))
-    inside: list[Verdict] = []
-
-    def on_transition(transition: Transition) -> None:
-        if transition.after.is_terminal:
-            inside.append(wait_for("d").verdict)
-
-    def on_event(_: Event) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        wait_for_all(["a", "b", "c"], on_event=on_event)
-    in_turn = zip(as_completed(["a", "b"]), as_completed(["e", "f"]), strict=True)
-    assert [one.ok and other.ok for one, other in in_turn] == [True, True]
-    assert all(outcome.ok for outcome in wait_for_all(["a", "b", "c"], on_transition=on_transition).values())
-    assert inside == ["completed"] * 3
-
-
 def test_arn_of_another_region_than_the_client_is_refused(endpoint: Sandbox) -> None:
     """A client is never called for a job of another region."""
     with pytest.raises(InvalidRequest, match="eu-west-1"):
         wait_for("arn:aws:sagemaker:eu-west-1:123456789012:automl-job/churn", client=endpoint.client())
-
-
-class Answering:
-    """A client that answers each call with an AWS error or a response."""
-
-    class meta:
-        region_name = "us-east-1"
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-    def describe_auto_ml_job_v2(self, **_: str) -> Any:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-def client_error(code: str, status: int = 400) -> Exception:
-    from botocore.exceptions import ClientError
-
-    response: Any = {"Error": {"Code": code, "Message": "said\x1b"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(response, "DescribeAutoMLJobV2")
-
-
-def login_errors() -> list[Any]:
-    """Return the errors of `aws login`, which old SDKs do not define."""
-    from botocore import exceptions as sdk
-
-    names = ("LoginRefreshRequired", "LoginTokenLoadError", "LoginInsufficientPermissions")
-    return [error for name in names if (error := getattr(sdk, name, None))]
-
-
-def sdk_errors() -> list[Any]:
-    from botocore import exceptions as sdk
-    from botocore.parsers import ResponseParserError
-
-    return [
-        (client_error("ThrottlingException"), TransientKind.THROTTLED),
-        (client_error("Whatever", 429), TransientKind.THROTTLED),
-        (client_error("InternalFailure", 500), TransientKind.SERVER),
-        (client_error("503", 503), TransientKind.SERVER),
-        (sdk.EndpointConnectionError(endpoint_url="x"), TransientKind.CONNECTION),
-        (sdk.ReadTimeoutError(endpoint_url="x"), TransientKind.TIMEOUT),
-        (ConnectionResetError("reset"), TransientKind.CONNECTION),
-        (ResponseParserError("html"), TransientKind.RESPONSE),
-        ({}, TransientKind.RESPONSE),
-        (client_error("ResourceNotFound"), automl_waiter.JobNotFound),
-        (client_error("AccessDeniedException"), automl_waiter.AccessDenied),
-        (client_error("Unheard", 403), automl_waiter.AccessDenied),
-        (client_error("NotAuthorizedException"), automl_waiter.AccessDenied),
-        (client_error("UnrecognizedClientException"), automl_waiter.AccessDenied),
-        (client_error("ExpiredTokenException"), automl_waiter.CredentialsExpired),
-        (client_error("ValidationException"), automl_waiter.InvalidRequest),
-        (sdk.NoCredentialsError(), automl_waiter.AccessDenied),
-        (sdk.UnauthorizedSSOTokenError(), automl_waiter.CredentialsExpired),
-        (sdk.SSOTokenLoadError(error_msg="x"), automl_waiter.CredentialsExpired),
-        (sdk.RefreshWithMFAUnsupportedError(), automl_waiter.CredentialsExpired),
-        *((error(error_msg="x"), automl_waiter.CredentialsExpired) for error in login_errors()),
-        (FileNotFoundError(2, "No such file", "/token"), automl_waiter.CredentialsExpired),
-        (OverflowError("port must be 0-65535"), automl_waiter.InvalidRequest),
-        (sdk.ParamValidationError(report="x"), automl_waiter.InvalidRequest),
-    ]
-
-
-@pytest.mark.parametrize(("answer", "meaning"), sdk_errors())
-def test_errors_are_classified_by_class_and_code(answer: Any, meaning: Any) -> None:
-    """Each AWS or SDK error is transient or permanent by its class and code, with a clean one-line message."""
-    with pytest.raises((TransientError, automl_waiter.AutoMLWaiterError)) as raised:
-        Boto3Gateway(Connection(Answering(answer))).describe("churn")
-    assert "\x1b" not in str(raised.value)
-    if isinstance(meaning, TransientKind):
-        assert isinstance(raised.value, TransientError)
-        assert raised.value.kind is meaning
-    else:
-        assert type(raised.value) is meaning
-    if type(raised.value) is AccessDenied and "Denied" in (raised.value.code or ""):
-        assert "sagemaker:DescribeAutoMLJobV2" in str(raised.value)
 
 
 class Moving(Answering):

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from repository import ROOT
-from test_view import OTHERS, at, estimated, retried
+from scenes import OTHERS, at, estimated, retried
 
 from automl_waiter import InvalidRequest, wait_for
 from automl_waiter._model.events import Ended, StopRequested

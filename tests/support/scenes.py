@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from virtual import kernel_of
 
 from automl_waiter._model.candidates import Leaderboard, ranked
-from automl_waiter._model.events import Ended, Estimated
+from automl_waiter._model.events import Ended, Estimated, Retry
 from automl_waiter._model.options import CANDIDATES_EVERY_S, WaitOptions
 from automl_waiter._model.outcome import Outcome
 from automl_waiter._model.snapshot import Candidate
@@ -56,6 +56,12 @@ def estimated(now: datetime, name: str = "churn-2026", left: float = 1080) -> Es
     """Return an estimate of the end in so many seconds."""
     ends = [now + timedelta(seconds=left + more) for more in (0, -240, 300)]
     return Estimated(*ends, based_on=6, job_name=name, at=now)
+
+
+def retried(progress: Progress, now: datetime, attempt: int, name: str | None = "churn-2026") -> Retry:
+    """Return the retry of a call that got no answer."""
+    failed = "no answer in time: Read timeout on endpoint URL https://api.sagemaker.us-east-1.amazonaws.com/"
+    return Retry(name, now, "DescribeAutoMLJobV2", attempt, "timeout", None, failed, 12.0)
 
 
 def outcome_of(timeline: Timeline, name: str = "churn-2026") -> Outcome:
