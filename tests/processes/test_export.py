@@ -4,7 +4,6 @@ import copy
 import itertools
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +12,7 @@ import boto3
 import botocore.session
 import pytest
 from guide import pasted
-from moto import mock_aws
+from interpreter import interpreter
 from moto.core.exceptions import JsonRESTError
 from moto.sagemaker.exceptions import ResourceNotFound
 from moto.sagemaker.models import SageMakerModelBackend
@@ -66,41 +65,39 @@ def hurried(definition: dict[str, Any]) -> dict[str, Any]:
 Run = Callable[..., dict[str, Any]]
 
 
+@pytest.fixture(scope="module")
+def stepfunctions() -> Iterator[Any]:
+    with interpreter():
+        yield boto3.client("stepfunctions", region_name="us-east-1")
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(stepfunctions: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a definition; each poll gets the next of the given answers, and the last one is repeated."""
-    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
-        client = boto3.client("stepfunctions", region_name="us-east-1")
 
-        def execute(
-            definition: dict[str, Any],
-            *polls: Any,
-            given: object = {"AutoMLJobName": "churn"},
-        ) -> dict[str, Any]:
-            found = itertools.chain(polls, itertools.repeat(polls[-1]))
+    def execute(definition: dict[str, Any], *polls: Any, given: object = {"AutoMLJobName": "churn"}) -> dict[str, Any]:
+        found = itertools.chain(polls, itertools.repeat(polls[-1]))
 
-            def describe(_: SageMakerModelBackend, auto_ml_job_name: str) -> Any:
-                answer = next(found)
-                if isinstance(answer, Exception):
-                    raise answer
-                return answer
+        def describe(_: SageMakerModelBackend, auto_ml_job_name: str) -> Any:
+            answer = next(found)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
 
-            monkeypatch.setattr(SageMakerModelBackend, "describe_auto_ml_job_v2", describe)
-            name = f"run-{os.urandom(6).hex()}"
-            # In AWS errors have the SDK's name of the service; moto takes the one of the resource.
-            text = json.dumps(definition).replace("SageMaker.", "sagemaker.")
-            machine = client.create_state_machine(name=name, definition=text, roleArn=ROLE)
-            execution = client.start_execution(
-                stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps(given)
-            )["executionArn"]
-            until = time.monotonic() + 60
-            while (result := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
-                assert time.monotonic() < until
-                time.sleep(0.05)
-            pages = client.get_execution_history(executionArn=execution, maxResults=1000)
-            return {**result, "events": pages["events"]}
+        monkeypatch.setattr(SageMakerModelBackend, "describe_auto_ml_job_v2", describe)
+        name = f"run-{os.urandom(6).hex()}"
+        # In AWS errors have the SDK's name of the service; moto takes the one of the resource.
+        text = json.dumps(definition).replace("SageMaker.", "sagemaker.")
+        machine = stepfunctions.create_state_machine(name=name, definition=text, roleArn=ROLE)
+        execution = stepfunctions.start_execution(
+            stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps(given)
+        )["executionArn"]
+        result = stepfunctions.describe_execution(executionArn=execution)
+        assert result["status"] != "RUNNING"
+        pages = stepfunctions.get_execution_history(executionArn=execution, maxResults=1000)
+        return {**result, "events": pages["events"]}
 
-        yield execute
+    return execute
 
 
 def throttled() -> Exception:

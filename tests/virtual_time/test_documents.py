@@ -1,5 +1,6 @@
 """Summaries and reports of a job in their formats, and the escaping of untrusted text."""
 
+import functools
 import io
 import json
 import re
@@ -57,6 +58,7 @@ SCRIPTS = {"completed": COMPLETED, "failed": FAILED, "degraded": DEGRADED}
 HOSTILE = "a<script>alert(1)</script>|*b*`c`[d](http://e)\x1b[31m\n::error::f\u202e&amp; \"g\" 'h' $i$ _j_ ~~k~~"
 
 
+@functools.cache
 def outcome_of(timeline: Timeline, **options: Any) -> Outcome:
     return simulate(timeline, **options).outcome
 

@@ -6,9 +6,7 @@ import pytest
 from clients import Answering, client_error
 
 import automl_waiter
-from automl_waiter import (
-    AccessDenied,
-)
+from automl_waiter import AccessDenied
 from automl_waiter._aws.connection import Connection
 from automl_waiter._aws.gateway import Boto3Gateway
 from automl_waiter._model.errors import TransientError, TransientKind
