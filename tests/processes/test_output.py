@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from environments import clean_environment, endpoint_environment
 from faulty_endpoint import FaultyEndpoint
+from hostile import HOSTILE
 from programs import COMMAND, Command, run, start
 from scripts import NEVER, Seen
 
@@ -34,9 +35,6 @@ from automl_waiter.testing import Timeline
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 TUNING = State("InProgress", "ModelTuning")
 TUNING_JOB = Snapshot(Timeline([(0, *TUNING)]).response(0, name="churn", created=NOW, arn="arn"))
-
-# What a job's own text may do to a terminal (ESC, CSI, DEL, a carriage return, a right-to-left override) and to a CI runner.
-HOSTILE = "no data\x1b[31m\x9b31m\x7f\r\n::error::forged\n##vso[task.setvariable variable=x]y\n##[error]z\n##teamcity[a]\u202e"
 
 
 @pytest.fixture(scope="module")
