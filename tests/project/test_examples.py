@@ -21,8 +21,12 @@ from typing import IO, Any
 
 import pytest
 import yaml
+from check_jsonschema import main as check_jsonschema
+from click.testing import CliRunner
 from environments import endpoint_environment
+from forking_programs import forking_programs, search_path
 from github import outputs
+from programs import launch
 from reliability import can_be_first, child_of
 from repository import ROOT
 
@@ -76,6 +80,35 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_CONFIG_FILE": os.devnull}
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with programs that start quickly, at the place where the action installs the command."""
+    folder = tmp_path_factory.mktemp("programs") / "automl-waiter" / "bin"
+    with forking_programs(folder):
+        yield folder
+
+
+def write_program(path: Path, *lines: str) -> Path:
+    """Write a script of the shell that notes its arguments, and then runs these lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["#!/bin/sh", 'printf "%s\\0" "$@" > "$0.arguments"', *lines, ""]))
+    path.chmod(0o755)
+    return path
+
+
+def arguments_of(program: Path) -> list[str]:
+    """Return the arguments of the program's last call."""
+    return program.with_name(f"{program.name}.arguments").read_text().split("\0")[:-1]
+
+
+def to_install(arguments: list[str]) -> list[str]:
+    """Return what pip installs if it has these arguments: its own parser reads them."""
+    from pip._internal.commands import create_command
+
+    _, sources = create_command("install").parse_args(arguments[arguments.index("install") + 1 :])
+    return sources
+
+
 def read_until(stream: IO[str] | None, *words: str) -> list[str]:
     """Reads lines until one has all these words, and returns them."""
     lines = []
@@ -87,10 +120,12 @@ def read_until(stream: IO[str] | None, *words: str) -> list[str]:
 
 
 @contextmanager
-def started(*words: str, stderr: int = subprocess.STDOUT, **options: Any) -> Iterator[subprocess.Popen[str]]:
+def started(
+    *words: str, env: Mapping[str, str], stderr: int = subprocess.STDOUT, **options: Any
+) -> Iterator[subprocess.Popen[str]]:
     """A process with pipes. Neither it nor what it starts outlives the test, which waits for a minute at most."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": stderr, "stdin": subprocess.DEVNULL}
-    with subprocess.Popen(words, text=True, start_new_session=True, **pipes, **options) as process:
+    with launch(words, env=env, start_new_session=True, **pipes, **options) as process:
 
         def end() -> None:
             with suppress(ProcessLookupError):
@@ -112,9 +147,10 @@ def run(*words: str, env: Mapping[str, str] | None = None, **options: Any) -> su
 # Scripts and calls
 
 
-def test_the_examples_run(endpoint: Sandbox, tmp_path: Path) -> None:
+def test_the_examples_run(endpoint: Sandbox, programs: Path, tmp_path: Path) -> None:
     """Each example works against the sandbox."""
-    env = endpoint_environment(endpoint.url, PATH=search_path())
+    env = endpoint_environment(endpoint.url, PATH=search_path(programs))
+    python = shutil.which("python3", path=env["PATH"]) or ""
     endpoint.create_job("example-good", scenario="completed")
     endpoint.create_job("example-bad", scenario="failed")
     for job in ("example-good", "example-bad"):
@@ -129,10 +165,10 @@ def test_the_examples_run(endpoint: Sandbox, tmp_path: Path) -> None:
         "deploy the best candidate of example-good\n",
     )
     assert run_example(str(EXAMPLES / "pipeline_step.sh"), "example-bad") == (10, "example-bad has no model\n")
-    code, printed = run_example(sys.executable, str(EXAMPLES / "with_callbacks.py"), "example-good")
+    code, printed = run_example(python, str(EXAMPLES / "with_callbacks.py"), "example-good")
     assert code == 0
     assert "best: example-good-001, F1 0.91" in printed
-    assert run_example(sys.executable, str(EXAMPLES / "with_callbacks.py"), "example-bad")[0] == 1
+    assert run_example(python, str(EXAMPLES / "with_callbacks.py"), "example-bad")[0] == 1
     good_enough = str(EXAMPLES / "good_enough.sh")
     endpoint.create_job("example-tuning", scenario="endless")
     time.sleep(1.5)
@@ -140,7 +176,7 @@ def test_the_examples_run(endpoint: Sandbox, tmp_path: Path) -> None:
     assert (code, printed[:30]) == (0, "good enough: example-tuning-00")
     assert json.loads((tmp_path / "outcome.json").read_text())["jobs"][0]["status"] == "Stopped"
     assert run_example(good_enough, "example-good", "0.99")[0] == 15
-    code, printed = run_example(sys.executable, str(EXAMPLES / "many_with_asyncio.py"), "example-good", "example-bad")
+    code, printed = run_example(python, str(EXAMPLES / "many_with_asyncio.py"), "example-good", "example-bad")
     assert code == 1
     assert "example-good: completed" in printed
 
@@ -195,31 +231,51 @@ def inputs(**given: str) -> dict[str, str]:
 INSTALL, WAIT = [step for step in ACTION["runs"]["steps"] if "run" in step]
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory, endpoint: Sandbox, index: dict[str, str]) -> Runner:
-    """A runner that has run the action's steps before the wait."""
-    folder = tmp_path_factory.mktemp("runner")
-    steps = {"python": {"outputs": {"python-path": sys.executable}}}
-    runner = Runner(
-        folder,
-        endpoint_environment(endpoint.url) | index,
-        steps=steps,
-        inputs=inputs(job="any", source="automl-waiter"),
-    )
-    code, printed = runner.run(INSTALL, folder)
-    assert code == 0, printed
-    return runner
+@pytest.fixture
+def new_runner(endpoint: Sandbox) -> Callable[[Path], Runner]:
+    """Returns a runner with this folder for temporary files."""
+
+    def create(folder: Path) -> Runner:
+        steps = {"python": {"outputs": {"python-path": sys.executable}}}
+        return Runner(folder, endpoint_environment(endpoint.url), steps=steps, inputs={})
+
+    return create
+
+
+Action = Callable[..., Runner]
+"""Returns a runner of the action with these inputs."""
+
+
+def with_inputs(runner: Runner) -> Action:
+    def given(**values: str) -> Runner:
+        runner.contexts["inputs"] = inputs(**{"source": "automl-waiter", **values})
+        return runner
+
+    return given
 
 
 @pytest.fixture
-def action(installed: Runner) -> Callable[..., Runner]:
-    """A runner of the action with these inputs."""
+def action(programs: Path, new_runner: Callable[[Path], Runner]) -> Action:
+    """The action with a command that starts quickly."""
+    return with_inputs(new_runner(programs.parents[1]))
 
-    def given(**values: str) -> Runner:
-        installed.contexts["inputs"] = inputs(**{"source": "automl-waiter", **values})
-        return installed
 
-    return given
+@pytest.fixture
+def real_action(new_runner: Callable[[Path], Runner], tmp_path: Path) -> Action:
+    """The action with the command of this environment."""
+    (tmp_path / "automl-waiter").symlink_to(COMMAND.parents[1])
+    return with_inputs(new_runner(tmp_path))
+
+
+@pytest.fixture
+def noted(new_runner: Callable[[Path], Runner], tmp_path: Path) -> Action:
+    """The action with a command, and a Python, that only note their arguments; pip fails."""
+    runner = new_runner(tmp_path)
+    write_program(tmp_path / "automl-waiter" / "bin" / "automl-waiter")
+    runner.contexts["steps"] = {
+        "python": {"outputs": {"python-path": str(write_program(tmp_path / "python", '[ "$2" != pip ]'))}}
+    }
+    return with_inputs(runner)
 
 
 @pytest.mark.parametrize(
@@ -227,10 +283,8 @@ def action(installed: Runner) -> Callable[..., Runner]:
 )
 def test_action_and_workflow_match_githubs_schemas(schema: str, name: str) -> None:
     """The action and the workflow are valid by GitHub's schemas."""
-    checked = run(
-        sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(EXAMPLES / name)
-    )
-    assert checked.returncode == 0, checked.stdout
+    checked = CliRunner().invoke(check_jsonschema, ["--builtin-schema", f"vendor.{schema}", str(EXAMPLES / name)])
+    assert checked.exit_code == 0, checked.output
 
 
 def test_shell_scripts_pass_shellcheck(tmp_path: Path) -> None:
@@ -244,15 +298,15 @@ def test_shell_scripts_pass_shellcheck(tmp_path: Path) -> None:
     assert len(scripts) == 4
 
 
-def search_path(*before: Path) -> str:
-    """Return a search path with the programs of this environment."""
-    return os.pathsep.join([*map(str, before), str(COMMAND.parent), os.environ["PATH"]])
-
-
-def test_action_passes_on_every_output(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path) -> None:
-    """After a success the action has each output of its step under the same name, and no other."""
+def test_action_passes_on_every_output(
+    new_runner: Callable[[Path], Runner], index: dict[str, str], new_end: NewJob, tmp_path: Path
+) -> None:
+    """pip installs the command. After a success the action has each output of its step under the same name, and no
+    other."""
     job = new_end("completed")
-    runner = action(job=job)
+    runner = with_inputs(new_runner(tmp_path))(job=job)
+    code, printed = runner.run(INSTALL, tmp_path, **index)
+    assert code == 0, printed
     code, printed = runner.run(WAIT, tmp_path)
     assert code == 0, printed
     found = outputs((tmp_path / "output").read_text())
@@ -262,7 +316,7 @@ def test_action_passes_on_every_output(action: Callable[..., Runner], new_end: N
     assert (tmp_path / "summary").read_text().startswith("#")
 
 
-def test_action_fails_if_the_job_fails(action: Callable[..., Runner], new_end: NewJob, tmp_path: Path) -> None:
+def test_action_fails_if_the_job_fails(action: Action, new_end: NewJob, tmp_path: Path) -> None:
     """A failed job fails the step with the command's exit code, and the outputs say why."""
     job = new_end("failed")
     code, printed = action(job=job).run(WAIT, tmp_path)
@@ -272,9 +326,7 @@ def test_action_fails_if_the_job_fails(action: Callable[..., Runner], new_end: N
     assert f"::error title={job}::" in printed
 
 
-def test_inputs_of_the_action_apply(
-    action: Callable[..., Runner], new_job: NewJob, new_end: NewJob, tmp_path: Path
-) -> None:
+def test_inputs_of_the_action_apply(action: Action, new_job: NewJob, new_end: NewJob, tmp_path: Path) -> None:
     """A required part must be present, the timeout ends the wait, and the region may be an input."""
     job = new_end("explainability-error")
     assert action(job=job).run(WAIT, tmp_path)[0] == 0
@@ -284,29 +336,34 @@ def test_inputs_of_the_action_apply(
     assert action(job=job, aws_region="us-east-1").run(WAIT, tmp_path, AWS_REGION="")[0] == 0
 
 
-@pytest.mark.parametrize("name", list(ACTION["inputs"]))
-def test_inputs_are_not_evaluated_by_the_shell(
-    action: Callable[..., Runner], new_end: NewJob, tmp_path: Path, name: str
-) -> None:
-    """Any input stays one word of the command: shell syntax in it is not run."""
-    job, step = new_end("completed"), INSTALL if name == "source" else WAIT
-    for hostile in ("$(touch evaluated)", 'x"; touch evaluated; "', "x; touch evaluated", "x\ntouch evaluated"):
-        code, printed = action(**{"job": job, name.replace("-", "_"): hostile}).run(step, tmp_path)
-        assert code != 0, printed
+HOSTILE = ("$(touch evaluated)", 'x"; touch evaluated; "', "x; touch evaluated", "x\ntouch evaluated")
+
+
+@pytest.mark.parametrize("name", [name for name in ACTION["inputs"] if name != "source"])
+def test_inputs_are_not_evaluated_by_the_shell(noted: Action, tmp_path: Path, name: str) -> None:
+    """Any input stays one word of the command, and `require` one for each part: shell syntax in it is not run."""
+    for hostile in HOSTILE:
+        values = {"job": "churn", name.replace("-", "_"): hostile}
+        code, printed = noted(**values).run(WAIT, tmp_path)
+        assert code == 0, printed
+        required = [f"--require={part}" for part in values.get("require", "").split()]
+        region = ["--region", values["aws_region"]] if "aws_region" in values else []
+        words = ["wait", "--timeout", values.get("timeout", "auto"), *required, *region, "--", values["job"]]
+        assert arguments_of(tmp_path / "automl-waiter" / "bin" / "automl-waiter") == words
         assert not (tmp_path / "evaluated").exists(), hostile
 
 
-def test_the_action_installs_its_source(action: Callable[..., Runner], tmp_path: Path) -> None:
-    """pip installs the input `source`; if pip fails, the step fails before the wait."""
-    assert action(job="any", source=f"automl-waiter=={__version__}").run(INSTALL, tmp_path)[0] == 0
-    code, printed = action(job="any", source="automl-waiter==99").run(INSTALL, tmp_path)
-    assert code == 1
-    assert "automl-waiter==99" in printed
+@pytest.mark.parametrize("source", ["automl-waiter==99", "--help", *HOSTILE])
+def test_the_action_installs_its_source(noted: Action, tmp_path: Path, source: str) -> None:
+    """pip installs the input `source`, whatever is in it; if pip fails, the step fails before the wait."""
+    assert noted(job="any", source=source).run(INSTALL, tmp_path)[0] == 1
+    assert to_install(arguments_of(tmp_path / "python")) == [source]
+    assert not (tmp_path / "evaluated").exists()
 
 
-def test_a_cancelled_run_ends_the_wait(action: Callable[..., Runner], new_job: NewJob, tmp_path: Path) -> None:
+def test_a_cancelled_run_ends_the_wait(real_action: Action, new_job: NewJob, tmp_path: Path) -> None:
     """A runner signals only the step's own process; that process is the wait, which ends at once."""
-    with action(job=new_job("endless")).begin(WAIT, tmp_path) as process:
+    with real_action(job=new_job("endless")).begin(WAIT, tmp_path) as process:
         read_until(process.stdout, "InProgress")
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -316,7 +373,7 @@ def test_a_cancelled_run_ends_the_wait(action: Callable[..., Runner], new_job: N
     assert outputs((tmp_path / "output").read_text())["verdict"] == "cancelled"
 
 
-def test_workflow_runs_from_start_to_end(action: Callable[..., Runner], endpoint: Sandbox, tmp_path: Path) -> None:
+def test_workflow_runs_from_start_to_end(action: Action, endpoint: Sandbox, programs: Path, tmp_path: Path) -> None:
     """The workflow starts a job and waits for it; a second attempt waits for the same job."""
     steps = {name: each["steps"] for name, each in WORKFLOW["jobs"].items()}
     [create] = [step for step in steps["start"] if "run" in step]
@@ -333,7 +390,7 @@ def test_workflow_runs_from_start_to_end(action: Callable[..., Runner], endpoint
     }
     (tmp_path / "automl-job.json").write_text(json.dumps(request))
     # The region as configure-aws-credentials sets it.
-    env = endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1", PATH=search_path())
+    env = endpoint_environment(endpoint.url, AWS_DEFAULT_REGION="us-east-1", PATH=search_path(programs))
     runner = Runner(tmp_path, env, github={"run_id": os.getpid(), "run_attempt": 1})
     code, printed = runner.run(create, tmp_path)
     assert code == 0, printed
@@ -389,13 +446,27 @@ def bare(endpoint: Sandbox, index: dict[str, str], tmp_path: Path) -> dict[str, 
 STEP = str(EXAMPLES / "pipeline_step.sh")
 
 
-@pytest.mark.long
-def test_step_installs_the_missing_command(bare: dict[str, str], new_end: NewJob, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_real", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["", "real pip"])
+def test_step_installs_the_missing_command(
+    bare: dict[str, str], programs: Path, new_end: NewJob, tmp_path: Path, is_real: bool
+) -> None:
     """If the command is not installed, the step installs it first, and passes on the exit code."""
     job = new_end("failed")
+    pip = tmp_path / ".automl-waiter" / "bin" / "pip"
+    if not is_real:
+        # Making an environment with pip takes seconds: this pip notes its arguments, and installs a command.
+        install = shlex.join(
+            ["ln", "-s", shutil.which("automl-waiter", path=search_path(programs)) or "", f"{pip.parent}"]
+        )
+        written = write_program(tmp_path / "pip", install)
+        make = shlex.join([sys.executable, "-m", "venv", "--without-pip"])
+        write_program(
+            tmp_path / "programs" / "python3", f'[ "$1 $2" = "-m venv" ] && {make} "$3" && cp {written} "$3/bin"'
+        )
     done = run(STEP, job, env=bare, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (10, f"{job} has no model\n"), done.stderr
     assert json.loads((tmp_path / "outcome.json").read_text())["jobs"][0]["verdict"] == "failed"
+    assert is_real or to_install(arguments_of(pip)) == ["automl-waiter"]
 
 
 def test_the_step_without_a_source_names_the_variable(bare: dict[str, str], tmp_path: Path) -> None:
@@ -457,14 +528,15 @@ def test_image_runs_as_an_unprivileged_user() -> None:
     assert any(f"--owner={user} --group={group} {instructions('WORKDIR')[-1]}" in each for each in instructions("RUN"))
 
 
-def test_the_image_installs_its_source(installed: Runner) -> None:
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_image_installs_its_source(tmp_path: Path, code: int) -> None:
     """The build installs the clone, or its argument SOURCE; if pip fails, the build fails."""
     [install] = re.findall(r"^RUN --mount=type=bind,target=/src \\\n  (pip .*)$", DOCKERFILE, re.MULTILINE)
     assert instructions("ARG") == ["SOURCE=/src"]
-    env = installed.env | {"PATH": f"{installed.folder}/automl-waiter/bin:{os.environ['PATH']}"}
-    for source, code in (("automl-waiter", 0), ("automl-waiter==99", 1)):
-        done = run("sh", "-c", install, env=env | {"SOURCE": source})
-        assert done.returncode == code, done.stderr
+    pip = write_program(tmp_path / "pip", f"exit {code}")
+    done = run("sh", "-c", install, env={"PATH": search_path(tmp_path), "SOURCE": "a source"})
+    assert done.returncode == code, done.stderr
+    assert to_install(arguments_of(pip)) == ["a source"]
 
 
 @pytest.mark.parametrize("is_first", [False, True], ids=["", "first process"])
@@ -519,7 +591,14 @@ def test_service_resumes_after_a_restart(endpoint: Sandbox, new_job: NewJob, tmp
     assert f"/{unit['StateDirectory']}/bin/automl-waiter" in program
     state = {"STATE_DIRECTORY": str(tmp_path)}
     # Poll more often than every 10 seconds, to keep the test short.
-    words = [str(COMMAND), *(Template(word).substitute(state) for word in arguments), "--poll", "0.5s"]
+    words = [
+        sys.executable,
+        "-m",
+        "automl_waiter",
+        *(Template(word).substitute(state) for word in arguments),
+        "--poll",
+        "0.5s",
+    ]
     env = endpoint_environment(endpoint.url) | state
     job = new_job("held")
     printed: list[str] = []
