@@ -20,10 +20,12 @@ from typing import Any
 
 import boto3
 import click
+import programs
 import pytest
 import yaml
-from environments import endpoint_environment
+from environments import clean_environment, endpoint_environment
 from event_bus import EventBus
+from forking_programs import forking_programs, search_path
 from guide import REQUEST
 from pages import ALL, PAGES, ROOT, Block, assert_shows, command_lines, prose, sessions
 from programs import Command
@@ -245,9 +247,9 @@ def test_the_tests_on_the_pages_pass(tmp_path: Path) -> None:
     for number, session in enumerate(found):
         (tmp_path / f"test_{number}.py").write_text(at_its_lines(session))
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # as in an activated environment
-    env = os.environ | {"PATH": path}
-    result = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    folder = tmp_path / "programs"
+    with forking_programs(folder):
+        result = programs.run(words, cwd=tmp_path, env=clean_environment(PATH=search_path(folder)))
     assert result.returncode == 0, result.stdout
 
 

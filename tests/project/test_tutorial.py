@@ -5,37 +5,36 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import pytest
 from environments import clean_environment
+from forking_programs import forking_programs, search_path
 from pages import ALL, Block, assert_shows, sessions
 
 TUTORIAL = [block for block in ALL if block.page == "docs/tutorial.md"]
-HERE = Path(sys.executable).parent
 DONE = "<<done>>"
 CELL = "<<cell>>"
 
 # The environment is the one that runs the tests: making another would take a minute.
-INSTALLED = f"""\
-python3() {{ mkdir -p .venv/bin && echo 'PATH={HERE}:$PATH' > .venv/bin/activate; }}
-pip() {{ :; }}
+INSTALLED = """\
+python3() { mkdir -p .venv/bin && echo "PATH='$PROGRAMS'" > .venv/bin/activate; }
+pip() { :; }
 """
 
 
 class Terminal:
     """A shell to paste blocks into."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, path: str) -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         # Its children are in their own process group, so that all end with the test.
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
-            env=clean_environment(AWS_PROFILE="mine", AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=""),
+            env=clean_environment(PROGRAMS=path, AWS_PROFILE="mine", AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=""),
             text=True,
             start_new_session=True,
             **pipes,  # type: ignore[call-overload]
@@ -79,7 +78,12 @@ def test_the_tutorial_works_as_pasted(tmp_path: Path) -> None:
     [session] = [found for found in sessions() if found[0] in TUTORIAL and not found[0].file_name]
     outputs: dict[Block, str] = {}
     port = free_port()
-    with Terminal(tmp_path) as first, Terminal(tmp_path) as second:
+    programs = tmp_path / "programs"
+    with (
+        forking_programs(programs),
+        Terminal(tmp_path, search_path(programs)) as first,
+        Terminal(tmp_path, search_path(programs)) as second,
+    ):
         for number, block in enumerate(TUTORIAL):
             text = block.shell.replace("8765", port).replace("--speed 60", "--speed 1000000")
             if "automl-waiter sandbox" in text:
