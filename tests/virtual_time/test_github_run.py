@@ -124,7 +124,8 @@ def test_secrets_are_redacted(tmp_path: Path) -> None:
 def test_output_beyond_the_size_limit_is_omitted_with_a_warning(tmp_path: Path) -> None:
     """Thousands of jobs exceed the limits of an output and of a page; the page says what is missing."""
     runner = Runner(tmp_path)
-    many = [failed(replace(FAILED, failure_reason="long " * 300), job_name=f"job-{number}") for number in range(1000)]
+    one = failed(replace(FAILED, failure_reason="long " * 300))
+    many = [replace(one, job_name=f"job-{number}") for number in range(1000)]
     runner.run.finish(many, ExitCode.FAILED)
     assert set(outputs(runner.output.read_text())) == {"exit-code"}
     assert runner.warnings == ["the step output `jobs` is omitted: 1000 jobs exceed its size limit"]
