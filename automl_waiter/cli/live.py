@@ -28,8 +28,10 @@ from automl_waiter.report.document import Tone
 _REDRAW = 5.0
 _SETTLE = 0.1
 _MOST_AT_ONCE = 1000
-# Seconds to wait for a slow terminal that still accepts output.
+# Seconds to wait for a slow terminal that still accepts output: a piece of so many characters each second.
 _SLOW = 5.0
+_STOPPED = 1.0
+_PIECE = 2048
 
 # xterm's "window manipulation": push the title on its stack, and pop it. Other terminals ignore them, so the title is
 # emptied first: it must not stay and show a job that has ended.
@@ -128,7 +130,7 @@ class LiveView:
         until = time.monotonic() + _SLOW
         while thread.is_alive() and time.monotonic() < until:
             thread.join(PATIENCE / 4)
-            if (since := self._writing_since) is not None and time.monotonic() - since > PATIENCE:
+            if (since := self._writing_since) is not None and time.monotonic() - since > _STOPPED:
                 return  # the terminal has stopped
 
     def _read(self, descriptor: int) -> None:
@@ -149,9 +151,11 @@ class LiveView:
                     news.is_written.set()
 
     def _write(self, text: str) -> None:
-        self._writing_since = time.monotonic()
         try:
-            self._out(text)
+            # In pieces, because a slow terminal is one that takes them.
+            for start in range(0, len(text), _PIECE):
+                self._writing_since = time.monotonic()
+                self._out(text[start : start + _PIECE])
         finally:
             self._writing_since = None
 

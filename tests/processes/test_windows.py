@@ -21,20 +21,16 @@ from automl_waiter.cli.signals import Interrupts
 WINDOWS = ROOT / "tests" / "support" / "windows"
 ON_WINDOWS = {"PYTHONPATH": str(WINDOWS), "SYSTEMROOT": str(WINDOWS)}
 
-QUICK = [
-    "callbacks",
+IN_PROCESSES = [
     "exec",
     "journal",
     "library",
     "machine",
     "process",
     "signals",
-    "statuses",
     "sandbox::test_a_created_job_runs_through_its_phases",
     "sandbox::test_port_in_use_is_an_oserror",
-    "view::test_frame_replaces_the_previous_one",
     "view::test_slow_terminal_gets_every_line_before_the_view_is_removed",
-    "view::test_frame_is_replaced_after_the_terminal_becomes_narrower",
     "view::test_summary_replaces_the_view",
     "view::test_output_of_exec_is_above_the_view",
 ]
@@ -55,16 +51,15 @@ LEFT_OUT = {
 def files(names: list[str]) -> list[str]:
     """Return the tests as pytest's arguments."""
     return [
-        f"{path.relative_to(ROOT)}{separator}{name}"
+        f"tests/processes/test_{file}.py{separator}{name}"
         for file, separator, name in (one.partition("::") for one in names)
-        for path in ROOT.glob(f"tests/*/test_{file}.py")
     ]
 
 
 @pytest.mark.soak
 def test_the_quick_part_passes_without_what_windows_lacks() -> None:
     """Library, command, live view, --exec, journal and sandbox work without signals, clocks, locks and processes of POSIX."""
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/virtual_time", *files(QUICK)]
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/virtual_time", *files(IN_PROCESSES)]
     words += [f"--deselect={name}" for name in files([*LEFT_OUT])]
     env = clean_environment(**ON_WINDOWS)
     done = subprocess.run(
