@@ -27,7 +27,7 @@ def test_printed_lines_work_in_a_second_terminal() -> None:
     env = clean_environment()
     words = ["sandbox", "--job", "churn=quick", "--speed", "600"]
     with closing(Terminal(*words, env=env, columns=200, rows=50)) as terminal:
-        shown = terminal.until(lambda text: "PowerShell" in text)
+        shown = terminal.until(lambda text: "$env:" in text and text.endswith("wait churn"))
         assert "churn: quick, ends in 0s\n" in shown
         script = "\n".join(pasted(shown.splitlines())) + "\n"
         for name in [name for name in env if name.startswith("AWS_")]:

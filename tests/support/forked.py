@@ -113,7 +113,6 @@ def _load() -> None:
     session = boto3.Session("testing", "testing", region_name="us-east-1")
     for service in ("sagemaker", "logs"):
         session.client(service)
-    gc.freeze()
 
 
 def _next_child(calls: socket.socket) -> dict[str, Any]:
@@ -162,5 +161,8 @@ def _run(words: list[str], env: dict[str, str], cwd: str, new_session: bool) -> 
 
 if __name__ == "__main__":
     server = socket.socket(fileno=int(sys.argv[1]))
+    gc.disable()
     _load()
+    gc.freeze()
+    gc.enable()
     _run(**_next_child(server))
