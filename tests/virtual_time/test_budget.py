@@ -8,7 +8,7 @@ import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual import COMPLETED, ENDLESS, Faulty, Wait, kernel_of, throttle
+from virtual import COMPLETED, ENDLESS, Faulty, Wait, kernel_of, no_network, throttle
 
 from automl_waiter import Ended, InvalidRequest, Verdict, Waiter
 from automl_waiter._aws.connection import Connection, connect
@@ -144,3 +144,16 @@ def test_a_wait_that_gets_no_token_in_time_is_timed_out() -> None:
     *_, ended = events_of(kernel_of(["churn"], [gateway], wait_options(timeout=30), clock), clock)
     assert isinstance(ended, Ended)
     assert (ended.outcome.verdict, ended.outcome.exit_code) == (Verdict.TIMED_OUT, 124)
+
+
+def test_waiting_for_a_token_uses_no_error_budget() -> None:
+    """A failed call is retried with the next token, however long it takes to come."""
+    clock = ManualClock()
+    gateway = Faulty(clock, [no_network()])
+    gateway.add("churn", COMPLETED)
+    gateway.bucket = TokenBucket(0.01)
+    while gateway.bucket.take(0):
+        pass
+    *_, ended = events_of(kernel_of(["churn"], [gateway], wait_options(error_budget=30), clock), clock)
+    assert isinstance(ended, Ended)
+    assert (ended.outcome.verdict, ended.outcome.retries) == (Verdict.COMPLETED, 1)
