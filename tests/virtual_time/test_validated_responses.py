@@ -74,7 +74,8 @@ def about(**members: str) -> Change:
 
 OTHER = about(AutoMLJobName="other", AutoMLJobArn=f"{ARN}other")
 FOREIGN = {
-    "another name": OTHER,
+    "another name": about(AutoMLJobName="other"),
+    "another name and ARN": OTHER,
     "another name in the ARN": about(AutoMLJobArn=f"{ARN}other"),
     "another region": about(AutoMLJobArn=ARN.replace("us-east-1", "eu-west-1") + "churn"),
 }
