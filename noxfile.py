@@ -105,9 +105,9 @@ def wheel(session: nox.Session) -> None:
         session.run("automl-waiter", "--version")
         names = "from automl_waiter import *; import automl_waiter.aio, automl_waiter.testing"
         session.run("python", "-c", names)
-        told = session.run("automl-waiter", "demo", success_codes=[2], silent=True)
-        if "pip install moto flask flask-cors" not in str(told):
-            session.error(f"without the extra, the demo prints {told}")
+        printed = session.run("automl-waiter", "demo", success_codes=[2], silent=True)
+        if "pip install moto flask flask-cors" not in str(printed):
+            session.error(f"without the extra, the demo prints {printed}")
     # The floors of pyproject.toml; botocore's own is that of boto3.
     floors = ("-r", "pyproject.toml", "--extra", "sandbox", "botocore==1.35.0")
     session.install("--upgrade", "--resolution=lowest-direct", *floors)
