@@ -140,7 +140,7 @@ def _next_child(calls: socket.socket) -> dict[str, Any]:
 
 
 def _run(words: list[str], env: dict[str, str], cwd: str, new_session: bool) -> None:
-    """Go on as Python does after its start with these words."""
+    """Do what Python does after its start with these arguments."""
     if new_session:
         os.setsid()
     os.chdir(cwd)

@@ -3,6 +3,7 @@
 import gc
 import threading
 import weakref
+from typing import Any
 
 import boto3
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual import COMPLETED, ENDLESS, Faulty, Wait, kernel_of, no_network, throttle
 
-from automl_waiter import Ended, InvalidRequest, Verdict, Waiter
+from automl_waiter import Ended, InvalidRequest, Outcome, Verdict, Waiter
 from automl_waiter._aws.connection import Connection, connect
 from automl_waiter._aws.token_buckets import SharedTokenBucket, bucket_of
 from automl_waiter._model.job_refs import job_ref
@@ -133,27 +134,26 @@ def test_concurrent_threads_respect_the_rate() -> None:
     assert sorted(reserved) == pytest.approx([0.0] * 50 + [(n + 1) / 50 for n in range(150)])
 
 
-def test_a_wait_that_gets_no_token_in_time_is_timed_out() -> None:
-    """Its job was never polled, which does not mean that there is no such job."""
+def waited_for_tokens(rate: float, *faults: Exception, **options: Any) -> Outcome:
+    """Return the outcome of a wait that begins without a token; later ones come at this rate."""
     clock = ManualClock()
-    gateway = Faulty(clock)
+    gateway = Faulty(clock, [*faults])
     gateway.add("churn", COMPLETED)
-    gateway.bucket = TokenBucket(0.001)
+    gateway.bucket = TokenBucket(rate)
     while gateway.bucket.take(0):
         pass
-    *_, ended = events_of(kernel_of(["churn"], [gateway], wait_options(timeout=30), clock), clock)
+    *_, ended = events_of(kernel_of(["churn"], [gateway], wait_options(**options), clock), clock)
     assert isinstance(ended, Ended)
-    assert (ended.outcome.verdict, ended.outcome.exit_code) == (Verdict.TIMED_OUT, 124)
+    return ended.outcome
+
+
+def test_a_wait_that_gets_no_token_in_time_is_timed_out() -> None:
+    """Its job was never polled, which does not mean that there is no such job."""
+    outcome = waited_for_tokens(0.001, timeout=30)
+    assert (outcome.verdict, outcome.exit_code) == (Verdict.TIMED_OUT, 124)
 
 
 def test_waiting_for_a_token_uses_no_error_budget() -> None:
     """A failed call is retried with the next token, however long it takes to come."""
-    clock = ManualClock()
-    gateway = Faulty(clock, [no_network()])
-    gateway.add("churn", COMPLETED)
-    gateway.bucket = TokenBucket(0.01)
-    while gateway.bucket.take(0):
-        pass
-    *_, ended = events_of(kernel_of(["churn"], [gateway], wait_options(error_budget=30), clock), clock)
-    assert isinstance(ended, Ended)
-    assert (ended.outcome.verdict, ended.outcome.retries) == (Verdict.COMPLETED, 1)
+    outcome = waited_for_tokens(0.01, no_network(), error_budget=30)
+    assert (outcome.verdict, outcome.retries) == (Verdict.COMPLETED, 1)
