@@ -14,6 +14,7 @@ _SLICE_S = 0.1
 OPEN: list[_Question] = []
 """The questions that stand on the terminal."""
 _LOCK = threading.Lock()
+_times_ended = 0
 
 
 def ask(words: str) -> str:
@@ -48,9 +49,16 @@ def ask(words: str) -> str:
         os.close(terminal)
 
 
+def times_ended() -> int:
+    """Return how often `end_questions` was called."""
+    return _times_ended
+
+
 def end_questions() -> None:
     """End every question, and let the terminal echo again."""
+    global _times_ended  # noqa: PLW0603 - the process has one terminal
     with _LOCK:
+        _times_ended += 1
         for question in OPEN:
             question.end()
 

@@ -289,7 +289,8 @@ def test_interrupted_mfa_prompt_restores_the_terminal(
     """After a timeout or a signal ends a wait at its prompt, the terminal echoes again."""
     (home / "config").write_text(SECOND_FACTOR)
     env = endpoint_environment(endpoint.url, AWS_CONFIG_FILE=str(home / "config"), AWS_ACCESS_KEY_ID="")
-    program = f"{ON_ITS_TERMINAL} from automl_waiter.cli import main; sys.exit(main())"
+    # A process that ends late leaves time for another question.
+    program = f"{ON_ITS_TERMINAL} import time; from automl_waiter.cli import main; code = main(); time.sleep(0.3); sys.exit(code)"
     words = [sys.executable, "-c", program, "wait", endpoint.add("asks", DONE), *options]
     terminal = Terminal(env=env, instead=words)
     try:
