@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from environments import endpoint_environment
-from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, FaultyEndpoint, Handler, lasting, service_error
+from faulty_endpoint import PASSING_FAULTS, PERMANENT_FAULTS, Fault, FaultyEndpoint, Handler, lasting, service_error
 from programs import HURRIED, start
 from reliability import (
     ABSENT,
@@ -45,8 +45,11 @@ def endpoint() -> Iterator[FaultyEndpoint]:
 @pytest.mark.long
 def test_each_fault_script_ends_with_the_jobs_own_exit_code(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
     """Throttles, resets, HTTP 500, broken bodies, an expired token and a late job are survived, with shorter pauses."""
-    minute = [lasting(3, service_error(500, "InternalFailure"))]
-    ordeals = [replace(it, faults=lambda: minute) if it.name == "60 s of HTTP 500" else it for it in ORDEALS]
+    shorter: dict[str, list[Fault]] = {
+        "60 s of HTTP 500": [lasting(1, service_error(500, "InternalFailure"))],
+        "12 throttles in a row": [Handler.answer_rightly, *[service_error(400, "ThrottlingException")] * 4],
+    }
+    ordeals = [replace(it, faults=lambda it=it: shorter.get(it.name, it.faults())) for it in ORDEALS]
     assert_survived(survive(endpoint, ordeals, tmp_path, program=HURRIED))
 
 
@@ -62,6 +65,7 @@ def assert_survived(all_survived: list[Survived]) -> None:
         name = survived.ordeal.name
         assert survived.code == survived.ordeal.code, (name, survived.stderr)
         assert survived.document["exit_code"] == survived.ordeal.code
+        assert (survived.document["jobs"][0]["retries"] > 0) == survived.ordeal.is_retried, name
         assert "Traceback" not in survived.stderr
 
 

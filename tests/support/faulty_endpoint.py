@@ -326,7 +326,8 @@ class Server(ThreadingHTTPServer):
                 jobs = [
                     job for job in self.jobs.values() if status in (None, job.timeline.state_at(job.elapsed).status)
                 ]
-                return {"AutoMLJobSummaries": [self._describe(job) for job in jobs]}
+                # A search for another name is no look at a job of `scripts.Seen`.
+                return {"AutoMLJobSummaries": [self._describe(job, Timeline.response) for job in jobs]}
             job = self.jobs.get(name.lower())
             if job is None:
                 return None
@@ -339,8 +340,9 @@ class Server(ThreadingHTTPServer):
             return self._describe(job)
 
     @staticmethod
-    def _describe(job: Job) -> dict[str, Any]:
-        return job.timeline.response(job.elapsed, name=job.name, created=job.created, arn=job.arn)
+    def _describe(job: Job, response: Callable[..., dict[str, Any]] | None = None) -> dict[str, Any]:
+        response = partial(response, job.timeline) if response else job.timeline.response
+        return response(job.elapsed, name=job.name, created=job.created, arn=job.arn)
 
 
 class FaultyEndpoint:

@@ -41,7 +41,7 @@ from automl_waiter.testing import Timeline
 
 COMPLETED = Timeline([(0, "Completed", "Completed")])
 FAILED = Timeline([(0, "Failed", "Failed")], failure_reason="no data")
-SOON_FAILED = Timeline([(0, "InProgress", "ModelTuning"), (1, "Failed", "Failed")], failure_reason="no data")
+SOON_FAILED = Seen([(0, "InProgress", "ModelTuning"), (NEVER, "Failed", "Failed")], failure_reason="no data")
 STOPPED = Timeline([(0, "Stopped", "Stopped")])
 DEGRADED = Timeline([(0, "Completed", "ModelDeploymentError")], deploy=True)
 TRAINING = Seen([(0, "InProgress", "ModelTuning"), (NEVER, "Stopped", "Stopped")])
@@ -61,6 +61,8 @@ class Ordeal:
     """For how many seconds there is no endpoint at all."""
     failing_runs: range = range(0)
     """Which runs of its credential_process print HTML. It is run twice for the first call, and again for each one."""
+    is_retried: bool = True
+    """Whether the faults count as failed calls."""
 
 
 def _passing(name: str) -> Fault:
@@ -83,11 +85,11 @@ ORDEALS = [
     Ordeal("one truncated body", lambda: [_passing("half a body")], FAILED, 10),
     Ordeal("one truncated JSON", lambda: [_passing("a JSON that is cut")], STOPPED, 11),
     Ordeal("one page of a captive portal", lambda: [_passing("a captive portal's page with 200")], DEGRADED, 12),
-    Ordeal("optional members of the wrong types", lambda: [WRONG_TYPES] * 9, FAILED, 10),
+    Ordeal("optional members of the wrong types", lambda: [WRONG_TYPES] * 9, FAILED, 10, is_retried=False),
     Ordeal("an expired token, a refreshed file behind it", lambda: [expired_key("OLD")], FAILED, 10, key="OLD"),
     Ordeal("a credential_process that prints HTML at first", list, FAILED, 10, failing_runs=range(3)),
     Ordeal("a credential_process that prints HTML amid the wait", list, TRAINING, 11, failing_runs=range(2, 5)),
-    Ordeal("NotFound for the first 3 s", lambda: [lasting(3, not_found)], COMPLETED, 0),
+    Ordeal("NotFound for the first 3 s", lambda: [lasting(3, not_found)], COMPLETED, 0, is_retried=False),
 ]
 ABSENT = Ordeal("connections refused for the first 3 s", list, STOPPED, 11, absent=3.0)
 DENIED = Ordeal("AccessDenied", lambda: [PERMANENT_FAULTS["AccessDeniedException"][2]], COMPLETED, 77)
