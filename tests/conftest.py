@@ -19,7 +19,8 @@ from automl_waiter.sandbox.server import Sandbox
 from automl_waiter.testing import Timeline
 
 # The same examples in each run, and no deadline for one: machines are busy, and CI must not depend on luck.
-hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True, max_examples=40)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("project")
 
 read_each_model_once()

@@ -1415,7 +1415,7 @@ def write(log: int, *words: str) -> None:
     os.write(log, f"{' '.join(words)}\n".encode())
 
 
-@settings(max_examples=35)
+@settings(max_examples=20)
 @given(lives=LIVES)
 def test_killed_processes_lose_nothing_and_repeat_nothing_acknowledged(
     lives: list[tuple[list[tuple[str, int]], int | None]],

@@ -20,8 +20,9 @@ from pathlib import Path
 import pytest
 from environments import clean_environment, endpoint_environment
 from faulty_endpoint import FaultyEndpoint
+from forked import FULL_END
 from hostile import HOSTILE
-from programs import COMMAND, Command, run, start
+from programs import Command, run, start
 from scripts import NEVER, Seen
 
 from automl_waiter import Event
@@ -49,11 +50,6 @@ def job(endpoint: FaultyEndpoint) -> str:
     """Create a job that fails after each status was polled, with hostile text in its statuses and reason."""
     script = [(0, "InProgress", "ModelTuning"), (NEVER, "InProgress", HOSTILE), (2 * NEVER, "Failed", "Failed")]
     return endpoint.add(f"job-{os.urandom(6).hex()}", Seen(script, failure_reason=HOSTILE))
-
-
-def run_command(endpoint: FaultyEndpoint, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return run([*COMMAND, *arguments], env=endpoint_environment(endpoint.url, **environment))
 
 
 @pytest.mark.parametrize(("stream", "output"), [("stdout", "text"), ("stdout", "jsonl"), ("stderr", "json")])
@@ -158,7 +154,8 @@ def test_signal_after_the_result_keeps_the_exit_code(endpoint: FaultyEndpoint) -
     codes = set()
     for number, signum in enumerate([signal.SIGTERM, signal.SIGINT] * 3):
         job = endpoint.add(f"read-{number}", Timeline([(0, "Completed", "Completed")]))
-        with start("wait", job, "-o", "json", env=endpoint_environment(endpoint.url)) as process:
+        env = endpoint_environment(endpoint.url) | FULL_END
+        with start("wait", job, "-o", "json", env=env) as process:
             assert process.stdout is not None
             assert json.loads(process.stdout.readline())["exit_code"] == 0
             time.sleep(number / 100)  # somewhere between the last line and the end of the process
@@ -206,19 +203,24 @@ def test_signal_does_not_truncate_the_result(endpoint: FaultyEndpoint, signum: s
         assert process.wait(30) == document["exit_code"] == 10
 
 
-@pytest.mark.parametrize("output", ["text", "json", "jsonl"])
-def test_non_ascii_text_is_escaped_in_an_ascii_locale(endpoint: FaultyEndpoint, job: str, output: str) -> None:
+EACH_OUTPUT = """
+import sys
+from automl_waiter.cli import main
+print([main(["wait", sys.argv[1], "-o", output]) for output in ("text", "json", "jsonl")])
+"""
+
+
+def test_non_ascii_text_is_escaped_in_an_ascii_locale(endpoint: FaultyEndpoint, job: str) -> None:
     """In a C locale or an ASCII log other characters are written as escapes, and nothing fails."""
     endpoint.add(job, Timeline([(0, "Failed", "Failed")], failure_reason="größe – 数据"))
-    result = run_command(endpoint, "wait", job, "-o", output, PYTHONIOENCODING="ascii")
-    assert result.returncode == 10, result.stderr
+    env = endpoint_environment(endpoint.url, PYTHONIOENCODING="ascii")
+    result = run([sys.executable, "-c", EACH_OUTPUT, job], env=env)
     assert "Traceback" not in result.stderr
     assert result.stdout.isascii()
-    if output == "text":
-        assert "gr\\xf6\\xdfe \\u2013 \\u6570\\u636e" in result.stdout
-    else:
-        document = json.loads(result.stdout.splitlines()[-1])
-        assert (document["jobs"][0] if output == "json" else document)["failure_reason"] == "größe – 数据"
+    assert result.stdout.endswith("[10, 10, 10]\n")
+    assert "gr\\xf6\\xdfe \\u2013 \\u6570\\u636e" in result.stdout
+    document, *_, last = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    assert document["jobs"][0]["failure_reason"] == last["failure_reason"] == "größe – 数据"
 
 
 @pytest.mark.parametrize("flags", [[], ["--log-format", "json"], ["-o", "json"], ["-o", "jsonl"]])

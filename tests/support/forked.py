@@ -33,6 +33,9 @@ _ONE_AT_A_TIME = threading.Lock()
 
 _SET_CHILD_SUBREAPER = 36  # from Linux's prctl.h
 
+FULL_END = {"FULL_END": "1"}
+"""The environment of a process that shall end as Python does."""
+
 _OPTIONS = {"cwd", "start_new_session", "stdin", "stdout", "stderr", "text"}
 
 
@@ -145,7 +148,7 @@ def _next_child(calls: socket.socket) -> dict[str, Any]:
 class _QuickEnd:
     """Ends a process of Python that has a result, but for the freeing of each object: it took 8 times as long as a start.
 
-    Python's own end stays where there is no result, and where an output cannot be flushed.
+    Python's own end stays where there is no result, where an output cannot be flushed, and with `FULL_END`.
     """
 
     def __init__(self) -> None:
@@ -160,7 +163,7 @@ class _QuickEnd:
         self._code = code if isinstance(code, int) else None if code else 0
 
     def _end(self) -> None:
-        if self._code is not None:
+        if self._code is not None and not FULL_END.items() <= os.environ.items():
             with contextlib.suppress(OSError, ValueError):
                 for stream in filter(None, (sys.stdout, sys.stderr)):
                     stream.flush()

@@ -269,10 +269,9 @@ anything = given(
 )
 
 
-@settings(max_examples=100)
 @anything
-def test_hundreds_of_random_waits_end_correctly(**thrown: Any) -> None:
-    """Hundreds of waits with random faults end with a correct outcome."""
+def test_random_waits_end_correctly(**thrown: Any) -> None:
+    """Waits with random faults end with a correct outcome."""
     check_waits(**thrown)
 
 

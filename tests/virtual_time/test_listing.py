@@ -204,8 +204,8 @@ def test_listing_without_a_job_in_25_pages_is_read_once() -> None:
 
 def test_jobs_created_during_a_sweep_hide_no_end() -> None:
     """Newly created jobs shift the pages between two calls, and every end is still observed."""
-    jobs = fleet(300, longest=HOUR)
-    others = [Job(f"new-{number}", number * 1.5, script(HOUR)) for number in range(4000)]
+    jobs = fleet(300, longest=HOUR / 2)
+    others = [Job(f"new-{number}", number * 1.5, script(HOUR)) for number in range(2000)]
     waited = Fleet(jobs, others)
     assert is_right(waited, jobs)
     assert waited.longest_lag < 100
@@ -544,7 +544,7 @@ def test_describe_overrules_an_end_shown_by_the_listing() -> None:
     assert is_right(waited, jobs)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     jobs=st.lists(
         st.tuples(st.floats(0, 5000), st.floats(10, 5_000), st.sampled_from(["Completed", "Failed"])),
