@@ -167,7 +167,7 @@ def test_publisher_works_under_asyncio(bus: EventBus, events: Any, endpoint: San
 
 def test_many_events_go_in_batches(bus: EventBus, events: Any, endpoint: Sandbox) -> None:
     """Events of many jobs go up to ten in one request, and all arrive."""
-    names = [f"batch-{number}-{time.monotonic_ns()}" for number in range(25)]
+    names = [f"batch-{number}-{time.monotonic_ns()}" for number in range(12)]
     for name in names:
         endpoint.create_job(name, scenario="failed")
     bus.fail(silent(0.5), operation="DescribeEventBus")  # while they come in

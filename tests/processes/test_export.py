@@ -12,7 +12,6 @@ import boto3
 import botocore.session
 import pytest
 from guide import pasted
-from interpreter import interpreter
 from moto.core.exceptions import JsonRESTError
 from moto.sagemaker.exceptions import ResourceNotFound
 from moto.sagemaker.models import SageMakerModelBackend
@@ -67,6 +66,8 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def stepfunctions() -> Iterator[Any]:
+    from interpreter import interpreter  # half a second, which only the process that runs these tests needs
+
     with interpreter():
         yield boto3.client("stepfunctions", region_name="us-east-1")
 

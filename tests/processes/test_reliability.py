@@ -33,6 +33,7 @@ from repository import ROOT
 
 from automl_waiter import Verdict
 from automl_waiter._engine import retries
+from automl_waiter._system import threads
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +169,10 @@ def test_the_results_at_the_top_of_the_page_are_those_of_its_sections() -> None:
 
 @pytest.mark.long
 def test_short_soak_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forty waits with every fifth call failing get the right outcomes and leave no thread or descriptor."""
-    monkeypatch.setattr(retries, "_HERD_PAUSE_S", 2)  # after a first call that is throttled
-    assert_clean(soak(40, 4))
+    """Twenty waits with every fifth call failing get the right outcomes and leave no thread or descriptor."""
+    monkeypatch.setattr(retries, "_HERD_PAUSE_S", 1)  # after a first call that is throttled
+    monkeypatch.setattr(threads, "_IDLE_S", 1)
+    assert_clean(soak(20, 3))
 
 
 @pytest.mark.soak
