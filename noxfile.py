@@ -26,13 +26,14 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
     session.run("mypy", "tests/typing_api.py")
     session.run("pyright", "tests/typing_api.py")
+    session.run("pytest", "-q", "-m", "soak", "-k", "typed", "tests/project/test_pages.py")
 
 
 @nox.session
 def test(session: nox.Session) -> None:
     """Pass the tests. What follows `--` goes to pytest."""
     session.install("-e", ".[sandbox,test]")
-    session.run("pytest", "-n", "4", *session.posargs)
+    session.run("pytest", "-n", "6", *session.posargs)
 
 
 @nox.session(python=PYTHONS)

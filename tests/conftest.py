@@ -51,10 +51,16 @@ def endpoint() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def pytest_configure() -> None:
-    """Reset SIGINT: a shell makes its background processes, and so the commands of these tests, ignore it."""
+def pytest_configure(config: pytest.Config) -> None:
+    # A shell makes its background processes, and so the commands of these tests, ignore it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        # Each process begins with other files, so that a file that is not compiled yet is compiled by one of them.
+        files = sorted(str(path) for path in ROOT.glob("tests/*/test_*.py") if path.parent.name != "engines")
+        worker = getattr(config, "workerinput", {"workerid": "gw0", "workercount": 1})
+        first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+        config.args = files[first:] + files[:first]
 
 
 def pytest_collection_finish() -> None:
@@ -83,8 +89,8 @@ def recorded(request: pytest.FixtureRequest) -> Recorded:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the slow tests first, in parallel with the others, instead of after them."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """Start the slow tests first, in parallel with the others; and let all processes have the same order."""
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.path))
 
 
 @pytest.fixture

@@ -138,6 +138,7 @@ def file_of(block: Block, ending: str) -> str:
     return block.file_name or re.sub(r"\W", "_", str(block)) + ending
 
 
+@pytest.mark.soak
 def test_the_python_on_the_pages_is_typed(tmp_path: Path) -> None:
     """mypy --strict accepts it. Without the engine, the functions and decorators of an engine may be untyped."""
     found = [session for session in SESSIONS if not session[0].page.endswith(NOT_TYPED)]
