@@ -117,9 +117,14 @@ def test_operator_starts_a_job_and_waits_for_it(run: Run, endpoint: Sandbox, def
 
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "on the worker"])
-def test_good_enough_stops_the_job(run: Run, new_job: Callable[[str], str], deferrable: bool) -> None:
+def test_good_enough_stops_the_job(
+    run: Run, new_job: Callable[[str], str], endpoint: Sandbox, deferrable: bool
+) -> None:
     """The option works in both modes: the job is stopped, and the task succeeds."""
-    state, result, _ = run(AutoMLJobOperator, job=new_job("endless"), good_enough=0.5, deferrable=deferrable)
+    name = new_job("endless")
+    while not endpoint.client().list_candidates_for_auto_ml_job(AutoMLJobName=name)["Candidates"]:
+        time.sleep(0.1)  # before the first poll, because the second comes after minutes
+    state, result, _ = run(AutoMLJobOperator, job=name, good_enough=0.5, deferrable=deferrable)
     assert (state, result["verdict"], result["status"]) == (TaskInstanceState.SUCCESS, "condition_met", "Stopped")
 
 
