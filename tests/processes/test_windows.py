@@ -59,7 +59,8 @@ def files(names: list[str]) -> list[str]:
 @pytest.mark.soak
 def test_the_quick_part_passes_without_what_windows_lacks() -> None:
     """Library, command, live view, --exec, journal and sandbox work without signals, clocks, locks and processes of POSIX."""
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/virtual_time", *files(IN_PROCESSES)]
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not soak and not large"]
+    words += ["tests/virtual_time", *files(IN_PROCESSES)]
     words += [f"--deselect={name}" for name in files([*LEFT_OUT])]
     env = clean_environment(**ON_WINDOWS)
     done = subprocess.run(

@@ -269,6 +269,7 @@ anything = given(
 )
 
 
+@pytest.mark.large
 @anything
 def test_random_waits_end_correctly(**thrown: Any) -> None:
     """Waits with random faults end with a correct outcome."""

@@ -46,7 +46,7 @@ from automl_waiter.waiter import events_of
 HOUR = 3600.0
 
 
-def fleet(count: int, *, longest: float = HOUR, seed: int = 0) -> list[Job]:
+def fleet(count: int, *, longest: float = HOUR / 2, seed: int = 0) -> list[Job]:
     """Return jobs that were created in the hour before second 0 and end at different times after it."""
     chance = random.Random(seed)
     jobs = []
@@ -161,9 +161,10 @@ def test_listed_job_emits_the_same_transitions_as_a_described_one() -> None:
         assert [event.before for event in emitted] == [None, *(event.after for event in emitted[:-1])]
 
 
+@pytest.mark.large
 def test_three_hundred_jobs_take_three_pages_per_sweep() -> None:
     """Three hundred jobs cost three pages every 10 s, and each end is observed within that plus the reading time."""
-    jobs = fleet(300)
+    jobs = fleet(300, longest=HOUR)
     waited = Fleet(jobs)
     assert is_right(waited, jobs)
     assert lateness(waited, jobs) < 1
@@ -182,6 +183,7 @@ def test_older_jobs_of_the_account_cost_no_call() -> None:
     assert waited.service.lists <= 3 * (waited.seconds / 10 + 1)
 
 
+@pytest.mark.large
 def test_sweep_reads_25_pages_and_describes_the_jobs_beyond() -> None:
     """A sweep reads at most 25 pages. Jobs beyond them are described; the others stay listed."""
     jobs = fleet(150)
@@ -194,6 +196,7 @@ def test_sweep_reads_25_pages_and_describes_the_jobs_beyond() -> None:
     assert max(waited.lags[job.name] for job in jobs) < 16
 
 
+@pytest.mark.large
 def test_listing_without_a_job_in_25_pages_is_read_once() -> None:
     """If 25 pages of newer jobs show none of the awaited ones, they are read once, and every job is described."""
     jobs = [Job(f"job-{number}", -30 * HOUR, script(30 * HOUR + 600 + number)) for number in range(200)]
@@ -202,15 +205,17 @@ def test_listing_without_a_job_in_25_pages_is_read_once() -> None:
     assert waited.service.lists == 25
 
 
+@pytest.mark.large
 def test_jobs_created_during_a_sweep_hide_no_end() -> None:
     """Newly created jobs shift the pages between two calls, and every end is still observed."""
-    jobs = fleet(300, longest=HOUR / 2)
+    jobs = fleet(300)
     others = [Job(f"new-{number}", number * 1.5, script(HOUR)) for number in range(2000)]
     waited = Fleet(jobs, others)
     assert is_right(waited, jobs)
     assert waited.longest_lag < 100
 
 
+@pytest.mark.large
 def test_jobs_are_described_if_every_next_token_is_refused() -> None:
     """A listing whose second page cannot be read is abandoned with one notice."""
 
@@ -232,6 +237,7 @@ def denied(service: Service) -> None:
     service.list_jobs = failing(AccessDenied("ListAutoMLJobs was denied"))  # type: ignore[method-assign]
 
 
+@pytest.mark.large
 def test_jobs_are_described_if_listing_is_denied() -> None:
     """One notice names the denied IAM action, and every job gets the right outcome from describes alone."""
     jobs = fleet(50)
@@ -325,6 +331,7 @@ def test_jobs_are_described_while_only_the_listing_fails() -> None:
     assert 60 < waited.service.describes < 1000
 
 
+@pytest.mark.large
 def test_outage_of_all_calls_ends_the_wait_by_the_error_budget() -> None:
     """If describes fail too, every job ends with 69, at most a minute after the error budget."""
 
@@ -401,6 +408,7 @@ def test_auto_timeout_polls_each_job_at_its_deadline() -> None:
     assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.FAILED}
 
 
+@pytest.mark.large
 def test_rate_adapts_to_a_lower_service_limit() -> None:
     """A fleet with a max_rate above the service's limit slows down to it, and every outcome is right."""
     jobs = fleet(100)
@@ -420,6 +428,7 @@ def test_first_polls_of_many_jobs_keep_to_the_rate_limit() -> None:
 # Deadlines, conditions, heartbeats
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("count", [20, 300])
 def test_one_deadline_ends_the_wait_for_all(count: int) -> None:
     """All jobs are polled once more at the deadline; those that have ended by then count, the others are timed out."""
@@ -457,7 +466,7 @@ def test_auto_timeout_describes_each_job_once_for_its_limit() -> None:
 
 def test_until_phase_is_read_from_the_listing() -> None:
     """`until` a phase is met when a page shows it; the job is then described once."""
-    jobs = fleet(20)
+    jobs = fleet(20, longest=HOUR)
     waited = Fleet(jobs, until="GeneratingModelInsightsReport")
     assert {outcome.verdict for outcome in waited.outcomes.values()} == {Verdict.CONDITION_MET}
     assert waited.service.describes < 20 + 60
@@ -544,6 +553,7 @@ def test_describe_overrules_an_end_shown_by_the_listing() -> None:
     assert is_right(waited, jobs)
 
 
+@pytest.mark.large
 @settings(max_examples=12)
 @given(
     jobs=st.lists(
@@ -631,6 +641,7 @@ def test_young_jobs_are_listed_as_often_as_the_default_policy_polls() -> None:
     assert lateness(waited, jobs) < 0.3
 
 
+@pytest.mark.large
 def test_the_last_jobs_of_a_fleet_are_described() -> None:
     """When ten jobs of hundreds are left on several pages, they are described, each at its own interval."""
     late = [Job(f"late-{number}", -2 * HOUR, script(6 * HOUR)) for number in range(10)]
@@ -642,6 +653,7 @@ def test_the_last_jobs_of_a_fleet_are_described() -> None:
     assert waited.service.lists < 4 * (1000 / 10 + 200 / 10 + 10)
 
 
+@pytest.mark.large
 def test_low_rate_limit_leaves_tokens_for_describes() -> None:
     """At one call in five seconds the ends of hundreds of jobs are described too."""
     jobs = fleet(300, longest=4 * HOUR)
@@ -668,6 +680,7 @@ def test_refused_next_token_restarts_the_listing() -> None:
     assert waited.longest_lag < 13
 
 
+@pytest.mark.large
 def test_one_sweep_follows_a_long_sleep_of_the_machine() -> None:
     """After eight hours of sleep there is one sweep, not one for each that was missed; ended jobs are described."""
     clock = Sleepy([(600.0, 8 * HOUR)])
@@ -681,6 +694,7 @@ def test_one_sweep_follows_a_long_sleep_of_the_machine() -> None:
     assert len([event for event in events if isinstance(event, Ended)]) == 300
 
 
+@pytest.mark.large
 def test_jobs_stopped_together_are_observed_in_one_sweep() -> None:
     """The next sweep shows all jobs that were stopped at the same instant, and each is described once."""
     jobs = [Job(f"job-{number}", 0.0, script(1000, status="Stopped")) for number in range(290)]
@@ -711,6 +725,7 @@ def test_auto_timeout_of_a_listed_job_ends_its_wait() -> None:
     assert all(2399 <= outcome.waited <= 2402 for outcome in waited.outcomes.values())
 
 
+@pytest.mark.large
 def test_jobs_are_described_if_listing_is_denied_later() -> None:
     """A listing that is denied later, on any page, is abandoned with one notice."""
 

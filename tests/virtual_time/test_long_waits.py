@@ -115,6 +115,7 @@ def test_number_of_throttles_never_ends_a_wait() -> None:
     assert 40 < max(pauses(hundred)) <= 60
 
 
+@pytest.mark.large
 def test_network_outage_is_retried_within_ten_seconds() -> None:
     """However long there is no network, the next attempt comes within 10 seconds."""
     wait = Wait(ENDLESS, is_down=lambda _: True, error_budget=4 * HOUR)
@@ -189,6 +190,7 @@ def still_from(second: float) -> Any:
     return change
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     ("phase", "stage"), [("ModelTuning", Stage.TRAINING), ("MergingAutoMLTaskReports", Stage.REPORTING)]
 )
@@ -206,6 +208,7 @@ def test_stall_gives_one_warning_per_phase(phase: str, stage: Stage) -> None:
     assert wait.outcome.verdict == Verdict.FAILED
 
 
+@pytest.mark.large
 def test_moving_last_modified_time_is_not_a_stall() -> None:
     """While LastModifiedTime moves, a phase may be of any length; a stall counts from its last change."""
     for stands_still_at, warned in ((30 * HOUR, False), (10 * HOUR, True)):
@@ -407,6 +410,7 @@ def test_not_found_message_names_the_account_of_the_credentials() -> None:
     assert "account 999999999999" in str(wait.outcome.error)
 
 
+@pytest.mark.large
 def test_grace_counts_from_each_jobs_first_poll() -> None:
     """Each of many jobs that are first polled one after the other has its own 10 seconds to appear."""
     clock = ManualClock()
@@ -421,6 +425,7 @@ def test_grace_counts_from_each_jobs_first_poll() -> None:
 # Many waits at once
 
 
+@pytest.mark.large
 def test_polls_of_waits_that_start_together_spread() -> None:
     """The second polls of 500 waits that start in the same second spread over the promised five seconds."""
     script = Timeline([*TRAINING, (HOUR, "Completed", "Completed")])

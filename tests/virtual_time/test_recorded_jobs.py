@@ -27,6 +27,7 @@ def test_the_default_policy_gives_the_right_verdict(entries: list[tuple[float, s
     assert 0 <= result.lag <= 99
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("entries", recorded())
 def test_polling_every_second_observes_every_transition(entries: list[tuple[float, str, str]]) -> None:
     """Under Fixed(1) the transitions are exactly those of the timeline, the first observation included."""

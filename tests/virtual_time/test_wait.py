@@ -138,6 +138,7 @@ def test_a_success_at_the_deadline_counts() -> None:
     assert Wait(COMPLETED, poll=250, timeout=600).outcome.verdict == Verdict.COMPLETED
 
 
+@pytest.mark.large
 def test_the_auto_timeout_follows_the_jobs_own_limit() -> None:
     """`auto` is the job's runtime limit plus 30 minutes from its creation, or 72 hours, and is reported."""
     limited = Wait(Timeline(TRAINING, max_runtime=3600), timeout="auto", start=600)
@@ -546,6 +547,7 @@ def test_no_delay_of_the_default_is_longer_than_its_promise(
     assert polls == 1 or delay >= 1.8
 
 
+@pytest.mark.large
 @given(
     st.lists(st.floats(1, 5000), min_size=2, max_size=6),
     st.floats(0, 4000),
@@ -635,6 +637,7 @@ def test_a_simulated_job_that_never_ends_needs_a_timeout() -> None:
     assert simulate(ENDLESS, timeout=60).lag is None
 
 
+@pytest.mark.large
 def test_simulation_of_three_days_is_fast() -> None:
     """A job of 72 h takes few polls, and its lag is that of the last delay."""
     result = simulate(Timeline([(0, "InProgress", "ModelTuning"), (259200, "Completed", "Completed")]), start=100)

@@ -53,6 +53,7 @@ def ends(events: Sequence[Event]) -> dict[str, str]:
 # Which jobs
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("filters", Filters)
 def test_jobs_in_progress_and_new_ones_are_followed(filters: Filters) -> None:
     """Jobs that run at the start or are created later are reported to their ends; jobs that had ended are not."""
@@ -68,6 +69,7 @@ def test_job_created_and_ended_between_two_sweeps_is_reported() -> None:
     assert ends(events) == {"quick": "Failed"}
 
 
+@pytest.mark.large
 def test_many_new_jobs_at_once_are_all_found() -> None:
     """Hundreds of jobs created in the same seconds take several pages, and none is missed."""
     burst = [Job(f"burst-{number}", 100 + number * 0.01, script(1000)) for number in range(450)]
@@ -75,6 +77,7 @@ def test_many_new_jobs_at_once_are_all_found() -> None:
     assert len(ends(events)) == 450
 
 
+@pytest.mark.large
 def test_hundreds_of_jobs_and_new_ones_are_followed_page_by_page() -> None:
     """Every end of hundreds of jobs, and of those created meanwhile, is observed soon."""
     running, later = fleet(300), new(30)
