@@ -53,7 +53,6 @@ def ends(events: Sequence[Event]) -> dict[str, str]:
 # Which jobs
 
 
-@pytest.mark.large
 @pytest.mark.parametrize("filters", Filters)
 def test_jobs_in_progress_and_new_ones_are_followed(filters: Filters) -> None:
     """Jobs that run at the start or are created later are reported to their ends; jobs that had ended are not."""
