@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -152,15 +153,13 @@ def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path, *
             write_process(path, ordeal.failing_runs) if ordeal.failing_runs else write_credentials(path, ordeal.key)
         )
         env = endpoint_environment(endpoint.url, **source)
+        # A copy, because a look advances the script of `scripts.Seen`.
+        job = endpoint.add(f"ordeal-{number}", deepcopy(ordeal.timeline), ordeal.faults())
         begun = time.monotonic()
-        with start(
-            *("wait", endpoint.add(f"ordeal-{number}", ordeal.timeline, ordeal.faults()), "-o", "json", "--poll", "2s"),
-            env=env,
-            **options,
-        ) as process:
+        with start("wait", job, "-o", "json", "--poll", "2s", env=env, **options) as process:
             if ordeal.key == "OLD":
                 # The file is refreshed by somebody else, once the old token has been refused.
-                while not endpoint.calls("DescribeAutoMLJobV2", f"ordeal-{number}"):
+                while not endpoint.calls("DescribeAutoMLJobV2", job):
                     time.sleep(0.05)
                 write_credentials(path, "NEW")
             stdout, stderr = process.communicate(timeout=170)
