@@ -209,7 +209,7 @@ def test_metric_names_are_escaped_in_every_output() -> None:
     assert "&lt;b&gt;" in forms[1]
 
 
-@pytest.mark.parametrize("reason", ["lone \ud83d surrogate", "x" * 50_000_000])
+@pytest.mark.parametrize("reason", ["lone \ud83d surrogate", "x" * 5_000_000])
 def test_any_failure_reason_can_be_printed(reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """It is cut for people, with its length, and whole in JSON; no file of a CI runner is broken by it."""
     outcome = failed(reason)
@@ -226,4 +226,4 @@ def test_any_failure_reason_can_be_printed(reason: str, tmp_path: Path, capfd: p
     assert sum(map(len, people)) < 100_000
     assert json.loads(json_line(outcome.to_dict()))["failure_reason"] == reason
     if len(reason) > 1000:
-        assert "(50,000,000 characters)" in outcome.summary
+        assert "(5,000,000 characters)" in outcome.summary
