@@ -326,7 +326,7 @@ class Server(ThreadingHTTPServer):
                 jobs = [
                     job for job in self.jobs.values() if status in (None, job.timeline.state_at(job.elapsed).status)
                 ]
-                # A search for another name is no look at a job of `scripts.Seen`.
+                # A listing does not advance a job of `scripts.Seen`: only polls of the job do.
                 return {"AutoMLJobSummaries": [self._describe(job, Timeline.response) for job in jobs]}
             job = self.jobs.get(name.lower())
             if job is None:

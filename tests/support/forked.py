@@ -1,8 +1,8 @@
 """Processes of Python that are forked from one that has loaded the command: loading is most of a start.
 
-A forked process is a real one, with its own id, signals, standard streams and environment. Only its start is not, and
-after its last `atexit` function it frees nothing: a test of these uses `subprocess`. As a program, this is the process
-that the others are forked from.
+A forked process is a real one, with its own id, signals, standard streams and environment. Only its start is not: a
+test of the start uses `subprocess`. After its last `atexit` function it frees nothing, unless its environment has
+`FULL_END`. As a program, this is the process that the others are forked from.
 """
 
 import atexit

@@ -153,7 +153,7 @@ def survive(endpoint: FaultyEndpoint, ordeals: Sequence[Ordeal], folder: Path, *
             write_process(path, ordeal.failing_runs) if ordeal.failing_runs else write_credentials(path, ordeal.key)
         )
         env = endpoint_environment(endpoint.url, **source)
-        # A copy, because a look advances the script of `scripts.Seen`.
+        # A copy, because polls change a script of `scripts.Seen`.
         job = endpoint.add(f"ordeal-{number}", deepcopy(ordeal.timeline), ordeal.faults())
         begun = time.monotonic()
         with start("wait", job, "-o", "json", "--poll", "2s", env=env, **options) as process:
