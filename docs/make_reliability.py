@@ -39,8 +39,6 @@ from reliability import (
 
 from automl_waiter._model.errors import TransientKind
 
-programs.FORKS = False  # a user's process starts anew
-
 TITLE = "# What a wait survives\n"
 
 RESULTS = (
@@ -289,4 +287,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 if __name__ == "__main__":
+    programs.FORKS = False  # a user's process starts anew
     (HERE / "explanation" / "reliability.md").write_text(page())

@@ -3,16 +3,17 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from environments import endpoint_environment
-from models import read_each_model_once
 from programs import COMMAND, Command, run
 from recordings import Recorded
 from repository import ROOT
 from scripts import NEVER, Seen
+from sdk import make_clients_cheap
 
 from automl_waiter.cli import main
 from automl_waiter.sandbox.server import Sandbox
@@ -23,7 +24,7 @@ hypothesis.settings.register_profile("project", deadline=None, derandomize=True,
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("project")
 
-read_each_model_once()
+make_clients_cheap()
 
 # Until the tests are collected: nothing that is loaded is garbage.
 gc.disable()
@@ -120,6 +121,17 @@ def inside(endpoint: Sandbox, capsys: pytest.CaptureFixture[str]) -> Command:
         return subprocess.CompletedProcess(arguments, code, told.out, told.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with an `automl-waiter`, `python` and `aws` that start quickly, where the action installs the command."""
+    # Not on Windows, which has no such sockets.
+    from forking_programs import forking_programs
+
+    folder = tmp_path_factory.mktemp("programs") / "automl-waiter" / "bin"
+    with forking_programs(folder):
+        yield folder
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from environments import clean_environment, endpoint_environment
+from forking_programs import search_path
 from programs import COMMAND, Command, run
 
 from automl_waiter.sandbox.server import Sandbox
@@ -79,13 +79,14 @@ def test_statuses_and_flags_are_completed() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_script_works_in_each_shell(shell: str, endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+def test_completion_script_works_in_each_shell(
+    shell: str, endpoint: Sandbox, new_job: NewJob, programs: Path, tmp_path: Path
+) -> None:
     """The line from the help completes a name in the shell itself; a shell that is not installed is skipped."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed here")
     job = new_job("held")
-    folder = Path(sys.executable).parent
-    env = endpoint_environment(endpoint.url, PATH=f"{folder}:/usr/bin:/bin", HOME=str(tmp_path), TERM="dumb")
+    env = endpoint_environment(endpoint.url, PATH=search_path(programs), HOME=str(tmp_path), TERM="dumb")
     beginning = job[:9]
     scripts = {
         "bash": f"""

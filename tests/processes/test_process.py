@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from environments import endpoint_environment
+from forking_programs import search_path
 from programs import Command, start
 
 from automl_waiter.cli.lines import write_product
@@ -19,9 +20,9 @@ from automl_waiter.sandbox.server import Sandbox
 NewJob = Callable[[str], str]
 
 
-def in_shell(script: str, endpoint: Sandbox, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a shell's script, in which `$aw` is the command."""
-    env = endpoint_environment(endpoint.url, aw=f"{sys.executable} -m automl_waiter")
+def in_shell(script: str, endpoint: Sandbox, cwd: Path, *programs: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shell's script, which finds the command."""
+    env = endpoint_environment(endpoint.url, PATH=search_path(*programs))
     return subprocess.run(["sh", "-c", script], env=env, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -72,15 +73,19 @@ def test_closed_pipe_keeps_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_exec_command_can_write_to_stderr_that_was_closed(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
     """The command gets the null device, not a closed descriptor that its first file would take."""
-    run = f"$aw wait {new_job('failed')} --poll 0.2s --exec \"sh -c 'echo x >&2 && echo y >> ran'\" 2>&-"
+    run = f"automl-waiter wait {new_job('failed')} --poll 0.2s --exec \"sh -c 'echo x >&2 && echo y >> ran'\" 2>&-"
     assert in_shell(run, endpoint, tmp_path).returncode == 10
     assert (tmp_path / "ran").read_text() == "y\ny\n"
 
 
-def test_watch_ends_after_its_only_reader_exits(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
+def test_watch_ends_after_its_only_reader_exits(
+    endpoint: Sandbox, new_job: NewJob, programs: Path, tmp_path: Path
+) -> None:
     """`watch | head -1` does not keep running for weeks."""
     new_job("endless")
-    done = in_shell("($aw watch -o jsonl --poll 0.3s; echo $? > code) | head -1", endpoint, tmp_path)
+    done = in_shell(
+        "(automl-waiter watch -o jsonl --poll 0.3s; echo $? > code) | head -1", endpoint, tmp_path, programs
+    )
     assert json.loads(done.stdout)["event"] == "transition"
     assert (tmp_path / "code").read_text() == "0\n"
 

@@ -1,13 +1,12 @@
 """`report`: what happened to a job, whether or not it was watched."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from environments import endpoint_environment
 from faulty_endpoint import FaultyEndpoint, Handler, service_error
+from forking_programs import search_path
 from programs import COMMAND, Command, run
 
 from automl_waiter.sandbox.server import Sandbox
@@ -111,12 +110,9 @@ def test_missing_job_is_14_with_one_line(inside: Command, job: str, code: int) -
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_closed_pipe_is_not_an_error(new_job: NewJob, endpoint: Sandbox) -> None:
+def test_closed_pipe_is_not_an_error(new_job: NewJob, endpoint: Sandbox, programs: Path) -> None:
     """`report JOB | head -1` is not an error."""
-    job, url = new_job("failed"), endpoint.url
-    line = f'"{sys.executable}" -m automl_waiter report {job} | head -1; exit ${{PIPESTATUS[0]}}'
-    result = subprocess.run(
-        ["bash", "-c", line], env=endpoint_environment(url), capture_output=True, text=True, check=False
-    )
+    line = f"automl-waiter report {new_job('failed')} | head -1; exit ${{PIPESTATUS[0]}}"
+    result = run(["bash", "-c", line], env=endpoint_environment(endpoint.url, PATH=search_path(programs)))
     assert result.returncode == 0
     assert "Traceback" not in result.stderr

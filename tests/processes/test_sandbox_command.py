@@ -1,11 +1,12 @@
 """The command `sandbox`: its output, its usage errors and its exit."""
 
 import signal
-import subprocess
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from environments import clean_environment
+from forking_programs import search_path
 from programs import COMMAND, Command, run, start
 from terminals import Terminal
 
@@ -22,7 +23,7 @@ def pasted(lines: list[str]) -> list[str]:
     return lines[first + 1 : lines.index("", first + 1)]
 
 
-def test_printed_lines_work_in_a_second_terminal() -> None:
+def test_printed_lines_work_in_a_second_terminal(programs: Path) -> None:
     """A shell without credentials and in another region waits for the job and exits with 0; Ctrl-C ends the sandbox."""
     env = clean_environment()
     words = ["sandbox", "--job", "churn=quick", "--speed", "600"]
@@ -32,8 +33,8 @@ def test_printed_lines_work_in_a_second_terminal() -> None:
         script = "\n".join(pasted(shown.splitlines())) + "\n"
         for name in [name for name in env if name.startswith("AWS_")]:
             del env[name]
-        env["AWS_REGION"] = env["AWS_DEFAULT_REGION"] = "eu-west-1"
-        done = subprocess.run(["sh"], input=script, env=env, capture_output=True, text=True, timeout=60, check=False)
+        env |= {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1", "PATH": search_path(programs)}
+        done = run(["sh"], typed=script, env=env)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("churn: completed\n")
         shown = terminal.text

@@ -24,7 +24,7 @@ import yaml
 from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 from environments import endpoint_environment
-from forking_programs import forking_programs, search_path
+from forking_programs import search_path
 from github import outputs
 from programs import launch
 from reliability import can_be_first, child_of
@@ -78,14 +78,6 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         for path, text in files.items():
             wheel.writestr(path, text)
     return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_CONFIG_FILE": os.devnull}
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with programs that start quickly, at the place where the action installs the command."""
-    folder = tmp_path_factory.mktemp("programs") / "automl-waiter" / "bin"
-    with forking_programs(folder):
-        yield folder
 
 
 def write_program(path: Path, *lines: str) -> Path:

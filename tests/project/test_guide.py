@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from environments import clean_environment
 from event_bus import EventBus
-from forking_programs import forking_programs, search_path
+from forking_programs import search_path
 from guide import GUIDE, pasted
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:wait-for-automl"
@@ -21,17 +21,11 @@ def aws() -> Iterator[EventBus]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A search path with `automl-waiter` and `aws`."""
-    folder = tmp_path_factory.mktemp("programs")
-    with forking_programs(folder):
-        yield search_path(folder)
-
-
-def run(lines: str, aws: EventBus, path: str, place: Path, **more: str) -> str:
+def run(lines: str, aws: EventBus, programs: Path, place: Path, **more: str) -> str:
     """Runs lines of shell where `automl-waiter` and `aws` can be found."""
-    environment = clean_environment(PATH=path, AWS_ENDPOINT_URL=aws.url, AWS_REGION="us-east-1", **more)
+    environment = clean_environment(
+        PATH=search_path(programs), AWS_ENDPOINT_URL=aws.url, AWS_REGION="us-east-1", **more
+    )
     environment["AWS_DEFAULT_REGION"] = "us-east-1"
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", lines],
@@ -45,10 +39,10 @@ def run(lines: str, aws: EventBus, path: str, place: Path, **more: str) -> str:
     return result.stdout
 
 
-def test_step_functions_commands_of_the_guide_run(aws: EventBus, path: str, tmp_path: Path) -> None:
+def test_step_functions_commands_of_the_guide_run(aws: EventBus, programs: Path, tmp_path: Path) -> None:
     """The commands create the definition, the policy and the state machine, and start it."""
     role = "arn:aws:iam::123456789012:role/waiter"
-    run(pasted("Step Functions", "sh"), aws, path, tmp_path, ROLE=role)
+    run(pasted("Step Functions", "sh"), aws, programs, tmp_path, ROLE=role)
     made = aws.client("stepfunctions").describe_state_machine(stateMachineArn=MACHINE)
     assert json.loads(made["definition"]) == json.loads((tmp_path / "wait.asl.json").read_text())
     [execution] = aws.client("stepfunctions").list_executions(stateMachineArn=MACHINE)["executions"]
@@ -58,12 +52,12 @@ def test_step_functions_commands_of_the_guide_run(aws: EventBus, path: str, tmp_
     assert statement["Action"] == ["sagemaker:DescribeAutoMLJobV2"]
 
 
-def test_eventbridge_commands_of_the_guide_run(aws: EventBus, path: str, tmp_path: Path) -> None:
+def test_eventbridge_commands_of_the_guide_run(aws: EventBus, programs: Path, tmp_path: Path) -> None:
     """The commands create a rule with a target on the bus to which the watch publishes."""
     bus, *rule, watch = pasted("EventBridge", "sh").splitlines()
     assert bus == f"aws events create-event-bus --name {aws.name}"  # it is there
     assert watch.startswith(f"automl-waiter watch --publish eventbridge:{aws.name} ")
-    run("\n".join(rule), aws, path, tmp_path, QUEUE="arn:aws:sqs:us-east-1:123456789012:target")
+    run("\n".join(rule), aws, programs, tmp_path, QUEUE="arn:aws:sqs:us-east-1:123456789012:target")
     found = aws.client().describe_rule(Name="automl-failed", EventBusName=aws.name)
     assert json.loads(found["EventPattern"]) == {"detail": {"Verdict": ["failed"]}}
     [target] = aws.client().list_targets_by_rule(Rule="automl-failed", EventBusName=aws.name)["Targets"]

@@ -20,15 +20,15 @@ from typing import Any
 
 import boto3
 import click
-import programs
 import pytest
 import yaml
 from environments import clean_environment, endpoint_environment
 from event_bus import EventBus
-from forking_programs import forking_programs, search_path
+from forking_programs import search_path
 from guide import REQUEST
 from pages import ALL, PAGES, ROOT, Block, assert_shows, command_lines, prose, sessions
 from programs import Command
+from programs import run as run_program
 
 from automl_waiter.cli import main
 from automl_waiter.cli.app import cli
@@ -242,15 +242,13 @@ def test_the_python_on_the_pages_runs(session: list[Block], running: Sandbox, en
     exec(code, {name: names[name] for name in given_names(session)})
 
 
-def test_the_tests_on_the_pages_pass(tmp_path: Path) -> None:
+def test_the_tests_on_the_pages_pass(programs: Path, tmp_path: Path) -> None:
     """pytest passes the tests that a page tells its reader to write."""
     found = [session for session in SESSIONS if is_of_pytest(session)]
     for number, session in enumerate(found):
         (tmp_path / f"test_{number}.py").write_text(at_its_lines(session))
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    folder = tmp_path / "programs"
-    with forking_programs(folder):
-        result = programs.run(words, cwd=tmp_path, env=clean_environment(PATH=search_path(folder)))
+    result = run_program(words, cwd=tmp_path, env=clean_environment(PATH=search_path(programs)))
     assert result.returncode == 0, result.stdout
 
 

@@ -11,7 +11,7 @@ from typing import Self
 
 import pytest
 from environments import clean_environment
-from forking_programs import forking_programs, search_path
+from forking_programs import search_path
 from pages import ALL, Block, assert_shows, sessions
 
 TUTORIAL = [block for block in ALL if block.page == "docs/tutorial.md"]
@@ -73,14 +73,12 @@ def free_port() -> str:
 
 
 @pytest.mark.long
-def test_the_tutorial_works_as_pasted(tmp_path: Path) -> None:
+def test_the_tutorial_works_as_pasted(programs: Path, tmp_path: Path) -> None:
     """Each block does what the page says and prints what the page shows; jobs end at once, on a free port."""
     [session] = [found for found in sessions() if found[0] in TUTORIAL and not found[0].file_name]
     outputs: dict[Block, str] = {}
     port = free_port()
-    programs = tmp_path / "programs"
     with (
-        forking_programs(programs),
         Terminal(tmp_path, search_path(programs)) as first,
         Terminal(tmp_path, search_path(programs)) as second,
     ):

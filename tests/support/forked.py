@@ -18,13 +18,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from ctypes import CDLL
 from types import ModuleType
 from typing import Any
 
 from environments import clean_environment
-from models import read_each_model_once
+from sdk import make_clients_cheap
 
 _SUPPORTED = sys.platform == "linux" and hasattr(os, "fork")
 """Only Linux lets the test's process adopt the forked one."""
@@ -51,7 +52,8 @@ def can_fork(words: Sequence[str], env: Mapping[str, str], options: Mapping[str,
 
 
 def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if name.startswith(("PYTHON", "LC_", "LANG", "TZ"))}
+    names = {name for name in env if name.startswith(("PYTHON", "LC_", "LANG"))} - {"PYTHONIOENCODING"}
+    return {name: env[name] for name in names}
 
 
 class Process(subprocess.Popen[str]):
@@ -115,7 +117,7 @@ def _load() -> None:
     for module in pkgutil.walk_packages(automl_waiter.__path__, "automl_waiter."):
         if not module.name.startswith(("automl_waiter.__main__", "automl_waiter.integrations.")):
             importlib.import_module(module.name)
-    read_each_model_once()
+    make_clients_cheap()
     session = boto3.Session("testing", "testing", region_name="us-east-1")
     for service in ("sagemaker", "logs"):
         session.client(service)
@@ -177,9 +179,11 @@ def _run(words: list[str], env: dict[str, str], cwd: str, new_session: bool) -> 
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)
-    sys.stdout = sys.__stdout__ = os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.__stderr__ = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
+    time.tzset()
+    encoding = env.get("PYTHONIOENCODING")
+    sys.stdin = sys.__stdin__ = os.fdopen(0, encoding=encoding, closefd=False)
+    sys.stdout = sys.__stdout__ = os.fdopen(1, "w", encoding=encoding, closefd=False)
+    sys.stderr = sys.__stderr__ = os.fdopen(2, "w", 1, encoding, "backslashreplace", closefd=False)
     option, what, *arguments = words
     sys.argv = [option, *arguments]
     sys.path[0] = cwd if option == "-m" else ""

@@ -1,0 +1,28 @@
+"""The parts of the SDK that are the same for each client, made once: they took most of the time of many tests."""
+
+import functools
+from typing import Any
+
+from botocore import hooks
+from botocore.hooks import EventAliaser
+from botocore.loaders import JSONFileLoader, Loader
+
+
+def make_clients_cheap() -> None:
+    """Keep the service models and their list, the aliases of event names, and which handlers take any keyword."""
+    read, list_all = JSONFileLoader.load_file, Loader.list_available_services
+    found = functools.cache(lambda path: read(JSONFileLoader(), path))
+    listed = functools.cache(lambda paths, kind: list_all(Loader([*paths], include_default_search_paths=False), kind))
+    JSONFileLoader.load_file = lambda _, path: found(path)
+    Loader.list_available_services = lambda self, type_name: listed(tuple(self.search_paths), type_name)
+
+    begin, names = EventAliaser.__init__, dict[str, str]()
+
+    def share_names(self: EventAliaser, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self._alias_name_cache = names
+
+    EventAliaser.__init__ = share_names
+    # By its function, a method keeps no client alive.
+    takes_any = functools.lru_cache(1000)(hooks.accepts_kwargs)
+    hooks.accepts_kwargs = lambda handler: takes_any(getattr(handler, "__func__", handler))
