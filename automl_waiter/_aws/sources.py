@@ -25,7 +25,7 @@ from automl_waiter._model.errors import (
     TransientKind,
 )
 from automl_waiter._model.text import clean, format_duration
-from automl_waiter._system.question import OPEN, ask, times_ended
+from automl_waiter._system.question import OPEN, ask
 
 FIXED = frozenset({"env", "explicit"})
 """Credentials that nothing outside this process can change, by botocore's names for their sources."""
@@ -115,13 +115,9 @@ class SourceCredentials:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        ended = times_ended()
         if not self._lock.acquire(timeout=_LONGEST_TURN_S):
             raise SourceBusy("no code was typed" if OPEN else f"no answer for {format_duration(_LONGEST_TURN_S)}")
         try:
-            if times_ended() != ended:
-                # Nobody may wait for this call any more, and then its question would stay, on a terminal without echo.
-                raise SourceBusy("a wait has ended while this call was in line for the source")
             yield
         finally:
             self._lock.release()

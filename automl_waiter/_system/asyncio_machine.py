@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import threading
 from collections import deque
 from contextlib import suppress
 from typing import Any, Self
@@ -31,14 +32,16 @@ class AsyncioMachine(SystemClock):
     def __init__(self) -> None:
         self._returned: deque[Work] = deque()
         self._news = asyncio.Event()
+        self._has_ended = threading.Event()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """End what is asked on the terminal. The threads end when they are idle."""
+        self._has_ended.set()
         if OPEN:
-            end_questions()
+            end_questions(self._has_ended)
 
     def start(self, call: Work) -> None:
         """Run a call in another thread; a later `wait_async` returns it."""
@@ -48,7 +51,7 @@ class AsyncioMachine(SystemClock):
             with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
                 loop.call_soon_threadsafe(self._take, call)
 
-        _threads_of(os.getpid()).submit(call, done)
+        _threads_of(os.getpid()).submit(call, done, self._has_ended)
 
     async def wait_async(self, until: float) -> Any:
         """Return the next call that has returned, or None when the clock has reached `until`."""

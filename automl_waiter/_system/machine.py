@@ -29,6 +29,7 @@ class Machine(SystemClock):
 
     def __init__(self, cancel_event: threading.Event | None = None) -> None:
         self._threads = CallThreads(self.monotonic)
+        self._has_ended = threading.Event()
         # A SimpleQueue, because its put is safe in a signal handler.
         self._inbox: queue.SimpleQueue[Work | Cancelled] = queue.SimpleQueue()
         self._cancel_event = cancel_event
@@ -38,14 +39,15 @@ class Machine(SystemClock):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._has_ended.set()
         if OPEN:
-            end_questions()
+            end_questions(self._has_ended)
         self._threads.close()
 
     def start(self, call: Work) -> None:
         """Run a call in another thread; a later `wait` returns it."""
         self._running += 1
-        self._threads.submit(call, lambda: self._inbox.put(call))
+        self._threads.submit(call, lambda: self._inbox.put(call), self._has_ended)
 
     def interrupt(self, signal: int) -> None:
         """End the wait now: what a signal handler calls."""

@@ -6,15 +6,19 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from automl_waiter._system.threads import HAS_ENDED
 
 # How soon a question that nobody waits for any more stops reading.
 _SLICE_S = 0.1
+_ENDED = "the wait that asked has ended"
 
 OPEN: list[_Question] = []
-"""The questions that stand on the terminal."""
-_LOCK = threading.Lock()
-_times_ended = 0
+"""The question that stands on the terminal, if any."""
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def ask(words: str) -> str:
@@ -36,30 +40,36 @@ def ask(words: str) -> str:
         # A process in the background would be stopped by the shell.
         if os.tcgetpgrp(terminal) != os.getpgrp():
             raise EOFError("this process is in the background of its terminal")
-        question = _Question(terminal, termios)
-        with _LOCK:
+        with _turn():
+            question = _Question(terminal, termios)
             OPEN.append(question)
-        try:
-            return question.answer(words)
-        finally:
-            question.end()
-            with _LOCK:
+            try:
+                # Only now: its wait ends before this, or finds the question and ends it.
+                if question.has_ended.is_set():
+                    question.end()
+                return question.answer(words)
+            finally:
+                question.end()
                 OPEN.remove(question)
     finally:
         os.close(terminal)
 
 
-def times_ended() -> int:
-    """Return how often `end_questions` was called."""
-    return _times_ended
+@contextmanager
+def _turn() -> Iterator[None]:
+    while not _ONE_AT_A_TIME.acquire(timeout=_SLICE_S):
+        if HAS_ENDED.get().is_set():
+            raise InterruptedError(_ENDED)
+    try:
+        yield
+    finally:
+        _ONE_AT_A_TIME.release()
 
 
-def end_questions() -> None:
-    """End every question, and let the terminal echo again."""
-    global _times_ended  # noqa: PLW0603 - the process has one terminal
-    with _LOCK:
-        _times_ended += 1
-        for question in OPEN:
+def end_questions(has_ended: threading.Event) -> None:
+    """End the questions of the wait that has this event, which is set, and let the terminal echo again."""
+    for question in [*OPEN]:
+        if question.has_ended is has_ended:
             question.end()
 
 
@@ -67,6 +77,7 @@ class _Question:
     """A question on an open terminal."""
 
     def __init__(self, terminal: int, termios: Any) -> None:
+        self.has_ended = HAS_ENDED.get()
         self._terminal = terminal
         self._termios = termios
         self._before = termios.tcgetattr(terminal)
@@ -80,8 +91,8 @@ class _Question:
         with self._lock:
             if not self._is_over:
                 self._set(silent, self._termios.TCSAFLUSH)
-        # The live view leaves the cursor at the end of its last line.
-        os.write(self._terminal, f"\n{words}".encode(errors="backslashreplace"))
+                # The live view leaves the cursor at the end of its last line.
+                os.write(self._terminal, f"\n{words}".encode(errors="backslashreplace"))
         while not self._is_over:
             if select.select([self._terminal], [], [], _SLICE_S)[0] and not self._is_over:
                 line = os.read(self._terminal, 1024)
@@ -89,7 +100,7 @@ class _Question:
                 if not line:
                     raise EOFError("nothing was typed")
                 return line.decode(errors="replace").strip()
-        raise InterruptedError("the wait that asked has ended")
+        raise InterruptedError(_ENDED)
 
     def end(self) -> None:
         """Let the terminal echo again, and stop reading."""

@@ -17,6 +17,9 @@ _HANGS_AFTER_S = 1.0
 # An idle thread ends: a process may have hundreds of waits, each with threads, that poll now and then.
 _IDLE_S = 5.0
 
+HAS_ENDED = contextvars.ContextVar("has_ended", default=threading.Event())  # noqa: B039 - this one is never set
+"""In the call of a wait: is set when the wait has ended."""
+
 
 class Work(Protocol):
     """A call to run. Nobody waits for it after `until`, on the clock of the threads."""
@@ -46,9 +49,10 @@ class CallThreads:
         """When a thread was last known to be free."""
         self._lock = threading.Lock()
 
-    def submit(self, work: Work, done: Callable[[], object]) -> None:
-        """Run it in a thread, with the context variables of the caller, and call `done` there."""
+    def submit(self, work: Work, done: Callable[[], object], has_ended: threading.Event) -> None:
+        """Run it in a thread, with the context variables of the caller and `HAS_ENDED`, and call `done` there."""
         context = contextvars.copy_context()
+        context.run(HAS_ENDED.set, has_ended)
         with self._lock:
             if self._busy < self._threads:
                 self._freed_at = self._clock()

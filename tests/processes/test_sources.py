@@ -8,6 +8,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -282,26 +283,93 @@ def test_no_mfa_prompt_without_a_terminal(home: Path, endpoint: FaultyEndpoint) 
     assert "Enter MFA code" not in stderr
 
 
-@pytest.mark.parametrize(("options", "code"), [(["--timeout", "2s"], 124), ([], 130)])
+COMMAND_LINE = "from automl_waiter.cli import main; code = main()"
+ASYNCIO = """
+import asyncio
+from automl_waiter import aio
+[outcome] = asyncio.run(aio.wait_for_all(sys.argv[2:3], timeout=2)).values()
+code = outcome.exit_code
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "code"),
+    [(COMMAND_LINE, ["--timeout", "2s"], 124), (ASYNCIO, [], 124), (COMMAND_LINE, [], 130)],
+    ids=["timeout", "timeout under asyncio", "interrupt"],
+)
 def test_interrupted_mfa_prompt_restores_the_terminal(
-    home: Path, endpoint: FaultyEndpoint, options: list[str], code: int
+    home: Path, endpoint: FaultyEndpoint, program: str, options: list[str], code: int
 ) -> None:
     """After a timeout or a signal ends a wait at its prompt, the terminal echoes again."""
     (home / "config").write_text(SECOND_FACTOR)
     env = endpoint_environment(endpoint.url, AWS_CONFIG_FILE=str(home / "config"), AWS_ACCESS_KEY_ID="")
     # A process that ends late leaves time for another question.
-    program = f"{ON_ITS_TERMINAL} import time; from automl_waiter.cli import main; code = main(); time.sleep(0.3); sys.exit(code)"
+    program = f"{ON_ITS_TERMINAL}\n{program}\nimport time; time.sleep(0.3); sys.exit(code)"
     words = [sys.executable, "-c", program, "wait", endpoint.add("asks", DONE), *options]
-    terminal = Terminal(env=env, instead=words)
-    try:
+    with closing(Terminal(env=env, instead=words)) as terminal:
         terminal.until(lambda shown: "Enter MFA code for arn:aws:iam::123456789012:mfa/alice" in shown)
         assert not termios.tcgetattr(terminal._owner)[3] & termios.ECHO
-        if not options:
+        if code == 130:
             os.killpg(terminal.process.pid, signal.SIGINT)
         assert terminal.end() == code
         assert termios.tcgetattr(terminal._owner)[3] & termios.ECHO
-    finally:
-        terminal.close()
+
+
+def test_a_call_of_an_ended_wait_asks_nothing() -> None:
+    """A call that was in line for the source, and reaches it after the end of its wait, shows no prompt."""
+    program = f"""{ON_ITS_TERMINAL}
+import threading
+from automl_waiter._system.question import ask
+from automl_waiter._system.threads import HAS_ENDED
+HAS_ENDED.set(ended := threading.Event())
+ended.set()
+try:
+    ask("Code: ")
+except InterruptedError as error:
+    print(error)
+"""
+    with closing(Terminal(env=clean_environment(), instead=[sys.executable, "-c", program])) as terminal:
+        assert terminal.end() == 0
+        assert terminal.text == "the wait that asked has ended"
+
+
+def test_the_end_of_another_wait_leaves_the_prompt() -> None:
+    """The prompt of one wait stands, without echo, when another wait in the process ends."""
+    program = f"""{ON_ITS_TERMINAL}
+import threading
+from automl_waiter._system.question import OPEN, ask, end_questions
+def end_another():
+    while not OPEN:
+        pass
+    end_questions(threading.Event())
+    print("ended")
+threading.Thread(target=end_another).start()
+print(ask("Code: ")[::-1])
+"""
+    with closing(Terminal(env=clean_environment(), instead=[sys.executable, "-c", program])) as terminal:
+        terminal.until(lambda shown: "ended" in shown and "Code:" in shown)
+        terminal.send("123456\n")
+        assert terminal.end() == 0
+        assert "654321" in terminal.text
+        assert "123456" not in terminal.text
+
+
+def test_two_prompts_come_one_after_the_other() -> None:
+    """Two sources that ask at the same time share the terminal, which echoes after both."""
+    program = f"""{ON_ITS_TERMINAL}
+import threading
+from automl_waiter._system.question import ask
+threads = [threading.Thread(target=ask, args=["Code: "]) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    with closing(Terminal(env=clean_environment(), instead=[sys.executable, "-c", program])) as terminal:
+        for asked in (1, 2):
+            terminal.until(lambda shown, asked=asked: shown.count("Code:") == asked)
+            terminal.send("123456\n")
+        assert terminal.end() == 0
+        assert "123456" not in terminal.text
+        assert termios.tcgetattr(terminal._owner)[3] & termios.ECHO
 
 
 def test_rejected_mfa_code_is_prompted_for_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,12 +389,9 @@ def test_rejected_mfa_code_is_prompted_for_again(home: Path, monkeypatch: pytest
 def test_typed_mfa_code_is_not_echoed() -> None:
     """The prompt returns the typed line, which the terminal does not show."""
     program = f"{ON_ITS_TERMINAL} from automl_waiter._system.question import ask; print(ask('Code: ')[::-1])"
-    terminal = Terminal(env=clean_environment(), instead=[sys.executable, "-c", program])
-    try:
+    with closing(Terminal(env=clean_environment(), instead=[sys.executable, "-c", program])) as terminal:
         terminal.until(lambda shown: "Code:" in shown)
         terminal.send("123456\n")
         assert terminal.end() == 0
         assert "654321" in terminal.text
         assert "123456" not in terminal.text
-    finally:
-        terminal.close()
