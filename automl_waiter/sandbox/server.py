@@ -34,6 +34,9 @@ except ImportError as error:
         f"the sandbox needs more libraries ({error.name} is missing): pip install moto flask flask-cors"
     ) from error
 
+# How soon the server notices that it is to stop. Its default, half a second, is most of the time of a short test.
+_STOPS_WITHIN_S = 0.05
+
 
 def _handler(now: Callable[[], datetime]) -> type[WSGIRequestHandler]:
     """Return a handler of connections that has this clock and logs nothing."""
@@ -131,7 +134,9 @@ class Sandbox:
             self._server: BaseWSGIServer = make_server(
                 "127.0.0.1", port, self.app, threaded=True, request_handler=_handler(now), fd=listener.fileno()
             )
-        self._thread = threading.Thread(target=self._server.serve_forever, name="automl-waiter-sandbox", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=[_STOPS_WITHIN_S], name="automl-waiter-sandbox", daemon=True
+        )
 
     @property
     def url(self) -> str:

@@ -38,7 +38,7 @@ def test_bug_in_the_progress_display_changes_no_result(
 ) -> None:
     """The result and the exit code are the job's, and one line asks the user to report the bug."""
     monkeypatch.setattr("automl_waiter.cli.output.Reporter.report", lambda *_: 1 / 0)
-    result = inside("wait", new_job("failed"), "--poll", "0.2s", "-o", "json")
+    result = inside("wait", new_job("failed"), "--poll", "0.1s", "-o", "json")
     assert json.loads(result.stdout)["exit_code"] == result.returncode == 10
     assert result.stderr.count(BUG) == 1
 
@@ -58,7 +58,7 @@ def test_bug_in_the_command_prints_the_document_and_exits_with_70(
     """The JSON document has an outcome for each job; stderr has one line and no traceback."""
     monkeypatch.setattr(f"automl_waiter.cli.{place}", lambda *_: 1 / 0)
     job = new_job("failed")
-    result = inside("wait", job, "--poll", "0.2s", "-o", "json")
+    result = inside("wait", job, "--poll", "0.1s", "-o", "json")
     document = json.loads(result.stdout)
     assert result.returncode == document["exit_code"] == 70
     assert [one["job_name"] for one in document["jobs"]] == [job]
@@ -73,7 +73,7 @@ def test_bug_in_the_document_prints_a_shorter_one(
     to_dict = Outcome.to_dict
     monkeypatch.setattr(Outcome, "to_dict", lambda outcome: to_dict(outcome) if outcome.snapshot is None else 1 / 0)
     job = new_job("failed")
-    result = inside("wait", job, "--poll", "0.2s", "-o", "json")
+    result = inside("wait", job, "--poll", "0.1s", "-o", "json")
     document = json.loads(result.stdout)
     assert result.returncode == document["exit_code"] == 70
     assert [(one["job_name"], one["verdict"]) for one in document["jobs"]] == [(job, "failed")]

@@ -23,15 +23,15 @@ NewJob = Callable[[str], str]
 @pytest.mark.parametrize(
     ("script", "code", "arguments"),
     [
-        ("completed", 0, ["--poll", "0.2s"]),
-        ("failed", 10, ["--poll", "0.2s"]),
-        ("stopped", 11, ["--poll", "0.2s"]),
-        ("deploy-error", 12, ["--poll", "0.2s"]),
-        ("explainability-error", 0, ["--poll", "0.2s"]),
-        ("explainability-error", 12, ["--poll", "0.2s", "--require", "all"]),
-        ("deploy-error", 0, ["--poll", "0.2s", "--require", "none"]),
-        ("completed", 15, ["--poll", "0.2s", "--until", "DeployingModel"]),
-        ("failed", 10, ["--poll", "0.2s", "--until", "DeployingModel"]),
+        ("completed", 0, ["--poll", "0.1s"]),
+        ("failed", 10, ["--poll", "0.1s"]),
+        ("stopped", 11, ["--poll", "0.1s"]),
+        ("deploy-error", 12, ["--poll", "0.1s"]),
+        ("explainability-error", 0, ["--poll", "0.1s"]),
+        ("explainability-error", 12, ["--poll", "0.1s", "--require", "all"]),
+        ("deploy-error", 0, ["--poll", "0.1s", "--require", "none"]),
+        ("completed", 15, ["--poll", "0.1s", "--until", "DeployingModel"]),
+        ("failed", 10, ["--poll", "0.1s", "--until", "DeployingModel"]),
         ("endless", 0, ["--until", "ModelTuning"]),
         ("endless", 0, ["--until", "InProgress"]),
         ("endless", 0, ["--until", "length(AutoMLJobInputDataConfig) == `1`"]),
@@ -130,7 +130,7 @@ def test_invalid_endpoint_is_one_line(inside: Command) -> None:
 
 def test_quiet_any_prints_nothing_on_success(inside: Command, new_job: NewJob) -> None:
     """With --any, jobs that are still running are not an error, so -q prints nothing."""
-    result = inside("wait", new_job("endless"), new_job("completed"), "--any", "--poll", "0.2s", "-q")
+    result = inside("wait", new_job("endless"), new_job("completed"), "--any", "--poll", "0.1s", "-q")
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -151,7 +151,7 @@ def test_missing_credentials_exit_with_77(inside: Command) -> None:
 
 def test_json_has_exactly_the_documented_members(inside: Command, new_job: NewJob) -> None:
     """`-o json` prints one object with the documented members and no others."""
-    result = inside("wait", new_job("completed"), "--poll", "0.2s", "-o", "json")
+    result = inside("wait", new_job("completed"), "--poll", "0.1s", "-o", "json")
     document = json.loads(result.stdout)
     assert list(document) == ["exit_code", "jobs"]
     [job] = document["jobs"]
@@ -179,7 +179,7 @@ def test_output_page_names_every_member_and_variable() -> None:
 def test_jsonl_prints_one_event_per_line(inside: Command, new_job: NewJob) -> None:
     """`-o jsonl` has a line for each transition and one for the outcome, each with event, at and job_name."""
     name = new_job("completed")
-    result = inside("wait", name, "--poll", "0.2s", "-o", "jsonl")
+    result = inside("wait", name, "--poll", "0.1s", "-o", "jsonl")
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert all({"event", "at", "job_name"} <= set(event) for event in events)
     assert {event["job_name"] for event in events} == {name}
@@ -190,7 +190,7 @@ def test_jsonl_prints_one_event_per_line(inside: Command, new_job: NewJob) -> No
 def test_output_to_a_file_has_no_control_characters(inside: Command, new_job: NewJob) -> None:
     """Text from AWS is cleaned for people and unchanged in the JSON."""
     name = new_job("failed")
-    text = inside("wait", name, "--poll", "0.2s")
+    text = inside("wait", name, "--poll", "0.1s")
     assert "no [31m data" in text.stdout
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text.stdout + text.stderr)
     document = json.loads(inside("status", name, "-o", "json").stdout)
@@ -199,13 +199,13 @@ def test_output_to_a_file_has_no_control_characters(inside: Command, new_job: Ne
 
 def test_quiet_prints_errors_only(inside: Command, new_job: NewJob) -> None:
     """`-q` prints nothing to stderr for a success, and an error for a failure."""
-    assert inside("wait", new_job("completed"), "--poll", "0.2s", "-q").stderr == ""
-    assert "error" in inside("wait", new_job("failed"), "--poll", "0.2s", "-q", "-o", "none").stderr
+    assert inside("wait", new_job("completed"), "--poll", "0.1s", "-q").stderr == ""
+    assert "error" in inside("wait", new_job("failed"), "--poll", "0.1s", "-q", "-o", "none").stderr
 
 
 def test_log_format_json_prints_one_json_object_per_line(inside: Command, new_job: NewJob) -> None:
     """`--log-format json` makes every line of stderr a JSON object with an event and a level."""
-    result = inside("wait", new_job("completed"), "--poll", "0.2s", "--log-format", "json", "-o", "none")
+    result = inside("wait", new_job("completed"), "--poll", "0.1s", "--log-format", "json", "-o", "none")
     lines = [json.loads(line) for line in result.stderr.splitlines()]
     assert {"transition", "outcome"} <= {line["event"] for line in lines}
     assert all("level" in line for line in lines)
@@ -214,7 +214,7 @@ def test_log_format_json_prints_one_json_object_per_line(inside: Command, new_jo
 def test_exit_code_of_several_jobs_is_the_most_severe(command: Command, new_job: NewJob) -> None:
     """The document has every outcome in the given order, and the most severe one decides the exit code."""
     good, bad = new_job("completed"), new_job("failed")
-    result = command("wait", "-", "--poll", "0.2s", "-o", "json", typed=f"{good}\n{bad}\n")
+    result = command("wait", "-", "--poll", "0.1s", "-o", "json", typed=f"{good}\n{bad}\n")
     assert result.returncode == 10
     assert [job["job_name"] for job in json.loads(result.stdout)["jobs"]] == [good, bad]
 
@@ -233,7 +233,7 @@ def test_any_and_fail_fast_end_the_wait_at_the_deciding_job(
 ) -> None:
     """With --any the first end decides, with --fail-fast the first without success; the other jobs stay in progress."""
     jobs = [new_job(script) for script in scripts]
-    result = inside("wait", *jobs, flag, "--poll", "0.2s", "-o", "json", "--timeout", "30s")
+    result = inside("wait", *jobs, flag, "--poll", "0.1s", "-o", "json", "--timeout", "30s")
     assert result.returncode == code
     assert [job["verdict"] for job in json.loads(result.stdout)["jobs"]] == verdicts
 
@@ -242,7 +242,7 @@ def test_any_and_fail_fast_end_the_wait_at_the_deciding_job(
 def test_stop_on_stops_the_job(inside: Command, new_job: NewJob, cause: str, code: int) -> None:
     """--stop-on stops the job, waits until it has stopped, and keeps the exit code of the cause."""
     arguments = ["--timeout", "0.5s"] if cause == "timeout" else ["--until", "ModelTuning"]
-    result = inside("wait", new_job("endless"), *arguments, "--stop-on", cause, "--poll", "0.2s", "-o", "json")
+    result = inside("wait", new_job("endless"), *arguments, "--stop-on", cause, "--poll", "0.1s", "-o", "json")
     assert result.returncode == code
     assert json.loads(result.stdout)["jobs"][0]["status"] == "Stopped"
 

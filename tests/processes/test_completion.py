@@ -63,7 +63,7 @@ def test_completion_fails_silently(env: dict[str, str]) -> None:
 def test_history_completes_names_from_the_journal(command: Command, new_job: NewJob, tmp_path: Path) -> None:
     """`history` completes names in the given journal."""
     job, journal = new_job("failed"), str(tmp_path / "jobs.db")
-    assert command("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
+    assert command("wait", job, "--journal", journal, "--poll", "0.1s").returncode == 10
     assert completed(clean_environment(), "history", "--journal", journal, job[:3]) == [job]
     assert completed(clean_environment(), "history", "--journal", str(tmp_path / "none"), "a") == []
 

@@ -62,7 +62,7 @@ def test_a_job_without_an_estimate_has_null(inside: Command, endpoint: FaultyEnd
 
 
 def test_a_wait_prints_the_estimate_once(inside: Command) -> None:
-    lines = inside("wait", "churn-5", "--timeout", "1s", "--poll", "0.2s", "-o", "none").stderr.splitlines()
+    lines = inside("wait", "churn-5", "--timeout", "1s", "--poll", "0.1s", "-o", "none").stderr.splitlines()
 
     [line] = [line for line in lines if "similar jobs" in line]
     assert re.fullmatch(rf"\S+ \S+Z  churn-5: {WORDS}", line)

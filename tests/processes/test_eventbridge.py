@@ -61,7 +61,7 @@ def wait(inside: Command, bus: EventBus) -> Wait:
     """Runs `automl-waiter wait --publish` with these arguments."""
 
     def run(*arguments: str) -> Any:
-        more = ("--publish", PUBLISH, "--poll", "0.2s", "-o", "none")
+        more = ("--publish", PUBLISH, "--poll", "0.1s", "-o", "none")
         return inside("wait", *more, *arguments, environment={"AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url})
 
     return run
@@ -139,7 +139,7 @@ def test_a_watch_publishes_every_job(inside: Command, bus: EventBus, endpoint: S
     for name in names:
         endpoint.create_job(name, scenario=name.removeprefix("followed-"))
     environment = {"AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url}
-    flags = ("--publish", PUBLISH, "--poll", "0.2s", "--until-idle", "-o", "none", "--name-contains", "followed")
+    flags = ("--publish", PUBLISH, "--poll", "0.1s", "--until-idle", "-o", "none", "--name-contains", "followed")
     assert inside("watch", *flags, environment=environment).returncode == 10
     ends = {detail["AutoMLJobName"]: detail["Verdict"] for detail in details(bus.received()) if "Verdict" in detail}
     assert ends == {name: name.removeprefix("followed-") for name in names}
@@ -148,7 +148,7 @@ def test_a_watch_publishes_every_job(inside: Command, bus: EventBus, endpoint: S
 def test_publisher_is_an_event_callback(bus: EventBus, events: Any, endpoint: Sandbox, new_job: NewJob) -> None:
     """A publisher is passed as on_event; leaving its block publishes the remaining events."""
     with EventBridgePublisher(bus.name, client=events) as publisher:
-        outcome = wait_for(new_job("completed"), client=endpoint.client(), poll=0.2, on_event=publisher)
+        outcome = wait_for(new_job("completed"), client=endpoint.client(), poll=0.1, on_event=publisher)
     received = details(bus.received())
     assert [detail["AutoMLJobSecondaryStatus"] for detail in received] == ["ModelTuning", "Completed"]
     assert received[-1]["EndTime"] == outcome.to_dict()["ended_at"]
@@ -159,7 +159,7 @@ def test_publisher_works_under_asyncio(bus: EventBus, events: Any, endpoint: San
 
     async def run() -> None:
         async with EventBridgePublisher(bus.name, client=events) as publisher:
-            await aio.wait_for(new_job("completed"), client=endpoint.client(), poll=0.2, on_event=publisher)
+            await aio.wait_for(new_job("completed"), client=endpoint.client(), poll=0.1, on_event=publisher)
 
     asyncio.run(run())
     assert details(bus.received())[-1]["Verdict"] == "completed"
@@ -172,7 +172,7 @@ def test_many_events_go_in_batches(bus: EventBus, events: Any, endpoint: Sandbox
         endpoint.create_job(name, scenario="failed")
     bus.fail(silent(0.5), operation="DescribeEventBus")  # while they come in
     with EventBridgePublisher(bus.name, client=events) as publisher:
-        wait_for_all(names, client=endpoint.client(), poll=0.2, max_rate=200, on_event=publisher)
+        wait_for_all(names, client=endpoint.client(), poll=0.1, max_rate=200, on_event=publisher)
     ended = [detail["AutoMLJobName"] for detail in details(bus.received()) if "Verdict" in detail]
     assert sorted(ended) == sorted(names)
     assert 10 in map(len, bus.puts)
@@ -301,7 +301,7 @@ def test_unusable_bus_is_reported_once(flags: str, said: str, inside: Command, b
         bus.fail(error(400, "AccessDeniedException", "no"), times=9)
     environment = {"AWS_ENDPOINT_URL_EVENTBRIDGE": bus.url}
     result = inside(
-        "wait", new_job("completed"), "--publish", flags, "--poll", "0.2s", "-o", "none", environment=environment
+        "wait", new_job("completed"), "--publish", flags, "--poll", "0.1s", "-o", "none", environment=environment
     )
     assert result.returncode == 0
     [line] = [line for line in result.stderr.splitlines() if "cannot publish" in line]
@@ -328,7 +328,7 @@ FORGETFUL = """
 import sys
 from automl_waiter import wait_for
 from automl_waiter.integrations.eventbridge import EventBridgePublisher
-wait_for(sys.argv[1], poll=0.2, check=False, on_event=EventBridgePublisher(sys.argv[2]))
+wait_for(sys.argv[1], poll=0.1, check=False, on_event=EventBridgePublisher(sys.argv[2]))
 """
 
 
@@ -378,7 +378,7 @@ def test_hanging_bus_does_not_block_the_wait(bus: EventBus, events: Any, endpoin
     reports = Reports()
     begun = time.monotonic()
     with EventBridgePublisher(bus.name, client=events, report=reports, limit=0.5) as publisher:
-        outcome = wait_for(new_job("completed"), client=endpoint.client(), poll=0.2, on_event=publisher)
+        outcome = wait_for(new_job("completed"), client=endpoint.client(), poll=0.1, on_event=publisher)
         assert outcome.polls == 2
     assert time.monotonic() - begun < 15
     assert reports == [f"2 of 2 events were not published to the event bus {bus.name}: no answer from EventBridge"]
@@ -388,7 +388,7 @@ def test_signal_ends_the_publisher(bus: EventBus, endpoint: Sandbox, new_job: Ne
     """SIGTERM does not wait for a hanging bus: the process ends and reports what was not published."""
     bus.fail(silent(), operation="DescribeEventBus")
     environment = endpoint_environment(endpoint.url, AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)
-    process = start("wait", new_job("endless"), "--publish", PUBLISH, "--poll", "0.2s", env=environment)
+    process = start("wait", new_job("endless"), "--publish", PUBLISH, "--poll", "0.1s", env=environment)
     until(lambda: not bus.faults["DescribeEventBus"])
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -405,7 +405,7 @@ def test_events_of_a_killed_wait_are_published_by_the_next_run(
     bus.fail(silent(), operation="DescribeEventBus")
     name, journal = new_job("completed"), str(tmp_path / "jobs.db")
     environment = endpoint_environment(endpoint.url, AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)
-    flags = ("--publish", PUBLISH, "--poll", "0.2s", "--journal", journal)
+    flags = ("--publish", PUBLISH, "--poll", "0.1s", "--journal", journal)
     process = start("wait", name, *flags, env=environment)
     until(lambda: not bus.faults["DescribeEventBus"])
     process.kill()

@@ -70,7 +70,7 @@ def test_command_gets_each_transition_in_its_environment(command: Command, new_j
     script.write_text(f'exec {shlex.quote(sys.executable)} -c "$1" >>{shlex.quote(str(printed))}\n')
     name = new_job("failed")
     line = shlex.join(["sh", str(script), program])
-    result = command("wait", name, "--poll", "0.2s", "-o", "json", "--exec", line)
+    result = command("wait", name, "--poll", "0.1s", "-o", "json", "--exec", line)
     assert result.returncode == 10, result.stderr
     [job] = json.loads(result.stdout)["jobs"]
     first, last = map(json.loads, printed.read_text().splitlines())
@@ -92,7 +92,7 @@ def test_command_gets_each_transition_in_its_environment(command: Command, new_j
 def test_command_is_not_run_by_a_shell(command: Command, new_job: NewJob, tmp_path: Path) -> None:
     """A pipe, a variable and a semicolon are ordinary words; the command's output goes to stderr."""
     line = f"printf '%s|' one > {tmp_path}/file; $HOME `id` 'two words'"
-    result = command("wait", new_job("completed"), "--poll", "0.2s", "-o", "json", "-q", "--exec", line)
+    result = command("wait", new_job("completed"), "--poll", "0.1s", "-o", "json", "-q", "--exec", line)
     assert result.returncode == 0
     assert json.loads(result.stdout)["exit_code"] == 0, "stdout is for the result alone"
     assert f"one|>|{tmp_path}/file;|$HOME|`id`|two words|" in result.stderr
@@ -104,7 +104,7 @@ def test_failing_command_is_reported_and_changes_no_exit_code(
     command: Command, new_job: NewJob, flags: list[str]
 ) -> None:
     """Stderr has its exit code, also with -q; the wait ends with the job's own exit code."""
-    result = command("wait", new_job("completed"), "--poll", "0.2s", "-o", "none", *flags, "--exec", "sh -c 'exit 3'")
+    result = command("wait", new_job("completed"), "--poll", "0.1s", "-o", "none", *flags, "--exec", "sh -c 'exit 3'")
     assert result.returncode == 0
     [line] = [line for line in result.stderr.splitlines() if "Completed/Completed)" in line]
     assert "--exec sh exited with 3" in line
@@ -117,7 +117,7 @@ def test_slow_command_does_not_block_the_wait(endpoint: Sandbox, new_job: NewJob
     ends, may_end = tmp_path / "ends", tmp_path / "may-end"
     line = f"sh -c 'until test -e {may_end}; do sleep 0.05; done; echo $AUTOML_SECONDARY_STATUS >>{ends}'"
     env = endpoint_environment(endpoint.url)
-    with start("wait", new_job("completed"), "--poll", "0.2s", "-o", "jsonl", "--exec", line, env=env) as process:
+    with start("wait", new_job("completed"), "--poll", "0.1s", "-o", "jsonl", "--exec", line, env=env) as process:
         assert process.stdout is not None
         printed = [json.loads(process.stdout.readline())["event"] for _ in range(3)]
         assert not ends.exists()
@@ -212,7 +212,7 @@ def test_signal_kills_the_last_command_and_keeps_the_exit_code(
     """A job that has ended keeps its exit code and its result when a signal ends its command."""
     env = endpoint_environment(endpoint.url)
     line = "sh -c 'echo begun $AUTOML_STATUS; test $AUTOML_STATUS = InProgress || sleep 60'"
-    with start("wait", new_job("completed"), "--poll", "0.2s", "-o", "json", "--exec", line, env=env) as process:
+    with start("wait", new_job("completed"), "--poll", "0.1s", "-o", "json", "--exec", line, env=env) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert json.loads(process.stdout.readline())["exit_code"] == 0

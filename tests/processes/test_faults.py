@@ -121,7 +121,7 @@ def test_captive_portal_does_not_accept_a_stop(endpoint: FaultyEndpoint) -> None
         if isinstance(event, Transition) and event.before is None:
             endpoint.then(job, portal)
 
-    outcome = wait_for_all([job], client=client, timeout=0, stop_on="timeout", poll=0.2, on_event=then_portal)[job]
+    outcome = wait_for_all([job], client=client, timeout=0, stop_on="timeout", poll=0.1, on_event=then_portal)[job]
     assert outcome.status == "Stopped"
     assert len(endpoint.calls("StopAutoMLJob", job)) == 2
     assert [event.kind for event in answers if isinstance(event, Retry)] == [TransientKind.RESPONSE]

@@ -38,7 +38,7 @@ def test_github_progress_is_detected_and_can_be_switched(
     assert callable(new_job)
     job = new_job("failed")
     files = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
-    result = inside("wait", job, "--poll", "0.2s", *flags, environment=setting | files)
+    result = inside("wait", job, "--poll", "0.1s", *flags, environment=setting | files)
     assert result.returncode == 10
     assert (tmp_path / "output").exists() is (tmp_path / "summary").exists() is is_written
     is_json = "json" in flags

@@ -65,7 +65,7 @@ def test_unknown_job_in_a_journal_suggests_the_nearest(inside: Command, new_job:
     """A job that the journal does not contain is one line with a suggestion."""
     assert callable(new_job)
     job, journal = new_job("failed"), str(tmp_path / "jobs.db")
-    assert inside("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
+    assert inside("wait", job, "--journal", journal, "--poll", "0.1s").returncode == 10
     result = inside("history", "--journal", journal, f"{job}x")
     assert result.returncode == 2
     assert f"has no job '{job}x'; did you mean {job}?" in result.stderr

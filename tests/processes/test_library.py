@@ -46,7 +46,7 @@ def test_wait_for_returns_the_outcome_and_calls_back_in_order(endpoint: Sandbox,
     changes: list[Transition] = []
     events: list[Event] = []
     name = new_job("completed")
-    outcome = wait_for(name, client=endpoint.client(), poll=0.2, on_transition=changes.append, on_event=events.append)
+    outcome = wait_for(name, client=endpoint.client(), poll=0.1, on_transition=changes.append, on_event=events.append)
     assert outcome.verdict == Verdict.COMPLETED
     assert outcome.best_candidate is not None
     assert outcome.job_name == name
@@ -67,7 +67,7 @@ def test_callback_exception_is_logged_and_the_wait_continues(
         raise RuntimeError("mine")
 
     with caplog.at_level(logging.DEBUG, "automl_waiter"):
-        outcome = wait_for(new_job("completed"), client=endpoint.client(), poll=0.2, on_transition=broken)
+        outcome = wait_for(new_job("completed"), client=endpoint.client(), poll=0.1, on_transition=broken)
     assert outcome.verdict == Verdict.COMPLETED
     assert any("RuntimeError" in record.message for record in caplog.records if record.levelno == logging.ERROR)
     assert any("completed" in record.message for record in caplog.records if record.levelno == logging.INFO)
@@ -77,7 +77,7 @@ def test_failed_job_raises_unless_check_is_false(endpoint: Sandbox, new_job: New
     """A failed job raises JobFailed with its reason; with check=False its outcome is returned."""
     name = new_job("failed")
     with pytest.raises(JobFailed, match="data") as raised:
-        wait_for(name, client=endpoint.client(), poll=0.2)
+        wait_for(name, client=endpoint.client(), poll=0.1)
     assert raised.value.outcome is not None
     assert raised.value.outcome.failure_reason == "no\x1b[31m data"
     assert wait_for(name, client=endpoint.client(), check=False).verdict == Verdict.FAILED
@@ -119,7 +119,7 @@ def test_hanging_call_is_abandoned_at_the_deadline_or_cancel() -> None:
 def test_create_response_names_the_job(endpoint: Sandbox) -> None:
     """`wait_for` accepts the response of create_auto_ml_job_v2 as the job."""
     response = endpoint.create_job("from-create", scenario="completed")
-    assert wait_for(response, client=endpoint.client(), poll=0.2).job == response["AutoMLJobArn"]
+    assert wait_for(response, client=endpoint.client(), poll=0.1).job == response["AutoMLJobArn"]
 
 
 def test_wait_for_all_and_as_completed_return_an_outcome_for_each_job(
@@ -129,7 +129,7 @@ def test_wait_for_all_and_as_completed_return_an_outcome_for_each_job(
     # Without this, the missing job would cost its grace period of 10 seconds.
     monkeypatch.setattr(waiter, "wait_options", lambda **given: replace(wait_options(**given), grace=0.5))
     good, bad = new_job("completed"), new_job("failed")
-    outcomes = wait_for_all([good, bad, "no-such", good], client=endpoint.client(), poll=0.2)
+    outcomes = wait_for_all([good, bad, "no-such", good], client=endpoint.client(), poll=0.1)
     assert {job: str(outcome.verdict) for job, outcome in outcomes.items()} == {
         good: "completed",
         bad: "failed",
@@ -142,7 +142,7 @@ def test_watch_ends_with_the_job_and_describe_polls_once(endpoint: Sandbox, new_
     """`watch` yields each transition until the job ends, whatever its end; `describe` returns a snapshot or raises."""
     name = new_job("failed")
     assert describe(name, client=endpoint.client()).secondary_status == "AnalyzingData"
-    assert [change.after.status for change in watch(name, client=endpoint.client(), poll=0.2)][-1] == "Failed"
+    assert [change.after.status for change in watch(name, client=endpoint.client(), poll=0.1)][-1] == "Failed"
     with pytest.raises(JobNotFound):
         describe("no-such", client=endpoint.client())
 
@@ -158,9 +158,9 @@ def test_asyncio_has_the_same_names(endpoint: Sandbox, new_job: NewJob) -> None:
     async def main() -> None:
         client = endpoint.client()
         good, bad, endless = new_job("completed"), new_job("failed"), new_job("endless")
-        assert (await aio.wait_for(good, client=client, poll=0.2, on_transition=record)).verdict == "completed"
+        assert (await aio.wait_for(good, client=client, poll=0.1, on_transition=record)).verdict == "completed"
         assert phases == ["ModelTuning", "Completed"]
-        outcomes = await aio.wait_for_all([good, bad], client=client, poll=0.2)
+        outcomes = await aio.wait_for_all([good, bad], client=client, poll=0.1)
         assert [str(outcome.verdict) for outcome in outcomes.values()] == ["completed", "failed"]
         assert [outcome.job async for outcome in aio.as_completed([bad], client=client)] == [bad]
         assert [change.after.status async for change in aio.watch(bad, client=client)] == ["Failed"]

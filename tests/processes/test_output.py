@@ -58,7 +58,7 @@ def test_closed_pipe_ends_the_view_but_not_the_wait(
 ) -> None:
     """After `| head -1` has exited, the wait continues, keeps its exit code and reports on the other stream."""
     env = endpoint_environment(endpoint.url)
-    with start("wait", job, "--poll", "0.2s", "-o", output, env=env) as process:
+    with start("wait", job, "--poll", "0.1s", "-o", output, env=env) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         pipe, other = process.stdout, process.stderr
@@ -77,7 +77,7 @@ def test_closed_pipe_ends_the_view_but_not_the_wait(
 def test_stream_closed_at_start_is_not_an_error(endpoint: FaultyEndpoint, job: str, redirection: str) -> None:
     """With `>&-` or `2>&-` the exit code is the job's, and the other stream gets none of the closed one's output."""
     env = endpoint_environment(endpoint.url)
-    line = f'exec "$0" -m automl_waiter wait "$1" --poll 0.2s -o json {redirection}'
+    line = f'exec "$0" -m automl_waiter wait "$1" --poll 0.1s -o json {redirection}'
     result = subprocess.run(
         ["sh", "-c", line, sys.executable, job], env=env, capture_output=True, text=True, check=False
     )
@@ -126,7 +126,7 @@ def test_full_stderr_pipe_does_not_block_the_wait(
             os.write(writer, b"." * 4096)
     os.set_blocking(writer, True)
     env = endpoint_environment(endpoint.url)
-    with start("wait", job, "--poll", "0.2s", "-o", "json", *flags, env=env, stderr=writer) as process:
+    with start("wait", job, "--poll", "0.1s", "-o", "json", *flags, env=env, stderr=writer) as process:
         while len(endpoint.calls("DescribeAutoMLJobV2", job)) < 3:
             time.sleep(0.05)
         if signum is not None:
@@ -141,7 +141,7 @@ def test_closed_socket_on_stdout_keeps_the_exit_code(endpoint: FaultyEndpoint, j
     """If stdout is a socket and its peer has closed it, the exit code is still the job's."""
     env = endpoint_environment(endpoint.url) | {"PYTHONUNBUFFERED": "1"}
     ours, theirs = socket.socketpair()
-    with start("wait", job, "--poll", "0.2s", env=env, stdout=theirs.fileno()) as process:
+    with start("wait", job, "--poll", "0.1s", env=env, stdout=theirs.fileno()) as process:
         theirs.close()
         ours.close()
         _, stderr = process.communicate(timeout=30)
@@ -181,7 +181,7 @@ def test_signal_while_the_command_is_loading_prints_the_document(endpoint: Fault
 def test_result_lost_on_a_full_disk_is_reported(endpoint: FaultyEndpoint, job: str) -> None:
     """On a full disk stderr reports that the result is lost, and the exit code is still the job's."""
     env = endpoint_environment(endpoint.url)
-    with Path("/dev/full").open("w") as full, start("wait", job, "--poll", "0.2s", env=env, stdout=full) as process:
+    with Path("/dev/full").open("w") as full, start("wait", job, "--poll", "0.1s", env=env, stdout=full) as process:
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 10
     assert "error: the result could not be written: No space left on device" in stderr
@@ -226,7 +226,7 @@ def test_non_ascii_text_is_escaped_in_an_ascii_locale(endpoint: FaultyEndpoint, 
 @pytest.mark.parametrize("flags", [[], ["--log-format", "json"], ["-o", "json"], ["-o", "jsonl"]])
 def test_control_characters_in_a_jobs_texts_have_no_effect(inside: Command, job: str, flags: list[str]) -> None:
     """No status or reason moves a cursor, starts a line or forms a CI runner command; JSON keeps the text."""
-    result = inside("wait", job, "--poll", "0.2s", *flags)
+    result = inside("wait", job, "--poll", "0.1s", *flags)
     assert result.returncode == 10
     written = result.stdout + result.stderr
     assert "forged" in written

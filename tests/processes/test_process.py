@@ -73,7 +73,7 @@ def test_closed_pipe_keeps_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_exec_command_can_write_to_stderr_that_was_closed(endpoint: Sandbox, new_job: NewJob, tmp_path: Path) -> None:
     """The command gets the null device, not a closed descriptor that its first file would take."""
-    run = f"automl-waiter wait {new_job('failed')} --poll 0.2s --exec \"sh -c 'echo x >&2 && echo y >> ran'\" 2>&-"
+    run = f"automl-waiter wait {new_job('failed')} --poll 0.1s --exec \"sh -c 'echo x >&2 && echo y >> ran'\" 2>&-"
     assert in_shell(run, endpoint, tmp_path).returncode == 10
     assert (tmp_path / "ran").read_text() == "y\ny\n"
 
@@ -121,6 +121,6 @@ def test_each_bad_name_on_standard_input_is_reported_with_its_line(
 def test_one_job_in_two_spellings_is_one_job(inside: Command, new_job: NewJob) -> None:
     """AWS compares names case-insensitively."""
     name = new_job("failed")
-    result = inside("wait", name, name.upper(), "-o", "json", "--poll", "0.2s")
+    result = inside("wait", name, name.upper(), "-o", "json", "--poll", "0.1s")
     [job] = json.loads(result.stdout)["jobs"]
     assert (job["job_name"], result.returncode) == (name, 10)

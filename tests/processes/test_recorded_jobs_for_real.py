@@ -20,7 +20,7 @@ def test_replayed_over_http_each_job_ends_as_it_did() -> None:
     with Sandbox(scenarios=scripts, scenario="job-0") as sandbox:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda name: sandbox.create_job(name, scenario=name), entries))
-        outcomes = wait_for_all(entries, client=sandbox.client(), poll=0.2, timeout=60)
+        outcomes = wait_for_all(entries, client=sandbox.client(), poll=0.1, timeout=60)
     for name, script in entries.items():
         assert outcomes[name].verdict == verdict_of(script)
         truth = iter([(status, secondary) for _, status, secondary in script])

@@ -44,7 +44,7 @@ def test_report_of_a_job_that_was_never_watched(inside: Command, past: dict[str,
 def test_report_has_the_phases_of_the_journal(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
     """With a journal the report has every phase that was observed, also those before this call."""
     job, journal = new_job("failed"), str(tmp_path / "jobs.db")
-    assert inside("wait", job, "--journal", journal, "--poll", "0.2s").returncode == 10
+    assert inside("wait", job, "--journal", journal, "--poll", "0.1s").returncode == 10
     lines = inside("report", job, "--journal", journal).stdout.splitlines()
     assert "  AnalyzingData  " in "\n".join(lines)
     markdown = inside("report", job.upper(), "--journal", journal, "--format", "markdown").stdout
@@ -54,7 +54,7 @@ def test_report_has_the_phases_of_the_journal(inside: Command, new_job: NewJob, 
 def test_report_has_the_end_after_the_last_journal_entry(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
     """The report has the current state of a job that changed after it was last watched."""
     job, journal = new_job("completed"), str(tmp_path / "jobs.db")
-    assert inside("wait", job, "--journal", journal, "--poll", "0.2s", "--timeout", "0s").returncode == 124
+    assert inside("wait", job, "--journal", journal, "--poll", "0.1s", "--timeout", "0s").returncode == 124
     assert inside("wait", job, "-q", "-o", "none").returncode == 0
     text = inside("report", job, "--journal", journal).stdout
     assert text.startswith(f"{job}: completed\n")
@@ -65,7 +65,7 @@ def test_current_phase_follows_those_of_the_journal(inside: Command, new_job: Ne
     """The phase that this call observes follows those of the journal."""
     job, journal = new_job("two-phases"), str(tmp_path / "jobs.db")
     assert inside("wait", job, "--journal", journal, "--timeout", "0s").returncode == 124
-    assert inside("wait", job, "--until", "GeneratingExplainabilityReport", "--poll", "0.2s").returncode == 0
+    assert inside("wait", job, "--until", "GeneratingExplainabilityReport", "--poll", "0.1s").returncode == 0
     lines = inside("report", job, "--journal", journal).stdout.splitlines()
     [title] = [number for number, line in enumerate(lines) if line.startswith("Phases on ")]
     phases = [line.split() for line in lines[title + 2 :]]
@@ -76,7 +76,7 @@ def test_current_phase_follows_those_of_the_journal(inside: Command, new_job: Ne
 def test_report_of_a_job_missing_in_the_journal(inside: Command, new_job: NewJob, tmp_path: Path) -> None:
     """A journal of other jobs changes nothing, but a file that is not a journal is bad usage."""
     journal = str(tmp_path / "jobs.db")
-    assert inside("wait", new_job("failed"), "--journal", journal, "--poll", "0.2s").returncode == 10
+    assert inside("wait", new_job("failed"), "--journal", journal, "--poll", "0.1s").returncode == 10
     assert inside("report", new_job("failed"), "--journal", journal).returncode == 0
     result = inside("report", "a", "--journal", str(tmp_path / "none.db"))
     assert result.returncode == 2

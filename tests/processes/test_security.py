@@ -28,7 +28,7 @@ def test_commands_connect_to_the_aws_endpoint_only(
 
     monkeypatch.setattr(socket.socket, "connect", recorded)
     name = new_job("failed")
-    assert inside("wait", name, "--poll", "0.2s").returncode == 10
+    assert inside("wait", name, "--poll", "0.1s").returncode == 10
     assert inside("status", name).returncode == 10
     assert inside("report", name, "--format", "html").returncode == 0
     url = urlsplit(endpoint.url)

@@ -69,7 +69,7 @@ def test_lines_replace_the_view_if_it_is_off_or_unsupported(
 ) -> None:
     """A dumb terminal, a CI system's terminal and an explicit option give a line for each transition."""
     job = new_job("completed")
-    with terminal(endpoint, "wait", job, "--poll", "0.2s", *flags, setting=setting) as shown:
+    with terminal(endpoint, "wait", job, "--poll", "0.1s", *flags, setting=setting) as shown:
         assert shown.end() == 0
         assert re.search(
             rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\dZ  {job}: InProgress/ModelTuning$", shown.text, re.MULTILINE
@@ -81,7 +81,7 @@ def test_lines_replace_the_view_if_it_is_off_or_unsupported(
 def test_no_color_turns_colours_off(endpoint: Sandbox, new_job: NewJob) -> None:
     """With NO_COLOR there is a view and a summary, both without colour."""
     job = new_job("held-failure")
-    with terminal(endpoint, "wait", job, "--poll", "0.2s", setting={"NO_COLOR": "1"}) as shown:
+    with terminal(endpoint, "wait", job, "--poll", "0.1s", setting={"NO_COLOR": "1"}) as shown:
         shown.until(lambda text: "▸ AnalyzingData" in text)
         endpoint.advance(job)
         assert shown.end() == 10
@@ -123,7 +123,7 @@ def test_output_of_exec_at_the_last_transition_is_complete(endpoint: Sandbox, ne
     """The command runs for the last transition too, after the view is removed, and all its output is there."""
     job = new_job("completed")
     command = "sh -c 'sleep 0.5; seq 3000; echo done $AUTOML_STATUS'"
-    with terminal(endpoint, "wait", job, "--poll", "0.2s", "--exec", command, rows=6) as shown:
+    with terminal(endpoint, "wait", job, "--poll", "0.1s", "--exec", command, rows=6) as shown:
         assert shown.end() == 0
         output = shown.written.decode()
     assert re.findall(r"done (\w+)", output) == ["InProgress", "Completed"]
@@ -184,7 +184,7 @@ def test_suspended_wait_draws_nothing(endpoint: Sandbox, new_job: NewJob) -> Non
 def test_wait_started_in_the_background_writes_lines(endpoint: Sandbox, new_job: NewJob) -> None:
     """A wait started in the background, or by `timeout`, reports its transitions in lines."""
     job = new_job("completed")
-    line = f'set -m; "{sys.executable}" -m automl_waiter wait {job} --poll 0.2s & wait'
+    line = f'set -m; "{sys.executable}" -m automl_waiter wait {job} --poll 0.1s & wait'
     with terminal(endpoint, instead=["bash", "--norc", "-c", line]) as shown:
         assert shown.end() == 0
         assert re.search(rf"Z  {job}: InProgress/ModelTuning$", shown.text, re.MULTILINE)
@@ -225,9 +225,9 @@ def test_a_watch_shows_a_table_below_its_transitions_and_ends_with_a_summary(end
 
 def test_bad_progress_variable_is_no_error(inside: Command, new_job: NewJob) -> None:
     """AUTOML_WAITER_PROGRESS=live without a terminal gives lines, and an invalid value gives a warning."""
-    result = inside("wait", new_job("completed"), "--poll", "0.2s", environment={"AUTOML_WAITER_PROGRESS": "live"})
+    result = inside("wait", new_job("completed"), "--poll", "0.1s", environment={"AUTOML_WAITER_PROGRESS": "live"})
     assert result.returncode == 0
-    result = inside("wait", new_job("completed"), "--poll", "0.2s", environment={"AUTOML_WAITER_PROGRESS": "Live"})
+    result = inside("wait", new_job("completed"), "--poll", "0.1s", environment={"AUTOML_WAITER_PROGRESS": "Live"})
     assert result.returncode == 0
     assert "warning: AUTOML_WAITER_PROGRESS must be one of auto, live, lines, github" in result.stderr
 
@@ -251,7 +251,7 @@ def test_a_live_view_without_a_terminal_is_bad_usage(command: Command) -> None:
 def test_jsonl_on_a_terminal_has_no_view(endpoint: Sandbox, new_job: NewJob) -> None:
     """With -o jsonl on the terminal itself the JSON lines are the only output."""
     job = new_job("completed")
-    with terminal(endpoint, "wait", job, "--poll", "0.2s", "-o", "jsonl", columns=20000) as shown:
+    with terminal(endpoint, "wait", job, "--poll", "0.1s", "-o", "jsonl", columns=20000) as shown:
         assert shown.end() == 0
         events = [json.loads(line)["event"] for line in shown.text.splitlines() if line.startswith("{")]
         assert events == ["transition", "transition", "outcome"]

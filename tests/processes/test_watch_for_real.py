@@ -90,7 +90,7 @@ def test_command_watches_until_idle(endpoint: Sandbox) -> None:
     """Each transition and each end has a line, and the exit code is that of the worst outcome."""
     for number, scenario in enumerate(["held", "held-failure"]):
         endpoint.create_job(f"idle-{number}", scenario=scenario)
-    arguments = ("watch", "--until-idle", "--poll", "0.2s", "--name-contains", "idle-")
+    arguments = ("watch", "--until-idle", "--poll", "0.1s", "--name-contains", "idle-")
     with start(*arguments, env=endpoint_environment(endpoint.url)) as process:
         assert process.stdout is not None
         output = process.stdout.readline() + process.stdout.readline()
@@ -177,7 +177,7 @@ def test_two_processes_with_one_journal_run_a_command_once(sandbox: Sandbox, tmp
     slowly = '\ntest "$AUTOML_SECONDARY_STATUS" != ModelTuning || sleep 1\n'
     program.write_text(f'#!/bin/sh\necho "$AUTOML_JOB_NAME" "$AUTOML_SECONDARY_STATUS" >> {log}{slowly}')
     program.chmod(0o700)
-    arguments = ["watch", "--name-contains", "shared", "--until-idle", "--poll", "0.2s", "-o", "none"]
+    arguments = ["watch", "--name-contains", "shared", "--until-idle", "--poll", "0.1s", "-o", "none"]
     arguments += ["--journal", str(journal), "--exec", str(program)]
     environment = endpoint_environment(sandbox.url)
     with start(*arguments, env=environment) as one, start(*arguments, env=environment) as other:
@@ -221,7 +221,7 @@ def test_unusable_journal_is_bad_usage(inside: Command, tmp_path: Path) -> None:
 def test_a_resumed_wait_for_some_of_the_jobs_repeats_nothing(inside: Command, sandbox: Sandbox, tmp_path: Path) -> None:
     """Standard output is the same subscriber, whichever jobs are waited for."""
     one, two = created(sandbox, "some", "held", "held")
-    options = ["--poll", "0.2s", "-o", "jsonl", "-q", "--journal", str(tmp_path / "journal"), "--timeout"]
+    options = ["--poll", "0.1s", "-o", "jsonl", "-q", "--journal", str(tmp_path / "journal"), "--timeout"]
     environment = {"AWS_ENDPOINT_URL_SAGEMAKER": sandbox.url}
     first = inside("wait", one, two, *options, "0s", environment=environment)
     assert sorted(lines(first.stdout)) == [(one, "AnalyzingData"), (two, "AnalyzingData")]
@@ -231,7 +231,7 @@ def test_a_resumed_wait_for_some_of_the_jobs_repeats_nothing(inside: Command, sa
 def test_lines_for_a_closed_standard_output_are_not_acknowledged(sandbox: Sandbox, tmp_path: Path) -> None:
     """The next process delivers them."""
     [name] = created(sandbox, "closed", "short")
-    arguments = ["wait", name, "--poll", "0.2s", "-o", "jsonl", "-q", "--journal", str(tmp_path / "journal")]
+    arguments = ["wait", name, "--poll", "0.1s", "-o", "jsonl", "-q", "--journal", str(tmp_path / "journal")]
     environment = endpoint_environment(sandbox.url)
     with start(*arguments, env=environment, before=("sh", "-c", 'exec "$@" >&-', "sh")) as process:
         process.communicate(timeout=30)
@@ -244,7 +244,7 @@ def test_resumed_watch_reports_jobs_created_and_ended_meanwhile(
     inside: Command, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Its listing reaches back to its last one, and nothing is reported again."""
-    arguments = ["watch", "--until-idle", "--name-contains", "missed", "--poll", "0.2s", "-o", "jsonl", "-q"]
+    arguments = ["watch", "--until-idle", "--name-contains", "missed", "--poll", "0.1s", "-o", "jsonl", "-q"]
     arguments += ["--journal", str(tmp_path / "journal")]
     for number in range(3):
         if number:
@@ -269,7 +269,7 @@ def test_orphaned_command_is_never_run_twice_at_the_same_time(sandbox: Sandbox, 
         "wait",
         name,
         "--poll",
-        "0.2s",
+        "0.1s",
         "--timeout",
         "2s",
         "-o",
@@ -295,7 +295,7 @@ def test_orphaned_command_is_never_run_twice_at_the_same_time(sandbox: Sandbox, 
 def test_history_shows_the_content_of_the_journal(command: Command, new_job: Any, tmp_path: Path) -> None:
     """After a wait the journal has the job, its transitions and its outcome; a missing journal is bad usage."""
     name, path = new_job("failed"), str(tmp_path / "journal")
-    command("wait", name, "--poll", "0.2s", "--journal", path)
+    command("wait", name, "--poll", "0.1s", "--journal", path)
     assert oct(os.stat(path).st_mode)[-3:] == "600"
     shown = command("history", "--journal", path)
     assert shown.returncode == 0

@@ -71,7 +71,7 @@ def trace() -> Trace:
     threading.setprofile(trace)
     sys.setprofile(trace)
     try:
-        wait_for("x", client=client, poll=0.2)
+        wait_for("x", client=client, poll=0.1)
     finally:
         sys.setprofile(None)
         threading.setprofile(None)

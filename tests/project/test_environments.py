@@ -53,7 +53,7 @@ def wait_in_greenlets() -> None:
 
     ticking = gevent.spawn(tick)
     begun = time.monotonic()
-    waits = [gevent.spawn(wait_for, "churn", client=Training(), poll=0.2) for _ in range(10)]
+    waits = [gevent.spawn(wait_for, "churn", client=Training(), poll=0.1) for _ in range(10)]
     gevent.joinall(waits, raise_error=True)
     seconds = time.monotonic() - begun
     ticking.kill()

@@ -266,9 +266,9 @@ def test_the_script_for_slack_posts_the_end(command: Command, new_job: Callable[
     (tmp_path / "notify.py").write_text(script.text)
     job, notify = new_job("completed"), f"{sys.executable} {tmp_path / 'notify.py'}"
     with HTTPServer(("127.0.0.1", 0), Webhook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         webhook = {"SLACK_WEBHOOK_URL": f"http://127.0.0.1:{server.server_port}"}
-        ended = command("wait", job, "--exec", notify, "--poll", "0.2s", environment=webhook)
+        ended = command("wait", job, "--exec", notify, "--poll", "0.1s", environment=webhook)
         assert ended.returncode == 0, ended.stderr
         server.shutdown()
     assert posted == [{"text": f"{job}: Completed"}], ended.stderr

@@ -97,7 +97,7 @@ def test_waits_of_every_kind_are_validated(documents: list[dict[str, Any]], line
     assert {kind.event for kind in get_args(Event)} == {*kinds, *SILENT}
 
 
-@pytest.mark.parametrize("words", [["wait", "--poll", "0.2s"], ["status", "absent"]])
+@pytest.mark.parametrize("words", [["wait", "--poll", "0.1s"], ["status", "absent"]])
 def test_output_of_the_command_is_valid(inside: Command, new_job: Callable[[str], str], words: list[str]) -> None:
     """Several jobs are in one document, and each has its lines."""
     words = [*words, *map(new_job, ("completed", "failed", "deploy-error")), "-o"]
@@ -111,7 +111,7 @@ def test_output_of_the_command_is_valid(inside: Command, new_job: Callable[[str]
 
 def test_output_of_a_watch_is_valid(inside: Command, endpoint: Sandbox) -> None:
     endpoint.create_job("schema-of-a-watch", scenario="completed")
-    words = ["watch", "--name-contains", "schema-of-a-watch", "--since", "1h", "--until-idle", "--poll", "0.2s", "-o"]
+    words = ["watch", "--name-contains", "schema-of-a-watch", "--since", "1h", "--until-idle", "--poll", "0.1s", "-o"]
     lines = inside(*words, "jsonl").stdout.splitlines()
     for line in lines:
         VALIDATOR.validate(json.loads(line))

@@ -58,7 +58,7 @@ class EventBus:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._app, threaded=True)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.05], daemon=True)
         self.puts: list[list[dict[str, Any]]] = []
         """The entries of each PutEvents, whatever became of it."""
         self.faults: dict[str, deque[Answer]] = {"PutEvents": deque(), "DescribeEventBus": deque()}

@@ -80,7 +80,7 @@ class Subscriber:
         program.chmod(0o700)
         self._journal = folder / "journal"
         self._name = f"{name} %"
-        self._words = ["watch", "--poll", "0.2s", "-o", "none", "--journal", str(self._journal), "--exec", str(program)]
+        self._words = ["watch", "--poll", "0.1s", "-o", "none", "--journal", str(self._journal), "--exec", str(program)]
 
     def start(self) -> None:
         assert self._starter.stdin

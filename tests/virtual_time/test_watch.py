@@ -32,7 +32,7 @@ def watched(
     until_idle: bool = False,
     earlier: Earlier = NOTHING_EARLIER,
     filters: Filters = Filters.INDEXED,
-    seconds: float = 2 * HOUR,
+    seconds: float = HOUR,
     change: Any = lambda service: None,
 ) -> tuple[list[Event], Service, ManualClock]:
     """Return the events of a watch that is cancelled after some seconds."""
@@ -71,17 +71,17 @@ def test_job_created_and_ended_between_two_sweeps_is_reported() -> None:
 @pytest.mark.large
 def test_many_new_jobs_at_once_are_all_found() -> None:
     """Hundreds of jobs created in the same seconds take several pages, and none is missed."""
-    burst = [Job(f"burst-{number}", 100 + number * 0.01, script(1000)) for number in range(450)]
-    events, _, _ = watched([*burst, *older(1000)])
-    assert len(ends(events)) == 450
+    burst = [Job(f"burst-{number}", 100 + number * 0.01, script(500)) for number in range(250)]
+    events, _, _ = watched([*burst, *older(500)], seconds=1000)
+    assert len(ends(events)) == 250
 
 
 @pytest.mark.large
 def test_hundreds_of_jobs_and_new_ones_are_followed_page_by_page() -> None:
     """Every end of hundreds of jobs, and of those created meanwhile, is observed soon."""
-    running, later = fleet(300), new(30)
+    running, later = fleet(201), new(30, every=80)
     events, service, clock = watched([*running, *later])
-    assert len(ends(events)) == 330
+    assert len(ends(events)) == 231
     due = {job.name: job.end or 0.0 for job in [*running, *later]}
     seen = {
         event.outcome.job_name: (event.at - EPOCH).total_seconds()
