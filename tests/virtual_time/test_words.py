@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from texts import ANY_TEXT
 
 import automl_waiter
 from automl_waiter._aws.errors import quoted
@@ -43,7 +44,7 @@ def test_the_nearest_name_is_found_in_any_case() -> None:
     assert nearest_name("other", ["churn-1"]) is None
 
 
-@given(st.text())
+@given(ANY_TEXT)
 def test_cleaned_text_is_one_harmless_line(text: str) -> None:
     """Whatever AWS sends, the printed text has no control character and no CI runner command."""
     line = clean(text)
@@ -145,7 +146,7 @@ def test_sentence_about_secrets_is_not_masked() -> None:
     assert quoted(sentence) == sentence
 
 
-@given(st.text())
+@given(ANY_TEXT)
 def test_json_for_programs_is_harmless_in_a_terminal_and_a_runner(text: str) -> None:
     """JSON keeps what AWS sent, in ASCII, without a control character and without a CI runner command."""
     line = json_line({"reason": f"##{text}##vso[x]\x7f"})
@@ -224,10 +225,10 @@ JSONABLE = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats()
-    | st.text()
+    | ANY_TEXT
     | st.datetimes(timezones=st.just(UTC))
     | st.binary(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT | st.integers(), inner),
 )
 
 
