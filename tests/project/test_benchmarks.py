@@ -30,7 +30,7 @@ def cost_of_fixed(population: Population, count: int) -> float:
     ("population", "count"),
     [
         *((group, len(group.timelines)) for group in recorded()),
-        *((group, 40) for group in (QUICK_V2, *SMALL, BASE, NO_REPORTS)),
+        *((group, 24) for group in (QUICK_V2, *SMALL, BASE, NO_REPORTS)),
     ],
     ids=lambda it: getattr(it, "name", ""),
 )
@@ -40,8 +40,8 @@ def test_default_policy_costs_at_most_its_bound(population: Population, count: i
 
 
 def test_estimates_meet_the_criteria_on_the_page() -> None:
-    rows = [("all 300", estimates.measure(families=300))]
-    assert [what for what, value, bound in estimates.criteria(rows, 300) if value > bound] == []
+    rows = [("all 150", estimates.measure(families=150))]
+    assert [what for what, value, bound in estimates.criteria(rows, 150) if value > bound] == []
 
 
 def test_estimates_are_made_for_running_jobs_only() -> None:
