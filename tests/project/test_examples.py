@@ -253,13 +253,6 @@ def action(programs: Path, new_runner: Callable[[Path], Runner]) -> Action:
 
 
 @pytest.fixture
-def real_action(new_runner: Callable[[Path], Runner], tmp_path: Path) -> Action:
-    """The action with the command of this environment."""
-    (tmp_path / "automl-waiter").symlink_to(COMMAND.parents[1])
-    return with_inputs(new_runner(tmp_path))
-
-
-@pytest.fixture
 def noted(new_runner: Callable[[Path], Runner], tmp_path: Path) -> Action:
     """The action with a command, and a Python, that only note their arguments; pip fails."""
     runner = new_runner(tmp_path)
@@ -353,9 +346,9 @@ def test_the_action_installs_its_source(noted: Action, tmp_path: Path, source: s
     assert not (tmp_path / "evaluated").exists()
 
 
-def test_a_cancelled_run_ends_the_wait(real_action: Action, new_job: NewJob, tmp_path: Path) -> None:
+def test_a_cancelled_run_ends_the_wait(action: Action, new_job: NewJob, tmp_path: Path) -> None:
     """A runner signals only the step's own process; that process is the wait, which ends at once."""
-    with real_action(job=new_job("endless")).begin(WAIT, tmp_path) as process:
+    with action(job=new_job("endless")).begin(WAIT, tmp_path) as process:
         read_until(process.stdout, "InProgress")
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -478,10 +471,10 @@ def test_failed_installation_fails_the_step(bare: dict[str, str], tmp_path: Path
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_cancelled_step_ends_its_wait(
-    endpoint: Sandbox, new_job: NewJob, tmp_path: Path, signum: signal.Signals
+    endpoint: Sandbox, new_job: NewJob, programs: Path, tmp_path: Path, signum: signal.Signals
 ) -> None:
     """A signal to the step's shell alone ends the wait; the outcome is written and the next step is printed."""
-    env = endpoint_environment(endpoint.url, PATH=search_path())
+    env = endpoint_environment(endpoint.url, PATH=search_path(programs))
     job = new_job("endless")
     with started(STEP, job, env=env, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         read_until(process.stderr, "InProgress")

@@ -1,7 +1,7 @@
 """Programs for shells to start, which fork the command or Python from a process that has loaded the command.
 
-A shell gets the real exit code and output. A signal to such a program kills what it has forked: a test of signals uses the
-real programs.
+A shell gets the real exit code and output. Such a program passes SIGINT and SIGTERM on to what it has forked, and any other
+signal that ends it kills that.
 """
 
 import marshal
@@ -22,12 +22,16 @@ from programs import COMMAND, launch
 # It starts in a fiftieth of a second: it loads neither site-packages nor anything else that it can do without.
 _PROGRAM = """\
 #!{python} -IS
-import marshal, os, socket, sys
+import _signal, marshal, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     call = marshal.dumps((sys.argv, dict(os.environ), os.getcwd()))
     socket.send_fds(server, [len(call).to_bytes(4, "big")], [0, 1, 2])
     server.sendall(call)
+    process = marshal.loads(server.recv(5))
+    for number in (_signal.SIGINT, _signal.SIGTERM):
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, lambda number, _: os.kill(process, number))
     code = marshal.loads(server.recv(5))
 if code < 0:
     os.kill(os.getpid(), -code)
@@ -86,6 +90,7 @@ class _Call(BaseRequestHandler):
         stdin, stdout, stderr = streams
         words = _words(Path(program).name, arguments)
         with launch(words, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr) as process:
+            self.request.sendall(marshal.dumps(process.pid))
             for stream in streams:
                 os.close(stream)
             while process.poll() is None:

@@ -187,7 +187,7 @@ def test_older_jobs_of_the_account_cost_no_call() -> None:
 def test_sweep_reads_25_pages_and_describes_the_jobs_beyond() -> None:
     """A sweep reads at most 25 pages. Jobs beyond them are described; the others stay listed."""
     jobs = fleet(150)
-    deep = [Job(f"deep-{number}", -30 * HOUR, script(30 * HOUR + 600 + number)) for number in range(50)]
+    deep = [Job(f"deep-{number}", -30 * HOUR, script(30 * HOUR + 60 + number)) for number in range(50)]
     waited = Fleet([*jobs, *deep], older(2600))
     assert is_right(waited, [*jobs, *deep])
     assert waited.pages[0] == max(waited.pages) == 25
@@ -199,7 +199,7 @@ def test_sweep_reads_25_pages_and_describes_the_jobs_beyond() -> None:
 @pytest.mark.large
 def test_listing_without_a_job_in_25_pages_is_read_once() -> None:
     """If 25 pages of newer jobs show none of the awaited ones, they are read once, and every job is described."""
-    jobs = [Job(f"job-{number}", -30 * HOUR, script(30 * HOUR + 600 + number)) for number in range(200)]
+    jobs = [Job(f"job-{number}", -30 * HOUR, script(30 * HOUR + 60 + number / 2)) for number in range(200)]
     waited = Fleet(jobs, older(2600))
     assert is_right(waited, jobs)
     assert waited.service.lists == 25
@@ -222,7 +222,7 @@ def test_jobs_are_described_if_every_next_token_is_refused() -> None:
     def refusing(service: Service) -> None:
         service.token_life = 0.0
 
-    jobs = fleet(120, longest=HOUR / 4)
+    jobs = fleet(120, longest=600)
     waited = Fleet(jobs, service=refusing)
     assert is_right(waited, jobs)
     [notice] = waited.notices
@@ -240,7 +240,7 @@ def denied(service: Service) -> None:
 @pytest.mark.large
 def test_jobs_are_described_if_listing_is_denied() -> None:
     """One notice names the denied IAM action, and every job gets the right outcome from describes alone."""
-    jobs = fleet(50)
+    jobs = fleet(50, longest=600)
     waited = Fleet(jobs, service=denied)
     assert is_right(waited, jobs)
     assert len(waited.notices) == 1
