@@ -525,7 +525,7 @@ def test_the_image_installs_its_source(tmp_path: Path, code: int) -> None:
 
 
 @pytest.mark.parametrize("is_first", [False, True], ids=["", "first process"])
-def test_image_exits_with_143_on_sigterm(endpoint: Sandbox, new_job: NewJob, is_first: bool) -> None:
+def test_image_exits_with_143_on_sigterm(endpoint: Sandbox, new_job: NewJob, programs: Path, is_first: bool) -> None:
     """The image runs the command itself, also as the first process of a container."""
     if is_first and not can_be_first():
         pytest.skip("this user may not start a process in a namespace of its own")
@@ -533,7 +533,7 @@ def test_image_exits_with_143_on_sigterm(endpoint: Sandbox, new_job: NewJob, is_
     [example] = re.findall(r"docker run --rm -e AWS_REGION automl-waiter (.*)", DOCKERFILE)
     words = [*entry, *shlex.split(example)[:-1], new_job("endless")]
     before = ["unshare", "--pid", "--fork", "--mount-proc"] if is_first else []
-    env = endpoint_environment(endpoint.url, PATH=search_path())
+    env = endpoint_environment(endpoint.url, PATH=search_path(*([] if is_first else [programs])))
     with started(*before, *words, env=env) as process:
         read_until(process.stdout, "InProgress")
         begun = time.monotonic()
