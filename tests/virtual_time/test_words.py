@@ -229,6 +229,7 @@ JSONABLE = st.recursive(
     | st.datetimes(timezones=st.just(UTC))
     | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT | st.integers(), inner),
+    max_leaves=20,
 )
 
 
