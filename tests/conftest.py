@@ -53,15 +53,23 @@ def endpoint() -> Iterator[Sandbox]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell makes its background processes, and so the commands of these tests, ignore it.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell makes its background processes, and so the commands of these tests, ignore the one, and nohup the other.
+    for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         # Each process begins with other files, so that a file that is not compiled yet is compiled by one of them.
         files = sorted(str(path) for path in ROOT.glob("tests/*/test_*.py") if path.parent.name != "engines")
-        worker = getattr(config, "workerinput", {"workerid": "gw0", "workercount": 1})
-        first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+        number, count = worker_of(config)
+        first = len(files) * number // count
         config.args = files[first:] + files[:first]
+
+
+def worker_of(config: pytest.Config) -> tuple[int, int]:
+    """Return the number of this process, and how many there are."""
+    worker = getattr(config, "workerinput", {"workerid": "gw0", "workercount": 1})
+    return int(worker["workerid"].removeprefix("gw")), worker["workercount"]
 
 
 def pytest_collection_finish() -> None:
@@ -69,6 +77,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """Search for garbage once. At its end pytest searches five times more, through everything that is alive."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -89,9 +103,19 @@ def recorded(request: pytest.FixtureRequest) -> Recorded:
     return compare
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the slow tests first, in parallel with the others; and let all processes have the same order."""
-    items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.path))
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each process begin with some of the long tests. Each is given an equal part of the list, the same for all."""
+    items.sort(key=lambda item: item.path)
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    total, (_, count) = len(items), worker_of(config)
+    items.clear()
+    for number in range(count):
+        first = long[number::count]
+        end = max(0, (total - len(items)) // (count - number) - len(first))
+        items += first + rest[:end]
+        del rest[:end]
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ def test_unknown_job_exits_with_14_and_suggests_the_nearest_name(inside: Command
     assert name in result.stderr
 
 
+@pytest.mark.long
 def test_unknown_job_has_a_document_with_nulls(inside: Command) -> None:
     """`wait` polls a name that the listing lacks once more, and its document has nulls."""
     result = inside("wait", "no-such-job", "-o", "json")

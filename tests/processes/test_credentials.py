@@ -95,6 +95,7 @@ def test_expiry_before_the_deadline_is_warned_of(endpoint: FaultyEndpoint) -> No
     assert f"the credentials expire at {SOON:%Y-%m-%dT%H:%M:%S}.000Z" in stderr
 
 
+@pytest.mark.long
 def test_failing_login_ends_the_wait_only_before_the_first_response(endpoint: FaultyEndpoint, tmp_path: Path) -> None:
     """A source that fails at first ends the wait soon; one that has worked before gets the error budget."""
     answer, config = tmp_path / "answer.json", tmp_path / "config"

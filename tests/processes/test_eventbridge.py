@@ -273,6 +273,7 @@ def test_the_reason_of_an_outage_is_reported_at_the_end(fault: Any, words: str, 
     assert "1 of 1 event was not published" in reports[-1]
 
 
+@pytest.mark.long
 def test_lasting_outage_is_reported_and_changes_no_exit_code(wait: Wait, bus: EventBus, new_job: NewJob) -> None:
     """After the error budget stderr says what was not published; the exit code is the job's."""
     bus.fail(error(500, "InternalException"), times=200)

@@ -127,6 +127,7 @@ def test_slow_command_does_not_block_the_wait(endpoint: Sandbox, new_job: NewJob
     assert ends.read_text().split() == ["ModelTuning", "Completed"]
 
 
+@pytest.mark.long
 def test_hanging_command_is_killed_with_its_process_group(tmp_path: Path) -> None:
     """The whole group is killed at the limit, although it ignores SIGTERM; the next transition is delivered."""
     pids = tmp_path / "pids"

@@ -292,6 +292,7 @@ code = outcome.exit_code
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("program", "options", "code"),
     [(COMMAND_LINE, ["--timeout", "2s"], 124), (ASYNCIO, [], 124), (COMMAND_LINE, [], 130)],

@@ -169,6 +169,7 @@ def test_killed_wait_resumes_without_loss_or_repetition(sandbox: Sandbox, tmp_pa
         assert sorted(seen) == sorted((name, phase) for name in names for _, _, phase in PHASES)
 
 
+@pytest.mark.long
 def test_two_processes_with_one_journal_run_a_command_once(sandbox: Sandbox, tmp_path: Path) -> None:
     """Two watches of the same jobs with the same command run it once for each transition."""
     names = created(sandbox, "shared", "held", "held")
@@ -256,6 +257,7 @@ def test_resumed_watch_reports_jobs_created_and_ended_meanwhile(
         assert names == ({f"missed-{number}"} if number else set()) | {f"missed-later-{number}"}
 
 
+@pytest.mark.long
 def test_orphaned_command_is_never_run_twice_at_the_same_time(sandbox: Sandbox, tmp_path: Path) -> None:
     """If a wait is killed during its command, the next one runs it again after it has ended, with the same ID."""
     [name] = created(sandbox, "outlived", "held")
@@ -310,6 +312,7 @@ def test_history_shows_the_content_of_the_journal(command: Command, new_job: Any
     assert datetime.fromisoformat(job["created_at"]).tzinfo == UTC
 
 
+@pytest.mark.long
 def test_line_without_a_reader_is_delivered_by_the_next_process(sandbox: Sandbox, tmp_path: Path) -> None:
     """After the reader of stdout has exited, no line counts as delivered; the next process delivers it."""
     [name] = created(sandbox, "unread", "phases")

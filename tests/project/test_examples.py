@@ -139,6 +139,7 @@ def run(*words: str, env: Mapping[str, str] | None = None, **options: Any) -> su
 # Scripts and calls
 
 
+@pytest.mark.long
 def test_the_examples_run(endpoint: Sandbox, programs: Path, tmp_path: Path) -> None:
     """Each example works against the sandbox."""
     env = endpoint_environment(endpoint.url, PATH=search_path(programs))
