@@ -79,8 +79,9 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
-    """Search for garbage once. At its end pytest searches five times more, through everything that is alive."""
+    """Search for garbage once, after the last fixture. At its end pytest searches five times more, through everything that is alive."""
     gc.collect()
     gc.freeze()
 

@@ -57,6 +57,7 @@ def ask(words: str) -> str:
 
 @contextmanager
 def _turn() -> Iterator[None]:
+    """Have the terminal alone: a second question would take the silence of the first for the state to go back to."""
     while not _ONE_AT_A_TIME.acquire(timeout=_SLICE_S):
         if HAS_ENDED.get().is_set():
             raise InterruptedError(_ENDED)
